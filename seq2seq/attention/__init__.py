@@ -1,0 +1,1 @@
+"""attention = score x window x normaliser x heads."""

@@ -1,0 +1,109 @@
+"""Normalisers: energies -> weights over the visible positions. One class per row of the table of names.
+
+Energies are −∞ at invisible positions and finite somewhere in every row. Soft normalisers have their weights
+multiplied by the window's gain afterwards; hard ones have the log gain in their energies already (`hard` says which).
+Gumbel noise, −log −log u, is drawn here in training, or given, so that a reference can compute the same numbers.
+
+Shapes: b batch, h heads, t target, s source.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Normalised(NamedTuple):
+    """What a normaliser makes of the energies, and what it has to tell the loss."""
+
+    weights: Tensor
+    """[b h t s]"""
+    log_prob: Tensor | None = None
+    """[b t]: log π of the positions drawn, summed over heads (`reinforce` in training)."""
+    entropy: Tensor | None = None
+    """[b t]: H(π), summed over heads (`reinforce` in training)."""
+
+
+class Softmax(nn.Module):
+    """Soft attention: α = softmax(e)."""
+
+    hard = False
+
+    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+        """energies [b h t s] -> weights [b h t s]."""
+        return Normalised(energies.softmax(-1))
+
+
+class Sparsemax(nn.Module):
+    """argmin_p ‖p − e‖² over the simplex (Martins & Astudillo 2016, algorithm 1)."""
+
+    hard = False
+
+    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+        # Whatever is 1 or more below the maximum has weight 0, −∞ too: 2 below is far enough, and finite.
+        z = (energies.float() if energies.dtype is torch.bfloat16 else energies).clone()
+        z = (z - z.amax(-1, keepdim=True)).clamp(min=-2)
+        ordered = z.sort(-1, descending=True).values
+        size = torch.arange(1, z.size(-1) + 1, device=z.device, dtype=z.dtype)
+        cumulated = ordered.cumsum(-1)
+        support = (1 + size * ordered > cumulated).sum(-1, keepdim=True)  # k(z), 1 or more
+        tau = (cumulated.gather(-1, support - 1) - 1) / support
+        return Normalised((z - tau).clamp(min=0))
+
+
+class Hard(nn.Module):
+    """One-hot arg max (of ties the lowest index), with the softmax's gradient (straight-through)."""
+
+    hard = True
+
+    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+        return Normalised(_straight_through(energies.softmax(-1), energies))
+
+
+class Gumbel(nn.Module):
+    """Straight-through Gumbel-softmax (Jang 2017, eq. 2): softmax((e + g)/τ), hardened. Arg max outside training."""
+
+    hard = True
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+        if self.training:
+            energies = energies + (gumbel_noise(energies) if noise is None else noise)
+        return Normalised(_straight_through((energies / self.temperature).softmax(-1), energies))
+
+
+class Reinforce(nn.Module):
+    """One position drawn from π = softmax(e) per step and head (Xu 2015, section 4.1). Arg max outside training.
+
+    The weights carry no gradient: the score function log π and the entropy do, through the loss.
+    """
+
+    hard = True
+
+    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+        if not self.training:
+            return Normalised(_one_hot(energies))
+        noise = gumbel_noise(energies) if noise is None else noise
+        weights = _one_hot(energies + noise)  # the Gumbel-max trick draws from softmax(e)
+        log_pi = energies.log_softmax(-1).masked_fill(energies.isneginf(), 0)
+        log_prob = (weights * log_pi).sum((1, 3))  # [b t]
+        entropy = -(energies.softmax(-1) * log_pi).sum((1, 3))  # [b t]
+        return Normalised(weights, log_prob, entropy)
+
+
+def gumbel_noise(like: Tensor) -> Tensor:
+    """Standard Gumbel noise in the shape of `like`."""
+    return -torch.empty_like(like).exponential_().log()
+
+
+def _one_hot(energies: Tensor) -> Tensor:
+    return F.one_hot(energies.argmax(-1), energies.size(-1)).to(energies.dtype)
+
+
+def _straight_through(soft: Tensor, energies: Tensor) -> Tensor:
+    """The value of the one-hot arg max of the energies, the gradient of `soft`."""
+    return _one_hot(energies).to(soft.dtype) + (soft - soft.detach())

@@ -1,0 +1,228 @@
+"""Scores: e = F(key, query), before any window or normaliser. One class per row of the table of names.
+
+A score works in two parts: `project` does once per sentence what depends on the source alone; `forward` does the rest
+at every step. Both treat the heads as separate scores with parameters of their own.
+
+Shapes: b batch, h heads, t target, s source, q query size, k key size, a size of the attention's hidden layer.
+"""
+
+import logging
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+
+class HeadLinear(nn.Module):
+    """One linear map for each head: [b h t i] -> [b h t o]."""
+
+    def __init__(self, heads: int, input_size: int, output_size: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(heads, output_size, input_size))
+        self.bias = nn.Parameter(torch.zeros(heads, output_size)) if bias else None
+        for weight in self.weight:
+            nn.init.xavier_uniform_(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return head_linear(x, self.weight, self.bias)
+
+
+def head_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [b h t i], weight [h o i], bias [h o] -> [b h t o]."""
+    if weight.size(0) == 1:
+        return F.linear(x, weight[0], None if bias is None else bias[0])
+    y = torch.einsum("bhti,hoi->bhto", x, weight)
+    return y if bias is None else y + bias[:, None]
+
+
+class Score(nn.Module):
+    """Base of the scores.
+
+    `reach` is the number of source positions a score can tell apart (None: any number).
+    """
+
+    reach: int | None = None
+
+    def project(self, keys: Tensor) -> Tensor:
+        """keys [b h s k] -> what `forward` takes as keys [b h s a]; done once per sentence."""
+        return keys
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        """query [b h t q], projected keys [b h s a], coverage [b h s] -> energies [b h t s]."""
+        raise TypeError(f"{type(self).__name__} is not a score")
+
+
+class Dot(Score):
+    """e = qᵀk (Luong 2015, eq. 8). Keys of another size than the query are projected to it, without bias."""
+
+    def __init__(self, heads: int, query_size: int, key_size: int) -> None:
+        super().__init__()
+        self.match: HeadLinear | None = None
+        if query_size != key_size:
+            self.match = HeadLinear(heads, key_size, query_size)
+            logger.info("%s: keys of size %d are projected to %d", type(self).__name__, key_size, query_size)
+
+    def project(self, keys: Tensor) -> Tensor:
+        return keys if self.match is None else self.match(keys)
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        return query @ keys.transpose(-1, -2)
+
+
+class ScaledDot(Dot):
+    """e = qᵀk / √d (Vaswani 2017, eq. 1), d the size of one head's query."""
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        return super().forward(query / math.sqrt(query.size(-1)), keys)
+
+
+class Cosine(Dot):
+    """e = τ qᵀk / (‖q‖‖k‖) (Graves 2014, eq. 6), τ = exp ρ learned from ρ₀ = ln 10, or τ = 1; norms at least 1e-6."""
+
+    def __init__(self, heads: int, query_size: int, key_size: int, *, learned_scale: bool) -> None:
+        super().__init__(heads, query_size, key_size)
+        self.log_scale = nn.Parameter(torch.full((heads, 1, 1), math.log(10.0))) if learned_scale else None
+
+    def project(self, keys: Tensor) -> Tensor:
+        return F.normalize(super().project(keys), dim=-1, eps=1e-6)
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        cosine = super().forward(F.normalize(query, dim=-1, eps=1e-6), keys)
+        return cosine if self.log_scale is None else self.log_scale.exp() * cosine
+
+
+class General(Score):
+    """e = qᵀ W k (Luong 2015, eq. 8); also called multiplicative or bilinear. W k is computed once per sentence."""
+
+    def __init__(self, heads: int, query_size: int, key_size: int) -> None:
+        super().__init__()
+        self.key = HeadLinear(heads, key_size, query_size)
+
+    def project(self, keys: Tensor) -> Tensor:
+        return self.key(keys)
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        return query @ keys.transpose(-1, -2)
+
+
+class Additive(Score):
+    """e = vᵀ tanh(W q + U k + b) (Bahdanau 2015, A.1.2).
+
+    With coverage (Tu 2016, eq. 9) e = vᵀ tanh(W q + U k + b + u_c C_{t-1,i}), C the weights summed over earlier steps.
+    """
+
+    def __init__(self, heads: int, query_size: int, key_size: int, hidden_size: int, *, coverage: bool) -> None:
+        super().__init__()
+        self.query = HeadLinear(heads, query_size, hidden_size)
+        self.key = HeadLinear(heads, key_size, hidden_size, bias=True)
+        self.v = nn.Parameter(_small(heads, 1, hidden_size))
+        self.coverage = nn.Parameter(_small(heads, hidden_size)) if coverage else None
+
+    def project(self, keys: Tensor) -> Tensor:
+        return self.key(keys)
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        return _tanh_energies(self.query(query), keys, self.v, self.coverage, coverage)
+
+
+class NormedAdditive(Additive):
+    """e = (g v/‖v‖)ᵀ tanh(W q + U k + b): additive with a weight-normalised v (Salimans & Kingma 2016, eq. 2)."""
+
+    def __init__(self, heads: int, query_size: int, key_size: int, hidden_size: int, *, coverage: bool) -> None:
+        super().__init__(heads, query_size, key_size, hidden_size, coverage=coverage)
+        self.g = nn.Parameter(torch.full((heads, 1, 1), hidden_size**-0.5))
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        v = self.g * self.v / self.v.norm(dim=-1, keepdim=True)
+        return _tanh_energies(self.query(query), keys, v, self.coverage, coverage)
+
+
+class Concat(Score):
+    """e = vᵀ tanh(W [q;k]) (Luong 2015, eq. 8): `additive` at b = 0 with W split into its two halves."""
+
+    def __init__(self, heads: int, query_size: int, key_size: int, hidden_size: int, *, coverage: bool) -> None:
+        super().__init__()
+        self.query_size = query_size
+        self.weight = HeadLinear(heads, query_size + key_size, hidden_size).weight
+        self.v = nn.Parameter(_small(heads, 1, hidden_size))
+        self.coverage = nn.Parameter(_small(heads, hidden_size)) if coverage else None
+
+    def project(self, keys: Tensor) -> Tensor:
+        return head_linear(keys, self.weight[..., self.query_size :])
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        hidden = head_linear(query, self.weight[..., : self.query_size])
+        return _tanh_energies(hidden, keys, self.v, self.coverage, coverage)
+
+
+class Linear(Score):
+    """e = w₁·k + w₂·q = W [q;k], the "concatenation" of the tutorials.
+
+    w₂·q is the same for every position, so every normaliser ignores it and w₂ gets no gradient: what is learned is
+    `key`. Kept because it is what many tutorials write.
+    """
+
+    def __init__(self, heads: int, query_size: int, key_size: int) -> None:
+        super().__init__()
+        self.query = HeadLinear(heads, query_size, 1)
+        self.key = HeadLinear(heads, key_size, 1)
+
+    def project(self, keys: Tensor) -> Tensor:
+        return self.key(keys)
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        return self.query(query) + keys.transpose(-1, -2)
+
+
+class Key(Score):
+    """e = w·k: the content of the source alone, whatever the query."""
+
+    def __init__(self, heads: int, key_size: int) -> None:
+        super().__init__()
+        self.key = HeadLinear(heads, key_size, 1)
+
+    def project(self, keys: Tensor) -> Tensor:
+        return self.key(keys)
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        return keys.transpose(-1, -2).expand(-1, -1, query.size(2), -1)
+
+
+class Location(Score):
+    """e_i = (W q)_i for i < L (Luong 2015, eq. 9): the position alone, whatever the words.
+
+    What `project` keeps of a key is its position. Positions from L = `max_length` on are out of reach.
+    """
+
+    def __init__(self, heads: int, query_size: int, *, max_length: int) -> None:
+        super().__init__()
+        self.reach: int = max_length
+        self.query = HeadLinear(heads, query_size, max_length)
+
+    def project(self, keys: Tensor) -> Tensor:
+        positions = torch.arange(keys.size(2), device=keys.device)
+        return positions[:, None].expand(*keys.shape[:3], 1)
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        positions = keys.transpose(-1, -2).expand(-1, -1, query.size(2), -1)  # [b h t s]
+        energies = self.query(query).gather(-1, positions.clamp(max=self.reach - 1))
+        return energies.masked_fill(positions >= self.reach, -math.inf)
+
+
+def _small(*shape: int) -> Tensor:
+    """Uniform within ±1/√a, a the last size."""
+    bound = shape[-1] ** -0.5
+    return torch.empty(shape).uniform_(-bound, bound)
+
+
+def _tanh_energies(
+    query: Tensor, keys: Tensor, v: Tensor, coverage_weight: Tensor | None, coverage: Tensor | None
+) -> Tensor:
+    """query [b h t a], keys [b h s a], v [h 1 a], u_c [h a], coverage [b h s] -> vᵀ tanh(...) [b h t s]."""
+    if coverage_weight is not None and coverage is not None:
+        keys = keys + coverage[..., None] * coverage_weight[:, None]
+    hidden = torch.tanh(query[:, :, :, None] + keys[:, :, None])  # [b h t s a]
+    return head_linear(hidden.flatten(2, 3), v).view(hidden.shape[:-1])

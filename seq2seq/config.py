@@ -1,0 +1,684 @@
+"""Every option as a dataclass, the tables of names, and `parse`, the one door from plain values to typed options.
+
+A configuration is data: it names parts from the tables below and can run nothing. Defaults exist here and nowhere
+else. `parse` reads both what the command line composed and what a checkpoint stored.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+REQUIRED = "???"
+"""Marks a value the user has to give (OmegaConf's own mark for it)."""
+
+
+class ConfigError(Exception):
+    """The user's mistake in a configuration: one message naming every wrong key, what was expected, and the way out."""
+
+
+def choice(default: str, *others: str) -> Any:
+    """A word out of several; the first is the default."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+def number(
+    default: float | None,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A number with its bounds (`least` and `most` belong to the range, `above` and `below` do not)."""
+    return field(default=default, metadata={"least": least, "above": above, "most": most, "below": below})
+
+
+# --- model/attention/score -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Score:
+    """e = F(key, query), how well a source position fits the decoder's state."""
+
+    name: str = REQUIRED
+
+
+@dataclass
+class Dot(Score):
+    """qᵀk (Luong 2015)."""
+
+    name: str = "dot"
+
+
+@dataclass
+class ScaledDot(Score):
+    """qᵀk / √d (Vaswani 2017)."""
+
+    name: str = "scaled_dot"
+
+
+@dataclass
+class General(Score):
+    """qᵀ W k (Luong 2015); also called multiplicative or bilinear."""
+
+    name: str = "general"
+
+
+@dataclass
+class Additive(Score):
+    """vᵀ tanh(W q + U k + b) (Bahdanau 2015)."""
+
+    name: str = "additive"
+    coverage: bool = False
+    """Add u_c C_{t-1,i} inside the tanh (Tu 2016)."""
+
+
+@dataclass
+class NormedAdditive(Score):
+    """(g v/‖v‖)ᵀ tanh(W q + U k + b), weight-normalised."""
+
+    name: str = "normed_additive"
+    coverage: bool = False
+
+
+@dataclass
+class Concat(Score):
+    """vᵀ tanh(W [q;k]) (Luong 2015)."""
+
+    name: str = "concat"
+    coverage: bool = False
+
+
+@dataclass
+class Linear(Score):
+    """w₁·k + w₂·q = W [q;k]: the "concatenation" of the tutorials; every normaliser ignores its q-term."""
+
+    name: str = "linear"
+
+
+@dataclass
+class Key(Score):
+    """w·k: the content of the source alone."""
+
+    name: str = "key"
+
+
+@dataclass
+class Location(Score):
+    """(W q)_i (Luong 2015); words from `max_length` on are never attended."""
+
+    name: str = "location"
+    max_length: int = number(100, least=1)
+
+
+@dataclass
+class Cosine(Score):
+    """τ · qᵀk / (‖q‖‖k‖) (Graves 2014)."""
+
+    name: str = "cosine"
+    learned_scale: bool = True
+    """False: τ = 1, the plain cosine."""
+
+
+# --- model/attention/window ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Window:
+    """Which source positions a step may look at."""
+
+    name: str = REQUIRED
+
+
+@dataclass
+class GlobalWindow(Window):
+    """All real positions."""
+
+    name: str = "global"
+
+
+@dataclass
+class LocalM(Window):
+    """Positions within `half_width` of p_t = t (Luong 2015, monotonic alignment)."""
+
+    name: str = "local_m"
+    half_width: int = number(10, least=0)
+
+
+@dataclass
+class LocalP(Window):
+    """Positions within `half_width` of a predicted p_t, with a Gaussian around it (Luong 2015, predictive alignment)."""
+
+    name: str = "local_p"
+    half_width: int = number(10, least=1)
+
+
+# --- model/attention/normaliser --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Normaliser:
+    """Energies to weights."""
+
+    name: str = REQUIRED
+
+
+@dataclass
+class Softmax(Normaliser):
+    """Soft attention."""
+
+    name: str = "softmax"
+
+
+@dataclass
+class Sparsemax(Normaliser):
+    """Euclidean projection on the simplex (Martins & Astudillo 2016)."""
+
+    name: str = "sparsemax"
+
+
+@dataclass
+class Hard(Normaliser):
+    """One-hot arg max with a straight-through softmax gradient."""
+
+    name: str = "hard"
+
+
+@dataclass
+class Gumbel(Normaliser):
+    """Straight-through Gumbel-softmax (Jang 2017)."""
+
+    name: str = "gumbel"
+    temperature: float = number(1.0, above=0)
+
+
+@dataclass
+class Reinforce(Normaliser):
+    """One sampled position, learned by REINFORCE (Xu 2015, Mnih 2014)."""
+
+    name: str = "reinforce"
+    reward_weight: float = number(1.0, least=0)
+    """λ_r of the loss."""
+    entropy_weight: float = number(0.01, least=0)
+    """λ_e of the loss."""
+
+
+# --- model/attention/placement ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Placement:
+    """Where the context enters the decoder."""
+
+    name: str = REQUIRED
+
+
+@dataclass
+class Before(Placement):
+    """The context of s_{t-1} joins the input of step t (Bahdanau 2015)."""
+
+    name: str = "before"
+    readout: str = choice("maxout", "tanh")
+    attend_from: str = choice("top", "bottom")
+    """`bottom`: the query is the lowest layer, and every layer gets the context (GNMT, Wu 2016)."""
+
+
+@dataclass
+class After(Placement):
+    """The context of s_t joins the output of step t (Luong 2015)."""
+
+    name: str = "after"
+    input_feeding: bool = True
+
+
+@dataclass
+class Between(Placement):
+    """The context enters between two recurrent steps: the conditional GRU (Firat & Cho 2016)."""
+
+    name: str = "between"
+    readout: str = choice("maxout", "tanh")
+
+
+@dataclass
+class NoAttention(Placement):
+    """Only the bridge's fixed vector (Sutskever 2014; `feed_source: true` is Cho 2014)."""
+
+    name: str = "none"
+    feed_source: bool = False
+    readout: str = choice("maxout", "tanh")
+
+
+# --- model/bridge ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Bridge:
+    """From the encoder's states to the decoder's first state."""
+
+    name: str = REQUIRED
+
+
+@dataclass
+class LastBridge(Bridge):
+    """[forward state at the last real token ; backward state at token 0]."""
+
+    name: str = "last"
+
+
+@dataclass
+class MeanBridge(Bridge):
+    """The mean of the real positions."""
+
+    name: str = "mean"
+
+
+@dataclass
+class AttentionBridge(Bridge):
+    """Softmax pooling of the real positions with a learned query."""
+
+    name: str = "attention"
+
+
+@dataclass
+class ZeroBridge(Bridge):
+    """A decoder that starts at zero."""
+
+    name: str = "zero"
+
+
+def _table(*options: type) -> dict[str, type]:
+    return {option.name: option for option in options}  # type: ignore[attr-defined]
+
+
+GROUPS: dict[type, tuple[str, dict[str, type]]] = {
+    Score: (
+        "model/attention/score",
+        _table(Dot, ScaledDot, General, Additive, NormedAdditive, Concat, Linear, Key, Location, Cosine),
+    ),
+    Window: ("model/attention/window", _table(GlobalWindow, LocalM, LocalP)),
+    Normaliser: ("model/attention/normaliser", _table(Softmax, Sparsemax, Hard, Gumbel, Reinforce)),
+    Placement: ("model/attention/placement", _table(Before, After, Between, NoAttention)),
+    Bridge: ("model/bridge", _table(LastBridge, MeanBridge, AttentionBridge, ZeroBridge)),
+}
+"""Base dataclass -> (Hydra group, name -> option)."""
+
+
+# --- sections --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Attention:
+    """score x window x normaliser x heads, and its placement. With placement `none` the first four are null."""
+
+    placement: Placement
+    score: Score | None = None
+    window: Window | None = None
+    normaliser: Normaliser | None = None
+    heads: int | None = number(1, least=1)
+
+
+@dataclass
+class Model:
+    """The encoder-decoder."""
+
+    attention: Attention
+    bridge: Bridge
+    cell: str = choice("gru", "lstm")
+    embedding_size: int = number(256, least=1)
+    hidden_size: int = number(512, least=1)
+    """Of the decoder."""
+    encoder_hidden_size: int | None = number(None, least=1)
+    """Per direction; null: the directions together have `hidden_size`."""
+    encoder_layers: int = number(1, least=1)
+    decoder_layers: int = number(1, least=1)
+    bidirectional: bool = True
+    residual: bool = False
+    """Add a layer's input to its output, from the second layer on."""
+    dropout: float = number(0.2, least=0, below=1)
+    tied_embeddings: str = choice("none", "source_target", "target_output", "all")
+
+
+@dataclass
+class Data:
+    """A parallel corpus and its sub-words."""
+
+    train: str = REQUIRED
+    valid: str = REQUIRED
+    test: str | None = None
+    source_lang: str = REQUIRED
+    target_lang: str = REQUIRED
+    tokenizer: str = choice("bpe", "unigram", "char", "word")
+    vocab_size: int = number(8000, least=8)
+    """Pieces, of the joint vocabulary or of each side's."""
+    joint: bool = True
+    """One vocabulary for both languages."""
+    byte_fallback: bool | None = None
+    """Spell unknown characters in bytes; null: wherever the tokenizer can (bpe, unigram)."""
+    character_coverage: float = number(0.9995, above=0, most=1)
+    normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+    """Sentencepiece's normalization rule; `identity` leaves raw text raw."""
+    max_length: int = number(200, least=1)
+    """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
+    bleu_tokenizer: str | None = None
+    """Sacrebleu's tokenizer; null: by the target language (zh -> zh, ja -> ja-mecab, ko -> ko-mecab, else 13a)."""
+    cache_dir: str = "runs/cache"
+
+
+@dataclass
+class Training:
+    """The loop."""
+
+    max_updates: int | None = number(None, least=1)
+    max_epochs: int | None = number(20, least=1)
+    batch_tokens: int = number(1024, least=1)
+    """Target tokens of an update, EOS and padding counted."""
+    optimizer: str = choice("adam", "adamw", "sgd")
+    learning_rate: float = number(1e-3, above=0)
+    weight_decay: float = number(0.0, least=0)
+    schedule: str = choice("constant", "plateau", "inverse_sqrt", "cosine")
+    warmup_updates: int = number(0, least=0)
+    """The rate grows linearly from 0 over so many updates, under every schedule."""
+    plateau_factor: float = number(0.5, above=0, below=1)
+    plateau_patience: int = number(1, least=0)
+    """Validations without a new best that the `plateau` schedule waits before it multiplies the rate."""
+    clip_norm: float = number(1.0, least=0)
+    """Of the whole gradient; 0: no clipping."""
+    label_smoothing: float = number(0.1, least=0, below=1)
+    precision: str = choice("fp32", "bf16")
+    validate_every: int | None = number(None, least=1)
+    """Updates; null: once an epoch."""
+    metric: str = choice("bleu", "chrf", "loss")
+    """Chooses the best checkpoint and stops early."""
+    patience: int | None = number(None, least=1)
+    """Validations without a new best before training stops; null: never."""
+    save_every: int = number(500, least=1)
+    log_every: int = number(10, least=1)
+    tensorboard: bool = False
+
+
+@dataclass
+class Decoding:
+    """How sentences are searched for."""
+
+    beam_size: int = number(5, least=1)
+    """1 is greedy search."""
+    batch_size: int = number(64, least=1)
+    n_best: int = number(1, least=1)
+    length_normalisation: str = choice("wu", "average", "none")
+    length_penalty: float = number(1.0, least=0)
+    """Wu's alpha."""
+    max_length: int = number(256, least=1)
+    """Output tokens, EOS included; every sentence is also held to `max_length_ratio` x its source + 10."""
+    max_length_ratio: float = number(3.0, above=0)
+    precision: str = choice("fp32", "bf16")
+
+
+@dataclass
+class TrainConfig:
+    """`seq2seq train`"""
+
+    data: Data
+    model: Model
+    training: Training = field(default_factory=Training)
+    decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
+    """Of the validations."""
+    run_dir: str | None = None
+    """null: runs/<corpus>-<attention>-<hash of model, data and seed>."""
+    seed: int = number(1, least=0)
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    check: bool = False
+    """Validate the configuration, the data and the memory, then stop."""
+
+
+@dataclass
+class TranslateConfig:
+    """`seq2seq translate`"""
+
+    checkpoint: str = REQUIRED
+    input: str = "-"
+    output: str = "-"
+    output_format: str = choice("text", "jsonl")
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass
+class EvaluateConfig:
+    """`seq2seq evaluate`"""
+
+    checkpoint: str = REQUIRED
+    source: str = REQUIRED
+    reference: str = REQUIRED
+    output: str = "-"
+    output_format: str = choice("text", "json")
+    bleu_tokenizer: str | None = None
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass
+class BleuConfig:
+    """`seq2seq bleu`"""
+
+    hypothesis: str = REQUIRED
+    reference: str = REQUIRED
+    output: str = "-"
+    output_format: str = choice("text", "json")
+    target_lang: str | None = None
+    """Chooses the tokenizer, as in training."""
+    bleu_tokenizer: str | None = None
+
+
+@dataclass
+class PlotConfig:
+    """`seq2seq plot`"""
+
+    checkpoint: str = REQUIRED
+    input: str = "-"
+    output: str = "attention"
+    """A directory: one picture per sentence, 0001.png and so on."""
+    output_format: str = choice("png", "svg", "text")
+    """`text` draws in the terminal."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+COMMANDS: dict[str, type] = {
+    "train": TrainConfig,
+    "translate": TranslateConfig,
+    "evaluate": EvaluateConfig,
+    "bleu": BleuConfig,
+    "plot": PlotConfig,
+}
+KINDS: dict[str, type] = {**COMMANDS, "model": Model, "data": Data, "decoding": Decoding}
+
+
+# --- parse -----------------------------------------------------------------------------------------------------------
+
+
+def parse(kind: str, values: Mapping[str, Any]) -> Any:
+    """Plain values -> the dataclass of `kind` (a key of `KINDS`), checked as a whole.
+
+    Raises ConfigError with one line for each unknown key, unknown name, wrong type, number out of its bounds, missing
+    value and impossible pair.
+    """
+    errors: list[str] = []
+    config = _read_dataclass(KINDS[kind], values, "", errors)
+    if not errors:
+        _refuse_impossible_pairs(config, errors)
+    if errors:
+        raise ConfigError("\n".join(errors))
+    return config
+
+
+def nearest(name: str, names: typing.Iterable[str]) -> str:
+    """` Did you mean ...?`, or nothing when no name is like it."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _read_dataclass(kind: type, values: Any, path: str, errors: list[str]) -> Any:
+    if not isinstance(values, Mapping):
+        errors.append(f"{path or 'configuration'}: expected a group of keys, got {values!r}.")
+        return None
+    if kind in GROUPS:
+        group, table = GROUPS[kind]
+        name = values.get("name", REQUIRED)
+        if name not in table:
+            choices = ", ".join(table)
+            errors.append(f"{group}={name}: no such option.{nearest(str(name), table)} Choices: {choices}.")
+            return None
+        kind = table[name]
+    prefix = f"{path}." if path else ""
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in known:
+            keys = ", ".join(known)
+            errors.append(f"{prefix}{key}: no such key.{nearest(str(key), known)} Keys here: {keys}.")
+    hints = typing.get_type_hints(kind)
+    read: dict[str, Any] = {}
+    for key, option in known.items():
+        if key in values:
+            read[key] = _read_value(hints[key], values[key], prefix + key, option.metadata, errors)
+        elif option.default is not dataclasses.MISSING:
+            read[key] = option.default
+        elif option.default_factory is not dataclasses.MISSING:
+            read[key] = option.default_factory()
+        else:
+            read[key] = _read_value(hints[key], {}, prefix + key, option.metadata, errors)
+        if isinstance(read[key], str) and read[key] == REQUIRED:
+            errors.append(f"{prefix}{key}: required, give {prefix}{key}=...")
+    return kind(**read)
+
+
+def _read_value(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> Any:
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(member for member in typing.get_args(hint) if member is not types.NoneType)
+    elif value is None:
+        errors.append(f"{path}: may not be null.")
+        return None
+    if dataclasses.is_dataclass(hint):
+        return _read_dataclass(typing.cast(type, hint), value, path, errors)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)  # a directory called 2024 arrives as a number
+    if type(value) is not hint:
+        errors.append(f"{path}: expected {_TYPE_NAMES[hint]}, got {value!r}.")
+        return None
+    if isinstance(value, str) and "${" in value:
+        errors.append(f"{path}: interpolations are not allowed here, got {value!r}.")
+        return None
+    _check_bounds(value, path, metadata, errors)
+    return value
+
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _check_bounds(value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> None:
+    if value == REQUIRED:
+        return
+    choices = metadata.get("choices")
+    if choices and value not in choices:
+        errors.append(f"{path}={value}: no such choice.{nearest(value, choices)} Choices: {', '.join(choices)}.")
+    least, above, most, below = (metadata.get(k) for k in ("least", "above", "most", "below"))
+    if least is not None and not value >= least:
+        errors.append(f"{path}={value}: must be at least {least}.")
+    if above is not None and not value > above:
+        errors.append(f"{path}={value}: must be greater than {above}.")
+    if most is not None and not value <= most:
+        errors.append(f"{path}={value}: must be at most {most}.")
+    if below is not None and not value < below:
+        errors.append(f"{path}={value}: must be less than {below}.")
+
+
+def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
+    if isinstance(config, Model):
+        _check_model(config, errors)
+    if isinstance(config, Data):
+        _check_data(config, errors)
+    if isinstance(config, Decoding):
+        _check_decoding(config, errors)
+    if isinstance(config, TrainConfig):
+        if config.model.tied_embeddings in ("source_target", "all") and not config.data.joint:
+            errors.append(
+                f"model.tied_embeddings={config.model.tied_embeddings} and data.joint=false: two vocabularies can't "
+                "share one table. Take data.joint=true, or model.tied_embeddings=target_output."
+            )
+        if config.training.max_updates is None and config.training.max_epochs is None:
+            errors.append(
+                "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
+            )
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            _refuse_impossible_pairs(value, errors)
+
+
+def memory_size(model: Model) -> int:
+    """Size of an encoder state h_i: that of its directions together."""
+    if model.encoder_hidden_size is None:
+        return model.hidden_size
+    return model.encoder_hidden_size * (2 if model.bidirectional else 1)
+
+
+def _check_model(model: Model, errors: list[str]) -> None:
+    attention = model.attention
+    if model.bidirectional and model.encoder_hidden_size is None and model.hidden_size % 2:
+        errors.append(
+            f"model.hidden_size={model.hidden_size} and model.bidirectional=true: an odd size can't be halved between "
+            "the two directions. Take an even one, or set model.encoder_hidden_size."
+        )
+    if isinstance(attention.placement, NoAttention):
+        attention.score = attention.window = attention.normaliser = attention.heads = None
+        if isinstance(model.bridge, ZeroBridge):
+            errors.append(
+                "model/attention/placement=none and model/bridge=zero: the decoder would never see the source. "
+                "Take another bridge (last, mean, attention), or an attention."
+            )
+        return
+    for axis, base in (("score", Score), ("window", Window), ("normaliser", Normaliser)):
+        if getattr(attention, axis) is None:
+            group, table = GROUPS[base]
+            errors.append(
+                f"model/attention/placement={attention.placement.name} and {group}=null: an attention needs a {axis}. "
+                f"Choices: {', '.join(table)}; or take model/attention/placement=none."
+            )
+    if attention.heads is None:
+        errors.append(
+            f"model/attention/placement={attention.placement.name} and model.attention.heads=null: "
+            "give the number of heads, 1 for the papers' equations."
+        )
+    elif memory_size(model) % attention.heads:
+        errors.append(
+            f"model.attention.heads={attention.heads} and an encoder state of size {memory_size(model)} "
+            "(model.hidden_size, model.encoder_hidden_size): the heads must divide it."
+        )
+
+
+def _check_data(data: Data, errors: list[str]) -> None:
+    if data.byte_fallback and data.tokenizer in ("char", "word"):
+        errors.append(
+            f"data.byte_fallback=true and data.tokenizer={data.tokenizer}: only bpe and unigram can spell bytes. "
+            "Leave data.byte_fallback=null."
+        )
+
+
+def _check_decoding(decoding: Decoding, errors: list[str]) -> None:
+    if decoding.n_best > decoding.beam_size:
+        errors.append(
+            f"decoding.n_best={decoding.n_best} and decoding.beam_size={decoding.beam_size}: a beam holds no more "
+            "hypotheses than its size. Raise decoding.beam_size."
+        )
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A parsed dataclass as plain builtins, such as `parse` reads."""
+    return dataclasses.asdict(config)

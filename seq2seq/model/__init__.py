@@ -1,0 +1,1 @@
+"""The encoder-decoder: encoder, bridge, placement of the context, recurrent cells."""

@@ -1,0 +1,196 @@
+"""Placements: where the context enters the decoder. One class per row of the table of names.
+
+A placement owns the decoder's recurrent layers. What does not wait for the previous step is done for all steps at
+once: `prepare` before the time loop, `readout` after it. In between, either `step` once per token or, where nothing
+is fed back (`parallel`), `sequence` once.
+
+y_t is the embedding of the decoder's input at step t, s_t its state, a_t the context. A product with a concatenation,
+W [y_t ; a_t], is computed as W_y y_t + W_a a_t: the first term for all steps at once.
+
+Shapes: b batch, t target, e embedding, d hidden, m context, g gates, r readout size.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.attention.attention import Attended
+from seq2seq.model.recurrent import LayerState, Recurrent, Stack
+
+Attend = Callable[[Tensor], Attended]
+"""Queries [b t d] -> what was attended; closes over the memory and the position."""
+
+
+class Step(NamedTuple):
+    """What a step gives: the output [b d], the layers' next states, what was attended, the vector to feed [b d]."""
+
+    output: Tensor
+    layers: tuple[LayerState, ...]
+    attended: Attended
+    feed: Tensor | None = None
+
+
+class Readout(nn.Module):
+    """t̃ = U s_t + V y_t + C a_t, then maxout over pairs (Bahdanau 2015, A.2.2, there with s_{t-1}) or tanh."""
+
+    def __init__(self, kind: str, hidden_size: int, embedding_size: int, context_size: int, size: int) -> None:
+        super().__init__()
+        self.maxout = kind == "maxout"
+        width = 2 * size if self.maxout else size
+        self.hidden = nn.Linear(hidden_size, width)
+        self.embedded = nn.Linear(embedding_size, width, bias=False)
+        self.context = nn.Linear(context_size, width, bias=False) if context_size else None
+
+    def forward(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        """embedded [b t e], output [b t d], context [b t m] -> [b t r]."""
+        mixed = self.hidden(output) + self.embedded(embedded)
+        if self.context is not None:
+            mixed = mixed + self.context(context)
+        if self.maxout:
+            return mixed.unflatten(-1, (-1, 2)).amax(-1)
+        return torch.tanh(mixed)
+
+
+class Placement(nn.Module):
+    """Base of the placements. `feed_size` is the size of the vector fed back (0: none)."""
+
+    parallel = False
+    feed_size = 0
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        """embedded [b t e] -> what `step` and `sequence` take as inputs [b t g]."""
+        raise TypeError(f"{type(self).__name__} is not a placement")
+
+    def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
+        """inputs [b g], the layers' states, the vector fed back [b d] -> the step's results."""
+        raise TypeError(f"{type(self).__name__} is not a placement")
+
+    def sequence(
+        self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
+    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+        """inputs [b t g], the layers' states -> outputs [b t d], the last states, what was attended."""
+        raise TypeError(f"{type(self).__name__} does not run in parallel")
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        """embedded [b t e], output [b t d], context [b t m] -> what the vocabulary is projected from [b t r]."""
+        raise TypeError(f"{type(self).__name__} is not a placement")
+
+
+class Before(Placement):
+    """a_t from s_{t-1}; s_t = RNN([y_t ; a_t], s_{t-1}) (Bahdanau 2015, A.2.2).
+
+    `bottom` asks with the lowest layer's state and gives the context to every layer (GNMT, Wu 2016, eq. 4).
+    """
+
+    def __init__(self, stack: Stack, readout: Readout, context_size: int, *, attend_from: str) -> None:
+        super().__init__()
+        self.stack, self.read = stack, readout
+        fed = list(stack.layers) if attend_from == "bottom" else [stack.layers[0]]
+        self.asks = 0 if attend_from == "bottom" else -1
+        self.context_gates = nn.ModuleList(
+            nn.Linear(context_size, layer.gate_size, bias=False) for layer in fed if isinstance(layer, Recurrent)
+        )
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        return self.stack.first.gates(embedded)
+
+    def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
+        attended = attend(layers[self.asks][0][:, None])
+        context = attended.context[:, 0]
+        lowest, *upper = (gates(context) for gates in self.context_gates)
+        output, new = self.stack.step(inputs + lowest, layers, upper)
+        return Step(output, new, attended)
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        return self.read(embedded, output, context)
+
+
+class After(Placement):
+    """s_t = RNN(y_t, s_{t-1}); a_t from s_t; h̃_t = tanh(W_c [a_t ; s_t]) (Luong 2015, eq. 5).
+
+    With input feeding the input is [y_t ; h̃_{t-1}], h̃_0 = 0 (section 3.3).
+    """
+
+    def __init__(self, stack: Stack, hidden_size: int, context_size: int, *, input_feeding: bool) -> None:
+        super().__init__()
+        self.stack = stack
+        self.combine = nn.Linear(context_size + hidden_size, hidden_size, bias=False)
+        self.parallel = not input_feeding
+        self.feed_size = hidden_size if input_feeding else 0
+        self.feed_gates = nn.Linear(hidden_size, stack.first.gate_size, bias=False) if input_feeding else None
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        return embedded if self.parallel else self.stack.first.gates(embedded)
+
+    def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
+        gates = self.stack.first.gates(inputs) if self.feed_gates is None else inputs + self.feed_gates(feed)
+        output, new = self.stack.step(gates, layers)
+        attended = attend(new[-1][0][:, None])
+        attentional = self._combine(attended.context[:, 0], output)
+        return Step(attentional, new, attended, None if self.parallel else attentional)
+
+    def sequence(
+        self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
+    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+        outputs, hidden, new = self.stack.sequence(inputs, layers)
+        attended = attend(hidden)
+        return self._combine(attended.context, outputs), new, attended
+
+    def _combine(self, context: Tensor, output: Tensor) -> Tensor:
+        return torch.tanh(self.combine(torch.cat([context, output], -1)))
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        return output
+
+
+class Between(Placement):
+    """s'_t = RNN₁(y_t, s_{t-1}); a_t from s'_t; s_t = RNN₂(a_t, s'_t) (conditional GRU, Firat & Cho 2016).
+
+    The two together are layer 1; the layers above are ordinary.
+    """
+
+    def __init__(self, stack: Stack, first: Recurrent, readout: Readout) -> None:
+        super().__init__()
+        self.first, self.stack, self.read = first, stack, readout
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        return self.first.gates(embedded)
+
+    def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
+        proposal = self.first.step(inputs, layers[0])
+        attended = attend(proposal[0][:, None])
+        output, new = self.stack.step(self.stack.first.gates(attended.context[:, 0]), (proposal, *layers[1:]))
+        return Step(output, new, attended)
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        return self.read(embedded, output, context)
+
+
+class NoAttention(Placement):
+    """The bridge's vector c alone: as first state (Sutskever 2014), or also in every step and the readout (Cho 2014).
+
+    c does not depend on the step, so the whole target runs at once.
+    """
+
+    parallel = True
+
+    def __init__(self, stack: Stack, readout: Readout, *, feed_source: bool) -> None:
+        super().__init__()
+        self.stack, self.read, self.feed_source = stack, readout, feed_source
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        return embedded
+
+    def sequence(
+        self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
+    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+        source = attend(inputs)
+        if self.feed_source:
+            inputs = torch.cat([inputs, source.context.to(inputs.dtype)], -1)
+        outputs, _, new = self.stack.sequence(inputs, layers)
+        return outputs, new, source
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        return self.read(embedded, output, context)

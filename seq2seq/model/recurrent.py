@@ -1,0 +1,156 @@
+"""Recurrent layers that run one step or a whole sequence with the same weights, and stacks of them.
+
+Shapes: b batch, t time, i input, d hidden size, g size of the gates (3d for a GRU, 4d for an LSTM).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LayerState = tuple[Tensor, ...]
+"""(h,) of a GRU, (h, c) of an LSTM, each [b d]."""
+
+
+class Recurrent(nn.Module):
+    """Base of the layers: the input's part of the gates is apart, so that it can be had for all steps at once."""
+
+    state_parts: int
+    gate_parts: int
+    rnn: nn.GRU | nn.LSTM
+
+    def __init__(self, rnn: nn.GRU | nn.LSTM) -> None:
+        super().__init__()
+        self.rnn = rnn
+        self.gate_size = self.gate_parts * rnn.hidden_size
+        input_weight, recurrent_weight, *biases = rnn.all_weights[0]
+        nn.init.xavier_uniform_(input_weight)
+        for gate in recurrent_weight.chunk(self.gate_parts):
+            nn.init.orthogonal_(gate)
+        for bias in biases:
+            nn.init.zeros_(bias)
+
+    def gates(self, x: Tensor) -> Tensor:
+        """The input's part of the gates: [.. i] -> [.. g]."""
+        weight, _, bias, _ = self.rnn.all_weights[0]
+        return F.linear(x, weight, bias)
+
+    def recurrent_gates(self, h: Tensor) -> Tensor:
+        """The previous state's part of the gates: [b d] -> [b g]."""
+        _, weight, _, bias = self.rnn.all_weights[0]
+        return F.linear(h, weight, bias)
+
+    def step(self, gates: Tensor, state: LayerState) -> LayerState:
+        """gates [b g], state -> the next state."""
+        raise TypeError(f"{type(self).__name__} is not a recurrent layer")
+
+    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
+        """x [b t i] -> hidden states [b t d] and the last state, in one fused call."""
+        raise TypeError(f"{type(self).__name__} is not a recurrent layer")
+
+
+class GRU(Recurrent):
+    """r, z = σ(..), n = tanh(W x + r ∘ (U h)), h' = (1 − z) ∘ n + z ∘ h.
+
+    Cho 2014 with the reset gate after the product with U, as in cuDNN, so that all of U h is one product.
+    """
+
+    state_parts = 1
+    gate_parts = 3
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(nn.GRU(input_size, hidden_size, batch_first=True))
+
+    def step(self, gates: Tensor, state: LayerState) -> LayerState:
+        (h,) = state
+        d = h.size(-1)
+        recurrent = self.recurrent_gates(h)
+        r, z = torch.sigmoid(gates[..., : 2 * d] + recurrent[..., : 2 * d]).chunk(2, -1)
+        n = torch.tanh(gates[..., 2 * d :] + r * recurrent[..., 2 * d :])
+        return (torch.lerp(n, h.to(n.dtype), z),)
+
+    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
+        output, h = self.rnn(x, None if state is None else state[0][None].contiguous())
+        return output, (h[0],)
+
+
+class LSTM(Recurrent):
+    """i, f, o = σ(..), c' = f ∘ c + i ∘ tanh(..), h = o ∘ tanh(c') (Hochreiter & Schmidhuber 1997; Gers 2000)."""
+
+    state_parts = 2
+    gate_parts = 4
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(nn.LSTM(input_size, hidden_size, batch_first=True))
+        # A forget gate that starts open (Jozefowicz 2015).
+        nn.init.ones_(self.rnn.all_weights[0][2][hidden_size : 2 * hidden_size])
+
+    def step(self, gates: Tensor, state: LayerState) -> LayerState:
+        h, c = state
+        i, f, g, o = (gates + self.recurrent_gates(h)).chunk(4, -1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return (torch.sigmoid(o) * torch.tanh(c), c)
+
+    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
+        initial = None if state is None else (state[0][None].contiguous(), state[1][None].contiguous())
+        output, (h, c) = self.rnn(x, initial)
+        return output, (h[0], c[0])
+
+
+CELLS: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
+
+
+class Stack(nn.Module):
+    """Layers of a decoder, one above the other, with dropout between them.
+
+    With `residual`, a layer's output is its hidden state plus its input, from the second layer on.
+    """
+
+    def __init__(
+        self, cell: str, input_size: int, hidden_size: int, layers: int, *, residual: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            CELLS[cell](input_size if layer == 0 else hidden_size, hidden_size) for layer in range(layers)
+        )
+        self.residual = residual
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def first(self) -> Recurrent:
+        """The lowest layer."""
+        first = self.layers[0]
+        assert isinstance(first, Recurrent)
+        return first
+
+    def step(
+        self, gates: Tensor, states: Sequence[LayerState], upper_gates: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, tuple[LayerState, ...]]:
+        """gates of the first layer [b g], states -> output [b d], next states.
+
+        `upper_gates` are added to the gates of the second layer and those above.
+        """
+        new: list[LayerState] = []
+        x = torch.empty(0)
+        for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
+            assert isinstance(layer, Recurrent)
+            if number:
+                gates = layer.gates(self.dropout(x))
+                gates = gates + upper_gates[number - 1] if upper_gates else gates
+            new.append(layer.step(gates, state))
+            x = new[-1][0] + x if number and self.residual else new[-1][0]
+        return x, tuple(new)
+
+    def sequence(
+        self, x: Tensor, states: Sequence[LayerState]
+    ) -> tuple[Tensor, Tensor, tuple[LayerState, ...]]:
+        """x [b t i], states -> outputs [b t d], the top layer's hidden states [b t d], last states."""
+        new: list[LayerState] = []
+        hidden = x
+        for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
+            assert isinstance(layer, Recurrent)
+            hidden, last = layer.sequence(self.dropout(x) if number else x, state)
+            new.append(last)
+            x = hidden + x if number and self.residual else hidden
+        return x, hidden, tuple(new)

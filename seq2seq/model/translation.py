@@ -1,0 +1,77 @@
+"""The whole model: source tokens in, features of the next target token out, and from them the vocabulary.
+
+Shapes: b batch, s source, t target, r readout size, n any rows, v vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seq2seq.attention.attention import Attended, Memory
+from seq2seq.model.decoder import Decoder
+from seq2seq.model.encoder import Encoder
+from seq2seq.model.state import State
+
+
+class Output(nn.Module):
+    """logits = W P x + b. The projection P to the embeddings' size is there only where W is tied to them."""
+
+    def __init__(self, readout_size: int, vocab_size: int, tied: nn.Embedding | None) -> None:
+        super().__init__()
+        self.tied_projection: nn.Linear | None = None
+        self.weight: Tensor = nn.Parameter(torch.empty(vocab_size, readout_size)) if tied is None else tied.weight
+        if tied is None:
+            nn.init.xavier_uniform_(self.weight)
+        elif tied.embedding_dim != readout_size:
+            self.tied_projection = nn.Linear(readout_size, tied.embedding_dim, bias=False)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def features(self, x: Tensor) -> Tensor:
+        """[.. r] -> what `weight` is multiplied with."""
+        return x if self.tied_projection is None else self.tied_projection(x)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the model makes of a batch of pairs."""
+
+    features: Tensor
+    """[b t r]: what the vocabulary is projected from"""
+    attended: Attended
+
+
+class TranslationModel(nn.Module):
+    """Encoder, bridge, decoder and the projection to the vocabulary, which is done once, outside the time loop."""
+
+    def __init__(
+        self, source_embedding: nn.Embedding, encoder: Encoder, bridge: nn.Module, decoder: Decoder, output: Output,
+        *, dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.source_embedding = source_embedding
+        self.encoder = encoder
+        self.bridge = bridge
+        self.decoder = decoder
+        self.output = output
+        self.dropout = nn.Dropout(dropout)
+
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
+        """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
+        states = self.dropout(self.encoder(self.dropout(self.source_embedding(source)), lengths))  # [b s m]
+        summary, layers = self.bridge(states, lengths)
+        memory = self.decoder.attention.remember(states, lengths, summary)
+        return memory, self.decoder.start(memory, layers)
+
+    def forward(self, source: Tensor, lengths: Tensor, inputs: Tensor) -> Decoded:
+        """source [b s], lengths [b], target inputs (BOS first) [b t] -> features of each next token."""
+        memory, state = self.encode(source, lengths)
+        features, attended, _ = self.decoder(inputs, memory, state)
+        return Decoded(self.output.features(features), attended)
+
+    def step(self, tokens: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
+        """The previous tokens [b] -> log-probabilities of the next [b v], what was attended, the next state."""
+        features, attended, state = self.decoder(tokens[:, None], memory, state)
+        logits = F.linear(self.output.features(features[:, 0]), self.output.weight, self.output.bias)
+        return logits.float().log_softmax(-1) if logits.dtype is torch.bfloat16 else logits.log_softmax(-1), attended, state
