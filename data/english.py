@@ -12,7 +12,6 @@ from grammar import (
     NounPhrase,
     Prepositional,
     Pronoun,
-    RelativePronoun,
     Sentence,
     Shared,
     Subordinate,
@@ -68,7 +67,9 @@ def nominal(node: Nominal, subject: bool = False, governed: bool = False) -> lis
 
 def prepositional(phrase: Prepositional) -> list[Token]:
     """Preposition and complement."""
-    return words_of(phrase.preposition.en, (phrase, "preposition")) + nominal(phrase.complement, governed=True)
+    return words_of(phrase.preposition.en, (phrase, "preposition")) + nominal(
+        phrase.complement, governed=True
+    )
 
 
 def adverb(node: Clause, role: str, entry: Adverb) -> list[Token]:
@@ -133,16 +134,18 @@ def fronted(node: Clause) -> list[Token]:
 
 
 def adjuncts(node: Clause) -> list[Token]:
-    """What follows the objects: predicate, manner, company, place, time."""
+    """What follows the objects: predicate, manner, company and place, time."""
     tokens: list[Token] = []
     if node.predicate:
         tokens.append((node.predicate.en, ((node, "predicate"),)))
     if node.manner:
         tokens += adverb(node, "manner", node.manner)
-    if node.company:
-        tokens += prepositional(node.company)
-    if node.place and node.front != "place":
-        tokens += prepositional(node.place)
+    phrases = [node.company, node.place if node.front != "place" else None]
+    if "company" in node.verb.adjuncts and "place" not in node.verb.adjuncts:
+        phrases.reverse()  # the goal of a motion stands next to the verb
+    for phrase in phrases:
+        if phrase:
+            tokens += prepositional(phrase)
     if node.time and node.front != "time":
         tokens += adverb(node, "time", node.time)
     return tokens

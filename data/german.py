@@ -12,7 +12,6 @@ from grammar import (
     NounPhrase,
     Prepositional,
     Pronoun,
-    RelativePronoun,
     Sentence,
     Shared,
     Subordinate,
@@ -268,6 +267,8 @@ def clause(node: Clause, last: bool = False) -> list[Token]:
     # Behind the verb at the end, so that the clause bracket stays short.
     if node.front != "object":
         tokens += relative_clause(node.object)
+    if node.place and node.front != "place":
+        tokens += relative_clause(node.place.complement)
     if node.complement:
         tokens += subordinate(node.complement)
     if node.adverbial and not node.adverbial_first:

@@ -190,8 +190,11 @@ NOUN_TABLE = {
 
 def parse_nouns(kind: str, table: str) -> tuple[Noun, ...]:
     """Read one block of the noun table; "-" stands for a missing plural."""
-    rows = [line.split() for line in table.strip().splitlines()]
-    return tuple(Noun(*(word if word != "-" else "" for word in row), kind) for row in rows)
+    rows = [line.replace("-", "").split(" ") for line in map(str.strip, table.strip().splitlines())]
+    return tuple(
+        Noun(en, en_plural, gender, de, genitive, plural, kind)
+        for en, en_plural, gender, de, genitive, plural in rows
+    )
 
 
 NOUNS: dict[str, tuple[Noun, ...]] = {kind: parse_nouns(kind, table) for kind, table in NOUN_TABLE.items()}
@@ -199,11 +202,11 @@ NOUN: dict[str, Noun] = {noun.en: noun for nouns in NOUNS.values() for noun in n
 
 NAMES = ("Anna", "Emma", "Julia", "Lukas", "Maria", "Max", "Paul", "Peter", "Sophie", "Thomas")
 CITIES = (
-    Conjunction("Berlin", "Berlin"),
-    Conjunction("Hamburg", "Hamburg"),
-    Conjunction("Munich", "München"),
-    Conjunction("Vienna", "Wien"),
-    Conjunction("Cologne", "Köln"),
+    ("Berlin", "Berlin"),
+    ("Hamburg", "Hamburg"),
+    ("Munich", "München"),
+    ("Vienna", "Wien"),
+    ("Cologne", "Köln"),
 )
 
 ADJECTIVE: dict[str, Adjective] = {
@@ -252,7 +255,7 @@ ADJECTIVES: dict[str, tuple[Adjective, ...]] = {
         "opening": "new old big small green white",
         "room": "new old big small warm cold beautiful",
         "building": "new old big small beautiful white",
-        "area": "old big small beautiful quiet".replace(" quiet", ""),
+        "area": "old big small beautiful",
         "site": "old big small beautiful",
     }.items()
 }
@@ -326,7 +329,6 @@ PREPOSITION: dict[str, Preposition] = {
     )
 }
 TO_CITY = Preposition("to", "nach", "dat")
-FROM_PERSON = Preposition("from", "von", "dat")
 
 TODAY, NOW = Adverb("today", "heute"), Adverb("now", "jetzt")
 TOMORROW, YESTERDAY = Adverb("tomorrow", "morgen"), Adverb("yesterday", "gestern")

@@ -14,9 +14,7 @@ from seq2seq.model.encoder import Encoder
 from seq2seq.model.placement import Placement, Readout
 from seq2seq.model.recurrent import CELLS, Stack
 from seq2seq.model.translation import Output, TranslationModel
-
-PAD, UNK, BOS, EOS = 0, 1, 2, 3
-"""Piece numbers that every vocabulary has."""
+from seq2seq.text.tokenizer import PAD
 
 Table = dict[type, Callable[..., Any]]
 

@@ -151,7 +151,7 @@ class LocalM(Window):
 
 @dataclass
 class LocalP(Window):
-    """Positions within `half_width` of a predicted p_t, with a Gaussian around it (Luong 2015, predictive alignment)."""
+    """Positions within `half_width` of a predicted p_t, and a Gaussian around it (Luong 2015, predictive alignment)."""
 
     name: str = "local_p"
     half_width: int = number(10, least=1)
@@ -413,7 +413,7 @@ class Decoding:
     """Wu's alpha."""
     max_length: int = number(256, least=1)
     """Output tokens, EOS included; every sentence is also held to `max_length_ratio` x its source + 10."""
-    max_length_ratio: float = number(3.0, above=0)
+    max_length_ratio: float = number(2.0, above=0)
     precision: str = choice("fp32", "bf16")
 
 
@@ -523,6 +523,9 @@ def nearest(name: str, names: typing.Iterable[str]) -> str:
 
 def _read_dataclass(kind: type, values: Any, path: str, errors: list[str]) -> Any:
     if not isinstance(values, Mapping):
+        if kind in GROUPS:
+            errors.append(f"{path}={values}: an option is chosen with a slash: {GROUPS[kind][0]}={values}.")
+            return None
         errors.append(f"{path or 'configuration'}: expected a group of keys, got {values!r}.")
         return None
     if kind in GROUPS:

@@ -25,7 +25,8 @@ class Recurrent(nn.Module):
         self.rnn = rnn
         self.gate_size = self.gate_parts * rnn.hidden_size
         input_weight, recurrent_weight, *biases = rnn.all_weights[0]
-        nn.init.xavier_uniform_(input_weight)
+        for gate in input_weight.chunk(self.gate_parts):
+            nn.init.xavier_uniform_(gate)
         for gate in recurrent_weight.chunk(self.gate_parts):
             nn.init.orthogonal_(gate)
         for bias in biases:

@@ -74,4 +74,5 @@ class TranslationModel(nn.Module):
         """The previous tokens [b] -> log-probabilities of the next [b v], what was attended, the next state."""
         features, attended, state = self.decoder(tokens[:, None], memory, state)
         logits = F.linear(self.output.features(features[:, 0]), self.output.weight, self.output.bias)
-        return logits.float().log_softmax(-1) if logits.dtype is torch.bfloat16 else logits.log_softmax(-1), attended, state
+        logits = logits.float() if logits.dtype is torch.bfloat16 else logits
+        return logits.log_softmax(-1), attended, state

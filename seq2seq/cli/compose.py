@@ -1,0 +1,110 @@
+"""Composition of a command's configuration by Hydra: defaults from the dataclasses, choices from configs/."""
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seq2seq.config import COMMANDS, GROUPS, REQUIRED, ConfigError, nearest
+
+Job = Callable[[dict[str, Any], dict[str, str]], None]
+"""Takes plain values, and which option of each group was chosen."""
+
+_PACKAGE = Path(__file__).parent.parent
+CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
+"""Inside an installed package, or beside it in a checkout."""
+
+_QUIET = (
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=disabled",
+    "hydra/hydra_logging=disabled",
+    "hydra.sweep.dir=runs/multirun",
+)
+
+
+def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
+    """Compose and run the job, once or (with --multirun) once for each combination."""
+    register()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
+
+    failures: list[Exception] = []
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=command)
+    def task(config: DictConfig) -> None:
+        values = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(values, dict)
+        try:
+            job({str(key): value for key, value in values.items()}, dict(HydraConfig.get().runtime.choices))
+        except Exception as error:  # Hydra would print its own report first
+            failures.append(error)
+
+    before, sys.argv = sys.argv, [f"seq2seq {command}", *map(_settable, overrides), *_QUIET]
+    try:
+        task()
+    except MissingConfigException as error:
+        raise ConfigError(_missing(str(error))) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(str(error)) from error
+    finally:
+        sys.argv = before
+    if failures:
+        raise failures[0]
+
+
+def register() -> None:
+    """Put every dataclass into Hydra's store, as plain values: `parse` checks them all at once afterwards."""
+    store = ConfigStore.instance()
+    for command, kind in COMMANDS.items():
+        store.store(name=f"{command}_defaults", node=defaults(kind))
+    for group, table in GROUPS.values():
+        for name, option in table.items():
+            store.store(group=group, name=name, node=defaults(option))
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """The defaults of a dataclass as plain values, without what a group of options fills."""
+    values: dict[str, Any] = {}
+    for option in dataclasses.fields(kind):
+        if option.default is not dataclasses.MISSING:
+            values[option.name] = option.default
+        elif option.default_factory is not dataclasses.MISSING:
+            values[option.name] = dataclasses.asdict(option.default_factory())
+        elif isinstance(option.type, type) and option.type not in GROUPS:
+            values[option.name] = defaults(option.type)
+    return {key: value for key, value in values.items() if value is not REQUIRED}
+
+
+def _settable(override: str) -> str:
+    """`key=value` sets any key, known or not, so that `parse` can name all unknown ones; a/group=option chooses."""
+    key = override.partition("=")[0]
+    is_value = re.match(r"[A-Za-z_][\w.]*=", override) and not (CONFIGS / key).is_dir() and not key.startswith("hydra.")
+    return f"++{override}" if is_value else override
+
+
+def _missing(message: str) -> str:
+    """Hydra's complaint about an unknown option, with the nearest one."""
+    found = re.search(r"Could not find '([^']+)'", message)
+    if not found:
+        return message
+    group, _, name = found[1].rpartition("/")
+    names = options(group)
+    return f"{group}={name}: no such option.{nearest(name, names)} Choices: {', '.join(names)}."
+
+
+def options(group: str) -> list[str]:
+    """The names in a group: rows of a table, or files under configs/."""
+    for known, table in GROUPS.values():
+        if known == group:
+            return list(table)
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))

@@ -1,0 +1,42 @@
+"""`seq2seq train`: raw parallel text to a model. Started again, it goes on where it was."""
+
+import logging
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from seq2seq.cli.machine import choose_device, keep_freed_memory
+from seq2seq.config import TrainConfig
+from seq2seq.training.loop import StoppedBySignal
+from seq2seq.training.setup import claim_run_dir, default_run_dir, make_trainer, prepare_data
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: TrainConfig, choices: dict[str, str]) -> int:
+    """Train, or with check=true only see whether it could be done."""
+    device = choose_device(config.device)
+    keep_freed_memory()
+    data = prepare_data(config)
+    run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
+    trainer = make_trainer(config, data, run_dir, device)
+    if config.check:
+        trainer.try_largest_batch()
+        logger.info("check: the configuration, the data and the largest batch are fine; run_dir would be %s", run_dir)
+        return 0
+    claim_run_dir(run_dir, config)
+    if trainer.resume():
+        logger.info("%s: going on from update %d", run_dir, trainer.position.update)
+    if reason := trainer.reason_to_stop():
+        logger.info("%s: nothing to do, %s", run_dir, reason)
+        return 0
+    logger.info("%s: %d updates, %d an epoch", run_dir, trainer.schedule.total_updates, trainer.batches_per_epoch)
+    try:
+        with logging_redirect_tqdm():
+            trainer.run()
+    except StoppedBySignal as stopped:
+        logger.info("stopped by %s at update %d; the same command goes on", stopped, trainer.position.update)
+        return stopped.exit_code
+    logger.info("done: %s", trainer.reason_to_stop())
+    logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
+    return 0

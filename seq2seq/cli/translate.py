@@ -1,0 +1,43 @@
+"""`seq2seq translate`: one line in, one line out, always, in order."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.machine import choose_device
+from seq2seq.config import TranslateConfig
+from seq2seq.inference.translator import Translation, Translator
+from seq2seq.training.checkpoint import load
+
+
+def run(config: TranslateConfig, choices: dict[str, str]) -> int:
+    """Translate; with n_best > 1 every source line gives that many output lines, best first."""
+    translator = load_translator(config.checkpoint, config.device)
+    with output_stream(config.output) as output:
+        for translations in translator.translate(input_lines(config.input), config.decoding):
+            for translation in translations:
+                if config.output_format == "jsonl":
+                    print(json.dumps(as_json(translation), ensure_ascii=False), file=output)
+                else:
+                    print(translation.text, file=output)
+    return 0
+
+
+def load_translator(checkpoint: str, device: str) -> Translator:
+    """The translator of a checkpoint or of a run's best one."""
+    where = choose_device(device)
+    loaded = load(Path(checkpoint), where)
+    return Translator(loaded.model, loaded.source, loaded.target, where, loaded.data.target_lang)
+
+
+def as_json(translation: Translation) -> dict[str, Any]:
+    """A JSONL line."""
+    return {
+        "source": translation.source,
+        "translation": translation.text,
+        "score": translation.score,
+        "rank": translation.rank,
+        "tokens": translation.tokens,
+        "token_scores": translation.token_scores,
+    }

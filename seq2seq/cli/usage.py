@@ -1,0 +1,75 @@
+"""Help: every command, every key with its default and choices, every option of every axis."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+
+from seq2seq.config import COMMANDS, GROUPS, REQUIRED
+
+_PURPOSE = {
+    "train": "raw parallel text to a model; started again, it goes on",
+    "translate": "a checkpoint and source text to translations",
+    "evaluate": "a checkpoint, source and reference to BLEU, chrF and TER",
+    "bleu": "translations and reference to BLEU, chrF and TER",
+    "plot": "attention matrices as pictures, or in the terminal",
+}
+_EXAMPLES = {
+    "train": "data.train=corpus/train data.valid=corpus/valid data.source_lang=en data.target_lang=de",
+    "translate": "checkpoint=runs/NAME/best input=source.txt output=translations.txt",
+    "evaluate": "checkpoint=runs/NAME/best source=test.en reference=test.de",
+    "bleu": "hypothesis=translations.txt reference=test.de target_lang=de",
+    "plot": "checkpoint=runs/NAME/best input=source.txt output=pictures",
+}
+
+
+def overview() -> str:
+    """What `seq2seq --help` prints."""
+    rows = [f"  {name:10} {text}" for name, text in _PURPOSE.items()]
+    return "\n".join(
+        ["usage: seq2seq COMMAND [key=value ...]", "", *rows, "", "seq2seq COMMAND --help lists its keys."]
+    )
+
+
+def of_command(command: str) -> str:
+    """What `seq2seq COMMAND --help` prints."""
+    lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {_PURPOSE[command]}", ""]
+    lines += [f"example: seq2seq {command} {_EXAMPLES[command]}", ""]
+    if command == "train":
+        lines += ["Groups (choose with group=option):", *_groups(), ""]
+    lines += ["Keys (set with key=value), their defaults and choices:", *_keys(COMMANDS[command], "")]
+    return "\n".join(lines)
+
+
+def _groups() -> Iterator[str]:
+    from seq2seq.cli.compose import options  # Hydra is slow to import, and only this needs it
+
+    for group in ("experiment", "model/attention"):
+        yield f"  {group}: {', '.join(options(group))}"
+    for group, table in GROUPS.values():
+        yield f"  {group}: {', '.join(table)}"
+        for name, option in table.items():
+            for extra in dataclasses.fields(option):
+                if extra.name != "name":
+                    yield f"      {name}: {group.replace('/', '.')}.{extra.name}={_shown(extra)}"
+
+
+def _keys(kind: type, prefix: str) -> Iterator[str]:
+    hints = typing.get_type_hints(kind)
+    for option in dataclasses.fields(kind):
+        hint = hints[option.name]
+        if isinstance(hint, types.UnionType):
+            hint = typing.get_args(hint)[0]
+        if hint in GROUPS:
+            continue
+        if dataclasses.is_dataclass(hint):
+            yield from _keys(typing.cast(type, hint), f"{prefix}{option.name}.")
+        else:
+            yield f"  {prefix}{option.name}={_shown(option)}"
+
+
+def _shown(option: "dataclasses.Field[object]") -> str:
+    choices = option.metadata.get("choices")
+    default = "(required)" if option.default == REQUIRED else option.default
+    default = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
+    return f"{default}" + (f"   ({' | '.join(choices)})" if choices else "")

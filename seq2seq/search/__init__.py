@@ -1,0 +1,1 @@
+"""Search for translations, against a protocol of two methods."""

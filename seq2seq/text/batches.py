@@ -1,0 +1,85 @@
+"""Batches: sentences of similar length together, as many as a token budget allows.
+
+Shapes: b batch, s source, t target.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seq2seq.text.cache import EncodedCorpus
+from seq2seq.text.tokenizer import BOS, PAD
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded pairs. Real tokens are those that are not PAD."""
+
+    source: Tensor
+    """[b s], EOS last"""
+    source_lengths: Tensor
+    """[b]"""
+    inputs: Tensor
+    """[b t]: BOS, then the target but its last token"""
+    targets: Tensor
+    """[b t]: the target, EOS last"""
+
+    def to(self, device: torch.device) -> "Batch":
+        move = [t.to(device, non_blocking=True) for t in (self.source, self.source_lengths, self.inputs, self.targets)]
+        return Batch(*move)
+
+    @property
+    def tokens(self) -> int:
+        """Real target tokens."""
+        return int((self.targets != PAD).sum())
+
+
+def pad(rows: Sequence[Sequence[int] | NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
+    """Sequences -> padded tokens [b s], lengths [b]."""
+    lengths = torch.tensor([len(row) for row in rows])
+    padded = torch.full((len(rows), int(lengths.max())), PAD)
+    for line, row in zip(padded, rows, strict=True):
+        line[: len(row)] = torch.as_tensor(np.asarray(row, dtype=np.int64))
+    return padded, lengths
+
+
+def make_batch(corpus: EncodedCorpus, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+    """The pairs of these rows."""
+    source, lengths = pad([corpus.source[int(row)] for row in rows])
+    targets, target_lengths = pad([corpus.target[int(row)] for row in rows])
+    inputs = targets.roll(1, 1)
+    inputs[:, 0] = BOS
+    inputs[torch.arange(inputs.size(1)) >= target_lengths[:, None]] = PAD
+    return Batch(source, lengths, inputs, targets)
+
+
+def plan_batches(corpus: EncodedCorpus, batch_tokens: int, seed: Sequence[int] | None) -> list[NDArray[np.int64]]:
+    """Rows of each batch, sorted by length and cut so that rows x longest target <= batch_tokens (one row at least).
+
+    Pairs of equal lengths are mixed and the batches shuffled by `seed`; None leaves the order of lengths. The number
+    of batches depends on neither.
+    """
+    generator = None if seed is None else np.random.default_rng(list(seed))
+    source, target = corpus.source.lengths, corpus.target.lengths
+    mixed = np.arange(len(corpus)) if generator is None else generator.permutation(len(corpus))
+    rows = mixed[np.lexsort((source[mixed], target[mixed]))]
+    batches = [rows[start:end] for start, end in _cut(target[rows], batch_tokens)]
+    if generator is not None:
+        generator.shuffle(order := np.arange(len(batches)))
+        batches = [batches[i] for i in order]
+    return batches
+
+
+def _cut(lengths: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
+    """Ranges of ascending lengths in which count x longest fits the budget."""
+    start = 0
+    while start < len(lengths):
+        end = min(start + max(budget // int(lengths[start]), 1), len(lengths))
+        while end - start > 1 and (end - start) * int(lengths[end - 1]) > budget:
+            end = max(start + budget // int(lengths[end - 1]), start + 1)
+        yield start, end
+        start = end

@@ -1,0 +1,47 @@
+"""Directories that appear whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replace_directory(final: Path) -> Iterator[Path]:
+    """A directory to write into, which gets its name only when it is complete and on the disk.
+
+    One that is there already is replaced then, and until then stays as it is. For the moment between two renames it
+    is called `previous_name(final)`.
+    """
+    unfinished = final.with_name(f"{final.name}.tmp-{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        for path in unfinished.iterdir():
+            _flush(path)
+        _flush(unfinished)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    previous = previous_name(final)
+    if final.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        final.rename(previous)
+    unfinished.rename(final)
+    _flush(final.parent)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def previous_name(final: Path) -> Path:
+    """What a directory is called while another takes its name; a crash in that moment leaves it there."""
+    return final.with_name(f"{final.name}.previous")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,118 @@
+"""Sub-words, by sentencepiece: training, encoding, decoding."""
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import sentencepiece
+
+from seq2seq.text.corpus import DataError
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+"""Numbers that every vocabulary gives to its special pieces."""
+
+_BREAKING = ("\0", "\n", "\r")
+"""Characters that no output line may hold; with byte fallback they are pieces of their own."""
+
+
+class Tokenizer:
+    """A trained sentencepiece model, from its serialised bytes."""
+
+    def __init__(self, model: bytes, name: str) -> None:
+        self.model = model
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise DataError(f"{name}: not a sentencepiece model ({error})") from error
+        specials = (self._processor.pad_id(), self._processor.unk_id(), self._processor.bos_id(),
+                    self._processor.eos_id())  # fmt: skip
+        if specials != (PAD, UNK, BOS, EOS):
+            raise DataError(f"{name}: expected pad, unk, bos, eos to be pieces {(PAD, UNK, BOS, EOS)}, got {specials}")
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        try:
+            return cls(path.read_bytes(), str(path))
+        except OSError as error:
+            raise DataError(f"{path}: can't be read ({error.strerror})") from error
+
+    @classmethod
+    def train(
+        cls,
+        lines: Iterable[str],
+        *,
+        kind: str,
+        vocab_size: int,
+        byte_fallback: bool | None,
+        character_coverage: float,
+        normalization: str,
+    ) -> "Tokenizer":
+        """Learn `vocab_size` pieces from the lines; `kind` is bpe, unigram, char or word.
+
+        Raises DataError when the text has too little for so many pieces.
+        """
+        learned = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines),
+                model_writer=learned,
+                model_type=kind,
+                vocab_size=vocab_size,
+                # characters and words are as many as the text has
+                use_all_vocab=kind == "char",
+                hard_vocab_limit=kind in ("bpe", "unigram"),
+                byte_fallback=kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback,
+                character_coverage=character_coverage,
+                normalization_rule_name=normalization,
+                input_sentence_size=2_000_000,
+                shuffle_input_sentence=True,
+                max_sentence_length=1 << 16,
+                pad_id=PAD,
+                unk_id=UNK,
+                bos_id=BOS,
+                eos_id=EOS,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise DataError(f"data.vocab_size={vocab_size}: {_explain(str(error))}") from error
+        return cls(learned.getvalue(), "a newly trained tokenizer")
+
+    def __len__(self) -> int:
+        return int(self._processor.GetPieceSize())
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        """Lines -> piece numbers of each, EOS included."""
+        encoded: list[list[int]] = self._processor.encode(list(lines), out_type=int, add_eos=True)
+        return encoded
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Piece numbers -> one line of text; specials vanish, invalid UTF-8 becomes U+FFFD."""
+        return str(self._processor.decode([token for token in tokens if token not in (PAD, BOS, EOS)]))
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """The pieces by name."""
+        return [str(self._processor.IdToPiece(token)) for token in tokens]
+
+    def forbidden(self) -> list[int]:
+        """Pieces that search may never produce: PAD, BOS, and whatever would break a line."""
+        breaking = {f"<0x{ord(character):02X}>" for character in _BREAKING}
+        names = self.pieces(range(len(self)))
+        return [
+            number
+            for number, name in enumerate(names)
+            if number in (PAD, BOS) or name in breaking or any(c in name for c in _BREAKING)
+        ]
+
+
+def _explain(error: str) -> str:
+    """Sentencepiece's message in terms of what to change."""
+    if most := re.search(r"value <= (\d+)", error):
+        return f"the training text has too little for so many pieces. Take data.vocab_size={most[1]} or less."
+    if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
+        return (
+            f"fewer than the characters that need a piece of their own. Take data.vocab_size={least[1]} or more, "
+            "or a lower data.character_coverage."
+        )
+    return f"sentencepiece can't learn from this text ({error.strip()})."

@@ -1,0 +1,34 @@
+"""The model card: what a checkpoint is, made of, and worth."""
+
+from typing import Any
+
+import torch
+
+from seq2seq.config import TrainConfig
+
+
+def model_card(
+    config: TrainConfig, position: dict[str, Any], scores: dict[str, float], hashes: dict[str, str], version: str
+) -> str:
+    """Markdown."""
+    attention = config.model.attention
+    parts = [part.name for part in (attention.score, attention.window, attention.normaliser) if part is not None]
+    rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
+    return f"""# {config.data.source_lang} to {config.data.target_lang}
+
+A recurrent translation model, placement `{attention.placement.name}`{", attention `" + " x ".join(parts) + "`" if parts else ""}.
+
+Trained by seq2seq {version} (torch {torch.__version__}) on `{config.data.train}`: {position["update"]} updates, \
+{position["epoch"]} whole epochs, seed {config.seed}.
+
+| validation (search with beam {config.decoding.beam_size}) | |
+|---|---|
+{rows}
+
+| data | SHA-256 |
+|---|---|
+| train | {hashes["train"]} |
+| valid | {hashes["valid"]} |
+
+Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
+"""

@@ -1,0 +1,138 @@
+"""Checkpoints: directories that need nothing else to translate, and beside the newest one the training's state.
+
+Tensors are safetensors, everything else is JSON: loading executes nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from seq2seq import build
+from seq2seq.config import ConfigError, Data, Model, parse, to_plain
+from seq2seq.model.translation import TranslationModel
+from seq2seq.text.corpus import DataError
+from seq2seq.text.storage import previous_name, replace_directory
+from seq2seq.text.tokenizer import Tokenizer
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model and what it takes to use it."""
+
+    model: TranslationModel
+    options: Model
+    data: Data
+    source: Tokenizer
+    target: Tokenizer
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What training needs to go on as if it had never stopped."""
+
+    values: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | None = None) -> None:
+    """Write the directory, whole or not at all."""
+    with replace_directory(path) as unfinished:
+        save_file(_unique(checkpoint.model.state_dict()), unfinished / "model.safetensors")
+        values = {"format": FORMAT, "model": to_plain(checkpoint.options), "data": to_plain(checkpoint.data)}
+        (unfinished / "config.json").write_text(json.dumps(values, indent=2) + "\n")
+        (unfinished / "source.model").write_bytes(checkpoint.source.model)
+        (unfinished / "target.model").write_bytes(checkpoint.target.model)
+        (unfinished / "README.md").write_text(card)
+        if state is not None:
+            save_file(state.tensors, unfinished / "state.safetensors")
+            (unfinished / "state.json").write_text(json.dumps(state.values))
+
+
+def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the second names of tied tensors, which safetensors refuses; loading ties them again."""
+    seen: set[int] = set()
+    return {
+        name: tensor.contiguous()
+        for name, tensor in tensors.items()
+        if tensor.data_ptr() not in seen and not seen.add(tensor.data_ptr())  # type: ignore[func-returns-value]
+    }
+
+
+def find(path: Path) -> Path:
+    """The checkpoint at this path: the directory itself, or the best one of a run directory."""
+    for candidate in (path, path / "best", previous_name(path)):
+        if (candidate / "model.safetensors").is_file():
+            return candidate
+    raise DataError(f"{path}: no checkpoint here (expected model.safetensors, config.json, source.model, target.model)")
+
+
+def load(path: Path, device: torch.device) -> Checkpoint:
+    """Read a checkpoint. Raises DataError for what is missing or does not fit together."""
+    where = find(path)
+    try:
+        values = json.loads((where / "config.json").read_text())
+        if values.get("format") != FORMAT:
+            raise DataError(f"{where}/config.json: format {values.get('format')!r}, this version reads {FORMAT}")
+        options: Model = parse("model", values["model"])
+        data: Data = parse("data", values["data"])
+        source, target = Tokenizer.load(where / "source.model"), Tokenizer.load(where / "target.model")
+        tensors = load_file(where / "model.safetensors", device=str(device))
+    except (OSError, ValueError, KeyError, AttributeError, ConfigError, safetensors.SafetensorError) as error:
+        raise DataError(f"{where}: not a readable checkpoint ({error})") from error
+    model = build.translation_model(options, len(source), len(target)).to(device)
+    _restore(model, tensors, where)
+    return Checkpoint(model, options, data, source, target)
+
+
+def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path) -> None:
+    expected = model.state_dict()
+    missing = sorted(_unique(expected).keys() - tensors.keys())
+    strange = sorted(tensors.keys() - expected.keys())
+    shapes = [
+        f"{name} {list(tensor.shape)} instead of {list(expected[name].shape)}"
+        for name, tensor in tensors.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+    if missing or strange or shapes:
+        raise DataError(f"{where}: weights don't fit config.json (missing {missing}, unknown {strange}, {shapes})")
+    model.load_state_dict(tensors, strict=False)
+
+
+def load_state(path: Path) -> TrainingState | None:
+    """The training state beside this checkpoint, if there is one."""
+    if not (path / "state.json").is_file():
+        path = previous_name(path)
+    if not (path / "state.json").is_file():
+        return None
+    try:
+        return TrainingState(json.loads((path / "state.json").read_text()), load_file(path / "state.safetensors"))
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path}: the training state can't be read ({error})") from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's moments, by parameter number and name."""
+    return {
+        f"{number}.{name}": value
+        for number, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split(".")
+        state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,238 @@
+"""The training loop."""
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from seq2seq.config import Training
+from seq2seq.inference.translator import Translator
+from seq2seq.text.batches import Batch, make_batch, plan_batches
+from seq2seq.text.cache import EncodedCorpus
+from seq2seq.training import checkpoint
+from seq2seq.training.checkpoint import Checkpoint, TrainingState
+from seq2seq.training.loss import Loss, TranslationLoss
+from seq2seq.training.progress import Progress
+from seq2seq.training.schedule import Schedule
+from seq2seq.training.validation import Validation, show_samples
+
+logger = logging.getLogger(__name__)
+
+
+class StoppedBySignal(Exception):
+    """SIGINT or SIGTERM came; the state is saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+@dataclass
+class Position:
+    """Where training is: all that changes besides weights, optimizer and schedule. Plain values."""
+
+    update: int = 0
+    epoch: int = 0
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    best: float | None = None
+    best_update: int = 0
+    without_best: int = 0
+    """Validations since the best one."""
+    baseline: float = 0.0
+    """REINFORCE's b."""
+    metrics_size: int = 0
+
+
+@dataclass
+class Trainer:
+    """Trains one model in one run directory."""
+
+    run_dir: Path
+    checkpoint: Checkpoint
+    corpus: EncodedCorpus
+    validation: Validation
+    options: Training
+    loss: TranslationLoss
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    device: torch.device
+    seed: int
+    card: Callable[[Position, dict[str, float]], str]
+    """The model card of a checkpoint, from where training is and its last validation."""
+    position: Position = field(default_factory=Position)
+    scores: dict[str, float] = field(default_factory=dict)
+    """Of the last validation."""
+
+    def __post_init__(self) -> None:
+        self.model = self.checkpoint.model
+        self.translator = Translator(
+            self.model, self.checkpoint.source, self.checkpoint.target, self.device, self.checkpoint.data.target_lang
+        )
+        self.batches_per_epoch = len(plan_batches(self.corpus, self.options.batch_tokens, None))
+
+    def resume(self) -> bool:
+        """Go on from the state in the run directory; False if there is none."""
+        state = checkpoint.load_state(self.run_dir / "last")
+        if state is None:
+            return False
+        saved = checkpoint.load(self.run_dir / "last", self.device)
+        self.model.load_state_dict(saved.model.state_dict())
+        checkpoint.restore_optimizer(self.optimizer, state.tensors)
+        self.position = Position(**state.values["position"])
+        self.schedule.factor, self.schedule.waited = state.values["schedule"]
+        self.scores = state.values["scores"]
+        return True
+
+    def reason_to_stop(self) -> str:
+        """Why training is over; empty while it is not."""
+        position, patience = self.position, self.options.patience
+        if position.update >= self.schedule.total_updates:
+            return f"training.max_updates or training.max_epochs is reached ({position.update} updates)"
+        if patience is not None and position.without_best >= patience:
+            return f"no better {self.options.metric} in {position.without_best} validations (training.patience)"
+        return ""
+
+    def run(self) -> None:
+        """Train to the end. Raises StoppedBySignal after saving the state."""
+        position, total = self.position, self.schedule.total_updates
+        with (
+            Progress(
+                self.run_dir, position.update, total, position.metrics_size, tensorboard=self.options.tensorboard
+            ) as progress,
+            _signals() as stopped,
+        ):
+            for batch in self._batches():
+                self._update(batch, progress)
+                if position.update == total or self._validation_is_due():
+                    self._validate(progress)
+                elif position.update % self.options.save_every == 0 or stopped:
+                    self._save(progress)
+                if stopped:
+                    raise StoppedBySignal(stopped[0])
+                if self.reason_to_stop():
+                    break
+
+    def try_largest_batch(self) -> None:
+        """One update's work on the batch with most padded tokens, without taking the step: is there memory?"""
+        plan = plan_batches(self.corpus, self.options.batch_tokens, None)
+        source, target = self.corpus.source.lengths, self.corpus.target.lengths
+        rows = max(plan, key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
+        self._gradient(make_batch(self.corpus, rows).to(self.device))
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batch after batch, epoch after epoch, from where training is."""
+        position = self.position
+        while position.update < self.schedule.total_updates:
+            plan = plan_batches(self.corpus, self.options.batch_tokens, (self.seed, position.epoch))
+            for rows in plan[position.batch :]:
+                if position.update >= self.schedule.total_updates:
+                    return
+                position.batch += 1
+                yield make_batch(self.corpus, rows).to(self.device)
+            position.epoch, position.batch = position.epoch + 1, 0
+
+    def _update(self, batch: Batch, progress: Progress) -> None:
+        position = self.position
+        position.update += 1
+        # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
+        torch.manual_seed(self.seed * 1_000_003 + position.update)
+        rate = self.schedule.rate(position.update)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._gradient(batch)
+        limit = self.options.clip_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self.optimizer.step()
+        if loss.reward is not None:
+            position.baseline = 0.9 * position.baseline + 0.1 * loss.reward
+        progress.advance(loss.tokens)
+        if position.update % self.options.log_every == 0:
+            values = {
+                "loss": float(loss.total.detach()) / loss.tokens,
+                "nll": float(loss.nll) / loss.tokens,
+                "gradient_norm": float(norm),
+                "learning_rate": rate,
+                "tokens_per_second": progress.rate(),
+                "epoch": position.epoch,
+            }
+            progress.write("train", position.update, values)
+            progress.show(position.update, values)
+
+    def _gradient(self, batch: Batch) -> Loss:
+        """The loss of a batch, and in the parameters the gradient of its mean over tokens."""
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            loss = self.loss(self.model, batch, self.position.baseline)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss.total / loss.tokens)
+        return loss
+
+    def _validation_is_due(self) -> bool:
+        position = self.position
+        if self.options.validate_every is not None:
+            return position.update % self.options.validate_every == 0
+        return position.batch == self.batches_per_epoch
+
+    def _validate(self, progress: Progress) -> None:
+        position, metric = self.position, self.options.metric
+        self.scores, samples = self.validation.run(self.translator)
+        improved = position.best is None or _better(self.scores[metric], position.best, metric)
+        if improved:
+            position.best, position.best_update, position.without_best = self.scores[metric], position.update, 0
+        else:
+            position.without_best += 1
+        self.schedule.validated(improved)
+        progress.write("valid", position.update, {**self.scores, "best": improved})
+        show_samples(samples)
+        logger.info(
+            "update %d, epoch %d: valid loss %.3f, perplexity %.2f, BLEU %.2f, chrF %.2f%s",
+            position.update,
+            position.epoch + 1,
+            *(self.scores[name] for name in ("loss", "perplexity", "bleu", "chrf")),
+            " (best)" if improved else "",
+        )
+        if improved:
+            checkpoint.save(self.run_dir / "best", self.checkpoint, self.card(position, self.scores))
+        self._save(progress)
+        progress.pause()
+
+    def _save(self, progress: Progress) -> None:
+        self.position.metrics_size = progress.size
+        values = {
+            "position": vars(self.position),
+            "schedule": [self.schedule.factor, self.schedule.waited],
+            "scores": self.scores,
+        }
+        state = TrainingState(values, checkpoint.optimizer_tensors(self.optimizer))
+        checkpoint.save(self.run_dir / "last", self.checkpoint, self.card(self.position, self.scores), state)
+
+
+def _better(new: float, best: float, metric: str) -> bool:
+    return new < best if metric == "loss" else new > best
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM; a second one acts as ever."""
+    seen: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        logger.info("%s: saving the state after this update (again: stop at once)", signal.Signals(number).name)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

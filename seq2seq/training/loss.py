@@ -1,0 +1,119 @@
+"""The loss: cross-entropy of the projected features, label-smoothed, and REINFORCE's terms for hard attention.
+
+Shapes: b batch, t target, n real target positions, r features, v vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seq2seq.model.translation import TranslationModel
+from seq2seq.text.batches import Batch
+from seq2seq.text.tokenizer import PAD
+
+_ROWS = 256
+"""Positions projected at a time: their logits stay in the cache."""
+
+
+class ProjectedCrossEntropy(torch.autograd.Function):
+    """−Σ_n [(1 − ε) log p(y_n) + ε/v Σ_j log p(j)], p = softmax(W x_n + b), a few rows at a time.
+
+    The gradients are made along with the loss, so that no more than a few rows of logits exist at once. The products
+    run in x's precision, the softmax in fp32 or better.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        """x [n r], weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) of each position [n]."""
+        exact = torch.float64 if x.dtype is torch.float64 else torch.float32
+        cast = weight.to(x.dtype)
+        vocab = weight.size(0)
+        nll = x.new_empty(len(x), dtype=exact)
+        smooth = x.new_zeros((), dtype=exact)
+        wanted = any(ctx.needs_input_grad[:3])
+        grad_x = torch.empty_like(x) if wanted else None
+        grad_weight = torch.zeros_like(weight) if wanted else None
+        grad_bias = torch.zeros_like(bias) if wanted else None
+        for start in range(0, len(x), _ROWS):
+            rows = slice(start, start + _ROWS)
+            logits = (x[rows] @ cast.T).to(exact).add_(bias)
+            chosen = targets[rows, None]
+            log_total = logits.logsumexp(-1, keepdim=True)
+            nll[rows] = (log_total - logits.gather(1, chosen)).squeeze(1)
+            smooth += (log_total.squeeze(1) - logits.mean(-1)).sum()
+            if grad_x is not None and grad_weight is not None and grad_bias is not None:
+                gradient = logits.sub_(log_total).exp_()  # the softmax
+                gradient.sub_(smoothing / vocab)
+                gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
+                grad_bias += gradient.sum(0)
+                gradient = gradient.to(x.dtype)
+                grad_x[rows] = gradient @ cast
+                grad_weight += gradient.T @ x[rows]
+        ctx.save_for_backward(grad_x, grad_weight, grad_bias)
+        ctx.mark_non_differentiable(nll)
+        return (1 - smoothing) * nll.sum() + smoothing * smooth, nll
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        scale = grad_outputs[0]
+        grad_x, grad_weight, grad_bias = ctx.saved_tensors
+        return grad_x * scale, grad_weight * scale, grad_bias * scale, None, None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Of a batch, summed over its real target positions."""
+
+    total: Tensor
+    """What is minimised."""
+    nll: Tensor
+    """−Σ log p, without smoothing."""
+    tokens: int
+    reward: float | None = None
+    """Mean R_t of a sampled attention."""
+
+
+@dataclass(frozen=True)
+class TranslationLoss:
+    """Cross-entropy, and for an attention that draws its positions
+
+    − λ_r Σ_t sg(R_t − b) log π_t(i_t) − λ_e Σ_t H(π_t), R_t the mean of log p_u over u >= t (Xu 2015, eq. 12).
+    """
+
+    label_smoothing: float = 0.0
+    reward_weight: float = 0.0
+    """λ_r"""
+    entropy_weight: float = 0.0
+    """λ_e"""
+
+    def __call__(self, model: TranslationModel, batch: Batch, baseline: float = 0.0) -> Loss:
+        """`baseline` is b."""
+        decoded = model(batch.source, batch.source_lengths, batch.inputs)
+        real = batch.targets != PAD
+        output = model.output
+        features = decoded.features[real]  # [n r]
+        total, nll = ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            features, output.weight, output.bias, batch.targets[real], self.label_smoothing
+        )
+        drawn = decoded.attended.log_prob
+        if drawn is None:
+            return Loss(total, nll.sum(), len(nll))
+        rewards = rewards_to_go(nll, real)  # [b t]
+        entropy = decoded.attended.entropy
+        assert entropy is not None
+        reinforced = (((rewards - baseline) * drawn)[real]).sum()
+        total = total - self.reward_weight * reinforced - self.entropy_weight * entropy[real].sum()
+        return Loss(total, nll.sum(), len(nll), float(rewards[real].mean()))
+
+
+def rewards_to_go(nll: Tensor, real: Tensor) -> Tensor:
+    """R_t, the mean of log p_u over u >= t: nll of the real positions [n], which they are [b t] -> [b t]."""
+    log_p = torch.zeros(real.shape, dtype=nll.dtype, device=nll.device)
+    log_p[real] = -nll
+    total = log_p.flip(1).cumsum(1).flip(1)
+    count = real.flip(1).cumsum(1).flip(1)
+    return total / count.clamp(min=1)

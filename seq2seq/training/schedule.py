@@ -1,0 +1,40 @@
+"""Learning rates. One function of the update per row of the table of names; `plateau` also listens to validations."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass
+class Schedule:
+    """The learning rate of every update, counted from 1; warm-up grows linearly to the base rate."""
+
+    name: str
+    base: float
+    warmup_updates: int
+    plateau_factor: float
+    plateau_patience: int
+    total_updates: int = 0
+    factor: float = 1.0
+    """What plateaus have multiplied the rate by so far."""
+    waited: int = 0
+    """Validations since the last best one or the last plateau."""
+
+    def rate(self, update: int) -> float:
+        """Of this update."""
+        if update <= self.warmup_updates:
+            return self.base * update / self.warmup_updates
+        if self.name == "inverse_sqrt":
+            return self.base * math.sqrt(max(self.warmup_updates, 1) / update)
+        if self.name == "cosine":
+            done = (update - self.warmup_updates) / max(self.total_updates - self.warmup_updates, 1)
+            return self.base * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+        return self.base * self.factor
+
+    def validated(self, improved: bool) -> None:
+        """Hear of a validation."""
+        if self.name != "plateau":
+            return
+        self.waited = 0 if improved else self.waited + 1
+        if self.waited > self.plateau_patience:
+            self.factor *= self.plateau_factor
+            self.waited = 0

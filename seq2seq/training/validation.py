@@ -1,0 +1,59 @@
+"""Validation: loss on the tokens, and the scores of real search output on raw text."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from seq2seq.config import Decoding
+from seq2seq.inference import metrics
+from seq2seq.inference.heatmap import text_heatmap
+from seq2seq.inference.translator import Translation, Translator
+from seq2seq.text.batches import make_batch, plan_batches
+from seq2seq.text.cache import EncodedCorpus
+from seq2seq.training.loss import TranslationLoss
+
+logger = logging.getLogger(__name__)
+
+_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A held-out set, in tokens and as raw text."""
+
+    corpus: EncodedCorpus
+    sources: Sequence[str]
+    references: Sequence[str]
+    decoding: Decoding
+    bleu_tokenizer: str
+    batch_tokens: int
+
+    def run(self, translator: Translator) -> tuple[dict[str, float], list[Translation]]:
+        """Loss (nats a target token, no smoothing), perplexity, BLEU, chrF; and a few translations to look at."""
+        loss = self.loss(translator)
+        translations = [best for best, *_ in translator.translate(self.sources, self.decoding)]
+        scores = metrics.score([t.text for t in translations], self.references, self.bleu_tokenizer)
+        values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
+        step = max(len(translations) // _SAMPLES, 1)
+        return values, translations[::step][:_SAMPLES]
+
+    @torch.inference_mode()
+    def loss(self, translator: Translator) -> float:
+        """Mean negative log-likelihood of the target tokens."""
+        total, tokens = 0.0, 0
+        translator.model.eval()
+        for rows in plan_batches(self.corpus, self.batch_tokens, None):
+            batch = make_batch(self.corpus, rows).to(translator.device)
+            with torch.autocast(translator.device.type, torch.bfloat16, enabled=self.decoding.precision == "bf16"):
+                loss = TranslationLoss()(translator.model, batch)
+            total, tokens = total + float(loss.nll), tokens + loss.tokens
+        return total / max(tokens, 1)
+
+
+def show_samples(samples: Sequence[Translation]) -> None:
+    """Log translations with their attention."""
+    for sample in samples:
+        logger.info("source:      %s\ntranslation: %s\n%s", sample.source, sample.text, text_heatmap(sample))

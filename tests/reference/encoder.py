@@ -1,0 +1,34 @@
+"""The states h_1..h_S of one sentence."""
+
+import torch
+from torch import Tensor
+
+from reference.parameters import Parameters, under
+from reference.recurrent import CELLS, STATE_PARTS
+from seq2seq import config
+
+
+def encode(model: config.Model, p: Parameters, embedded: list[Tensor]) -> list[Tensor]:
+    """h_i = [forward h_i ; backward h_i] (Bahdanau 2015, section 3.2), layer upon layer."""
+    x = embedded
+    for layer in range(model.encoder_layers):
+        forward = _run(model.cell, under(p, f"layers.{layer}.0.rnn"), x)
+        if model.bidirectional:
+            backward = _run(model.cell, under(p, f"layers.{layer}.1.rnn"), x[::-1])[::-1]
+            states = [torch.cat(pair) for pair in zip(forward, backward, strict=True)]
+        else:
+            states = forward
+        if model.residual and layer > 0:
+            states = [h + given for h, given in zip(states, x, strict=True)]
+        x = states
+    return x
+
+
+def _run(cell: str, p: Parameters, xs: list[Tensor]) -> list[Tensor]:
+    zero = torch.zeros(p["weight_hh_l0"].size(1), dtype=xs[0].dtype)
+    state = (zero,) * STATE_PARTS[cell]
+    states = []
+    for x in xs:
+        state = CELLS[cell](p, x, state)
+        states.append(state[0])
+    return states
