@@ -67,9 +67,7 @@ def nominal(node: Nominal, subject: bool = False, governed: bool = False) -> lis
 
 def prepositional(phrase: Prepositional) -> list[Token]:
     """Preposition and complement."""
-    return words_of(phrase.preposition.en, (phrase, "preposition")) + nominal(
-        phrase.complement, governed=True
-    )
+    return words_of(phrase.preposition.en, (phrase, "preposition")) + nominal(phrase.complement, governed=True)
 
 
 def adverb(node: Clause, role: str, entry: Adverb) -> list[Token]:

@@ -82,18 +82,12 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument(
-        "--output", type=Path, metavar="PREFIX", help="write PREFIX.en, PREFIX.de, PREFIX.align"
-    )
+    mode.add_argument("--output", type=Path, metavar="PREFIX", help="write PREFIX.en, PREFIX.de, PREFIX.align")
     mode.add_argument("--embedded", action="store_true", help="rewrite the embedded corpus")
     parser.add_argument("--pairs", type=int, default=8000, help="number of pairs (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=2, help="random seed (default: %(default)s)")
-    parser.add_argument(
-        "--min-words", type=int, default=MIN_WORDS, help="of either side (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max-words", type=int, default=MAX_WORDS, help="of either side (default: %(default)s)"
-    )
+    parser.add_argument("--min-words", type=int, default=MIN_WORDS, help="of either side (default: %(default)s)")
+    parser.add_argument("--max-words", type=int, default=MAX_WORDS, help="of either side (default: %(default)s)")
     parser.add_argument(
         "--unique",
         action="store_true",

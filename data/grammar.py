@@ -161,12 +161,7 @@ def is_definite(nominal: Nominal) -> bool:
 
 def negates_object(clause: Clause) -> bool:
     """Whether the negation fuses with an indefinite object to German "kein"."""
-    return (
-        clause.negated
-        and clause.front != "object"
-        and clause.object is not None
-        and not is_definite(clause.object)
-    )
+    return clause.negated and clause.front != "object" and clause.object is not None and not is_definite(clause.object)
 
 
 def words_of(text: str, *keys: Key) -> list[Token]:

@@ -192,8 +192,7 @@ def parse_nouns(kind: str, table: str) -> tuple[Noun, ...]:
     """Read one block of the noun table; "-" stands for a missing plural."""
     rows = [line.replace("-", "").split(" ") for line in map(str.strip, table.strip().splitlines())]
     return tuple(
-        Noun(en, en_plural, gender, de, genitive, plural, kind)
-        for en, en_plural, gender, de, genitive, plural in rows
+        Noun(en, en_plural, gender, de, genitive, plural, kind) for en, en_plural, gender, de, genitive, plural in rows
     )
 
 
@@ -347,8 +346,7 @@ TIMES: dict[str, tuple[Adverb, ...]] = {
     "modal": (TODAY, NOW, TOMORROW, EVENING, MONDAY, AFTER_WORK),
 }
 FREQUENCIES = tuple(
-    Adverb(en, de)
-    for en, de in (("often", "oft"), ("always", "immer"), ("never", "nie"), ("sometimes", "manchmal"))
+    Adverb(en, de) for en, de in (("often", "oft"), ("always", "immer"), ("never", "nie"), ("sometimes", "manchmal"))
 )
 MANNERS: dict[str, tuple[Adverb, ...]] = {
     "sound": (Adverb("loudly", "laut"), Adverb("quietly", "leise")),

@@ -92,9 +92,7 @@ class PhraseSampler:
             return lex.THIS
         return lex.NO if draw < 0.98 and subject else lex.EVERY
 
-    def noun_phrase(
-        self, kinds: Sequence[str], *, subject: bool = False, adjective: float = 0.3
-    ) -> NounPhrase:
+    def noun_phrase(self, kinds: Sequence[str], *, subject: bool = False, adjective: float = 0.3) -> NounPhrase:
         """A noun phrase of one of the kinds, perhaps with an adjective or a genitive."""
         noun = self.noun(kinds)
         plural = self.number(noun, 0.3)
@@ -166,9 +164,7 @@ class PhraseSampler:
         if indefinite:
             noun = self.noun(kinds)
             plural = self.number(noun, 0.4)
-            choices = (
-                (self.pick(lex.CARDINALS), lex.MANY, lex.BARE) if plural else (lex.A, lex.A, lex.A, lex.NO)
-            )
+            choices = (self.pick(lex.CARDINALS), lex.MANY, lex.BARE) if plural else (lex.A, lex.A, lex.A, lex.NO)
             if not noun.en_plural:
                 choices = (lex.BARE, lex.BARE, lex.NO)
             phrase = NounPhrase(self.pick(choices), noun, plural)

@@ -186,11 +186,7 @@ class Sampler(PhraseSampler):
     def add_relative(self, clause: Clause) -> None:
         """Add a relative clause to the subject, or to an object or a place that ends the clause."""
         subject, target = clause.subject, clause.object
-        if (
-            isinstance(subject, NounPhrase)
-            and open_to_relative(subject)
-            and self.chance(self.embedding * 0.7)
-        ):
+        if isinstance(subject, NounPhrase) and open_to_relative(subject) and self.chance(self.embedding * 0.7):
             subject.relative = self.relative(subject.noun, subject.plural)
             return
         if isinstance(target, NounPhrase) and open_to_relative(target) and self.chance(self.embedding * 1.7):
@@ -232,9 +228,7 @@ class Sampler(PhraseSampler):
             clause.company = None
         return clause
 
-    def copula(
-        self, tenses: Sequence[str] = STATIVE_TENSES, kinds: Sequence[str] = PREDICATE_KINDS
-    ) -> Clause:
+    def copula(self, tenses: Sequence[str] = STATIVE_TENSES, kinds: Sequence[str] = PREDICATE_KINDS) -> Clause:
         """A clause with "be" and a predicative adjective or a place."""
         tense = self.tense(BE, tenses)
         kind = self.pick(kinds)
@@ -256,9 +250,7 @@ class Sampler(PhraseSampler):
     def weather(self, tenses: Sequence[str] = STATIVE_TENSES) -> Clause:
         """Rain or snow."""
         verb = self.pick(WEATHER)
-        clause = Clause(
-            Pronoun(lex.PRONOUN["it"]), verb, self.tense(verb, [t for t in tenses if t in STATIVE_TENSES])
-        )
+        clause = Clause(Pronoun(lex.PRONOUN["it"]), verb, self.tense(verb, [t for t in tenses if t in STATIVE_TENSES]))
         if self.chance(0.5):
             clause.place = self.city(lex.PREPOSITION["in"])
         elif self.chance(0.4):
@@ -425,7 +417,5 @@ class Sampler(PhraseSampler):
             count = 1 + (draw > 0.6) + (draw > 0.92)
         tenses = ALL_TENSES if count == 1 else PAST if self.chance(0.4) else NONPAST
         clauses = [self.statement(self.long or count == 1 or self.chance(0.3), tenses) for _ in range(count)]
-        conjunctions = [
-            self.weighted(((lex.AND, 0.55), (lex.BUT, 0.35), (lex.OR, 0.1))) for _ in range(count - 1)
-        ]
+        conjunctions = [self.weighted(((lex.AND, 0.55), (lex.BUT, 0.35), (lex.OR, 0.1))) for _ in range(count - 1)]
         return Sentence(clauses, conjunctions), "."

@@ -66,9 +66,7 @@ INTRANSITIVE = (
     ),
     verb("wait waits waited waited", "warten warte wartest wartet wartete gewartet", adjuncts="place"),
     verb("sit sits sat sat", "sitzen sitze sitzt sitzt saß gesessen", adjuncts="seat", subjects=ANIMATE),
-    verb(
-        "up+get gets got gotten", "auf+stehen stehe stehst steht stand gestanden", adjuncts="hour", sein=True
-    ),
+    verb("up+get gets got gotten", "auf+stehen stehe stehst steht stand gestanden", adjuncts="hour", sein=True),
     verb(
         "asleep+fall falls fell fallen",
         "ein+schlafen schlafe schläfst schläft schlief geschlafen",
@@ -190,9 +188,7 @@ TRANSITIVE = (
         objects=("clothing", "thing"),
         adjuncts="place",
     ),
-    verb(
-        "love loves loved loved", "lieben liebe liebst liebt liebte geliebt", objects=CREATURE, stative=True
-    ),
+    verb("love loves loved loved", "lieben liebe liebst liebt liebte geliebt", objects=CREATURE, stative=True),
     verb(
         "know knows knew known",
         "kennen kenne kennst kennt kannte gekannt",
@@ -233,9 +229,7 @@ TRANSITIVE = (
         case="dat",
         adjuncts="place",
     ),
-    verb(
-        "thank thanks thanked thanked", "danken danke dankst dankt dankte gedankt", objects=HUMAN, case="dat"
-    ),
+    verb("thank thanks thanked thanked", "danken danke dankst dankt dankte gedankt", objects=HUMAN, case="dat"),
     verb(
         "answer answers answered answered",
         "antworten antworte antwortest antwortet antwortete geantwortet",
@@ -300,9 +294,7 @@ CLAUSAL = (
 
 WEATHER = (
     verb("rain rains rained rained", "regnen regne regnest regnet regnete geregnet", adjuncts="place"),
-    verb(
-        "snow snows snowed snowed", "schneien schneie schneist schneit schneite geschneit", adjuncts="place"
-    ),
+    verb("snow snows snowed snowed", "schneien schneie schneist schneit schneite geschneit", adjuncts="place"),
 )
 
 BE = Verb(

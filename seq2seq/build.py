@@ -61,10 +61,10 @@ def attention(options: config.Attention, query_size: int, memory_size: int) -> A
         return FixedVector()
     assert options.heads is not None
     heads = Heads(options.heads, query_size, memory_size)
-    hidden_size = query_size // options.heads
+    size = heads.query_size
     return Attention(
         heads,
-        SCORES[type(options.score)](options.score, options.heads, heads.query_size, heads.key_size, hidden_size),
+        SCORES[type(options.score)](options.score, options.heads, size, heads.key_size, size),
         WINDOWS[type(options.window)](options.window, query_size),
         NORMALISERS[type(options.normaliser)](options.normaliser),
     )

@@ -6,6 +6,7 @@ else. `parse` reads both what the command line composed and what a checkpoint st
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -531,7 +532,7 @@ def _read_dataclass(kind: type, values: Any, path: str, errors: list[str]) -> An
     if kind in GROUPS:
         group, table = GROUPS[kind]
         name = values.get("name", REQUIRED)
-        if name not in table:
+        if not isinstance(name, str) or name not in table:
             choices = ", ".join(table)
             errors.append(f"{group}={name}: no such option.{nearest(str(name), table)} Choices: {choices}.")
             return None
@@ -569,7 +570,7 @@ def _read_value(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], e
     if dataclasses.is_dataclass(hint):
         return _read_dataclass(typing.cast(type, hint), value, path, errors)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**1000 else math.inf
     if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)  # a directory called 2024 arrives as a number
     if type(value) is not hint:
@@ -587,6 +588,9 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 
 def _check_bounds(value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> None:
     if value == REQUIRED:
+        return
+    if isinstance(value, float) and not math.isfinite(value):
+        errors.append(f"{path}={value}: must be finite.")
         return
     choices = metadata.get("choices")
     if choices and value not in choices:

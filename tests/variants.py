@@ -151,10 +151,15 @@ AXES: dict[str, tuple[Any, ...]] = {
 }
 """Axis -> its values."""
 
-DEFAULT: Row = {axis: values[0] for axis, values in AXES.items()} | {"score": "additive"}
+DEFAULT: Row = {axis: values[0] for axis, values in AXES.items()} | {
+    "score": "additive",
+    "decoder_layers": 2,
+    "encoder_layers": 2,
+}
 """Any two values that are possible together are possible in this row."""
 
-OF_ATTENTION = ("score", "window", "normaliser", "heads")
+OF_ATTENTION = ("score", "window", "normaliser", "heads", "coverage")
+"""Axes that mean nothing without attention."""
 
 
 def plain_model(row: Row) -> dict[str, Any]:
@@ -234,13 +239,17 @@ def possible_pairs() -> list[Pair]:
 
 @functools.cache
 def _held(row: Items) -> Items:
-    """The values that mean something in a row: nothing when it is impossible; without attention, none of its axes."""
+    """The values that mean something in a row; nothing when it is impossible."""
     try:
-        attention = model_options(dict(row)).attention
+        model = model_options(dict(row))
     except config.ConfigError:
         return ()
-    ignored = (*OF_ATTENTION, "coverage") if attention.score is None else ()
-    return tuple(item for item in row if item[0] not in ignored)
+    idle = {(axis, dict(row)[axis]) for axis in OF_ATTENTION if model.attention.score is None}
+    if min(model.decoder_layers, model.encoder_layers) == 1:
+        idle.add(("residual", True))  # which begins at the second layer
+    if model.decoder_layers == 1:
+        idle.add(("placement", "before-bottom"))  # where the top is the bottom
+    return tuple(item for item in row if item not in idle)
 
 
 @functools.cache
@@ -248,10 +257,12 @@ def _pairwise() -> list[Row]:
     left = dict.fromkeys(possible_pairs())  # an ordered set
     rows: list[Row] = []
     while left:
-        row = dict(next(iter(left)))
+        wanted = next(iter(left))
+        row = dict(wanted)
         for axis in AXES:
             if axis not in row:
-                row[axis] = max(AXES[axis], key=lambda value, axis=axis, row=row: _gain(row, axis, value, left))
+                gains = [_gain({**row, axis: value}, wanted, left) for value in AXES[axis]]
+                row[axis] = AXES[axis][gains.index(max(gains))]
         row = {axis: row[axis] for axis in AXES}
         rows.append(row)
         for pair in pairs(row):
@@ -259,11 +270,13 @@ def _pairwise() -> list[Row]:
     return rows
 
 
-def _gain(row: Row, axis: str, value: Any, left: dict[Pair, None]) -> int:
-    """How many pairs that are left would meet with this value; −1 where it is impossible."""
-    if not _held(tuple({**DEFAULT, **row, axis: value}.items())):
+def _gain(row: Row, wanted: Pair, left: dict[Pair, None]) -> int:
+    """How many of the pairs that are left meet in an unfinished row; −1 where the wanted pair no longer does."""
+    held = _held(tuple({**DEFAULT, **row}.items()))
+    if not wanted <= set(held):
         return -1
-    return sum(frozenset([(axis, value), item]) in left for item in row.items())
+    chosen = [item for item in held if item[0] in row]
+    return sum(frozenset(pair) in left for pair in itertools.combinations(chosen, 2))
 
 
 # --- for all ---------------------------------------------------------------------------------------------------------

@@ -81,9 +81,7 @@ class Attended:
 class WindowPart(Protocol):
     """What Attention asks of a window."""
 
-    def __call__(
-        self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int
-    ) -> View: ...
+    def __call__(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> View: ...
 
 
 class NormaliserPart(Protocol):

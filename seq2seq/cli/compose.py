@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -27,14 +28,15 @@ CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "config
 _QUIET = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
-    "hydra/job_logging=disabled",
-    "hydra/hydra_logging=disabled",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
     "hydra.sweep.dir=runs/multirun",
 )
 
 
 def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
     """Compose and run the job, once or (with --multirun) once for each combination."""
+    arguments = [word if word.startswith("-") else _settable(word) for word in overrides]
     register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
 
@@ -49,7 +51,7 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
         except Exception as error:  # Hydra would print its own report first
             failures.append(error)
 
-    before, sys.argv = sys.argv, [f"seq2seq {command}", *map(_settable, overrides), *_QUIET]
+    before, sys.argv = sys.argv, [f"seq2seq {command}", *arguments, *_QUIET]
     try:
         task()
     except MissingConfigException as error:
@@ -88,6 +90,14 @@ def defaults(kind: type) -> dict[str, Any]:
 def _settable(override: str) -> str:
     """`key=value` sets any key, known or not, so that `parse` can name all unknown ones; a/group=option chooses."""
     key = override.partition("=")[0]
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"{override}: can't be read ({reason}). Expected key=value; put a value with special characters in "
+            f"quotes of its own: '{key}=\"...\"'."
+        ) from error
     is_value = re.match(r"[A-Za-z_][\w.]*=", override) and not (CONFIGS / key).is_dir() and not key.startswith("hydra.")
     return f"++{override}" if is_value else override
 

@@ -5,9 +5,10 @@ import logging
 
 from seq2seq.cli.bleu import same_length, scored
 from seq2seq.cli.files import input_lines, output_stream
-from seq2seq.cli.translate import load_translator
+from seq2seq.cli.machine import choose_device
 from seq2seq.config import EvaluateConfig
 from seq2seq.inference import metrics
+from seq2seq.training.checkpoint import load_translator
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     """Print BLEU, chrF and TER with signatures, and BLEU by source length."""
     sources, references = list(input_lines(config.source)), list(input_lines(config.reference))
     same_length(config.source, sources, config.reference, references)
-    translator = load_translator(config.checkpoint, config.device)
+    translator = load_translator(config.checkpoint, choose_device(config.device))
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     hypotheses = [best.text for best, *_ in translator.translate(sources, config.decoding)]
     scores = scored(hypotheses, references, tokenizer)

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(overrides):
         print(usage.of_command(command))
         return OK
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     try:
         return _compose_and_run(command, overrides)
     except (ConfigError, DataError) as error:

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from seq2seq.cli.files import input_lines
-from seq2seq.cli.translate import load_translator
+from seq2seq.cli.machine import choose_device
 from seq2seq.config import ConfigError, PlotConfig
 from seq2seq.inference.heatmap import draw, text_heatmap
+from seq2seq.training.checkpoint import load_translator
 
 
 def run(config: PlotConfig, choices: dict[str, str]) -> int:
     """Translate each line and draw its attention matrix, numbered as the lines; blank lines are passed over."""
-    translator = load_translator(config.checkpoint, config.device)
+    translator = load_translator(config.checkpoint, choose_device(config.device))
     directory = Path(config.output)
     for number, (best, *_) in enumerate(translator.translate(input_lines(config.input), config.decoding), 1):
         if not best.tokens:

@@ -1,12 +1,17 @@
 """`seq2seq train`: raw parallel text to a model. Started again, it goes on where it was."""
 
+import json
 import logging
 from pathlib import Path
 
+import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.machine import choose_device, keep_freed_memory
 from seq2seq.config import TrainConfig
+from seq2seq.inference import metrics
+from seq2seq.text.corpus import ParallelText
+from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.loop import StoppedBySignal
 from seq2seq.training.setup import claim_run_dir, default_run_dir, make_trainer, prepare_data
 
@@ -38,5 +43,18 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
         logger.info("stopped by %s at update %d; the same command goes on", stopped, trainer.position.update)
         return stopped.exit_code
     logger.info("done: %s", trainer.reason_to_stop())
+    if config.data.test is not None:
+        test(config, run_dir, device)
     logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
     return 0
+
+
+def test(config: TrainConfig, run_dir: Path, device: torch.device) -> None:
+    """Score the best checkpoint on data.test and keep the scores in the run directory."""
+    assert config.data.test is not None
+    pairs = list(ParallelText.find(config.data.test, config.data.source_lang, config.data.target_lang).pairs())
+    translations = load_translator(run_dir, device).translate((source for source, _ in pairs), config.decoding)
+    tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
+    scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
+    (run_dir / "test.json").write_text(json.dumps(scores.as_dict(), indent=2) + "\n")
+    logger.info("%s, best checkpoint, beam %d:\n%s", config.data.test, config.decoding.beam_size, scores)

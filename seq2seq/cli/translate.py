@@ -1,19 +1,18 @@
 """`seq2seq translate`: one line in, one line out, always, in order."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.config import TranslateConfig
-from seq2seq.inference.translator import Translation, Translator
-from seq2seq.training.checkpoint import load
+from seq2seq.inference.translator import Translation
+from seq2seq.training.checkpoint import load_translator
 
 
 def run(config: TranslateConfig, choices: dict[str, str]) -> int:
     """Translate; with n_best > 1 every source line gives that many output lines, best first."""
-    translator = load_translator(config.checkpoint, config.device)
+    translator = load_translator(config.checkpoint, choose_device(config.device))
     with output_stream(config.output) as output:
         for translations in translator.translate(input_lines(config.input), config.decoding):
             for translation in translations:
@@ -22,13 +21,6 @@ def run(config: TranslateConfig, choices: dict[str, str]) -> int:
                 else:
                     print(translation.text, file=output)
     return 0
-
-
-def load_translator(checkpoint: str, device: str) -> Translator:
-    """The translator of a checkpoint or of a run's best one."""
-    where = choose_device(device)
-    loaded = load(Path(checkpoint), where)
-    return Translator(loaded.model, loaded.source, loaded.target, where, loaded.data.target_lang)
 
 
 def as_json(translation: Translation) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Raw text in, translations out."""
 
+import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -7,6 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from seq2seq.attention.attention import Attention
 from seq2seq.config import Decoding
 from seq2seq.inference.stepper import ModelStepper
 from seq2seq.model.translation import TranslationModel
@@ -14,6 +17,8 @@ from seq2seq.search.beam import beam
 from seq2seq.search.greedy import greedy
 from seq2seq.search.protocol import Hypothesis, LengthPenalty, Limits
 from seq2seq.text.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 _SORTED_BATCHES = 16
 """So many batches of sentences are sorted by length together."""
@@ -62,6 +67,8 @@ class Translator:
                 return greedy(model, sources, limits, penalty)
             return beam(model, sources, limits, penalty, options.beam_size, options.n_best)
 
+        reach = self._reach()
+        out_of_reach = 0
         remaining = iter(lines)
         while group := list(islice(remaining, options.batch_size * _SORTED_BATCHES)):
             encoded = self.source.encode(group)
@@ -70,8 +77,18 @@ class Translator:
             for start in range(0, len(filled), options.batch_size):
                 rows = filled[start : start + options.batch_size]
                 found.update(zip(rows, search([encoded[row] for row in rows]), strict=True))
+            out_of_reach += sum(len(tokens) > reach for tokens in encoded)
             for row, line in enumerate(group):
                 yield [self._translation(line, encoded[row], h) for h in found.get(row, [])] or [_blank(line)]
+
+        if out_of_reach:
+            logger.info("%d sources are longer than the %d positions that `location` can attend", out_of_reach, reach)
+
+    def _reach(self) -> float:
+        """How many source positions the score can tell apart."""
+        attention = self.model.decoder.attention
+        reach = attention.score.reach if isinstance(attention, Attention) else None
+        return math.inf if reach is None else reach
 
     def _translation(self, line: str, source: list[int], hypothesis: Hypothesis) -> Translation:
         return Translation(

@@ -32,8 +32,7 @@ class Encoder(nn.Module):
         self.output_size = directions * hidden_size
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                CELLS[cell](embedding_size if layer == 0 else self.output_size, hidden_size)
-                for _ in range(directions)
+                CELLS[cell](embedding_size if layer == 0 else self.output_size, hidden_size) for _ in range(directions)
             )
             for layer in range(layers)
         )

@@ -143,9 +143,7 @@ class Stack(nn.Module):
             x = new[-1][0] + x if number and self.residual else new[-1][0]
         return x, tuple(new)
 
-    def sequence(
-        self, x: Tensor, states: Sequence[LayerState]
-    ) -> tuple[Tensor, Tensor, tuple[LayerState, ...]]:
+    def sequence(self, x: Tensor, states: Sequence[LayerState]) -> tuple[Tensor, Tensor, tuple[LayerState, ...]]:
         """x [b t i], states -> outputs [b t d], the top layer's hidden states [b t d], last states."""
         new: list[LayerState] = []
         hidden = x

@@ -19,9 +19,10 @@ def greedy(
     longest = [limits.length(source) for source in sources]
     active = list(range(len(sources)))
     previous = torch.full((len(sources),), BOS)
+    forbidden = torch.tensor(list(limits.forbidden), dtype=torch.long)
     while active:
         log_probs, state = model.step(previous, state)
-        log_probs[:, list(limits.forbidden)] = -torch.inf
+        log_probs = log_probs.index_fill(1, forbidden.to(log_probs.device), -torch.inf)
         best, chosen = log_probs.max(-1)
         for row, (sentence, token, score) in enumerate(zip(active, chosen.tolist(), best.tolist(), strict=True)):
             tokens[sentence].append(token)

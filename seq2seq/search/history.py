@@ -22,9 +22,7 @@ class History:
 
     steps: list[_Step] = field(default_factory=list)
 
-    def append(
-        self, attention: Tensor | None, parents: list[int], tokens: list[int], scores: list[float]
-    ) -> None:
+    def append(self, attention: Tensor | None, parents: list[int], tokens: list[int], scores: list[float]) -> None:
         """A step: its attention [n h s], and for each of the m rows kept its parent row, token and log-probability."""
         self.steps.append(_Step(attention, parents, tokens, scores))
 

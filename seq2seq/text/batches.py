@@ -80,6 +80,6 @@ def _cut(lengths: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
     while start < len(lengths):
         end = min(start + max(budget // int(lengths[start]), 1), len(lengths))
         while end - start > 1 and (end - start) * int(lengths[end - 1]) > budget:
-            end = max(start + budget // int(lengths[end - 1]), start + 1)
+            end -= 1
         yield start, end
         start = end

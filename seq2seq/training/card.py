@@ -13,10 +13,11 @@ def model_card(
     """Markdown."""
     attention = config.model.attention
     parts = [part.name for part in (attention.score, attention.window, attention.normaliser) if part is not None]
+    kind = f"placement `{attention.placement.name}`" + (f", attention `{' x '.join(parts)}`" if parts else "")
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
-A recurrent translation model, placement `{attention.placement.name}`{", attention `" + " x ".join(parts) + "`" if parts else ""}.
+A recurrent translation model, {kind}.
 
 Trained by seq2seq {version} (torch {torch.__version__}) on `{config.data.train}`: {position["update"]} updates, \
 {position["epoch"]} whole epochs, seed {config.seed}.

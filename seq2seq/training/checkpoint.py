@@ -16,6 +16,7 @@ from torch import Tensor
 
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Model, parse, to_plain
+from seq2seq.inference.translator import Translator
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.corpus import DataError
 from seq2seq.text.storage import previous_name, replace_directory
@@ -91,6 +92,12 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     model = build.translation_model(options, len(source), len(target)).to(device)
     _restore(model, tensors, where)
     return Checkpoint(model, options, data, source, target)
+
+
+def load_translator(path: str | Path, device: str | torch.device = "cpu") -> Translator:
+    """A translator from a checkpoint, or from the best one of a run directory."""
+    loaded = load(Path(path), torch.device(device))
+    return Translator(loaded.model, loaded.source, loaded.target, torch.device(device), loaded.data.target_lang)
 
 
 def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path) -> None:

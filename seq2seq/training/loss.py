@@ -13,7 +13,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 
-_ROWS = 256
+_ROWS = 512
 """Positions projected at a time: their logits stay in the cache."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from seq2seq import __version__, build
-from seq2seq.config import ConfigError, Data, NoAttention, Reinforce, TrainConfig, Training, to_plain
+from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, to_plain
 from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
@@ -110,7 +110,8 @@ def _tokenizers(train: ParallelText, data: Data, content: str, cache: Path) -> t
                 joint = Tokenizer.train(lines(0, 1), **options).model
                 models = {"source": joint, "target": joint}
             else:
-                models = {name: Tokenizer.train(lines(i), **options).model for i, name in enumerate(("source", "target"))}
+                sides = enumerate(("source", "target"))
+                models = {name: Tokenizer.train(lines(i), **options).model for i, name in sides}
             for name, model in models.items():
                 (unfinished / f"{name}.model").write_bytes(model)
     return Tokenizer.load(entry / "source.model"), Tokenizer.load(entry / "target.model")
@@ -123,6 +124,9 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
     _log_parameters(model)
+    if isinstance(score := config.model.attention.score, Location):
+        longer = int((data.train.source.lengths > score.max_length).sum())
+        logger.info("location: %d training sources are longer than max_length=%d pieces", longer, score.max_length)
     training = config.training
     trainer = Trainer(
         run_dir=run_dir,

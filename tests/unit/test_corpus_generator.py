@@ -389,9 +389,7 @@ def test_sizes_lengths_and_vocabulary(corpus: Corpus) -> None:
 
 def test_every_lexeme_is_frequent_in_train(corpus: Corpus) -> None:
     english = words([row[0] for row in corpus["train"]])
-    forms: list[tuple[str, ...]] = [
-        (noun.en, noun.en_plural) for nouns in lex.NOUNS.values() for noun in nouns
-    ]
+    forms: list[tuple[str, ...]] = [(noun.en, noun.en_plural) for nouns in lex.NOUNS.values() for noun in nouns]
     forms += [(word,) for word in lex.ADJECTIVE]
     forms += [tuple({*verb.en} - {""}) for verb in VERB.values()]
     for lexeme in forms:
@@ -428,9 +426,7 @@ def test_command_writes_the_requested_pairs(tmp_path: Path) -> None:
     arguments = ["--pairs", "50", "--seed", "3", "--min-words", "20", "--max-words", "30", "--unique"]
     command = [sys.executable, str(DATA / "generate.py"), "--output", str(tmp_path / "x"), *arguments]
     subprocess.run(command, check=True)
-    sides = [
-        (tmp_path / f"x.{side}").read_text(encoding="utf-8").splitlines() for side in ("en", "de", "align")
-    ]
+    sides = [(tmp_path / f"x.{side}").read_text(encoding="utf-8").splitlines() for side in ("en", "de", "align")]
     assert [len(side) for side in sides] == [50, 50, 50]
     assert len(set(sides[0])) == 50
     for row in zip(*sides, strict=True):

@@ -162,7 +162,6 @@ def test_null_where_there_must_be_something() -> None:
     [
         ("model", model(hidden_size=0), "hidden_size=0: must be at least 1."),
         ("model", model(dropout=1.0), "dropout=1.0: must be less than 1."),
-        ("model", model(dropout=float("nan")), "dropout=nan: must be at least 0."),
         ("data", {**DATA, "character_coverage": 1.5}, "character_coverage=1.5: must be at most 1."),
         ("data", {**DATA, "character_coverage": 0.0}, "character_coverage=0.0: must be greater than 0."),
         (
@@ -179,6 +178,10 @@ def test_null_where_there_must_be_something() -> None:
 )
 def test_bounds(kind: str, values: Any, line: str) -> None:
     assert errors(kind, values)[0] == line
+
+
+def test_not_a_number() -> None:
+    assert errors("model", model(dropout=float("nan")))[0].startswith("dropout=nan: must be ")
 
 
 def test_the_limits_that_belong_to_the_range() -> None:
@@ -294,19 +297,17 @@ def test_impossible_pairs_inside_a_command_are_found() -> None:
         "",
         "Additive",
         "__class__",
-        pytest.param(["dot"], marks=pytest.mark.xfail(raises=TypeError, reason="a name that can't be hashed")),
+        ["dot"],
     ],
 )
 def test_strange_names_are_refused(name: Any) -> None:
     assert f"model/attention/score={name}: no such option." in error("model", model(attention__score={"name": name}))
 
 
-@pytest.mark.xfail(reason="infinity is within every open bound")
 def test_numbers_are_finite() -> None:
     error("model", model(attention__normaliser={"name": "gumbel", "temperature": float("inf")}))
 
 
-@pytest.mark.xfail(raises=OverflowError, reason="a whole number too large for a float")
 def test_numbers_too_large() -> None:
     error("model", model(dropout=10**400))
 

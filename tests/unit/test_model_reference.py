@@ -31,7 +31,7 @@ from seq2seq import config
 from seq2seq.model.placement import Readout
 from seq2seq.model.recurrent import CELLS, Stack
 
-ROWS = pairwise_rows()
+ROWS = [*pairwise_rows(), {**DEFAULT, "placement": "before-bottom", "decoder_layers": 1}]
 LENGTHS = torch.tensor([5, 1, 3])
 
 

@@ -1,0 +1,34 @@
+# Sourced by the other scripts: makes .venv with the project and the given extras, unless it is there already.
+# usage: environment EXTRAS     (for example: environment plots,tests)
+environment() {
+    local extras=$1 root python
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    cd "$root"
+    if [ ! -x .venv/bin/python ]; then
+        for python in python3 python3.14 python3.13 python3.12 python3.11 none; do
+            if [ "$python" = none ]; then
+                echo "Python 3.11 or newer is needed." >&2
+                return 1
+            fi
+            "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
+        done
+        rm -rf .venv
+        if ! "$python" -m venv .venv; then
+            rm -rf .venv
+            if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+                apt-get update -qq && apt-get install -y -qq python3-venv && "$python" -m venv .venv
+            else
+                echo "Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2
+                return 1
+            fi
+        fi
+    fi
+    # What is installed is noted, so that a second run starts at once.
+    local wanted
+    wanted="$extras $(cat pyproject.toml constraints.txt | cksum)"
+    if ! grep -qxF "$wanted" .venv/installed 2>/dev/null; then
+        echo "Installing seq2seq[$extras] into .venv ..."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+        echo "$wanted" >>.venv/installed
+    fi
+}

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Linter, type checker and the default test suite, in an environment that this makes. Arguments go to pytest:
+# scripts/test.sh -m slow runs the learning tests.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+environment plots,tensorboard,tests
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+.venv/bin/python -m pytest "$@"

@@ -1,0 +1,211 @@
+"""The commands from end to end, on a corpus of a few sentences."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import seq2seq
+from seq2seq.cli.main import main
+
+PAIRS = [
+    (f"{who} {does} {what} .", f"{wer} {tut} {was} .")
+    for who, wer in (("the cat", "die Katze"), ("a dog", "ein Hund"), ("my friend", "mein Freund"))
+    for does, tut in (("sees", "sieht"), ("hears", "hört"), ("likes", "mag"))
+    for what, was in (("the old house", "das alte Haus"), ("a tree", "einen Baum"), ("you", "dich"))
+]
+TINY = [
+    "data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
+    "data.character_coverage=1.0", "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64",
+    "training.learning_rate=0.01", "device=cpu",
+]  # fmt: skip
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, pairs in (("train", PAIRS * 3), ("valid", PAIRS[::5])):
+        Path(f"{name}.en").write_text("".join(f"{s}\n" for s, _ in pairs))
+        Path(f"{name}.de").write_text("".join(f"{t}\n" for _, t in pairs))
+    return tmp_path
+
+
+def train(*more: str) -> int:
+    return main(["train", *TINY, *more])
+
+
+def weights(checkpoint: str) -> dict[str, torch.Tensor]:
+    return load_file(f"{checkpoint}/model.safetensors")
+
+
+def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("run_dir=run", "training.max_epochs=40", "training.validate_every=60", "data.test=valid") == 0
+    assert json.loads(Path("run/test.json").read_text())["bleu"] > 90
+    events = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert {"loss", "perplexity", "bleu", "chrf", "best"} <= events[-1].keys()
+    assert all(b["update"] - a["update"] <= 10 for a, b in zip(events, events[1:], strict=False))
+    assert json.loads(Path("run/config.json").read_text())["model"]["attention"]["score"]["name"] == "additive"
+    card = Path("run/best/README.md").read_text()
+    assert "additive x global x softmax" in card
+    capfd.readouterr()
+
+    odd = "Was?  \u2028 猫 (odd) \u0085"
+    Path("in.txt").write_text(f"the cat sees you .\n\n{odd}\n{'a tree ' * 120}\na dog likes a tree .\n")
+    assert main(["translate", "checkpoint=run", "input=in.txt", "output=out.txt"]) == 0
+    lines = Path("out.txt").read_bytes().decode().split("\n")
+    assert len(lines) == 6
+    assert (lines[0], lines[1], lines[4]) == ("die Katze sieht dich .", "", "ein Hund mag einen Baum .")
+    assert main(["translate", "checkpoint=run/best", "input=in.txt", "output_format=jsonl", "decoding.n_best=2"]) == 0
+    records = [json.loads(line) for line in capfd.readouterr().out.rstrip("\n").split("\n")]
+    assert len(records) == 2 * 4 + 1  # the blank line has one, empty
+    for record in records:
+        assert record["score"] == pytest.approx(sum(record["token_scores"]))
+        assert len(record["tokens"]) == len(record["token_scores"])
+
+    assert main(["evaluate", "checkpoint=run", "source=valid.en", "reference=valid.de", "output_format=json"]) == 0
+    scores = json.loads(capfd.readouterr().out)
+    assert scores["bleu"] > 90
+    assert "tok:13a" in scores["bleu_signature"]
+    assert scores["bleu_by_length"][0]["sentences"] == len(PAIRS[::5])
+    assert main(["bleu", "hypothesis=valid.de", "reference=valid.de"]) == 0
+    assert "BLEU 100.00" in capfd.readouterr().out
+    assert main(["plot", "checkpoint=run", "input=valid.en", "output_format=text"]) == 0
+    assert "</s> |" in capfd.readouterr().out
+    ((best, *_),) = seq2seq.load("run").translate(["the cat hears a tree ."])
+    assert best.text == "die Katze hört einen Baum ."
+
+
+def test_a_picture_is_drawn(corpus: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert train("run_dir=run", "training.max_updates=2", "model.attention.heads=2") == 0
+    assert main(["plot", "checkpoint=run", "input=valid.en", "output=pictures"]) == 0
+    assert Path("pictures/0001.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["train", *TINY, "run_dir=fixed", "training.max_updates=2", "model/attention=none"]) == 0
+    assert main(["plot", "checkpoint=fixed", "input=valid.en"]) == 2
+
+
+@pytest.mark.parametrize("variant", [[], ["model/attention/normaliser=reinforce", "training.schedule=plateau"]])
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(corpus: Path, variant: list[str]) -> None:
+    whole = [*variant, "training.max_updates=23", "training.validate_every=8"]
+    assert train("run_dir=whole", *whole) == 0
+    assert train("run_dir=parts", *variant, "training.max_updates=11", "training.validate_every=8") == 0
+    assert train("run_dir=parts", *whole) == 0
+    for name, tensor in weights("whole/last").items():
+        assert torch.equal(tensor, weights("parts/last")[name]), name
+    assert train("run_dir=parts", *whole) == 0  # nothing to do
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(corpus: Path) -> None:
+    for name, seed in (("one", 5), ("two", 5), ("other", 6)):
+        assert train(f"run_dir={name}", "training.max_updates=5", f"seed={seed}") == 0
+    one, two, other = (weights(f"{name}/last") for name in ("one", "two", "other"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_directory_belongs_to_one_run(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("run_dir=run", "training.max_updates=2") == 0
+    assert train("run_dir=run", "training.max_updates=4", "model.hidden_size=14", "training.clip_norm=2") == 2
+    message = capfd.readouterr().err
+    assert "model.hidden_size: was 12, now 14" in message
+    assert "training.clip_norm: was 1.0, now 2.0" in message
+    assert "max_updates" not in message
+
+
+def test_the_run_directory_follows_the_words_that_were_swapped(corpus: Path) -> None:
+    for words in ([], ["model/attention/score=dot"], ["model/attention=none"], ["seed=2"]):
+        assert train("training.max_updates=1", *words) == 0
+    names = sorted(path.name for path in Path("runs").iterdir() if path.name != "cache")
+    assert len(names) == 4
+    assert sum("-bahdanau2015-" in name for name in names) == 3
+    assert sum("-none-" in name for name in names) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_same_command_goes_on(corpus: Path, number: signal.Signals) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "seq2seq", "train", *TINY, "run_dir=run", "training.validate_every=100000"]
+    process = subprocess.Popen(
+        [*command, "training.max_updates=1000000", "training.max_epochs=null"],
+        env=environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while "\n" not in (Path("run/metrics.jsonl").read_text() if Path("run/metrics.jsonl").exists() else ""):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in errors
+    done = json.loads(Path("run/last/state.json").read_text())["position"]["update"]
+    assert done >= 10
+    assert main([*command[3:], f"training.max_updates={done + 3}", "training.max_epochs=null"]) == 0
+    assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] == done + 3
+
+
+def test_check_trains_nothing(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("check=true", "run_dir=run") == 0
+    assert not Path("run").exists()
+    assert "are fine" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaints"),
+    [
+        (["model.hiden_size=3", "training.optimizer=adm"], ["Did you mean 'hidden_size'?", "Did you mean 'adam'?"]),
+        (["model/attention=bahdanau"], ["Did you mean 'bahdanau2015'?", "luong2015_local_p"]),
+        (["model/attention/score=dott"], ["model/attention/score=dott: no such option. Did you mean 'dot'?"]),
+        (["model.attention.score=dot"], ["chosen with a slash: model/attention/score=dot"]),
+        (["data.train=nowhere"], ["nowhere.en: no such file"]),
+        (["data.vocab_size=100000"], ["Take data.vocab_size="]),
+        (["model/attention=none", "model/bridge=zero"], ["model/bridge=zero", "Take another bridge"]),
+        (["device=cuda"] if not torch.cuda.is_available() else ["device=gpu"], ["device=", "cpu"]),
+        (["model.dropout=[1,2"], ["model.dropout=[1,2"]),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_written(
+    corpus: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaints: list[str]
+) -> None:
+    before = sorted(Path().iterdir())
+    assert train("data.cache_dir=elsewhere", *arguments) == 2
+    message = capfd.readouterr().err
+    assert "Traceback" not in message
+    for complaint in complaints:
+        assert complaint in message
+    assert [path for path in sorted(Path().iterdir()) if path.name != "elsewhere"] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("train.de", b"ein\nzwei \xff\n", "train.de:2: not UTF-8"),
+        ("train.en", b"one\n\0\n", "train.en:2: a NUL byte"),
+        ("valid.de", b"eins\n", "valid.de:2: the file ends here"),
+        ("train.en", b"\n" * 81, "train: no usable pair"),
+    ],
+)
+def test_bad_text_is_named_before_anything_is_written(
+    corpus: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes, complaint: str
+) -> None:
+    Path(name).write_bytes(content)
+    assert train("run_dir=run") == 2
+    message = capfd.readouterr().err
+    assert complaint in message
+    assert "Traceback" not in message
+    assert not Path("run").exists()
+
+
+def test_unknown_commands_and_help(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian"]) == 2
+    assert "Did you mean 'train'?" in capfd.readouterr().err
+    assert main(["--help"]) == 0
+    assert main(["train", "--help"]) == 0
+    text = capfd.readouterr().out
+    for word in ("luong2015_local_p", "normed_additive", "sparsemax", "between", "multi30k_en_de", "inverse_sqrt"):
+        assert word in text

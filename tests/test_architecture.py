@@ -1,0 +1,91 @@
+"""The layers: imports go down only, nothing executes data."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import seq2seq
+
+PACKAGE = Path(seq2seq.__file__).parent
+LAYERS = ["config", "text", "attention", "model", "search", "build", "inference", "training", "cli"]
+"""From the bottom up; a module imports from its own layer and those below."""
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(module: str) -> int:
+    """The place of seq2seq.X... in the list."""
+    return LAYERS.index(module.split(".")[1])
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+
+def inside(path: Path) -> list[str]:
+    return [i for i in imports(path) if i.startswith("seq2seq.") and i != "seq2seq.__version__"]
+
+
+def test_there_are_modules() -> None:
+    assert len(MODULES) > 40
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent != PACKAGE or p.stem in LAYERS], ids=name)
+def test_imports_go_down(path: Path) -> None:
+    for imported in inside(path):
+        assert layer(imported) <= layer(name(path)), f"{name(path)} imports {imported}"
+
+
+def test_the_lowest_layers_know_little() -> None:
+    standard = {"dataclasses", "difflib", "math", "types", "typing", "collections"}
+    assert {imported.split(".")[0] for imported in imports(PACKAGE / "config.py")} <= standard
+    for path in MODULES:
+        if path.parent.name in ("attention", "model", "search", "text"):
+            assert not [imported for imported in inside(path) if imported.startswith("seq2seq.config")], path
+        if path.parent.name != "cli":
+            assert not [i for i in imports(path) if i.split(".")[0] in ("hydra", "omegaconf")], path
+
+
+def test_there_are_no_cycles() -> None:
+    modules = {name(path) for path in MODULES}
+    graph = {
+        name(path): {m for i in inside(path) for m in (i, i.rpartition(".")[0]) if m in modules and m != name(path)}
+        for path in MODULES
+    }
+    while graph:
+        leaves = [module for module, needs in graph.items() if not needs & graph.keys()]
+        assert leaves, f"a cycle among {sorted(graph)}"
+        for leaf in leaves:
+            del graph[leaf]
+
+
+def test_nothing_is_imported_from_an_init_of_the_tree() -> None:
+    packages = {name(path.parent) for path in MODULES if path.name == "__init__.py"} - {"seq2seq"}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module in packages:
+                folder = PACKAGE.joinpath(*node.module.split(".")[1:])
+                assert all((folder / f"{alias.name}.py").is_file() for alias in node.names), (path, node.module)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_data_can_execute_nothing(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+            assert not {"pickle", "marshal", "shelve", "dill"} & {part for n in names for part in n.split(".")}
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            is_torch_eval = called == "eval" and isinstance(node.func, ast.Attribute)
+            assert called not in ("exec", "eval", "instantiate") or is_torch_eval, f"{path}:{node.lineno}"
+            if ast.unparse(node.func) == "torch.load":
+                assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)

@@ -1,0 +1,82 @@
+"""Every file under configs/ is composed, parsed, built and stepped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seq2seq import build
+from seq2seq.cli.compose import CONFIGS, run_composed
+from seq2seq.config import COMMANDS, GROUPS, TrainConfig, parse
+
+DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
+ATTENTIONS = sorted(path.stem for path in (CONFIGS / "model/attention").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+OPTIONS = [(group, option) for group, table in GROUPS.values() for option in table]
+
+
+def compose(command: str, *overrides: str) -> Any:
+    found: list[Any] = []
+    run_composed(command, overrides, lambda values, choices: found.append(parse(command, values)))
+    (config,) = found
+    return config
+
+
+def stepped(config: TrainConfig) -> None:
+    config.model.hidden_size, config.model.embedding_size = 8, 4
+    config.model.encoder_hidden_size = None
+    model = build.translation_model(config.model, 12, 12)
+    source = torch.tensor([[4, 5, 6, 3], [7, 3, 0, 0]])
+    decoded = model(source, torch.tensor([4, 2]), torch.tensor([[2, 4], [2, 5]]))
+    assert decoded.features.isfinite().all()
+
+
+def test_the_tree_is_as_long_as_it_was() -> None:
+    assert len(ATTENTIONS) >= 5
+    assert len(EXPERIMENTS) >= 6
+    assert len(OPTIONS) == 26
+    assert len(list(Path(CONFIGS).rglob("*.yaml"))) == len(ATTENTIONS) + len(EXPERIMENTS) + len(COMMANDS)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_attention_presets(attention: str) -> None:
+    stepped(compose("train", *DATA, f"model/attention={attention}"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiments(experiment: str) -> None:
+    stepped(compose("train", f"experiment={experiment}"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_any_experiment_takes_any_attention(experiment: str, attention: str) -> None:
+    assert compose("train", f"experiment={experiment}", f"model/attention={attention}")
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_is_one_word_away(group: str, option: str) -> None:
+    config = compose("train", *DATA, f"{group}={option}")
+    part = config.model.bridge if group == "model/bridge" else getattr(config.model.attention, group.rpartition("/")[2])
+    assert part.name == option
+    stepped(config)
+
+
+@pytest.mark.parametrize("command", ["translate", "evaluate", "bleu", "plot"])
+def test_other_commands(command: str) -> None:
+    needed = {"bleu": ["hypothesis=h", "reference=r"], "evaluate": ["checkpoint=c", "source=s", "reference=r"]}
+    assert compose(command, *needed.get(command, ["checkpoint=c"]))
+
+
+def test_presets_are_the_papers() -> None:
+    def axes(attention: str) -> list[object]:
+        a = compose("train", *DATA, f"model/attention={attention}").model.attention
+        return [part and part.name for part in (a.score, a.window, a.normaliser, a.placement)] + [a.heads]
+
+    assert axes("bahdanau2015") == ["additive", "global", "softmax", "before", 1]
+    assert axes("luong2015_global") == ["general", "global", "softmax", "after", 1]
+    assert axes("luong2015_local_m") == ["general", "local_m", "softmax", "after", 1]
+    assert axes("luong2015_local_p") == ["general", "local_p", "softmax", "after", 1]
+    assert axes("none") == [None, None, None, "none", None]
+    assert compose("train", *DATA).model.attention.placement.name == "before"
