@@ -1,5 +1,6 @@
 """The commands from end to end, on a corpus of a few sentences."""
 
+import itertools
 import json
 import os
 import signal
@@ -50,7 +51,7 @@ def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]
     assert json.loads(Path("run/test.json").read_text())["bleu"] > 90
     events = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert {"loss", "perplexity", "bleu", "chrf", "best"} <= events[-1].keys()
-    assert all(b["update"] - a["update"] <= 10 for a, b in zip(events, events[1:], strict=False))
+    assert all(b["update"] - a["update"] <= 10 for a, b in itertools.pairwise(events))
     assert json.loads(Path("run/config.json").read_text())["model"]["attention"]["score"]["name"] == "additive"
     card = Path("run/best/README.md").read_text()
     assert "additive x global x softmax" in card

@@ -3,7 +3,6 @@
 Shapes: b batch, s source, t target.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.search.greedy import greedy
 from seq2seq.search.protocol import LengthPenalty, Limits
 from seq2seq.text.batches import Batch
-from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK
+from seq2seq.text.tokenizer import BOS, EOS, PAD
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.schedule import Schedule
 

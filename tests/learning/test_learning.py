@@ -1,6 +1,7 @@
 """What each attention learns, and what nothing learns without it: copying and reversing random symbols."""
 
 import pytest
+
 from learning.symbols import LENGTHS, Settings, Task, copy, exactly_right, model_options, reverse, train
 
 SETTINGS = Settings()
