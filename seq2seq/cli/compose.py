@@ -36,7 +36,8 @@ _QUIET = (
 
 def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
     """Compose and run the job, once or (with --multirun) once for each combination."""
-    arguments = [word if word.startswith("-") else _settable(word) for word in overrides]
+    flags = [word for word in overrides if word.startswith("-")]
+    settings = [_settable(word) for word in overrides if not word.startswith("-")]
     register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
 
@@ -51,7 +52,7 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
         except Exception as error:  # Hydra would print its own report first
             failures.append(error)
 
-    before, sys.argv = sys.argv, [f"seq2seq {command}", *arguments, *_QUIET]
+    before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *settings, *_QUIET]
     try:
         task()
     except MissingConfigException as error:

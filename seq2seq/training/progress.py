@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from seq2seq.config import ConfigError
+
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 30.0
@@ -81,6 +83,8 @@ class Progress:
 
 
 def _board(run_dir: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("training.tensorboard=true: TensorBoard is missing. Install seq2seq[tensorboard].") from error
     return SummaryWriter(str(run_dir / "tensorboard"))

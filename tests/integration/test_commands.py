@@ -113,6 +113,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(corpus: Path) ->
 
 def test_a_run_directory_belongs_to_one_run(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert train("run_dir=run", "training.max_updates=2") == 0
+    capfd.readouterr()
     assert train("run_dir=run", "training.max_updates=4", "model.hidden_size=14", "training.clip_norm=2") == 2
     message = capfd.readouterr().err
     assert "model.hidden_size: was 12, now 14" in message
@@ -148,6 +149,17 @@ def test_a_signal_saves_and_the_same_command_goes_on(corpus: Path, number: signa
     assert done >= 10
     assert main([*command[3:], f"training.max_updates={done + 3}", "training.max_epochs=null"]) == 0
     assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] == done + 3
+
+
+def test_tensorboard_gets_the_metrics(corpus: Path) -> None:
+    pytest.importorskip("tensorboard")
+    assert train("run_dir=run", "training.max_updates=10", "training.tensorboard=true") == 0
+    assert list(Path("run/tensorboard").glob("events*"))
+
+
+def test_one_word_each_makes_several_runs(corpus: Path) -> None:
+    assert train("training.max_updates=1", "--multirun", "model/attention=none,luong2015_global", "seed=1,2") == 0
+    assert len([path for path in Path("runs").iterdir() if (path / "best").is_dir()]) == 4
 
 
 def test_check_trains_nothing(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
