@@ -1,0 +1,69 @@
+"""Search with real models, a row for each value of each axis: what is printed is what the model says."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from variants import build_model, label, one_by_one_rows
+
+from seq2seq.inference.stepper import ModelStepper
+from seq2seq.search.beam import beam
+from seq2seq.search.greedy import greedy
+from seq2seq.search.protocol import Hypothesis, LengthPenalty, Limits
+from seq2seq.text.tokenizer import BOS, PAD
+
+ROWS = one_by_one_rows()
+SOURCES = [[4, 5, 6, 7, 8, 3], [3], [6, 4, 3], [8, 3], [5, 5, 5, 5, 3]]
+LIMITS = Limits(forbidden=[PAD, BOS], max_length=6, max_length_ratio=2.0)
+PENALTY = LengthPenalty("wu", 0.6)
+
+
+def search(model: torch.nn.Module, sources: list[list[int]], size: int) -> list[list[Hypothesis]]:
+    stepper = ModelStepper(model, torch.device("cpu"))  # type: ignore[arg-type]
+    if size == 1:
+        return greedy(stepper, sources, LIMITS, PENALTY)
+    return beam(stepper, sources, LIMITS, PENALTY, size, n_best=2)
+
+
+def test_the_rows_are_as_many_as_they_were() -> None:
+    assert len(ROWS) >= 38
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_batches_and_order_change_nothing(row: dict[str, Any], size: int) -> None:
+    model = build_model(row)
+    together = search(model, SOURCES, size)
+    turned = search(model, SOURCES[::-1], size)[::-1]
+    for source, one, other in zip(SOURCES, together, turned, strict=True):
+        (alone,) = search(model, [source], size)
+        for a, b, c in zip(alone, one, other, strict=True):
+            assert a.tokens == b.tokens == c.tokens
+            torch.testing.assert_close(a.token_scores, b.token_scores, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(a.token_scores, c.token_scores, rtol=1e-9, atol=1e-9)
+            if a.attention is not None:
+                assert a.attention.shape[1:] == (len(a.tokens), len(source))
+                torch.testing.assert_close(a.attention, b.attention, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_scores_are_those_of_the_model_forced_to_say_the_same(row: dict[str, Any], size: int) -> None:
+    model = build_model(row)
+    for source, hypotheses in zip(SOURCES, search(model, SOURCES, size), strict=True):
+        for hypothesis in hypotheses:
+            inputs = torch.tensor([[BOS, *hypothesis.tokens[:-1]]])
+            with torch.inference_mode():
+                decoded = model(torch.tensor([source]), torch.tensor([len(source)]), inputs)
+                log_probs = F.linear(decoded.features, model.output.weight, model.output.bias).log_softmax(-1)
+            forced = log_probs[0].gather(1, torch.tensor(hypothesis.tokens)[:, None]).squeeze(1)
+            torch.testing.assert_close(hypothesis.token_scores, forced.tolist(), rtol=1e-9, atol=1e-9)
+            assert hypothesis.rank == pytest.approx(hypothesis.score / PENALTY(len(hypothesis.tokens)))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_a_beam_of_one_is_greedy(row: dict[str, Any]) -> None:
+    model = build_model(row)
+    one = beam(ModelStepper(model, torch.device("cpu")), SOURCES, LIMITS, PENALTY, 1)
+    assert [h.tokens for (h,) in one] == [h.tokens for (h,) in search(model, SOURCES, 1)]
