@@ -109,12 +109,13 @@ class Trainer:
         ):
             for batch in self._batches():
                 self._update(batch, progress)
+                stop = list(stopped)  # a signal that comes after this is for the next update
                 if position.update == total or self._validation_is_due():
                     self._validate(progress)
-                elif position.update % self.options.save_every == 0 or stopped:
+                elif position.update % self.options.save_every == 0 or stop:
                     self._save(progress)
-                if stopped:
-                    raise StoppedBySignal(stopped[0])
+                if stop:
+                    raise StoppedBySignal(stop[0])
                 if self.reason_to_stop():
                     break
 
