@@ -1,12 +1,53 @@
 """Input and output of the commands: files, gzip, or `-` for the standard streams."""
 
+import os
+import select
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 from seq2seq.text.corpus import DataError, decode_lines, read_lines
+
+
+def input_groups(name: str, most: int) -> Iterator[list[str]]:
+    """The lines in groups of at most so many: of a file full ones, of stdin what has arrived when it is asked for.
+
+    So that a pipe that stays open gets its answers.
+    """
+    if name != "-":
+        lines = read_lines(Path(name))
+        while group := list(islice(lines, most)):
+            yield group
+        return
+    done = 0
+    for raw in arriving_lines(sys.stdin.fileno(), most):
+        yield list(decode_lines(raw, "stdin", done + 1))
+        done += len(raw)
+
+
+def arriving_lines(descriptor: int, most: int) -> Iterator[list[bytes]]:
+    """Whole lines as they arrive, at least one and at most so many at a time; waits only while there is none."""
+    lines: deque[bytes] = deque()
+    rest = b""
+    more = True
+    while more or lines:
+        while more and len(lines) < most and (not lines or select.select([descriptor], [], [], _PATIENCE)[0]):
+            block = os.read(descriptor, 1 << 16)
+            more = bool(block)
+            *whole, rest = (rest + block).split(b"\n")
+            lines.extend(line + b"\n" for line in whole)
+            if not more and rest:
+                lines.append(rest)
+        if lines:
+            yield [lines.popleft() for _ in range(min(most, len(lines)))]
+
+
+_PATIENCE = 0.02
+"""Seconds without input after which the lines that have come are translated."""
 
 
 def input_lines(name: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Raw text in, translations out."""
 
 import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -49,46 +48,51 @@ class Translator:
     ) -> None:
         self.model = model.to(device).eval()
         self.source, self.target = source, target
+        self._forbidden = target.forbidden()
         self.device = device
         self.target_lang = target_lang
 
     def translate(self, lines: Iterable[str], decoding: Decoding | None = None) -> Iterator[list[Translation]]:
         """For each line, in order, its n best translations, best first. A blank line gives an empty one.
 
-        Lines are taken in groups of a few batches and sorted by length within a group.
+        Lines are taken in groups of a few batches.
         """
         options = decoding or Decoding()
-        model = ModelStepper(self.model, self.device, options.precision)
-        limits = Limits(self.target.forbidden(), options.max_length, options.max_length_ratio)
-        penalty = LengthPenalty(options.length_normalisation, options.length_penalty)
-
-        def search(sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
-            if options.beam_size == 1:
-                return greedy(model, sources, limits, penalty)
-            return beam(model, sources, limits, penalty, options.beam_size, options.n_best)
-
-        reach = self._reach()
-        out_of_reach = 0
         remaining = iter(lines)
-        while group := list(islice(remaining, options.batch_size * _SORTED_BATCHES)):
-            encoded = self.source.encode(group)
-            filled = sorted((i for i, line in enumerate(group) if line.strip()), key=lambda i: len(encoded[i]))
-            found: dict[int, list[Hypothesis]] = {}
-            for start in range(0, len(filled), options.batch_size):
-                rows = filled[start : start + options.batch_size]
-                found.update(zip(rows, search([encoded[row] for row in rows]), strict=True))
-            out_of_reach += sum(len(tokens) > reach for tokens in encoded)
-            for row, line in enumerate(group):
-                yield [self._translation(line, encoded[row], h) for h in found.get(row, [])] or [_blank(line)]
+        while group := list(islice(remaining, self.group_size(options))):
+            yield from self.translate_group(group, options)
 
-        if out_of_reach:
-            logger.info("%d sources are longer than the %d positions that `location` can attend", out_of_reach, reach)
+    @staticmethod
+    def group_size(decoding: Decoding) -> int:
+        """How many lines are best translated together: sorted by length they fill whole batches."""
+        return decoding.batch_size * _SORTED_BATCHES
 
-    def _reach(self) -> float:
-        """How many source positions the score can tell apart."""
+    def translate_group(self, lines: Sequence[str], decoding: Decoding) -> list[list[Translation]]:
+        """The n best translations of each line, searched for in batches of similar length."""
+        model = ModelStepper(self.model, self.device, decoding.precision)
+        limits = Limits(self._forbidden, decoding.max_length, decoding.max_length_ratio)
+        penalty = LengthPenalty(decoding.length_normalisation, decoding.length_penalty)
+        encoded = self.source.encode(lines)
+        self._warn_of_reach(encoded)
+        filled = sorted((i for i, line in enumerate(lines) if line.strip()), key=lambda i: len(encoded[i]))
+        found: list[list[Translation]] = [[_blank(line)] for line in lines]
+        for start in range(0, len(filled), decoding.batch_size):
+            rows = filled[start : start + decoding.batch_size]
+            sources = [encoded[row] for row in rows]
+            if decoding.beam_size == 1:
+                hypotheses = greedy(model, sources, limits, penalty)
+            else:
+                hypotheses = beam(model, sources, limits, penalty, decoding.beam_size, decoding.n_best)
+            for row, ranked in zip(rows, hypotheses, strict=True):
+                found[row] = [self._translation(lines[row], encoded[row], hypothesis) for hypothesis in ranked]
+        return found
+
+    def _warn_of_reach(self, sources: Sequence[Sequence[int]]) -> None:
         attention = self.model.decoder.attention
         reach = attention.score.reach if isinstance(attention, Attention) else None
-        return math.inf if reach is None else reach
+        longer = 0 if reach is None else sum(len(source) > reach for source in sources)
+        if longer:
+            logger.info("%d sources are longer than the %s positions that `location` can attend", longer, reach)
 
     def _translation(self, line: str, source: list[int], hypothesis: Hypothesis) -> Translation:
         return Translation(

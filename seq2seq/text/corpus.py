@@ -31,9 +31,9 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
         raise DataError(f"{path}: can't be read ({error.strerror or error})") from error
 
 
-def decode_lines(lines: Iterable[bytes], name: str) -> Iterator[str]:
-    """Raw lines, each with its `\\n` -> text without it."""
-    for number, raw in enumerate(lines, 1):
+def decode_lines(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[str]:
+    """Raw lines, each with its `\\n` -> text without it; `first` is the number of the first one."""
+    for number, raw in enumerate(lines, first):
         if number == 1:
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         raw = raw.removesuffix(b"\n").removesuffix(b"\r")

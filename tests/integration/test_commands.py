@@ -29,6 +29,9 @@ TINY = [
 ]  # fmt: skip
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+
+
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -83,6 +86,22 @@ def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]
     assert best.text == "die Katze hört einen Baum ."
 
 
+def test_a_pipe_that_stays_open_gets_its_answers(corpus: Path) -> None:
+    assert train("run_dir=run", "training.max_updates=2") == 0
+    with subprocess.Popen(
+        [sys.executable, "-m", "seq2seq", "translate", "checkpoint=run", "decoding.max_length=3"],
+        env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for line in ("the cat sees you .", "", "a tree"):
+            process.stdin.write(line + "\n")
+            assert (process.stdout.readline() == "\n") == (line == "")
+        process.stdin.close()
+        assert process.stdout.read() == ""
+    assert process.returncode == 0
+
+
 def test_a_picture_is_drawn(corpus: Path) -> None:
     pytest.importorskip("matplotlib")
     assert train("run_dir=run", "training.max_updates=2", "model.attention.heads=2") == 0
@@ -132,11 +151,10 @@ def test_the_run_directory_follows_the_words_that_were_swapped(corpus: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(corpus: Path, number: signal.Signals) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "seq2seq", "train", *TINY, "run_dir=run", "training.validate_every=100000"]
     process = subprocess.Popen(
         [*command, "training.max_updates=1000000", "training.max_epochs=null"],
-        env=environment, stderr=subprocess.PIPE, text=True,
+        env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while "\n" not in (Path("run/metrics.jsonl").read_text() if Path("run/metrics.jsonl").exists() else ""):
         assert process.poll() is None
