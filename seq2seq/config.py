@@ -374,13 +374,13 @@ class Training:
     """The loop."""
 
     max_updates: int | None = number(None, least=1)
-    max_epochs: int | None = number(20, least=1)
+    max_epochs: int | None = number(50, least=1)
     batch_tokens: int = number(1024, least=1)
     """Target tokens of an update, EOS and padding counted."""
     optimizer: str = choice("adam", "adamw", "sgd")
     learning_rate: float = number(1e-3, above=0)
     weight_decay: float = number(0.0, least=0)
-    schedule: str = choice("constant", "plateau", "inverse_sqrt", "cosine")
+    schedule: str = choice("plateau", "constant", "inverse_sqrt", "cosine")
     warmup_updates: int = number(0, least=0)
     """The rate grows linearly from 0 over so many updates, under every schedule."""
     plateau_factor: float = number(0.5, above=0, below=1)
@@ -394,7 +394,7 @@ class Training:
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
     """Chooses the best checkpoint and stops early."""
-    patience: int | None = number(None, least=1)
+    patience: int | None = number(6, least=1)
     """Validations without a new best before training stops; null: never."""
     save_every: int = number(500, least=1)
     log_every: int = number(10, least=1)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 import seq2seq
 from seq2seq.cli.main import main
+from seq2seq.training.progress import Progress
 
 PAIRS = [
     (f"{who} {does} {what} .", f"{wer} {tut} {was} .")
@@ -111,15 +112,43 @@ def test_a_picture_is_drawn(corpus: Path) -> None:
     assert main(["plot", "checkpoint=fixed", "input=valid.en"]) == 2
 
 
-@pytest.mark.parametrize("variant", [[], ["model/attention/normaliser=reinforce", "training.schedule=plateau"]])
-def test_a_run_that_was_stopped_ends_like_one_that_was_not(corpus: Path, variant: list[str]) -> None:
-    whole = [*variant, "training.max_updates=23", "training.validate_every=8"]
-    assert train("run_dir=whole", *whole) == 0
-    assert train("run_dir=parts", *variant, "training.max_updates=11", "training.validate_every=8") == 0
-    assert train("run_dir=parts", *whole) == 0
+VARIANTS = [[], ["model/attention/normaliser=reinforce", "training.schedule=cosine"], ["training.optimizer=sgd"]]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(
+    corpus: Path, variant: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*variant, "training.max_updates=23", "training.validate_every=5", "training.plateau_patience=0"]
+    assert train("run_dir=whole", *command) == 0
+    advance, updates = Progress.advance, itertools.count(1)
+
+    def stop_after_eleven(progress: Progress, tokens: int) -> None:
+        advance(progress, tokens)
+        if next(updates) == 11:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Progress, "advance", stop_after_eleven)
+    assert train("run_dir=parts", *command) == 128 + signal.SIGTERM
+    assert json.loads(Path("parts/last/state.json").read_text())["position"]["update"] == 11
+    assert train("run_dir=parts", *command) == 0
     for name, tensor in weights("whole/last").items():
         assert torch.equal(tensor, weights("parts/last")[name]), name
-    assert train("run_dir=parts", *whole) == 0  # nothing to do
+    events = [json.loads(line) for line in Path("parts/metrics.jsonl").read_text().splitlines()]
+    assert [event["update"] for event in events] == [5, 10, 10, 15, 20, 20, 23]
+
+
+def test_a_finished_run_has_nothing_to_do_until_its_limit_is_raised(
+    corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train("run_dir=run", "training.max_updates=3") == 0
+    before = weights("run/last")
+    capfd.readouterr()
+    assert train("run_dir=run", "training.max_updates=3") == 0
+    assert "nothing to do, training.max_updates" in capfd.readouterr().err
+    assert all(torch.equal(tensor, weights("run/last")[name]) for name, tensor in before.items())
+    assert train("run_dir=run", "training.max_updates=5") == 0
+    assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] == 5
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(corpus: Path) -> None:
