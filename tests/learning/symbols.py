@@ -50,7 +50,7 @@ class Settings:
     sequences are right depends on when one looks.
     """
 
-    seed: int = 1
+    seed: int = 2
     updates: int = 2000
     batch_size: int = 64
     learning_rate: float = 3e-3
