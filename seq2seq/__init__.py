@@ -7,11 +7,12 @@ for (best, *_) in translator.translate(["A sentence."]):
 
 from typing import TYPE_CHECKING, Any
 
+from seq2seq.version import __version__
+
 if TYPE_CHECKING:
     from seq2seq.inference.translator import Translator
     from seq2seq.training.checkpoint import load_translator as load
 
-__version__ = "0.1.0"
 __all__ = ["Translator", "__version__", "load"]
 
 

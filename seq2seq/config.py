@@ -329,13 +329,13 @@ class Model:
     attention: Attention
     bridge: Bridge
     cell: str = choice("gru", "lstm")
-    embedding_size: int = number(256, least=1)
-    hidden_size: int = number(512, least=1)
+    embedding_size: int = number(256, least=1, most=1 << 16)
+    hidden_size: int = number(512, least=1, most=1 << 16)
     """Of the decoder."""
-    encoder_hidden_size: int | None = number(None, least=1)
+    encoder_hidden_size: int | None = number(None, least=1, most=1 << 16)
     """Per direction; null: the directions together have `hidden_size`."""
-    encoder_layers: int = number(1, least=1)
-    decoder_layers: int = number(1, least=1)
+    encoder_layers: int = number(1, least=1, most=64)
+    decoder_layers: int = number(1, least=1, most=64)
     bidirectional: bool = True
     residual: bool = False
     """Add a layer's input to its output, from the second layer on."""
@@ -354,7 +354,7 @@ class Data:
     target_lang: str = REQUIRED
     tokenizer: str = choice("bpe", "unigram", "char", "word")
     vocab_size: int = number(8000, least=8)
-    """Pieces, of the joint vocabulary or of each side's."""
+    """Pieces, of the joint vocabulary or of each side's; `char` takes as many as there are characters."""
     joint: bool = True
     """One vocabulary for both languages."""
     byte_fallback: bool | None = None
@@ -414,7 +414,7 @@ class Decoding:
     """Wu's alpha."""
     max_length: int = number(256, least=1)
     """Output tokens, EOS included; every sentence is also held to `max_length_ratio` x its source + 10."""
-    max_length_ratio: float = number(2.0, above=0)
+    max_length_ratio: float = number(2.0, above=0, most=1000)
     precision: str = choice("fp32", "bf16")
 
 
@@ -443,6 +443,8 @@ class TranslateConfig:
     input: str = "-"
     output: str = "-"
     output_format: str = choice("text", "jsonl")
+    alignments: str | None = None
+    """A file for word alignments, one line in Pharaoh's format for each line of output."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     decoding: Decoding = field(default_factory=Decoding)
 
@@ -488,11 +490,46 @@ class PlotConfig:
     decoding: Decoding = field(default_factory=Decoding)
 
 
+@dataclass
+class ScoreConfig:
+    """`seq2seq score`"""
+
+    checkpoint: str = REQUIRED
+    source: str = REQUIRED
+    target: str = REQUIRED
+    """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
+    output: str = "-"
+    output_format: str = choice("text", "jsonl")
+    batch_size: int = number(64, least=1)
+    device: str = choice("auto", "cpu", "cuda", "mps")
+
+
+@dataclass
+class AlignConfig:
+    """`seq2seq align`"""
+
+    checkpoint: str = REQUIRED
+    source: str = REQUIRED
+    target: str = REQUIRED
+    """Text, or what `translate output_format=jsonl` wrote."""
+    gold: str | None = None
+    """Sure links `i-j` and possible ones `i?j`, a line for each pair: gives AER, precision and recall."""
+    gold_base: int = number(0, least=0, most=1)
+    """The number of the first word in `gold`."""
+    output: str = "-"
+    output_format: str = choice("text", "jsonl", "json")
+    """`json`: only the comparison with `gold`."""
+    batch_size: int = number(64, least=1)
+    device: str = choice("auto", "cpu", "cuda", "mps")
+
+
 COMMANDS: dict[str, type] = {
     "train": TrainConfig,
     "translate": TranslateConfig,
     "evaluate": EvaluateConfig,
     "bleu": BleuConfig,
+    "score": ScoreConfig,
+    "align": AlignConfig,
     "plot": PlotConfig,
 }
 KINDS: dict[str, type] = {**COMMANDS, "model": Model, "data": Data, "decoding": Decoding}
@@ -524,8 +561,9 @@ def nearest(name: str, names: typing.Iterable[str]) -> str:
 
 def _read_dataclass(kind: type, values: Any, path: str, errors: list[str]) -> Any:
     if not isinstance(values, Mapping):
-        if kind in GROUPS:
-            errors.append(f"{path}={values}: an option is chosen with a slash: {GROUPS[kind][0]}={values}.")
+        if kind in GROUPS or kind is Attention:
+            group = GROUPS[kind][0] if kind in GROUPS else "model/attention"
+            errors.append(f"{path}={values}: an option is chosen with a slash: {group}={values}.")
             return None
         errors.append(f"{path or 'configuration'}: expected a group of keys, got {values!r}.")
         return None

@@ -1,6 +1,7 @@
 """Composition of a command's configuration by Hydra: defaults from the dataclasses, choices from configs/."""
 
 import dataclasses
+import logging
 import os
 import re
 import sys
@@ -12,11 +13,14 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config import COMMANDS, GROUPS, REQUIRED, ConfigError, nearest
+
+logger = logging.getLogger(__name__)
 
 Job = Callable[[dict[str, Any], dict[str, str]], None]
 """Takes plain values, and which option of each group was chosen."""
@@ -31,6 +35,7 @@ _QUIET = (
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
     "hydra.sweep.dir=runs/multirun",
+    "hydra.sweep.subdir=.",
 )
 
 
@@ -51,12 +56,16 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
             job({str(key): value for key, value in values.items()}, dict(HydraConfig.get().runtime.choices))
         except Exception as error:  # Hydra would print its own report first
             failures.append(error)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                logger.error("failed: %s: %s", HydraConfig.get().job.override_dirname, error)
 
     before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *settings, *_QUIET]
     try:
         task()
     except MissingConfigException as error:
         raise ConfigError(_missing(str(error))) from error
+    except ConfigCompositionException as error:
+        raise ConfigError(_unknown_group(str(error))) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(str(error)) from error
     finally:
@@ -111,6 +120,15 @@ def _missing(message: str) -> str:
     group, _, name = found[1].rpartition("/")
     names = options(group)
     return f"{group}={name}: no such option.{nearest(name, names)} Choices: {', '.join(names)}."
+
+
+def _unknown_group(message: str) -> str:
+    """Hydra's complaint about a group that no defaults list has, with the nearest one."""
+    found = re.search(r"Could not override '([^'@]+)'", message)
+    if not found:
+        return message
+    groups = ["experiment", "model/attention", *(group for group, _ in GROUPS.values())]
+    return f"{found[1]}: no such group.{nearest(found[1], groups)} Groups: {', '.join(groups)}."
 
 
 def options(group: str) -> list[str]:

@@ -3,7 +3,7 @@
 import json
 import logging
 
-from seq2seq.cli.bleu import same_length, scored
+from seq2seq.cli.bleu import same_length
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.config import EvaluateConfig
@@ -19,8 +19,9 @@ def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     same_length(config.source, sources, config.reference, references)
     translator = load_translator(config.checkpoint, choose_device(config.device))
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
+    metrics.check_tokenizer(tokenizer)
     hypotheses = [best.text for best, *_ in translator.translate(sources, config.decoding)]
-    scores = scored(hypotheses, references, tokenizer)
+    scores = metrics.score(hypotheses, references, tokenizer)
     lengths = metrics.bleu_by_length(sources, hypotheses, references, tokenizer)
     with output_stream(config.output) as output:
         if config.output_format == "json":

@@ -3,21 +3,39 @@
 import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
-from seq2seq import __version__
 from seq2seq.cli import usage
 from seq2seq.config import COMMANDS, ConfigError, nearest, parse
 from seq2seq.text.corpus import DataError
+from seq2seq.version import __version__
 
 OK, OURS, YOURS = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0 done, 2 the user's mistake, 1 ours, 130 or 143 stopped by a signal."""
-    command, *overrides = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
+    try:
+        return _run([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
+    except (ConfigError, DataError) as error:
+        return _complain(str(error))
+    except Stopped as stopped:
+        return stopped.exit_code
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    command, *overrides = arguments
     if command in ("-h", "--help", "help"):
         print(usage.overview())
         return OK
@@ -30,33 +48,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(usage.of_command(command))
         return OK
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    with _leaving_at_once():
+        run: Callable[..., int] = importlib.import_module(f"seq2seq.cli.{command}").run
+        compose = importlib.import_module("seq2seq.cli.compose")
+    codes: list[int] = []
+
+    def job(values: dict[str, Any], choices: dict[str, str]) -> None:
+        codes.append(run(parse(command, values), choices))
+        if codes[-1] > 128:  # stopped: further runs of a --multirun don't begin
+            raise Stopped(codes[-1])
+
+    compose.run_composed(command, overrides, job)
+    return max(codes, default=OK)
+
+
+class Stopped(BaseException):
+    """A signal ended a run."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+@contextmanager
+def _leaving_at_once() -> Iterator[None]:
+    """While libraries are imported: they swallow a KeyboardInterrupt, and are broken afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return _compose_and_run(command, overrides)
-    except (ConfigError, DataError) as error:
-        return _complain(str(error))
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except KeyboardInterrupt:
-        return 130
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
 
 
 def _complain(message: str) -> int:
     print(message, file=sys.stderr)
     return YOURS
-
-
-def _compose_and_run(command: str, overrides: Sequence[str]) -> int:
-    from seq2seq.cli.compose import run_composed
-
-    run: Callable[..., int] = importlib.import_module(f"seq2seq.cli.{command}").run
-    codes: list[int] = []
-
-    def job(values: dict[str, Any], choices: dict[str, str]) -> None:
-        codes.append(run(parse(command, values), choices))
-
-    run_composed(command, overrides, job)
-    return max(codes, default=OK)
 
 
 if __name__ == "__main__":

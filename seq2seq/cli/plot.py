@@ -6,6 +6,7 @@ from seq2seq.cli.files import input_lines
 from seq2seq.cli.machine import choose_device
 from seq2seq.config import ConfigError, PlotConfig
 from seq2seq.inference.heatmap import draw, text_heatmap
+from seq2seq.text.corpus import DataError
 from seq2seq.training.checkpoint import load_translator
 
 
@@ -21,10 +22,11 @@ def run(config: PlotConfig, choices: dict[str, str]) -> int:
         if config.output_format == "text":
             print(f"{best.source}\n{best.text}\n{text_heatmap(best)}\n")
             continue
-        directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{number:04}.{config.output_format}"
         try:
             draw(best, path)
+        except OSError as error:
+            raise DataError(f"output={config.output}: can't be written ({error.strerror or error})") from error
         except ImportError as error:
             raise ConfigError(
                 f"output_format={config.output_format}: pictures need matplotlib. Install seq2seq[plots], "

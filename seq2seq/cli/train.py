@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from seq2seq.cli.files import output_stream
 from seq2seq.cli.machine import choose_device, keep_freed_memory
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.loop import StoppedBySignal
-from seq2seq.training.setup import claim_run_dir, default_run_dir, make_trainer, prepare_data
+from seq2seq.training.setup import check_run_dir, claim_run_dir, default_run_dir, make_trainer, prepare_data
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +23,9 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = choose_device(config.device)
     keep_freed_memory()
-    data = prepare_data(config)
     run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
+    check_run_dir(run_dir, config)
+    data = prepare_data(config)
     trainer = make_trainer(config, data, run_dir, device)
     if config.check:
         trainer.try_largest_batch()
@@ -34,7 +36,7 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
         logger.info("%s: going on from update %d", run_dir, trainer.position.update)
     if reason := trainer.reason_to_stop():
         logger.info("%s: nothing to do, %s", run_dir, reason)
-        return 0
+        return finish(config, run_dir, device)
     logger.info("%s: %d updates, %d an epoch", run_dir, trainer.schedule.total_updates, trainer.batches_per_epoch)
     try:
         with logging_redirect_tqdm():
@@ -43,18 +45,19 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
         logger.info("stopped by %s at update %d; the same command goes on", stopped, trainer.position.update)
         return stopped.exit_code
     logger.info("done: %s", trainer.reason_to_stop())
-    if config.data.test is not None:
-        test(config, run_dir, device)
     logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
-    return 0
+    return finish(config, run_dir, device)
 
 
-def test(config: TrainConfig, run_dir: Path, device: torch.device) -> None:
-    """Score the best checkpoint on data.test and keep the scores in the run directory."""
-    assert config.data.test is not None
+def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
+    """Score the best checkpoint on data.test, if there is one, and keep the scores in the run directory."""
+    if config.data.test is None:
+        return 0
     pairs = list(ParallelText.find(config.data.test, config.data.source_lang, config.data.target_lang).pairs())
     translations = load_translator(run_dir, device).translate((source for source, _ in pairs), config.decoding)
     tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
     scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
-    (run_dir / "test.json").write_text(json.dumps(scores.as_dict(), indent=2) + "\n")
+    with output_stream(str(run_dir / "test.json")) as output:
+        print(json.dumps(scores.as_dict(), indent=2), file=output)
     logger.info("%s, best checkpoint, beam %d:\n%s", config.data.test, config.decoding.beam_size, scores)
+    return 0

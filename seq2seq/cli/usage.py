@@ -12,6 +12,8 @@ _PURPOSE = {
     "translate": "a checkpoint and source text to translations",
     "evaluate": "a checkpoint, source and reference to BLEU, chrF and TER",
     "bleu": "translations and reference to BLEU, chrF and TER",
+    "score": "source and target to log-probabilities, by forced decoding",
+    "align": "source and target to word alignments, and their AER against gold ones",
     "plot": "attention matrices as pictures, or in the terminal",
 }
 _EXAMPLES = {
@@ -19,6 +21,8 @@ _EXAMPLES = {
     "translate": "checkpoint=runs/NAME/best input=source.txt output=translations.txt",
     "evaluate": "checkpoint=runs/NAME/best source=test.en reference=test.de",
     "bleu": "hypothesis=translations.txt reference=test.de target_lang=de",
+    "score": "checkpoint=runs/NAME/best source=test.en target=test.de",
+    "align": "checkpoint=runs/NAME/best source=test.en target=test.de gold=test.align",
     "plot": "checkpoint=runs/NAME/best input=source.txt output=pictures",
 }
 

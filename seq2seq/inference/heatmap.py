@@ -50,6 +50,7 @@ def draw(translation: Translation, path: Path) -> None:
         if heads > 1:
             axes.set_xlabel(f"head {number + 1}")
     figure.colorbar(image, ax=list(panels[0]), label="weight", fraction=0.04)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, bbox_inches="tight")
     pyplot.close(figure)
 

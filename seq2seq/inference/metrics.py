@@ -7,7 +7,10 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
+from seq2seq.config import ConfigError
+
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
+_OF_CHARACTERS = ("zh", "ja-mecab")
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,25 @@ def bleu_tokenizer(language: str | None) -> str:
     return _TOKENIZERS.get((language or "").lower().replace("_", "-").split("-")[0], "13a")
 
 
+def check_tokenizer(name: str) -> None:
+    """Raises ConfigError for a tokenizer that sacrebleu does not have or can't run here."""
+    if name not in BLEU.TOKENIZERS:
+        raise ConfigError(f"bleu_tokenizer={name}: sacrebleu has {', '.join(BLEU.TOKENIZERS)}")
+    try:
+        BLEU(tokenize=name).corpus_score(["a"], [["a"]])
+    except (RuntimeError, ImportError, OSError) as error:
+        raise ConfigError(f"bleu_tokenizer={name}: can't run here ({error}). Install it, or take another.") from error
+
+
 def score(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str) -> Scores:
     """Corpus scores of as many translations as references; BLEU with this tokenizer of sacrebleu's.
 
-    Raises ValueError for an unknown tokenizer.
+    Chinese and Japanese have no words to edit: their TER counts characters.
     """
-    if tokenizer not in BLEU.TOKENIZERS:
-        raise ValueError(f"bleu_tokenizer={tokenizer}: sacrebleu has {', '.join(BLEU.TOKENIZERS)}")
+    characters = tokenizer in _OF_CHARACTERS
+    ter = TER(asian_support=characters, normalized=characters)
     values, signatures = {}, {}
-    for name, metric in (("bleu", BLEU(tokenize=tokenizer)), ("chrf", CHRF()), ("ter", TER())):
+    for name, metric in (("bleu", BLEU(tokenize=tokenizer)), ("chrf", CHRF()), ("ter", ter)):
         values[name] = float(metric.corpus_score(list(hypotheses), [list(references)]).score)
         signatures[name] = str(metric.get_signature())
     return Scores(values["bleu"], values["chrf"], values["ter"], signatures)

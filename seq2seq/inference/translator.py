@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _SORTED_BATCHES = 16
 """So many batches of sentences are sorted by length together."""
+_USUAL_LENGTH = 64
+"""Source tokens of a sentence up to which a batch has its full number of them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Translator:
 
         Lines are taken in groups of a few batches.
         """
+        if isinstance(lines, str):
+            raise TypeError("lines: expected several sentences, got one text; give [text]")
         options = decoding or Decoding()
         remaining = iter(lines)
         while group := list(islice(remaining, self.group_size(options))):
@@ -75,9 +79,8 @@ class Translator:
         encoded = self.source.encode(lines)
         self._warn_of_reach(encoded)
         filled = sorted((i for i, line in enumerate(lines) if line.strip()), key=lambda i: len(encoded[i]))
-        found: list[list[Translation]] = [[_blank(line)] for line in lines]
-        for start in range(0, len(filled), decoding.batch_size):
-            rows = filled[start : start + decoding.batch_size]
+        found: list[list[Translation]] = [[_blank(line)] * decoding.n_best for line in lines]
+        for rows in _batches(filled, [len(tokens) for tokens in encoded], decoding.batch_size):
             sources = [encoded[row] for row in rows]
             if decoding.beam_size == 1:
                 hypotheses = greedy(model, sources, limits, penalty)
@@ -105,6 +108,18 @@ class Translator:
             hypothesis.token_scores,
             hypothesis.attention,
         )
+
+
+def _batches(rows: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Rows of ascending length in batches; of very long sentences fewer go together."""
+    batch: list[int] = []
+    for row in rows:
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > batch_size * _USUAL_LENGTH):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def _blank(line: str) -> Translation:

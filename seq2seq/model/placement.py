@@ -87,17 +87,17 @@ class Before(Placement):
     def __init__(self, stack: Stack, readout: Readout, context_size: int, *, attend_from: str) -> None:
         super().__init__()
         self.stack, self.read = stack, readout
-        fed = list(stack.layers) if attend_from == "bottom" else [stack.layers[0]]
-        self.asks = 0 if attend_from == "bottom" else -1
+        receiving = list(stack.layers) if attend_from == "bottom" else [stack.layers[0]]
+        self.query_layer = 0 if attend_from == "bottom" else -1
         self.context_gates = nn.ModuleList(
-            nn.Linear(context_size, layer.gate_size, bias=False) for layer in fed if isinstance(layer, Recurrent)
+            nn.Linear(context_size, layer.gate_size, bias=False) for layer in receiving if isinstance(layer, Recurrent)
         )
 
     def prepare(self, embedded: Tensor) -> Tensor:
         return self.stack.first.gates(embedded)
 
     def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
-        attended = attend(layers[self.asks][0][:, None])
+        attended = attend(layers[self.query_layer][0][:, None])
         context = attended.context[:, 0]
         lowest, *upper = (gates(context) for gates in self.context_gates)
         output, new = self.stack.step(inputs + lowest, layers, upper)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from seq2seq.text.corpus import DataError
+
 
 @contextmanager
 def replace_directory(final: Path) -> Iterator[Path]:
@@ -16,15 +18,20 @@ def replace_directory(final: Path) -> Iterator[Path]:
     """
     unfinished = final.with_name(f"{final.name}.tmp-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     try:
+        unfinished.mkdir(parents=True)
         yield unfinished
         for path in unfinished.iterdir():
             _flush(path)
         _flush(unfinished)
-    except BaseException:
+        _take_name(unfinished, final)
+    except OSError as error:
+        raise DataError(f"{final}: can't be written ({error.strerror or error})") from error
+    finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+
+
+def _take_name(unfinished: Path, final: Path) -> None:
     previous = previous_name(final)
     if final.exists():
         shutil.rmtree(previous, ignore_errors=True)

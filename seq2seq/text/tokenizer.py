@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -14,6 +14,9 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 
 _BREAKING = ("\0", "\n", "\r")
 """Characters that no output line may hold; with byte fallback they are pieces of their own."""
+
+Span = tuple[int, int]
+"""Characters [begin, end) of a text. A piece that is only a part of a character has an empty one in front of it."""
 
 
 class Tokenizer:
@@ -54,9 +57,10 @@ class Tokenizer:
         Raises DataError when the text has too little for so many pieces.
         """
         learned = io.BytesIO()
+        text = _Remembering(lines)
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(lines),
+                sentence_iterator=iter(text),
                 model_writer=learned,
                 model_type=kind,
                 vocab_size=vocab_size,
@@ -76,6 +80,10 @@ class Tokenizer:
                 minloglevel=2,
             )
         except RuntimeError as error:
+            if text.failure is not None:
+                raise text.failure from None
+            if not text.count:
+                raise DataError("the training text has no line to learn pieces from") from None
             raise DataError(f"data.vocab_size={vocab_size}: {_explain(str(error))}") from error
         return cls(learned.getvalue(), "a newly trained tokenizer")
 
@@ -95,6 +103,18 @@ class Tokenizer:
         """The pieces by name."""
         return [str(self._processor.IdToPiece(token)) for token in tokens]
 
+    def encode_spans(self, line: str) -> list[Span]:
+        """Where in the line each piece of `encode([line])` stands, EOS left out."""
+        spans: list[Span] = self._processor.encode(line, return_type="offset_mapping")["offsets"]
+        return spans
+
+    def decode_spans(self, pieces: Sequence[str]) -> list[Span | None]:
+        """Where in `decode` of these pieces, given by name, each stands; None for those that vanish there."""
+        vanishing = set(self.pieces((PAD, BOS, EOS)))
+        kept = [piece for piece in pieces if piece not in vanishing]
+        spans = iter(self._processor.decode(kept, return_type="offset_mapping")["offsets"])
+        return [None if piece in vanishing else next(spans) for piece in pieces]
+
     def forbidden(self) -> list[int]:
         """Pieces that search may never produce: PAD, BOS, and whatever would break a line."""
         breaking = {f"<0x{ord(character):02X}>" for character in _BREAKING}
@@ -104,6 +124,24 @@ class Tokenizer:
             for number, name in enumerate(names)
             if number in (PAD, BOS) or name in breaking or any(c in name for c in _BREAKING)
         ]
+
+
+class _Remembering:
+    """Lines, how many there were, and the error that ended them: sentencepiece reports its own instead."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = lines
+        self.count = 0
+        self.failure: DataError | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for line in self.lines:
+                self.count += 1
+                yield line
+        except DataError as error:
+            self.failure = error
+            raise
 
 
 def _explain(error: str) -> str:

@@ -1,15 +1,12 @@
 """The model card: what a checkpoint is, made of, and worth."""
 
-from typing import Any
-
 import torch
 
 from seq2seq.config import TrainConfig
+from seq2seq.version import __version__
 
 
-def model_card(
-    config: TrainConfig, position: dict[str, Any], scores: dict[str, float], hashes: dict[str, str], version: str
-) -> str:
+def model_card(config: TrainConfig, updates: int, epochs: int, scores: dict[str, float], hashes: dict[str, str]) -> str:
     """Markdown."""
     attention = config.model.attention
     parts = [part.name for part in (attention.score, attention.window, attention.normaliser) if part is not None]
@@ -19,8 +16,8 @@ def model_card(
 
 A recurrent translation model, {kind}.
 
-Trained by seq2seq {version} (torch {torch.__version__}) on `{config.data.train}`: {position["update"]} updates, \
-{position["epoch"]} whole epochs, seed {config.seed}.
+Trained by seq2seq {__version__} (torch {torch.__version__}) on `{config.data.train}`: {updates} updates, \
+{epochs} whole epochs, seed {config.seed}.
 
 | validation (search with beam {config.decoding.beam_size}) | |
 |---|---|

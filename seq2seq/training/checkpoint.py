@@ -23,6 +23,8 @@ from seq2seq.text.storage import previous_name, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 
 FORMAT = 1
+_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, RecursionError, ConfigError, safetensors.SafetensorError)
+"""What a checkpoint that is broken, or not one at all, can bring about."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def find(path: Path) -> Path:
     """The checkpoint at this path: the directory itself, or the best one of a run directory."""
-    for candidate in (path, path / "best", previous_name(path)):
+    for candidate in (path, path / "best", previous_name(path), previous_name(path / "best")):
         if (candidate / "model.safetensors").is_file():
             return candidate
     raise DataError(f"{path}: no checkpoint here (expected model.safetensors, config.json, source.model, target.model)")
@@ -87,7 +89,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         data: Data = parse("data", values["data"])
         source, target = Tokenizer.load(where / "source.model"), Tokenizer.load(where / "target.model")
         tensors = load_file(where / "model.safetensors", device=str(device))
-    except (OSError, ValueError, KeyError, AttributeError, ConfigError, safetensors.SafetensorError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{where}: not a readable checkpoint ({error})") from error
     model = build.translation_model(options, len(source), len(target)).to(device)
     _restore(model, tensors, where)
@@ -105,9 +107,9 @@ def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path) -
     missing = sorted(_unique(expected).keys() - tensors.keys())
     strange = sorted(tensors.keys() - expected.keys())
     shapes = [
-        f"{name} {list(tensor.shape)} instead of {list(expected[name].shape)}"
+        f"{name} {tensor.dtype} {list(tensor.shape)} instead of {expected[name].dtype} {list(expected[name].shape)}"
         for name, tensor in tensors.items()
-        if name in expected and tensor.shape != expected[name].shape
+        if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype)
     ]
     if missing or strange or shapes:
         raise DataError(f"{where}: weights don't fit config.json (missing {missing}, unknown {strange}, {shapes})")

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import logging
+import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from types import FrameType
 
 import torch
 
-from seq2seq.config import Training
+from seq2seq.config import ConfigError, Training
 from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
@@ -41,7 +42,6 @@ class Position:
     batch: int = 0
     """Batches of this epoch that are done."""
     best: float | None = None
-    best_update: int = 0
     without_best: int = 0
     """Validations since the best one."""
     baseline: float = 0.0
@@ -63,8 +63,10 @@ class Trainer:
     schedule: Schedule
     device: torch.device
     seed: int
-    card: Callable[[Position, dict[str, float]], str]
-    """The model card of a checkpoint, from where training is and its last validation."""
+    hashes: dict[str, str]
+    """Of the corpora: a run goes on with the ones it began with."""
+    card: Callable[[int, int, dict[str, float]], str]
+    """The model card of a checkpoint, from its updates, whole epochs and last validation."""
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
@@ -81,6 +83,11 @@ class Trainer:
         state = checkpoint.load_state(self.run_dir / "last")
         if state is None:
             return False
+        if state.values["hashes"] != self.hashes:
+            raise ConfigError(
+                f"run_dir={self.run_dir}: the corpus has changed since this run began "
+                f"({state.values['hashes']}, now {self.hashes}). Take another run_dir."
+            )
         saved = checkpoint.load(self.run_dir / "last", self.device)
         self.model.load_state_dict(saved.model.state_dict())
         checkpoint.restore_optimizer(self.optimizer, state.tensors)
@@ -110,8 +117,9 @@ class Trainer:
             for batch in self._batches():
                 self._update(batch, progress)
                 stop = list(stopped)  # a signal that comes after this is for the next update
-                if position.update == total or self._validation_is_due():
-                    self._validate(progress)
+                due = self._validation_is_due()
+                if due or position.update == total:
+                    self._validate(progress, due)
                 elif position.update % self.options.save_every == 0 or stop:
                     self._save(progress)
                 if stop:
@@ -153,7 +161,8 @@ class Trainer:
         if loss.reward is not None:
             position.baseline = 0.9 * position.baseline + 0.1 * loss.reward
         progress.advance(loss.tokens)
-        if position.update % self.options.log_every == 0:
+        if position.update % self.options.log_every == 0 or position.update == self.schedule.total_updates:
+            self._refuse_divergence(float(loss.nll), "training")
             values = {
                 "loss": float(loss.total.detach()) / loss.tokens,
                 "nll": float(loss.nll) / loss.tokens,
@@ -174,21 +183,33 @@ class Trainer:
         torch.autograd.backward(loss.total / loss.tokens)
         return loss
 
+    def _refuse_divergence(self, loss: float, kind: str) -> None:
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"training.learning_rate={self.options.learning_rate}: the {kind} loss is {loss} at update "
+                f"{self.position.update}. Take a lower rate, or a training.clip_norm above 0 (now "
+                f"{self.options.clip_norm}); {self.run_dir}/best is from before."
+            )
+
     def _validation_is_due(self) -> bool:
         position = self.position
         if self.options.validate_every is not None:
             return position.update % self.options.validate_every == 0
         return position.batch == self.batches_per_epoch
 
-    def _validate(self, progress: Progress) -> None:
+    def _validate(self, progress: Progress, due: bool) -> None:
+        """Score, and save. Only a validation that is `due` counts for plateaus and patience: raising a limit later
+        then gives the run that never had it."""
         position, metric = self.position, self.options.metric
         self.scores, samples = self.validation.run(self.translator)
+        self._refuse_divergence(self.scores["loss"], "validation")
         improved = position.best is None or _better(self.scores[metric], position.best, metric)
         if improved:
-            position.best, position.best_update, position.without_best = self.scores[metric], position.update, 0
-        else:
+            position.best, position.without_best = self.scores[metric], 0
+        elif due:
             position.without_best += 1
-        self.schedule.validated(improved)
+        if due:
+            self.schedule.validated(improved)
         progress.write("valid", position.update, {**self.scores, "best": improved})
         show_samples(samples)
         logger.info(
@@ -199,7 +220,7 @@ class Trainer:
             " (best)" if improved else "",
         )
         if improved:
-            checkpoint.save(self.run_dir / "best", self.checkpoint, self.card(position, self.scores))
+            checkpoint.save(self.run_dir / "best", self.checkpoint, self._card())
         self._save(progress)
         progress.pause()
 
@@ -209,9 +230,14 @@ class Trainer:
             "position": vars(self.position),
             "schedule": [self.schedule.factor, self.schedule.waited],
             "scores": self.scores,
+            "hashes": self.hashes,
         }
         state = TrainingState(values, checkpoint.optimizer_tensors(self.optimizer))
-        checkpoint.save(self.run_dir / "last", self.checkpoint, self.card(self.position, self.scores), state)
+        checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)
+
+    def _card(self) -> str:
+        epochs = self.position.epoch + (self.position.batch == self.batches_per_epoch)
+        return self.card(self.position.update, epochs, self.scores)
 
 
 def _better(new: float, best: float, metric: str) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from seq2seq import __version__, build
+from seq2seq import build
 from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, to_plain
-from seq2seq.inference.metrics import bleu_tokenizer
+from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every", "tensorboard")
 """Keys of `training` that a resumed run may change."""
+
+_WITHOUT_EFFECT = ("test", "cache_dir")
+"""Keys of `data` that change nothing in the model."""
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -52,17 +55,24 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
     train = Path(config.data.train)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name else train.name
     values = to_plain(config)
+    for key in _WITHOUT_EFFECT:
+        del values["data"][key]
     return Path("runs") / f"{corpus}-{attention}-{digest(values['model'], values['data'], config.seed)[:8]}"
 
 
 def prepare_data(config: TrainConfig) -> PreparedData:
     """Read and check both corpora, learn the sub-words on the training side, encode. All of it is cached."""
     data = config.data
+    tokenizer = data.bleu_tokenizer or bleu_tokenizer(data.target_lang)
+    check_tokenizer(tokenizer)
     train = ParallelText.find(data.train, data.source_lang, data.target_lang)
     valid = ParallelText.find(data.valid, data.source_lang, data.target_lang)
     cache = Path(data.cache_dir)
     hashes = {"train": train.content_hash(), "valid": valid.content_hash()}
     references = list(valid.pairs())
+    if data.test is not None:  # read now, so that what is wrong with it is known before training
+        for _ in ParallelText.find(data.test, data.source_lang, data.target_lang).pairs():
+            pass
     source, target = _tokenizers(train, data, hashes["train"], cache)
     encoded = encode_corpus(train, source, target, max_length=data.max_length, cache_dir=cache)
     held_out = encode_corpus(valid, source, target, max_length=None, cache_dir=cache)
@@ -84,7 +94,7 @@ def prepare_data(config: TrainConfig) -> PreparedData:
         [s for s, _ in references],
         [t for _, t in references],
         config.decoding,
-        data.bleu_tokenizer or bleu_tokenizer(data.target_lang),
+        tokenizer,
         config.training.batch_tokens,
     )
     return PreparedData(source, target, encoded, validation, hashes)
@@ -145,7 +155,8 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         ),
         device=device,
         seed=config.seed,
-        card=lambda position, scores: model_card(config, vars(position), scores, data.hashes, __version__),
+        hashes=data.hashes,
+        card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
     )
     limits = [training.max_updates, training.max_epochs and training.max_epochs * trainer.batches_per_epoch]
     trainer.schedule.total_updates = min(limit for limit in limits if limit is not None)
@@ -173,31 +184,40 @@ def _log_parameters(model: TranslationModel) -> None:
     logger.info("%s parameters on %s", f"{count:,}", next(model.parameters()).device)
 
 
-def claim_run_dir(run_dir: Path, config: TrainConfig) -> None:
-    """Create the run directory with its config.json, or check that the one there is of the same run.
-
-    Raises ConfigError naming every key that differs and may not.
-    """
+def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
+    """Raises ConfigError naming every key in which a run that is there differs and may not."""
     path = run_dir / "config.json"
-    values = to_plain(config)
-    if path.is_file():
-        differing = [key for key in _differences(json.loads(path.read_text()), values, "") if not _may_change(key)]
-        if differing:
-            keys = "\n".join(f"  {key}" for key in differing)
-            raise ConfigError(
-                f"run_dir={run_dir}: holds a run with other settings:\n{keys}\n"
-                "Take another run_dir, or the old settings to go on."
-            )
+    if not path.is_file():
+        return
+    try:
+        old = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
+    differing = [key for key in _differences(old, to_plain(config), "") if not _may_change(key)]
+    if differing:
+        keys = "\n".join(f"  {key}" for key in differing)
+        raise ConfigError(
+            f"run_dir={run_dir}: holds a run with other settings:\n{keys}\n"
+            "Take another run_dir, or the old settings to go on."
+        )
+
+
+def claim_run_dir(run_dir: Path, config: TrainConfig) -> None:
+    """Create the run directory with its config.json."""
+    unfinished = run_dir / "config.json.tmp"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=2) + "\n")
+        unfinished.write_text(json.dumps(to_plain(config), indent=2) + "\n")
+        unfinished.replace(run_dir / "config.json")
     except OSError as error:
         raise ConfigError(f"run_dir={run_dir}: can't be written ({error.strerror})") from error
 
 
 def _may_change(difference: str) -> bool:
     key = difference.partition(":")[0]
-    return key in ("run_dir", "device", "check") or key.removeprefix("training.") in _MAY_CHANGE
+    section, _, name = key.rpartition(".")
+    allowed = {"": ("run_dir", "device", "check"), "training": _MAY_CHANGE, "data": _WITHOUT_EFFECT}
+    return name in allowed.get(section, ())
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:

@@ -69,7 +69,7 @@ def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]
     assert (lines[0], lines[1], lines[4]) == ("die Katze sieht dich .", "", "ein Hund mag einen Baum .")
     assert main(["translate", "checkpoint=run/best", "input=in.txt", "output_format=jsonl", "decoding.n_best=2"]) == 0
     records = [json.loads(line) for line in capfd.readouterr().out.rstrip("\n").split("\n")]
-    assert len(records) == 2 * 4 + 1  # the blank line has one, empty
+    assert len(records) == 2 * 5  # the blank line's are empty
     for record in records:
         assert record["score"] == pytest.approx(sum(record["token_scores"]))
         assert len(record["tokens"]) == len(record["token_scores"])
@@ -135,7 +135,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     for name, tensor in weights("whole/last").items():
         assert torch.equal(tensor, weights("parts/last")[name]), name
     events = [json.loads(line) for line in Path("parts/metrics.jsonl").read_text().splitlines()]
-    assert [event["update"] for event in events] == [5, 10, 10, 15, 20, 20, 23]
+    assert [event["update"] for event in events] == [5, 10, 10, 15, 20, 20, 23, 23]
 
 
 def test_a_finished_run_has_nothing_to_do_until_its_limit_is_raised(
@@ -222,6 +222,8 @@ def test_check_trains_nothing(corpus: Path, capfd: pytest.CaptureFixture[str]) -
         (["model/attention=bahdanau"], ["Did you mean 'bahdanau2015'?", "luong2015_local_p"]),
         (["model/attention/score=dott"], ["model/attention/score=dott: no such option. Did you mean 'dot'?"]),
         (["model.attention.score=dot"], ["chosen with a slash: model/attention/score=dot"]),
+        (["model.attention=none"], ["chosen with a slash: model/attention=none"]),
+        (["model/attentoin=none"], ["model/attentoin: no such group. Did you mean 'model/attention'?"]),
         (["data.train=nowhere"], ["nowhere.en: no such file"]),
         (["data.vocab_size=100000"], ["Take data.vocab_size="]),
         (["model/attention=none", "model/bridge=zero"], ["model/bridge=zero", "Take another bridge"]),
@@ -259,6 +261,48 @@ def test_bad_text_is_named_before_anything_is_written(
     assert complaint in message
     assert "Traceback" not in message
     assert not Path("run").exists()
+
+
+def test_another_corpus_under_a_run_is_refused(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("run_dir=run", "training.max_updates=2") == 0
+    with Path("train.en").open("a") as file:
+        file.write("a new line\n")
+    with Path("train.de").open("a") as file:
+        file.write("eine neue Zeile\n")
+    assert train("run_dir=run", "training.max_updates=4") == 2
+    assert "the corpus has changed" in capfd.readouterr().err
+
+
+def test_diverging_training_stops_with_advice(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wild = ["training.learning_rate=1e30", "training.optimizer=sgd", "training.clip_norm=0"]
+    assert train("run_dir=run", *wild) == 2
+    assert "Take a lower rate" in capfd.readouterr().err
+
+
+def test_a_missing_test_set_or_tokenizer_is_named_before_training(
+    corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train("run_dir=run", "data.test=nowhere") == 2
+    assert train("run_dir=run", "data.bleu_tokenizer=foo") == 2
+    assert not Path("run").exists()
+    assert "nowhere.en: no such file" in (message := capfd.readouterr().err)
+    assert "bleu_tokenizer=foo: sacrebleu has" in message
+
+
+def test_a_limit_that_is_raised_leaves_no_trace(corpus: Path) -> None:
+    command = ["training.schedule=plateau", "training.plateau_patience=0", "training.validate_every=5"]
+    assert train("run_dir=whole", *command, "training.max_updates=20") == 0
+    assert train("run_dir=parts", *command, "training.max_updates=8") == 0
+    assert train("run_dir=parts", *command, "training.max_updates=20") == 0
+    for name, tensor in weights("whole/last").items():
+        assert torch.equal(tensor, weights("parts/last")[name]), name
+
+
+def test_a_broken_run_config_is_named(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("run_dir=run", "training.max_updates=2") == 0
+    Path("run/config.json").write_text('{"broken')
+    assert train("run_dir=run", "training.max_updates=2") == 2
+    assert "config.json: can't be read" in capfd.readouterr().err
 
 
 def test_unknown_commands_and_help(capfd: pytest.CaptureFixture[str]) -> None:

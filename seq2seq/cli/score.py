@@ -1,0 +1,117 @@
+"""`seq2seq score`: how probable a model finds given translations."""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.machine import choose_device
+from seq2seq.config import NoAttention, ScoreConfig
+from seq2seq.inference.alignment import Aligner, WordReader
+from seq2seq.inference.forced import Forced, Pair, force, piece_numbers
+from seq2seq.inference.translator import Translator
+from seq2seq.text.corpus import DataError
+from seq2seq.training.checkpoint import load
+
+_SORTED_BATCHES = 16
+"""So many batches of pairs are sorted by length together."""
+
+
+def run(config: ScoreConfig, choices: dict[str, str]) -> int:
+    """Print the log-probability of each target, or all about it as JSON."""
+    translator, aligner = load_aligner(config.checkpoint, choose_device(config.device))
+    pairs = read_pairs(config.source, config.target, translator)
+    with output_stream(config.output) as output:
+        for forced in force_all(translator, pairs, config.batch_size):
+            if config.output_format == "jsonl":
+                print(json.dumps(as_json(forced, aligner), ensure_ascii=False), file=output)
+            else:
+                print(f"{forced.score:.6f}", file=output)
+    return 0
+
+
+def as_json(forced: Forced, aligner: Aligner | None) -> dict[str, Any]:
+    """A JSONL line; `alignment` is null where the model has no attention."""
+    return {
+        "source": forced.pair.source,
+        "translation": forced.pair.target,
+        "score": forced.score,
+        "tokens": forced.tokens,
+        "token_scores": forced.token_scores,
+        "alignment": aligner and str(aligner.forced(forced)),
+    }
+
+
+def load_aligner(checkpoint: str, device: torch.device) -> tuple[Translator, Aligner | None]:
+    """A translator, and what makes word alignments of its attention: None where the model has none."""
+    loaded = load(Path(checkpoint), device)
+    translator = Translator(loaded.model, loaded.source, loaded.target, device, loaded.data.target_lang)
+    if isinstance(loaded.options.attention.placement, NoAttention):
+        return translator, None
+    source = WordReader(loaded.source, loaded.data.source_lang)
+    return translator, Aligner(source, WordReader(loaded.target, loaded.data.target_lang))
+
+
+def force_all(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> Iterator[Forced]:
+    """In order, and a few batches at a time: no more attention than theirs is in memory."""
+    remaining = iter(pairs)
+    while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
+        yield from force(translator, group, batch_size)
+
+
+def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
+    """A pair for each line; of JSONL its `source`, or its `tokens`. Raises DataError for what does not fit together."""
+    sources, targets = list(input_lines(source)), list(input_lines(target))
+    if len(sources) != len(targets):
+        shorter, longer = (source, target) if len(sources) < len(targets) else (target, source)
+        count = min(len(sources), len(targets))
+        raise DataError(
+            f"{shorter}:{count + 1}: the file ends here, but {longer} has a line {count + 1}; "
+            "as many lines are needed on both sides"
+        )
+    if is_jsonl(sources):
+        sources = [_record(line, source, number)["source"] for number, line in enumerate(sources, 1)]
+    if not is_jsonl(targets):
+        return [Pair(*pair) for pair in zip(sources, targets, strict=True)]
+    known = piece_numbers(translator)
+    pairs = []
+    for number, (line, text) in enumerate(zip(targets, sources, strict=True), 1):
+        tokens = _record(line, target, number)["tokens"]
+        if strange := [token for token in tokens if token not in known]:
+            raise DataError(
+                f"{target}:{number}: {strange[0]!r} is not in the vocabulary of this checkpoint; "
+                "score the text instead, or take the checkpoint that translated"
+            )
+        pairs.append(Pair(text, translator.target.decode([known[token] for token in tokens]), tokens))
+    return pairs
+
+
+def is_jsonl(lines: Sequence[str]) -> bool:
+    """Whether these are lines of `translate output_format=jsonl`, by the first one."""
+    try:
+        return bool(lines) and _is_record(json.loads(lines[0]))
+    except ValueError:
+        return False
+
+
+def _is_record(value: Any) -> bool:
+    if not (isinstance(value, dict) and isinstance(value.get("source"), str) and isinstance(value.get("tokens"), list)):
+        return False
+    return all(isinstance(token, str) for token in value["tokens"])
+
+
+def _record(line: str, name: str, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not _is_record(value):
+        raise DataError(
+            f"{name}:{number}: expected an object with `source` and `tokens`, as on line 1 and as "
+            f"translate output_format=jsonl writes it, got {line[:60]!r}"
+        )
+    return dict(value)

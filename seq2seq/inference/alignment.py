@@ -1,0 +1,194 @@
+"""Word alignments from attention, and how well they agree with gold ones.
+
+A word's tokens are found by the characters they stand for, so words are those of the raw text. Row t of an attention
+is of the step that produces token t, wherever the context enters the decoder.
+
+Shapes: h heads, t target tokens, s source tokens, i source words, j target words.
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seq2seq.inference.forced import Forced
+from seq2seq.inference.translator import Translation
+from seq2seq.text.corpus import DataError
+from seq2seq.text.tokenizer import Span, Tokenizer
+
+_UNSPACED = ("zh", "ja")
+"""Languages whose words are characters here."""
+
+Link = tuple[int, int]
+"""Source word, target word, counted from 0."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a line, and which of them each token is a part of."""
+
+    words: list[str]
+    owners: list[range]
+    """The words each token stands in: mostly one, of EOS none."""
+
+    def membership(self) -> NDArray[np.float64]:
+        """[tokens words]: 1 where a token is a part of a word."""
+        member = np.zeros((len(self.owners), len(self.words)))
+        tokens = [token for token, owners in enumerate(self.owners) for _ in owners]
+        member[tokens, [word for owners in self.owners for word in owners]] = 1
+        return member
+
+
+@dataclass(frozen=True)
+class WordAlignment:
+    """How much each target word attends to each source word."""
+
+    source: list[str]
+    target: list[str]
+    matrix: NDArray[np.float64]
+    """[j i]: summed over a source word's tokens, averaged over a target word's"""
+    links: list[Link]
+    """The source word of each target word that has one, in the order of the target."""
+
+    def __str__(self) -> str:
+        """In Pharaoh's format."""
+        return " ".join(f"{i}-{j}" for i, j in self.links)
+
+
+def find_words(text: str, language: str) -> list[Span]:
+    """The words of a text: what stands between white space, or in Chinese and Japanese each character."""
+    unspaced = language.lower().replace("_", "-").split("-")[0] in _UNSPACED
+    return [match.span() for match in re.finditer(r"\S" if unspaced else r"\S+", text)]
+
+
+def assign(tokens: Iterable[Span | None], words: Sequence[Span]) -> list[range]:
+    """The words that each token stands in; a token of white space, or of a part of a character, in the next word."""
+    begins, ends = [begin for begin, _ in words], [end for _, end in words]
+    owners = []
+    for span in tokens:
+        if span is None or not words:
+            owners.append(range(0))
+            continue
+        first = min(bisect_right(ends, span[0]), len(words) - 1)  # behind the last word is the last word's
+        owners.append(range(first, max(bisect_left(begins, span[1]), first + 1)))
+    return owners
+
+
+def align(source: Words, target: Words, attention: Tensor) -> WordAlignment:
+    """Attention [h t s], a row and a column for each token -> words.
+
+    What no word owns is EOS: its row is left out, and a word with more than half of its mass on it stays unaligned.
+    """
+    of_target, of_source = target.membership(), source.membership()
+    weights = attention.mean(0).cpu().numpy()  # [t s]
+    rows = of_target.T @ weights / of_target.sum(0).clip(min=1)[:, None]  # [j s]
+    matrix = rows @ of_source  # [j i]
+    if not source.words or not target.words:
+        return WordAlignment(source.words, target.words, matrix, [])
+    eos = rows @ (of_source.sum(1) == 0)  # [j]
+    chosen = matrix.argmax(1)  # of equals the first
+    aligned = (matrix.max(1) > 0) & (2 * eos <= rows.sum(1))
+    links = [(i, j) for j, i in enumerate(chosen.tolist()) if aligned[j]]
+    return WordAlignment(source.words, target.words, matrix, links)
+
+
+@dataclass(frozen=True)
+class WordReader:
+    """One side: its sub-words and its language."""
+
+    tokenizer: Tokenizer
+    language: str
+
+    def line(self, text: str) -> Words:
+        """Of raw text and the tokens that `encode` makes of it, EOS last."""
+        return self._words(text, [*self.tokenizer.encode_spans(text), None])
+
+    def produced(self, text: str, tokens: Sequence[str]) -> Words:
+        """Of tokens by name, and the text that they decode to."""
+        return self._words(text, self.tokenizer.decode_spans(tokens))
+
+    def _words(self, text: str, tokens: Sequence[Span | None]) -> Words:
+        words = find_words(text, self.language)
+        return Words([text[begin:end] for begin, end in words], assign(tokens, words))
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """Word alignments of what a model with attention translated or was forced to say."""
+
+    source: WordReader
+    target: WordReader
+
+    def translation(self, translation: Translation) -> WordAlignment:
+        """Between the raw source line and the printed translation."""
+        produced = self.target.produced(translation.text, translation.tokens)
+        return self._align(self.source.line(translation.source), produced, translation.attention)
+
+    def forced(self, forced: Forced) -> WordAlignment:
+        """Between the raw lines."""
+        pair = forced.pair
+        given = self.target.line(pair.target) if pair.tokens is None else self.target.produced(pair.target, pair.tokens)
+        return self._align(self.source.line(pair.source), given, forced.attention)
+
+    def _align(self, source: Words, target: Words, attention: Tensor | None) -> WordAlignment:
+        if attention is None:  # a blank line
+            return WordAlignment(source.words, target.words, np.zeros((len(target.words), len(source.words))), [])
+        return align(source, target, attention)
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The links of a sentence that has been aligned by hand."""
+
+    sure: frozenset[Link]
+    possible: frozenset[Link]
+    """The sure ones among them."""
+
+
+def read_gold(line: str, base: int, place: str) -> Gold:
+    """Sure links `i-j` and possible links `i?j`, words counted from `base`. Raises DataError naming the place."""
+    sure, possible = set(), set()
+    for text in line.split():
+        parts = re.fullmatch(r"([0-9]+)([-?])([0-9]+)", text)
+        if not parts:
+            raise DataError(f"{place}: {text!r} is no link; expected i-j for a sure one or i?j for a possible one")
+        link = (int(parts[1]) - base, int(parts[3]) - base)
+        if min(link) < 0:
+            raise DataError(f"{place}: {text!r}: words are counted from {base} (gold_base={base}); take gold_base=0")
+        possible.add(link)
+        if parts[2] == "-":
+            sure.add(link)
+    return Gold(frozenset(sure), frozenset(possible))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of the links A with gold ones, sure S and possible P, S among them (Och & Ney 2003)."""
+
+    aer: float
+    """1 − (|A∩S| + |A∩P|) / (|A| + |S|)"""
+    precision: float
+    """|A∩P| / |A|"""
+    recall: float
+    """|A∩S| / |S|"""
+    links: int
+    """|A|"""
+
+    def __str__(self) -> str:
+        return f"AER {self.aer:.4f}  precision {self.precision:.4f}  recall {self.recall:.4f}  links {self.links}"
+
+
+def agreement(alignments: Iterable[Sequence[Link]], gold: Iterable[Gold]) -> Agreement:
+    """Over all sentences together."""
+    links = sure = hit_sure = hit_possible = 0
+    for found, truth in zip(alignments, gold, strict=True):
+        chosen = set(found)
+        links, sure = links + len(chosen), sure + len(truth.sure)
+        hit_sure += len(chosen & truth.sure)
+        hit_possible += len(chosen & truth.possible)
+    aer = 1 - (hit_sure + hit_possible) / (links + sure) if links + sure else 0.0
+    return Agreement(aer, hit_possible / links if links else 0.0, hit_sure / sure if sure else 0.0, links)

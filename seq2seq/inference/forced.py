@@ -1,0 +1,112 @@
+"""Forced decoding: what the model says about a translation that is given.
+
+Shapes: b batch, h heads, t target, s source, n real target tokens, r features, v vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seq2seq.inference.translator import Translator
+from seq2seq.model.translation import Output, TranslationModel
+from seq2seq.text.batches import pad
+from seq2seq.text.tokenizer import BOS
+
+_ROWS = 512
+"""Tokens whose vocabulary is projected at a time."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source line and its translation: as a line of text, or as tokens."""
+
+    source: str
+    target: str
+    tokens: list[str] | None = None
+    """Pieces by name, used as they are: without `</s>` the sentence is scored as unfinished. None: `target` says it."""
+
+    @property
+    def blank(self) -> bool:
+        """Nothing is there to be scored."""
+        return not self.tokens if self.tokens is not None else not (self.source.strip() or self.target.strip())
+
+
+@dataclass(frozen=True)
+class Forced:
+    """A pair, and what the model says about it."""
+
+    pair: Pair
+    tokens: list[str]
+    """None of a blank pair."""
+    token_scores: list[float]
+    """Natural-log probability of each token."""
+    attention: Tensor | None
+    """[h t s]: a row of weights over the source tokens for each token; None without attention."""
+
+    @property
+    def score(self) -> float:
+        """Log-probability of the whole, no penalty."""
+        return sum(self.token_scores)
+
+
+def force(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> list[Forced]:
+    """Each pair's scores, in order. The names of given tokens have to be the vocabulary's."""
+    filled = [pair for pair in pairs if not pair.blank]
+    sources = translator.source.encode([pair.source for pair in filled])
+    encoded = translator.target.encode([pair.target for pair in filled])
+    numbers = piece_numbers(translator) if any(pair.tokens is not None for pair in filled) else {}
+    targets = [
+        tokens if pair.tokens is None else [numbers[name] for name in pair.tokens]
+        for pair, tokens in zip(filled, encoded, strict=True)
+    ]
+    said = iter(zip(targets, force_tokens(translator.model, sources, targets, batch_size), strict=True))
+    found = []
+    for pair in pairs:
+        tokens, (scores, attention) = ([], ([], None)) if pair.blank else next(said)
+        found.append(Forced(pair, translator.target.pieces(tokens), scores, attention))
+    return found
+
+
+def piece_numbers(translator: Translator) -> dict[str, int]:
+    """The number of each piece of the target vocabulary."""
+    return {name: number for number, name in enumerate(translator.target.pieces(range(len(translator.target))))}
+
+
+@torch.inference_mode()
+def force_tokens(
+    model: TranslationModel, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], batch_size: int
+) -> list[tuple[list[float], Tensor | None]]:
+    """Source tokens, EOS included, and target tokens, any number above none -> for each target the log-probability
+    of its tokens, and its attention [h t s], which is that of searching for the same tokens.
+    """
+    model.eval()
+    device = model.output.weight.device
+    order = sorted(range(len(targets)), key=lambda row: (len(targets[row]), len(sources[row])))
+    found: dict[int, tuple[list[float], Tensor | None]] = {}
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        source, source_lengths = pad([sources[row] for row in rows])
+        inputs, target_lengths = pad([[BOS, *targets[row][:-1]] for row in rows])
+        target, _ = pad([targets[row] for row in rows])
+        decoded = model(source.to(device), source_lengths.to(device), inputs.to(device))
+        real = torch.arange(target.size(1)) < target_lengths[:, None]
+        scores = _log_probs(model.output, decoded.features[real.to(device)], target[real].to(device))
+        weights = decoded.attended.dense(source.size(1))
+        for place, (row, of_row) in enumerate(zip(rows, torch.split(scores, target_lengths.tolist()), strict=True)):
+            t, s = len(targets[row]), len(sources[row])
+            # A copy: a view would keep the whole batch.
+            attention = None if weights is None else weights[place, :, :t, :s].float().cpu().clone()
+            found[row] = (of_row.tolist(), attention)
+    return [found[row] for row in range(len(targets))]
+
+
+def _log_probs(output: Output, features: Tensor, tokens: Tensor) -> Tensor:
+    """features [n r], tokens [n] -> log-probability of each [n]; never more than a few rows of logits at once."""
+    parts = []
+    for x, chosen in zip(torch.split(features, _ROWS), torch.split(tokens, _ROWS), strict=True):
+        logits = F.linear(x, output.weight, output.bias)
+        parts.append(logits.log_softmax(-1).gather(1, chosen[:, None]).squeeze(1))
+    return torch.cat(parts)
