@@ -8,11 +8,13 @@ from typing import Any
 
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
-from seq2seq.cli.score import force_all, load_aligner, read_pairs
+from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import AlignConfig, ConfigError
-from seq2seq.inference.alignment import Aligner, Gold, Link, WordAlignment, agreement, find_words, read_gold
+from seq2seq.inference.alignment import Aligner, Gold, Link, WordAlignment, agreement, read_gold
 from seq2seq.inference.forced import Pair
 from seq2seq.text.corpus import DataError
+from seq2seq.text.words import find_words
+from seq2seq.training.checkpoint import load_translator
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +23,8 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     """Print the alignments, and with gold ones how well they agree."""
     if config.output_format == "json" and config.gold is None:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or take jsonl or text")
-    translator, aligner = load_aligner(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, choose_device(config.device))
+    aligner = Aligner.of(translator)
     if aligner is None:
         raise ConfigError(
             f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "

@@ -8,6 +8,7 @@ from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.config import EvaluateConfig
 from seq2seq.inference import metrics
+from seq2seq.text.words import find_words
 from seq2seq.training.checkpoint import load_translator
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     metrics.check_tokenizer(tokenizer)
     hypotheses = [best.text for best, *_ in translator.translate(sources, config.decoding)]
     scores = metrics.score(hypotheses, references, tokenizer)
-    lengths = metrics.bleu_by_length(sources, hypotheses, references, tokenizer)
+    counts = [len(find_words(source, translator.source_lang)) for source in sources]
+    lengths = metrics.bleu_by_length(counts, hypotheses, references, tokenizer)
     with output_stream(config.output) as output:
         if config.output_format == "json":
             table = [{"words": words, "sentences": count, "bleu": bleu} for words, count, bleu in lengths]

@@ -3,19 +3,16 @@
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
-from seq2seq.config import NoAttention, ScoreConfig
-from seq2seq.inference.alignment import Aligner, WordReader
+from seq2seq.config import ScoreConfig
+from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced import Forced, Pair, force, piece_numbers
 from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import DataError
-from seq2seq.training.checkpoint import load
+from seq2seq.training.checkpoint import load_translator
 
 _SORTED_BATCHES = 16
 """So many batches of pairs are sorted by length together."""
@@ -23,7 +20,8 @@ _SORTED_BATCHES = 16
 
 def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     """Print the log-probability of each target, or all about it as JSON."""
-    translator, aligner = load_aligner(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, choose_device(config.device))
+    aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator)
     with output_stream(config.output) as output:
         for forced in force_all(translator, pairs, config.batch_size):
@@ -44,16 +42,6 @@ def as_json(forced: Forced, aligner: Aligner | None) -> dict[str, Any]:
         "token_scores": forced.token_scores,
         "alignment": aligner and str(aligner.forced(forced)),
     }
-
-
-def load_aligner(checkpoint: str, device: torch.device) -> tuple[Translator, Aligner | None]:
-    """A translator, and what makes word alignments of its attention: None where the model has none."""
-    loaded = load(Path(checkpoint), device)
-    translator = Translator(loaded.model, loaded.source, loaded.target, device, loaded.data.target_lang)
-    if isinstance(loaded.options.attention.placement, NoAttention):
-        return translator, None
-    source = WordReader(loaded.source, loaded.data.source_lang)
-    return translator, Aligner(source, WordReader(loaded.target, loaded.data.target_lang))
 
 
 def force_all(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> Iterator[Forced]:

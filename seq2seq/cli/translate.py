@@ -7,15 +7,16 @@ from typing import Any
 
 from seq2seq.cli.files import input_groups, output_stream
 from seq2seq.cli.machine import choose_device
-from seq2seq.cli.score import load_aligner
 from seq2seq.config import ConfigError, TranslateConfig
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.translator import Translation
+from seq2seq.training.checkpoint import load_translator
 
 
 def run(config: TranslateConfig, choices: dict[str, str]) -> int:
     """Translate; with n_best > 1 every source line gives that many output lines, best first."""
-    translator, aligner = load_aligner(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, choose_device(config.device))
+    aligner = Aligner.of(translator)
     refuse_alignments(config, aligner)
     alignments_stream = nullcontext() if config.alignments is None else output_stream(config.alignments)
     with output_stream(config.output) as output, alignments_stream as alignments:

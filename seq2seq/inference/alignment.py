@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seq2seq.attention.attention import FixedVector
 from seq2seq.inference.forced import Forced
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.corpus import DataError
 from seq2seq.text.tokenizer import Span, Tokenizer
-
-_UNSPACED = ("zh", "ja")
-"""Languages whose words are characters here."""
+from seq2seq.text.words import find_words
 
 Link = tuple[int, int]
 """Source word, target word, counted from 0."""
@@ -57,12 +56,6 @@ class WordAlignment:
     def __str__(self) -> str:
         """In Pharaoh's format."""
         return " ".join(f"{i}-{j}" for i, j in self.links)
-
-
-def find_words(text: str, language: str) -> list[Span]:
-    """The words of a text: what stands between white space, or in Chinese and Japanese each character."""
-    unspaced = language.lower().replace("_", "-").split("-")[0] in _UNSPACED
-    return [match.span() for match in re.finditer(r"\S" if unspaced else r"\S+", text)]
 
 
 def assign(tokens: Iterable[Span | None], words: Sequence[Span]) -> list[range]:
@@ -122,6 +115,14 @@ class Aligner:
 
     source: WordReader
     target: WordReader
+
+    @classmethod
+    def of(cls, translator: Translator) -> "Aligner | None":
+        """What reads this model's attention; None where it has none."""
+        if isinstance(translator.model.decoder.attention, FixedVector):
+            return None
+        source = WordReader(translator.source, translator.source_lang)
+        return cls(source, WordReader(translator.target, translator.target_lang))
 
     def translation(self, translation: Translation) -> WordAlignment:
         """Between the raw source line and the printed translation."""

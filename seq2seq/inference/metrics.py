@@ -8,6 +8,7 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from seq2seq.config import ConfigError
+from seq2seq.text.words import base_language
 
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _OF_CHARACTERS = ("zh", "ja-mecab")
@@ -38,7 +39,7 @@ class Scores:
 
 def bleu_tokenizer(language: str | None) -> str:
     """Sacrebleu's tokenizer for a target language."""
-    return _TOKENIZERS.get((language or "").lower().replace("_", "-").split("-")[0], "13a")
+    return _TOKENIZERS.get(base_language(language or ""), "13a")
 
 
 def check_tokenizer(name: str) -> None:
@@ -66,15 +67,15 @@ def score(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str) 
 
 
 def bleu_by_length(
-    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], tokenizer: str
+    lengths: Sequence[int], hypotheses: Sequence[str], references: Sequence[str], tokenizer: str
 ) -> list[tuple[str, int, float]]:
     """BLEU of the sentences in each range of source length in words: (range, sentences, BLEU).
 
     Bahdanau 2015, figure 2, in bins of 10.
     """
     bins: dict[int, list[int]] = {}
-    for row, line in enumerate(sources):
-        bins.setdefault(max(len(line.split()) - 1, 0) // 10, []).append(row)
+    for row, length in enumerate(lengths):
+        bins.setdefault(max(length - 1, 0) // 10, []).append(row)
     metric = BLEU(tokenize=tokenizer)
     table = []
     for number, rows in sorted(bins.items()):

@@ -46,13 +46,19 @@ class Translator:
     """A trained model with its tokenizers."""
 
     def __init__(
-        self, model: TranslationModel, source: Tokenizer, target: Tokenizer, device: torch.device, target_lang: str
+        self,
+        model: TranslationModel,
+        source: Tokenizer,
+        target: Tokenizer,
+        device: torch.device,
+        languages: tuple[str, str],
     ) -> None:
+        """`languages` are those of source and target."""
         self.model = model.to(device).eval()
         self.source, self.target = source, target
         self._forbidden = target.forbidden()
         self.device = device
-        self.target_lang = target_lang
+        self.source_lang, self.target_lang = languages
 
     def translate(self, lines: Iterable[str], decoding: Decoding | None = None) -> Iterator[list[Translation]]:
         """For each line, in order, its n best translations, best first. A blank line gives an empty one.

@@ -99,7 +99,8 @@ def load(path: Path, device: torch.device) -> Checkpoint:
 def load_translator(path: str | Path, device: str | torch.device = "cpu") -> Translator:
     """A translator from a checkpoint, or from the best one of a run directory."""
     loaded = load(Path(path), torch.device(device))
-    return Translator(loaded.model, loaded.source, loaded.target, torch.device(device), loaded.data.target_lang)
+    languages = (loaded.data.source_lang, loaded.data.target_lang)
+    return Translator(loaded.model, loaded.source, loaded.target, torch.device(device), languages)
 
 
 def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path) -> None:

@@ -73,9 +73,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.model = self.checkpoint.model
-        self.translator = Translator(
-            self.model, self.checkpoint.source, self.checkpoint.target, self.device, self.checkpoint.data.target_lang
-        )
+        saved = self.checkpoint
+        languages = (saved.data.source_lang, saved.data.target_lang)
+        self.translator = Translator(self.model, saved.source, saved.target, self.device, languages)
         self.batches_per_epoch = len(plan_batches(self.corpus, self.options.batch_tokens, None))
 
     def resume(self) -> bool:

@@ -13,11 +13,11 @@ from seq2seq.inference.alignment import (
     agreement,
     align,
     assign,
-    find_words,
     read_gold,
 )
 from seq2seq.text.corpus import DataError
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
+from seq2seq.text.words import find_words
 
 LINES = ["the cat sees a dog", "a dog sees the cat", "the old dog sleeps", "Größe und Maß", "a cat sleeps on"] * 4
 ODD = [
