@@ -9,6 +9,7 @@ Shapes: b batch, h heads, t target, s source, w positions of a window, q query, 
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -164,30 +165,25 @@ class Attention(nn.Module):
 
         Coverage [b h s] is that before the step, so t is 1 where it is used.
         """
-        b, t, _ = query.shape
         source_size = memory.values.size(2)
         reach = memory.lengths if self.score.reach is None else memory.lengths.clamp(max=self.score.reach)
         view: View = self.window(query, positions, memory.lengths, reach, source_size)
-        queries = self.heads.split_query(query)  # [b h t q]
         keys, values, seen = memory.keys, memory.values, coverage
-        if view.index is not None:  # each step has its own few positions: fold the steps into the batch
-            queries = queries.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # [b·t h 1 q]
+        fold, unfold = _as_it_is, _as_it_is
+        if view.index is not None:  # each step sees a few positions of its own: fold the steps into the batch
+            fold, unfold = _fold, partial(_unfold, len(query))
             keys, values = _gather(keys, view.index), _gather(values, view.index)  # [b·t h w k]
             seen = None if coverage is None else _gather(coverage[..., None], view.index).squeeze(-1)
-        energies = self.score(queries, keys, seen)
-        if view.index is not None:
-            energies = energies.view(b, t, self.heads.heads, -1).transpose(1, 2)  # [b h t w]
+
+        energies = unfold(self.score(fold(self.heads.split_query(query)), keys, seen))  # [b h t w]
         energies = energies.masked_fill(~view.visible[:, None], -math.inf)
         if view.log_gain is not None and self.normaliser.hard:
             energies = energies + view.log_gain[:, None]
         weights, log_prob, entropy = self.normaliser(energies, noise)
         if view.log_gain is not None and not self.normaliser.hard:
             weights = weights * view.log_gain[:, None].exp()
-        if view.index is None:
-            context = weights.to(values.dtype) @ values  # [b h t v]
-        else:
-            folded = weights.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # [b·t h 1 w]
-            context = (folded.to(values.dtype) @ values).view(b, t, self.heads.heads, -1).transpose(1, 2)
+        context = unfold(fold(weights).to(values.dtype) @ values)  # [b h t v]
+
         attended = Attended(self.heads.merge(context), weights, view.index, log_prob, entropy)
         if coverage is None:
             return attended
@@ -217,6 +213,20 @@ class FixedVector(nn.Module):
         noise: Tensor | None = None,
     ) -> Attended:
         return Attended(memory.values[:, 0].expand(-1, query.size(1), -1))
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
+def _fold(x: Tensor) -> Tensor:
+    """[b h t d] -> [b·t h 1 d]"""
+    return x.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+
+
+def _unfold(b: int, x: Tensor) -> Tensor:
+    """[b·t h 1 d] -> [b h t d]"""
+    return x.squeeze(2).unflatten(0, (b, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
 
 
 def _gather(memory: Tensor, index: Tensor) -> Tensor:
