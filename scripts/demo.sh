@@ -15,12 +15,13 @@ $seq2seq evaluate checkpoint=$run source=data/embedded/test.en reference=data/em
 
 echo
 echo "A few of them, translated:"
-head -n 5 data/embedded/test.en | tee $run/demo.en | $seq2seq translate checkpoint=$run | paste -d '\n' $run/demo.en - \
-    | sed 'n; s/^/  -> /'
+head -n 5 data/embedded/test.en >$run/few.en
+$seq2seq translate checkpoint=$run input=$run/few.en output=$run/few.de
+paste -d '\n' $run/few.en $run/few.de | sed 'n; s/^/  -> /'
 
 echo
 echo "Where the model looked, word by word:"
-awk 'NF > 6 && NF < 11 { print; exit }' data/embedded/test.en >$run/one.en
+awk 'NF > 6 && NF < 11 { print; exit }' $run/few.en data/embedded/test.en >$run/one.en
 $seq2seq plot checkpoint=$run input=$run/one.en output_format=text
 echo "The same as a picture:"
 $seq2seq plot checkpoint=$run input=$run/one.en output=$run/pictures
