@@ -1,5 +1,8 @@
 """Windows: which source positions a step may look at, and a gain on them. One class per row of the table of names.
 
+A source has `lengths` positions of its own, S, and `reach` of them that the score can tell apart, min(S, L): centres
+and what is visible stay within reach.
+
 Shapes: b batch, t target, s source, w width of a local window (2D+1), q query size.
 """
 
@@ -25,10 +28,7 @@ class Global(nn.Module):
     """All real positions."""
 
     def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> View:
-        """query [b t q], positions of the steps [b t], lengths [b], reach [b] -> what each step sees.
-
-        `lengths` are the sources' own; `reach` is how many of their positions the score can tell apart.
-        """
+        """query [b t q], positions of the steps [b t], lengths [b], reach [b] -> what each step sees."""
         return View(torch.arange(source_size, device=reach.device) < reach[:, None, None])
 
 

@@ -1,7 +1,6 @@
 """`seq2seq evaluate`: translate a test set with a checkpoint and score it."""
 
 import json
-import logging
 
 from seq2seq.cli.bleu import same_length
 from seq2seq.cli.files import input_lines, output_stream
@@ -10,8 +9,6 @@ from seq2seq.config import EvaluateConfig
 from seq2seq.inference import metrics
 from seq2seq.text.words import find_words
 from seq2seq.training.checkpoint import load_translator
-
-logger = logging.getLogger(__name__)
 
 
 def run(config: EvaluateConfig, choices: dict[str, str]) -> int:

@@ -31,14 +31,14 @@ class Validation:
     bleu_tokenizer: str
     batch_tokens: int
 
-    def run(self, translator: Translator) -> tuple[dict[str, float], list[Translation]]:
-        """Loss (nats a target token, no smoothing), perplexity, BLEU, chrF; and a few translations to look at."""
+    def run(self, translator: Translator) -> tuple[dict[str, float], list[tuple[Translation, str]]]:
+        """Loss (nats a target token, no smoothing), perplexity, BLEU, chrF; and a few translations with references."""
         loss = self.loss(translator)
         translations = [best for best, *_ in translator.translate(self.sources, self.decoding)]
         scores = metrics.score([t.text for t in translations], self.references, self.bleu_tokenizer)
         values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
         step = max(len(translations) // _SAMPLES, 1)
-        return values, translations[::step][:_SAMPLES]
+        return values, list(zip(translations, self.references, strict=True))[::step][:_SAMPLES]
 
     @torch.inference_mode()
     def loss(self, translator: Translator) -> float:
@@ -53,7 +53,8 @@ class Validation:
         return total / max(tokens, 1)
 
 
-def show_samples(samples: Sequence[Translation]) -> None:
-    """Log translations with their attention."""
-    for sample in samples:
-        logger.info("source:      %s\ntranslation: %s\n%s", sample.source, sample.text, text_heatmap(sample))
+def show_samples(samples: Sequence[tuple[Translation, str]]) -> None:
+    """Log translations with their references and their attention."""
+    for sample, reference in samples:
+        logger.info("source:      %s\nreference:   %s\ntranslation: %s", sample.source, reference, sample.text)
+        logger.info("%s", text_heatmap(sample))
