@@ -385,7 +385,7 @@ class Training:
     """The rate grows linearly from 0 over so many updates, under every schedule."""
     plateau_factor: float = number(0.5, above=0, below=1)
     plateau_patience: int = number(1, least=0)
-    """Validations without a new best that the `plateau` schedule waits before it multiplies the rate."""
+    """Validations in a row in which neither metric nor loss gets better that `plateau` waits before it multiplies."""
     clip_norm: float = number(1.0, least=0)
     """Of the whole gradient; 0: no clipping."""
     label_smoothing: float = number(0.1, least=0, below=1)
@@ -395,7 +395,7 @@ class Training:
     metric: str = choice("bleu", "chrf", "loss")
     """Chooses the best checkpoint and stops early."""
     patience: int | None = number(6, least=1)
-    """Validations without a new best before training stops; null: never."""
+    """Validations in a row in which neither metric nor loss gets better before training stops; null: never."""
     save_every: int = number(500, least=1)
     log_every: int = number(10, least=1)
     tensorboard: bool = False

@@ -42,8 +42,10 @@ class Position:
     batch: int = 0
     """Batches of this epoch that are done."""
     best: float | None = None
-    without_best: int = 0
-    """Validations since the best one."""
+    counted: dict[str, float] = field(default_factory=dict)
+    """The best metric and the best loss of the validations that were due."""
+    without_progress: int = 0
+    """Due validations since one of those two got better."""
     baseline: float = 0.0
     """REINFORCE's b."""
     metrics_size: int = 0
@@ -101,8 +103,11 @@ class Trainer:
         position, patience = self.position, self.options.patience
         if position.update >= self.schedule.total_updates:
             return f"training.max_updates or training.max_epochs is reached ({position.update} updates)"
-        if patience is not None and position.without_best >= patience:
-            return f"no better {self.options.metric} in {position.without_best} validations (training.patience)"
+        if patience is not None and position.without_progress >= patience:
+            return (
+                f"neither {self.options.metric} nor the loss got better in {position.without_progress} validations "
+                "(training.patience)"
+            )
         return ""
 
     def run(self) -> None:
@@ -205,11 +210,11 @@ class Trainer:
         self._refuse_divergence(self.scores["loss"], "validation")
         improved = position.best is None or _better(self.scores[metric], position.best, metric)
         if improved:
-            position.best, position.without_best = self.scores[metric], 0
-        elif due:
-            position.without_best += 1
+            position.best = self.scores[metric]
         if due:
-            self.schedule.validated(improved)
+            progress_made = self._made_progress()
+            position.without_progress = 0 if progress_made else position.without_progress + 1
+            self.schedule.validated(progress_made)
         progress.write("valid", position.update, {**self.scores, "best": improved})
         show_samples(samples)
         logger.info(
@@ -223,6 +228,17 @@ class Trainer:
             checkpoint.save(self.run_dir / "best", self.checkpoint, self._card())
         self._save(progress)
         progress.pause()
+
+    def _made_progress(self) -> bool:
+        """Whether the metric or the loss is the best so far: BLEU may stay at 0 for long while the loss falls."""
+        counted = self.position.counted
+        better = [
+            name
+            for name in (self.options.metric, "loss")
+            if name not in counted or _better(self.scores[name], counted[name], name)
+        ]
+        counted.update({name: self.scores[name] for name in better})
+        return bool(better)
 
     def _save(self, progress: Progress) -> None:
         self.position.metrics_size = progress.size

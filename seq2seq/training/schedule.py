@@ -17,7 +17,7 @@ class Schedule:
     factor: float = 1.0
     """What plateaus have multiplied the rate by so far."""
     waited: int = 0
-    """Validations since the last best one or the last plateau."""
+    """Validations since the last one with progress, or the last plateau."""
 
     def rate(self, update: int) -> float:
         """Of this update."""
@@ -31,7 +31,7 @@ class Schedule:
         return self.base * self.factor
 
     def validated(self, improved: bool) -> None:
-        """Hear of a validation."""
+        """Hear of a validation, and whether it showed progress."""
         if self.name != "plateau":
             return
         self.waited = 0 if improved else self.waited + 1

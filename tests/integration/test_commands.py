@@ -298,6 +298,26 @@ def test_a_limit_that_is_raised_leaves_no_trace(corpus: Path) -> None:
         assert torch.equal(tensor, weights("parts/last")[name]), name
 
 
+def test_training_goes_on_while_the_loss_falls_though_bleu_stays_at_zero(
+    corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    slow = ["training.learning_rate=0.0005", "training.validate_every=2", "training.max_updates=24"]
+    assert train("run_dir=run", *slow, "training.patience=2", "training.plateau_patience=0") == 0
+    events = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    scores = [event["bleu"] for event in events if event["event"] == "valid"]
+    assert max(scores) < 1
+    assert "training.max_updates" in capfd.readouterr().err
+    assert events[-1]["update"] == 24
+    assert json.loads(Path("run/last/state.json").read_text())["schedule"][0] == 1.0
+
+
+def test_patience_ends_what_no_longer_learns(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    still = ["training.learning_rate=1e-12", "training.validate_every=1", "training.schedule=constant"]
+    assert train("run_dir=run", *still, "training.patience=3", "training.max_updates=200") == 0
+    assert "nor the loss got better in 3 validations" in capfd.readouterr().err
+    assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] < 200
+
+
 def test_a_broken_run_config_is_named(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert train("run_dir=run", "training.max_updates=2") == 0
     Path("run/config.json").write_text('{"broken')
