@@ -405,16 +405,36 @@ class Training:
 class Decoding:
     """How sentences are searched for."""
 
+    search: str = choice("beam", "sample")
+    """`sample`: n_best ancestral samples, in the order they were drawn; beam_size is not used."""
     beam_size: int = number(5, least=1)
     """1 is greedy search."""
     batch_size: int = number(64, least=1)
     n_best: int = number(1, least=1)
+    temperature: float = number(1.0, above=0)
+    """Of sampling: softmax(logits / temperature)."""
+    top_k: int | None = number(None, least=1)
+    """Samples come from the k most probable tokens; null: from all."""
+    top_p: float = number(1.0, above=0, most=1)
+    """Samples come from the fewest tokens with so much probability together (Holtzman 2020)."""
+    seed: int = number(1, least=0)
+    """Of sampling; what is drawn depends on it and on the number of the line alone."""
     length_normalisation: str = choice("wu", "average", "none")
     length_penalty: float = number(1.0, least=0)
     """Wu's alpha."""
+    coverage_penalty: float = number(0.0, least=0)
+    """Wu's beta: hypotheses that leave source positions unattended rank lower."""
     max_length: int = number(256, least=1)
     """Output tokens, EOS included; every sentence is also held to `max_length_ratio` x its source + 10."""
     max_length_ratio: float = number(2.0, above=0, most=1000)
+    min_length_ratio: float = number(0.0, least=0, most=1000)
+    """No sentence ends before it has so many times its source's tokens, EOS included."""
+    no_repeat_ngram: int | None = number(None, least=1)
+    """No n-gram of so many tokens comes twice in a translation; null: any may."""
+    replace_unknown: bool = False
+    """Put the aligned source word, or its entry in `dictionary`, where the model says the unknown word."""
+    dictionary: str | None = None
+    """A file with a source word, a tab and its translation on each line."""
     precision: str = choice("fp32", "bf16")
 
 
@@ -439,8 +459,11 @@ class TrainConfig:
 class TranslateConfig:
     """`seq2seq translate`"""
 
-    checkpoint: str = REQUIRED
+    checkpoint: str | list[str] = REQUIRED
+    """Several, [a,b,c], are an ensemble: the mean of their probabilities."""
     input: str = "-"
+    prefix: str | None = None
+    """A file with the beginning of each line's translation; blank lines leave it open."""
     output: str = "-"
     output_format: str = choice("text", "jsonl")
     alignments: str | None = None
@@ -453,7 +476,7 @@ class TranslateConfig:
 class EvaluateConfig:
     """`seq2seq evaluate`"""
 
-    checkpoint: str = REQUIRED
+    checkpoint: str | list[str] = REQUIRED
     source: str = REQUIRED
     reference: str = REQUIRED
     output: str = "-"
@@ -480,7 +503,7 @@ class BleuConfig:
 class PlotConfig:
     """`seq2seq plot`"""
 
-    checkpoint: str = REQUIRED
+    checkpoint: str | list[str] = REQUIRED
     input: str = "-"
     output: str = "attention"
     """A directory: one picture per sentence, 0001.png and so on."""
@@ -494,7 +517,7 @@ class PlotConfig:
 class ScoreConfig:
     """`seq2seq score`"""
 
-    checkpoint: str = REQUIRED
+    checkpoint: str | list[str] = REQUIRED
     source: str = REQUIRED
     target: str = REQUIRED
     """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
@@ -508,7 +531,7 @@ class ScoreConfig:
 class AlignConfig:
     """`seq2seq align`"""
 
-    checkpoint: str = REQUIRED
+    checkpoint: str | list[str] = REQUIRED
     source: str = REQUIRED
     target: str = REQUIRED
     """Text, or what `translate output_format=jsonl` wrote."""
@@ -599,12 +622,15 @@ def _read_dataclass(kind: type, values: Any, path: str, errors: list[str]) -> An
 
 def _read_value(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> Any:
     if isinstance(hint, types.UnionType):
-        if value is None:
+        if value is None and types.NoneType in typing.get_args(hint):
             return None
-        hint = next(member for member in typing.get_args(hint) if member is not types.NoneType)
-    elif value is None:
+        members = [member for member in typing.get_args(hint) if member is not types.NoneType]
+        hint = next((member for member in members if typing.get_origin(member) is type(value)), members[0])
+    if value is None:
         errors.append(f"{path}: may not be null.")
         return None
+    if typing.get_origin(hint) in (list, dict):
+        return _read_collection(hint, value, path, metadata, errors)
     if dataclasses.is_dataclass(hint):
         return _read_dataclass(typing.cast(type, hint), value, path, errors)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -621,7 +647,26 @@ def _read_value(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], e
     return value
 
 
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+def _read_collection(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> Any:
+    """list[X] or dict[str, X]; the bounds are those of each X."""
+    kind = typing.get_origin(hint)
+    if not isinstance(value, kind):
+        errors.append(f"{path}: expected {_TYPE_NAMES[kind]}, got {value!r}.")
+        return None
+    inner = typing.get_args(hint)[-1]
+    if kind is list:
+        return [_read_value(inner, item, f"{path}[{n}]", metadata, errors) for n, item in enumerate(value)]
+    return {str(key): _read_value(inner, item, f"{path}.{key}", metadata, errors) for key, item in value.items()}
+
+
+_TYPE_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list, [a,b]",
+    dict: "a group of keys, {a: b}",
+}
 
 
 def _check_bounds(value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> None:
@@ -717,10 +762,30 @@ def _check_data(data: Data, errors: list[str]) -> None:
 
 
 def _check_decoding(decoding: Decoding, errors: list[str]) -> None:
-    if decoding.n_best > decoding.beam_size:
+    if decoding.search == "beam" and decoding.n_best > decoding.beam_size:
         errors.append(
             f"decoding.n_best={decoding.n_best} and decoding.beam_size={decoding.beam_size}: a beam holds no more "
             "hypotheses than its size. Raise decoding.beam_size."
+        )
+    if decoding.search == "beam":
+        errors += [
+            f"decoding.{key}={value} and decoding.search=beam: only samples have it. Take decoding.search=sample."
+            for key, value, default in (
+                ("temperature", decoding.temperature, 1.0),
+                ("top_k", decoding.top_k, None),
+                ("top_p", decoding.top_p, 1.0),
+            )
+            if value != default
+        ]
+    if decoding.min_length_ratio > decoding.max_length_ratio:
+        errors.append(
+            f"decoding.min_length_ratio={decoding.min_length_ratio} and decoding.max_length_ratio="
+            f"{decoding.max_length_ratio}: the least is more than the most. Lower decoding.min_length_ratio."
+        )
+    if decoding.dictionary is not None and not decoding.replace_unknown:
+        errors.append(
+            f"decoding.dictionary={decoding.dictionary} and decoding.replace_unknown=false: the dictionary is for "
+            "unknown words. Take decoding.replace_unknown=true."
         )
 
 

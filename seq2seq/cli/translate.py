@@ -1,15 +1,17 @@
 """`seq2seq translate`: one line in, one line out, always, in order."""
 
 import json
+from collections.abc import Iterator
 from contextlib import nullcontext
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
-from seq2seq.cli.files import input_groups, output_stream
+from seq2seq.cli.files import input_groups, input_lines, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.config import ConfigError, TranslateConfig
-from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.alignment import Aligner, WordAlignment
+from seq2seq.inference.translator import Request, Translation
+from seq2seq.text.corpus import DataError
 from seq2seq.training.checkpoint import load_translator
 
 
@@ -20,16 +22,39 @@ def run(config: TranslateConfig, choices: dict[str, str]) -> int:
     refuse_alignments(config, aligner)
     alignments_stream = nullcontext() if config.alignments is None else output_stream(config.alignments)
     with output_stream(config.output) as output, alignments_stream as alignments:
-        for group in input_groups(config.input, translator.group_size(config.decoding)):
+        for group in requests(config, translator.group_size(config.decoding)):
             for translation in chain.from_iterable(translator.translate_group(group, config.decoding)):
+                wanted = alignments is not None or config.output_format == "jsonl"
+                alignment = aligner.translation(translation) if wanted and aligner is not None else None
                 if config.output_format == "jsonl":
-                    print(json.dumps(as_json(translation, aligner), ensure_ascii=False), file=output)
+                    print(json.dumps(as_json(translation, alignment), ensure_ascii=False), file=output)
                 else:
                     print(translation.text, file=output)
-                if alignments is not None and aligner is not None:
-                    print(aligner.translation(translation), file=alignments)
+                if alignments is not None:
+                    print(alignment, file=alignments)
             output.flush()
     return 0
+
+
+def requests(config: TranslateConfig, most: int) -> Iterator[list[Request]]:
+    """The lines in groups, each with the prefix of the same number. Raises DataError unless they are as many."""
+    if config.prefix is not None and config.prefix == config.input:
+        raise ConfigError(f"prefix={config.prefix} and input={config.input}: take two different files.")
+    prefixes: Iterator[str | None] = repeat("") if config.prefix is None else chain(input_lines(config.prefix), [None])
+    number = 0
+    for group in input_groups(config.input, most):
+        found = []
+        for line in group:
+            if (prefix := next(prefixes)) is None:
+                raise DataError(
+                    f"{config.prefix}: {number} lines, but {config.input} has more; expected a line for each, "
+                    "blank where a translation may begin as it will"
+                )
+            found.append(Request(line, number, prefix))
+            number += 1
+        yield found
+    if config.prefix is not None and next(prefixes) is not None:
+        raise DataError(f"{config.prefix}: more lines than the {number} of {config.input}; expected one for each")
 
 
 def refuse_alignments(config: TranslateConfig, aligner: Aligner | None) -> None:
@@ -45,7 +70,7 @@ def refuse_alignments(config: TranslateConfig, aligner: Aligner | None) -> None:
         raise ConfigError(f"alignments={config.alignments} and output={config.output}: take two different files.")
 
 
-def as_json(translation: Translation, aligner: Aligner | None) -> dict[str, Any]:
+def as_json(translation: Translation, alignment: WordAlignment | None) -> dict[str, Any]:
     """A JSONL line; `alignment` is null where the model has no attention."""
     return {
         "source": translation.source,
@@ -54,5 +79,5 @@ def as_json(translation: Translation, aligner: Aligner | None) -> dict[str, Any]
         "rank": translation.rank,
         "tokens": translation.tokens,
         "token_scores": translation.token_scores,
-        "alignment": aligner and str(aligner.translation(translation)),
+        "alignment": alignment and str(alignment),
     }

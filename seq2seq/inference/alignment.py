@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seq2seq.attention.attention import FixedVector
 from seq2seq.inference.forced import Forced
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.corpus import DataError
@@ -118,8 +117,8 @@ class Aligner:
 
     @classmethod
     def of(cls, translator: Translator) -> "Aligner | None":
-        """What reads this model's attention; None where it has none."""
-        if isinstance(translator.model.decoder.attention, FixedVector):
+        """What reads its attention; None where no model has one."""
+        if not translator.attends:
             return None
         source = WordReader(translator.source, translator.source_lang)
         return cls(source, WordReader(translator.target, translator.target_lang))

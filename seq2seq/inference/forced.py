@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seq2seq.inference.translator import Translator
 from seq2seq.model.translation import Output, TranslationModel
+from seq2seq.search.ensemble import mean_attention, mean_probability
 from seq2seq.text.batches import pad
 from seq2seq.text.tokenizer import BOS
 
@@ -55,18 +56,36 @@ class Forced:
 def force(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> list[Forced]:
     """Each pair's scores, in order. The names of given tokens have to be the vocabulary's."""
     filled = [pair for pair in pairs if not pair.blank]
-    sources = translator.source.encode([pair.source for pair in filled])
     encoded = translator.target.encode([pair.target for pair in filled])
     numbers = piece_numbers(translator) if any(pair.tokens is not None for pair in filled) else {}
     targets = [
         tokens if pair.tokens is None else [numbers[name] for name in pair.tokens]
         for pair, tokens in zip(filled, encoded, strict=True)
     ]
-    said = iter(zip(targets, force_tokens(translator.model, sources, targets, batch_size), strict=True))
+    said = iter(zip(targets, _force_together(translator, filled, targets, batch_size), strict=True))
     found = []
     for pair in pairs:
         tokens, (scores, attention) = ([], ([], None)) if pair.blank else next(said)
         found.append(Forced(pair, translator.target.pieces(tokens), scores, attention))
+    return found
+
+
+def _force_together(
+    translator: Translator, pairs: Sequence[Pair], targets: Sequence[Sequence[int]], batch_size: int
+) -> list[tuple[list[float], Tensor | None]]:
+    """`force_tokens` of the only model, or what an ensemble says: the log of the mean of the probabilities."""
+    lines = [pair.source for pair in pairs]
+    said = [
+        force_tokens(reader.model, reader.tokenizer.encode(lines), targets, batch_size) for reader in translator.readers
+    ]
+    if len(said) == 1:
+        return said[0]
+    aligned = [translator.aligned(reader) for reader in translator.readers]
+    found = []
+    for of_pair in zip(*said, strict=True):
+        scores = mean_probability([torch.tensor(scores, dtype=torch.float64) for scores, _ in of_pair])
+        weights = mean_attention((w for (_, w), counts in zip(of_pair, aligned, strict=True) if counts), heads=0)
+        found.append((scores.tolist(), weights))
     return found
 
 

@@ -4,17 +4,19 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention
-from seq2seq.config import Decoding
+from seq2seq.config import ConfigError, Decoding
 from seq2seq.inference.stepper import ModelStepper
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.beam import beam
-from seq2seq.search.greedy import greedy
-from seq2seq.search.protocol import Hypothesis, LengthPenalty, Limits
+from seq2seq.search.ensemble import Ensemble, Member
+from seq2seq.search.protocol import Hypothesis, Limits, Ranking, Stepper
+from seq2seq.search.stepwise import Sampling, greedy, sample
 from seq2seq.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ class Translation:
     score: float
     """Natural-log probability of the tokens, `</s>` included when it was produced; no penalty."""
     rank: float
-    """What search sorted by: the score over the length penalty."""
+    """What search sorted by: see Ranking."""
     source_tokens: list[str]
     tokens: list[str]
     token_scores: list[float]
@@ -42,23 +44,59 @@ class Translation:
     """[h t s]: a row of weights over the source tokens for each token; None without attention."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """A line to translate."""
+
+    line: str
+    number: int = 0
+    """Of the line among all: what is sampled depends on it."""
+    prefix: str = ""
+    """What its translation has to begin with."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A trained model and the tokenizer of its source side."""
+
+    model: TranslationModel
+    tokenizer: Tokenizer
+
+    @property
+    def attends(self) -> bool:
+        """It has an attention."""
+        return isinstance(self.model.decoder.attention, Attention)
+
+
 class Translator:
-    """A trained model with its tokenizers."""
+    """One trained model, or several with one target vocabulary that translate as one (an ensemble)."""
 
     def __init__(
-        self,
-        model: TranslationModel,
-        source: Tokenizer,
-        target: Tokenizer,
-        device: torch.device,
-        languages: tuple[str, str],
+        self, readers: Sequence[Reader], target: Tokenizer, device: torch.device, languages: tuple[str, str]
     ) -> None:
         """`languages` are those of source and target."""
-        self.model = model.to(device).eval()
-        self.source, self.target = source, target
+        for reader in readers:
+            reader.model.to(device).eval()
+        self.readers = readers
+        self.target = target
         self._forbidden = target.forbidden()
         self.device = device
         self.source_lang, self.target_lang = languages
+        first = next((reader for reader in readers if reader.attends), readers[0])
+        self.attends = first.attends
+        """Some of the models has an attention."""
+        self.source = first.tokenizer
+        """Whose pieces the attention is over."""
+
+    def aligned(self, reader: Reader) -> bool:
+        """Its attention, if it has one, is over the pieces of `source`."""
+        return reader.tokenizer.model == self.source.model
+
+    @property
+    def model(self) -> TranslationModel:
+        """The only model. Raises ValueError for an ensemble."""
+        (reader,) = self.readers
+        return reader.model
 
     def translate(self, lines: Iterable[str], decoding: Decoding | None = None) -> Iterator[list[Translation]]:
         """For each line, in order, its n best translations, best first. A blank line gives an empty one.
@@ -68,8 +106,8 @@ class Translator:
         if isinstance(lines, str):
             raise TypeError("lines: expected several sentences, got one text; give [text]")
         options = decoding or Decoding()
-        remaining = iter(lines)
-        while group := list(islice(remaining, self.group_size(options))):
+        requests = (Request(line, number) for number, line in enumerate(lines))
+        while group := list(islice(requests, self.group_size(options))):
             yield from self.translate_group(group, options)
 
     @staticmethod
@@ -77,31 +115,77 @@ class Translator:
         """How many lines are best translated together: sorted by length they fill whole batches."""
         return decoding.batch_size * _SORTED_BATCHES
 
-    def translate_group(self, lines: Sequence[str], decoding: Decoding) -> list[list[Translation]]:
-        """The n best translations of each line, searched for in batches of similar length."""
-        model = ModelStepper(self.model, self.device, decoding.precision)
-        limits = Limits(self._forbidden, decoding.max_length, decoding.max_length_ratio)
-        penalty = LengthPenalty(decoding.length_normalisation, decoding.length_penalty)
-        encoded = self.source.encode(lines)
-        self._warn_of_reach(encoded)
+    def translate_group(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Translation]]:
+        """The n best translations of each line, searched for in batches of similar length.
+
+        Raises ConfigError for what needs attention where there is none.
+        """
+        self._check(decoding)
+        lines = [request.line for request in requests]
+        readings = [reader.tokenizer.encode(lines) for reader in self.readers]
+        encoded = next(r for r, reader in zip(readings, self.readers, strict=True) if self.aligned(reader))
+        prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests])]
+        self._warn_of_reach(readings)
         filled = sorted((i for i, line in enumerate(lines) if line.strip()), key=lambda i: len(encoded[i]))
         found: list[list[Translation]] = [[_blank(line)] * decoding.n_best for line in lines]
         for rows in _batches(filled, [len(tokens) for tokens in encoded], decoding.batch_size):
-            sources = [encoded[row] for row in rows]
-            if decoding.beam_size == 1:
-                hypotheses = greedy(model, sources, limits, penalty)
-            else:
-                hypotheses = beam(model, sources, limits, penalty, decoding.beam_size, decoding.n_best)
+            model = self._stepper([[reading[row] for row in rows] for reading in readings], decoding.precision)
+            hypotheses = self._search(
+                model,
+                [encoded[row] for row in rows],
+                [prefixes[row] for row in rows],
+                [(decoding.seed, requests[row].number) for row in rows],
+                decoding,
+            )
             for row, ranked in zip(rows, hypotheses, strict=True):
                 found[row] = [self._translation(lines[row], encoded[row], hypothesis) for hypothesis in ranked]
         return found
 
-    def _warn_of_reach(self, sources: Sequence[Sequence[int]]) -> None:
-        attention = self.model.decoder.attention
-        reach = attention.score.reach if isinstance(attention, Attention) else None
-        longer = 0 if reach is None else sum(len(source) > reach for source in sources)
-        if longer:
-            logger.info("%d sources are longer than the %s positions that `location` can attend", longer, reach)
+    def _check(self, decoding: Decoding) -> None:
+        if decoding.coverage_penalty and not self.attends:
+            raise ConfigError(
+                f"decoding.coverage_penalty={decoding.coverage_penalty}: a model with model/attention/placement=none "
+                "has no attention that could cover the source. Take decoding.coverage_penalty=0."
+            )
+
+    def _stepper(self, readings: Sequence[Sequence[Sequence[int]]], precision: str) -> Stepper[Any]:
+        steppers = [ModelStepper(reader.model, self.device, precision) for reader in self.readers]
+        if len(steppers) == 1:
+            return steppers[0]
+        return Ensemble(
+            [Member(s, r, self.aligned(reader)) for s, r, reader in zip(steppers, readings, self.readers, strict=True)]
+        )
+
+    def _search(
+        self,
+        model: Stepper[Any],
+        sources: Sequence[Sequence[int]],
+        prefixes: Sequence[Sequence[int]],
+        seeds: Sequence[Sequence[int]],
+        options: Decoding,
+    ) -> list[list[Hypothesis]]:
+        limits = Limits(
+            self._forbidden,
+            options.max_length,
+            options.max_length_ratio,
+            options.min_length_ratio,
+            options.no_repeat_ngram,
+        )
+        ranking = Ranking(options.length_normalisation, options.length_penalty, options.coverage_penalty)
+        if options.search == "sample":
+            sampling = Sampling(options.temperature, options.top_k, options.top_p)
+            return sample(model, sources, limits, ranking, sampling, options.n_best, seeds, prefixes)
+        if options.beam_size == 1:
+            return greedy(model, sources, limits, ranking, prefixes)
+        return beam(model, sources, limits, ranking, options.beam_size, options.n_best, prefixes)
+
+    def _warn_of_reach(self, readings: Sequence[Sequence[Sequence[int]]]) -> None:
+        for reader, sources in zip(self.readers, readings, strict=True):
+            attention = reader.model.decoder.attention
+            reach = attention.score.reach if isinstance(attention, Attention) else None
+            longer = 0 if reach is None else sum(len(source) > reach for source in sources)
+            if longer:
+                logger.info("%d sources are longer than the %s positions that `location` can attend", longer, reach)
 
     def _translation(self, line: str, source: list[int], hypothesis: Hypothesis) -> Translation:
         return Translation(

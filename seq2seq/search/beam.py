@@ -2,8 +2,8 @@
 
 A beam of k holds k hypotheses, finished ones included: each that ends leaves one place less to go on with, so a beam
 of one is greedy search, and finished hypotheses and sentences leave the batch. A sentence is settled when n of its
-hypotheses are finished and no unfinished one can still rank above the last of them: log-probabilities only fall, so
-the score over the penalty of the longest length allowed bounds what an unfinished hypothesis can reach.
+hypotheses are finished and no unfinished one can still rank above the last of them (Ranking.bound). Hypotheses of one
+length compete by their score; the penalties rank those that are finished.
 
 Shapes: b sentences, n rows (unfinished hypotheses of all sentences), k beam, v vocabulary.
 """
@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from seq2seq.search.constraints import Constraints, Sentence, sentences
 from seq2seq.search.history import History
-from seq2seq.search.protocol import Hypothesis, LengthPenalty, Limits, S, Stepper
+from seq2seq.search.protocol import Hypothesis, Limits, Ranking, S, Stepper
 from seq2seq.text.tokenizer import BOS, EOS
 
 
 @dataclass
-class _Sentence:
-    """A source, the places left in its beam, and its best finished hypotheses."""
+class _Beam:
+    """Of a sentence: the places left, and the best finished hypotheses."""
 
-    source_length: int
-    longest: int
+    sentence: Sentence
     places: int
     done: list[Hypothesis] = field(default_factory=list)
 
@@ -51,29 +51,29 @@ class _Search:
 
     beam_size: int
     n_best: int
-    penalty: LengthPenalty
+    ranking: Ranking
     history: History = field(default_factory=History)
 
     def advance(
-        self, sentence: _Sentence, number: int, candidates: _Candidates, length: int, attention: Tensor | None
+        self, beam: _Beam, number: int, candidates: _Candidates, length: int, attention: Tensor | None
     ) -> list[int]:
         """Finish what ends among the candidates there is place for; the columns of those that go on."""
         going: list[int] = []
         totals, tokens = candidates.totals[number], candidates.tokens[number]
-        for column in range(min(sentence.places, len(tokens))):
+        for column in range(min(beam.places, len(tokens))):
             if totals[column] == -torch.inf:
                 break
-            if tokens[column] != EOS and length < sentence.longest:
+            if tokens[column] != EOS and length < beam.sentence.longest:
                 going.append(column)
             else:
-                sentence.finish(self._hypothesis(sentence, candidates, (number, column), attention), self.n_best)
-        if going and len(sentence.done) == self.n_best:
-            bound = totals[going[0]] / self.penalty(sentence.longest)
-            return going if bound > sentence.done[-1].rank else []
+                beam.finish(self._hypothesis(beam.sentence, candidates, (number, column), attention), self.n_best)
+        if going and len(beam.done) == self.n_best:
+            bound = self.ranking.bound(totals[going[0]], beam.sentence.longest)
+            return going if bound > beam.done[-1].rank else []
         return going
 
     def _hypothesis(
-        self, sentence: _Sentence, candidates: _Candidates, place: tuple[int, int], attention: Tensor | None
+        self, sentence: Sentence, candidates: _Candidates, place: tuple[int, int], attention: Tensor | None
     ) -> Hypothesis:
         number, column = place
         parent = candidates.parents[number][column]
@@ -82,43 +82,46 @@ class _Search:
         if attention is not None:
             weights = [*weights, attention[parent]]
         stacked = torch.stack(weights, 1)[..., : sentence.source_length] if weights else None  # [h t s]
-        return Hypothesis(tokens, scores, sum(scores) / self.penalty(len(tokens)), stacked)
+        return Hypothesis(tokens, scores, self.ranking(sum(scores), len(tokens), stacked), stacked)
 
 
 def beam(
     model: Stepper[S],
     sources: Sequence[Sequence[int]],
     limits: Limits,
-    penalty: LengthPenalty,
+    ranking: Ranking,
     beam_size: int,
     n_best: int = 1,
+    prefixes: Sequence[Sequence[int]] | None = None,
 ) -> list[list[Hypothesis]]:
-    """Source tokens, EOS included -> for each source its n best hypotheses, best first."""
-    search = _Search(beam_size, n_best, penalty)
-    sentences = [_Sentence(len(source), limits.length(source), beam_size) for source in sources]
-    active = sentences
+    """Source tokens, EOS included, and the tokens each translation begins with -> for each source its n best
+    hypotheses, best first.
+    """
+    search, constraints = _Search(beam_size, n_best, ranking), Constraints.of(limits)
+    beams = [_Beam(sentence, beam_size) for sentence in sentences(sources, limits, prefixes)]
+    active = beams
     rows_of = [[row] for row in range(len(sources))]  # of each active sentence
     state = model.start(sources)
     totals, previous = torch.zeros(len(sources)), torch.full((len(sources),), BOS)
-    forbidden = torch.tensor(list(limits.forbidden), dtype=torch.long)
     length = 0
     while active:
         length += 1
         log_probs, state = model.step(previous, state)
-        log_probs = log_probs.index_fill(1, forbidden.to(log_probs.device), -torch.inf)
-        candidates = _continue(totals.to(log_probs.device), log_probs, rows_of, beam_size)
-        kept = [search.advance(s, number, candidates, length, state.attention) for number, s in enumerate(active)]
+        of_rows = [beam.sentence for beam, rows in zip(active, rows_of, strict=True) for _ in rows]
+        allowed = constraints.apply(log_probs, of_rows, length, search.history.tokens)
+        candidates = _continue(totals.to(allowed.device), allowed, rows_of, beam_size)
+        kept = [search.advance(b, number, candidates, length, state.attention) for number, b in enumerate(active)]
         places = [(number, column) for number, columns in enumerate(kept) for column in columns]
         parents = [candidates.parents[number][column] for number, column in places]
         tokens = [candidates.tokens[number][column] for number, column in places]
         scores = [candidates.scores[number][column] for number, column in places]
         sums = [candidates.totals[number][column] for number, column in places]
         search.history.append(state.attention, parents, tokens, scores)
-        active = [sentence for sentence, columns in zip(active, kept, strict=True) if columns]
+        active = [beam for beam, columns in zip(active, kept, strict=True) if columns]
         rows_of = _consecutive([len(columns) for columns in kept if columns])
         state = state.select(torch.tensor(parents, dtype=torch.long))
         totals, previous = torch.tensor(sums, dtype=log_probs.dtype), torch.tensor(tokens, dtype=torch.long)
-    return [sentence.done for sentence in sentences]
+    return [beam.done for beam in beams]
 
 
 def _consecutive(counts: list[int]) -> list[list[int]]:

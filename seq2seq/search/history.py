@@ -38,3 +38,11 @@ class History:
             if step.attention is not None:
                 attention.append(step.attention[row])
         return tokens[::-1], scores[::-1], attention[::-1]
+
+    def tokens(self, row: int) -> list[int]:
+        """The tokens of what is now in this row."""
+        tokens: list[int] = []
+        for step in reversed(self.steps):
+            tokens.append(step.tokens[row])
+            row = step.parents[row]
+        return tokens[::-1]

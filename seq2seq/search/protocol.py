@@ -1,13 +1,17 @@
 """What search asks of a model, and what it gives back.
 
-Shapes: n rows (hypotheses), h heads, s source, v vocabulary.
+Shapes: n rows (hypotheses), h heads, t target, s source, v vocabulary.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from torch import Tensor
+
+_LEAST_COVERAGE = 1e-6
+"""What a position without any attention counts as: the logarithm of 0 would forbid hard attention."""
 
 
 class SearchState(Protocol):
@@ -43,7 +47,7 @@ class Hypothesis:
     token_scores: list[float]
     """Natural-log probability of each token."""
     rank: float
-    """What search sorts by: the score over the length penalty."""
+    """What search sorts by: see Ranking."""
     attention: Tensor | None
     """[h t s]: a row of source weights for each token."""
 
@@ -54,17 +58,37 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
-class LengthPenalty:
-    """rank = score / lp(length), length counting EOS."""
+class Ranking:
+    """rank = score / lp(length) + cp(attention), length counting EOS (Wu 2016, eq. 14)."""
 
-    kind: str
-    """`wu`: ((5 + length)/6)^alpha (Wu 2016, eq. 14); `average`: length; `none`: 1."""
+    length_normalisation: str
+    """`wu`: lp = ((5 + length)/6)^alpha; `average`: lp = length; `none`: lp = 1."""
     alpha: float = 1.0
+    coverage: float = 0.0
+    """Wu's beta: cp = beta Σ_i log min(Σ_t α_{t,i}, 1) over the source with its EOS, α the mean over heads; a sum below
+    1e-6 counts as 1e-6."""
 
-    def __call__(self, length: int) -> float:
-        if self.kind == "wu":
+    def length_penalty(self, length: int) -> float:
+        """lp"""
+        if self.length_normalisation == "wu":
             return float(((5 + length) / 6) ** self.alpha)
-        return float(length) if self.kind == "average" else 1.0
+        return float(length) if self.length_normalisation == "average" else 1.0
+
+    def coverage_penalty(self, attention: Tensor | None) -> float:
+        """cp of the weights [h t s] of all steps. Raises ValueError where a model has none."""
+        if not self.coverage:
+            return 0.0
+        if attention is None:
+            raise ValueError(f"coverage={self.coverage}: a model without attention covers nothing; take 0")
+        covered = attention.double().mean(0).sum(0).clamp(_LEAST_COVERAGE, 1)  # [s]
+        return self.coverage * float(covered.log().sum())
+
+    def __call__(self, score: float, length: int, attention: Tensor | None) -> float:
+        return score / self.length_penalty(length) + self.coverage_penalty(attention)
+
+    def bound(self, score: float, longest: int) -> float:
+        """No continuation of an unfinished hypothesis ranks above this: scores only fall, and cp is never positive."""
+        return score / self.length_penalty(longest)
 
 
 @dataclass(frozen=True)
@@ -77,7 +101,15 @@ class Limits:
     """Tokens, EOS included."""
     max_length_ratio: float
     """Each sentence is also held to so many times its own source's length, + 10."""
+    min_length_ratio: float = 0.0
+    """No sentence ends before it has so many times its own source's tokens, rounded up; EOS counts on both sides."""
+    no_repeat_ngram: int | None = None
+    """No n-gram of so many tokens comes twice."""
 
-    def length(self, source: Sequence[int]) -> int:
-        """The most tokens for this source, whatever else is in its batch."""
-        return max(1, min(self.max_length, int(self.max_length_ratio * len(source)) + 10))
+    def longest(self, source: Sequence[int], prefix: Sequence[int]) -> int:
+        """The most tokens for this source, whatever else is in its batch; never fewer than a prefix and its EOS."""
+        return max(len(prefix) + 1, min(self.max_length, int(self.max_length_ratio * len(source)) + 10))
+
+    def shortest(self, source: Sequence[int]) -> int:
+        """The fewest tokens for this source."""
+        return math.ceil(self.min_length_ratio * len(source))

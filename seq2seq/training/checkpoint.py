@@ -4,7 +4,7 @@ Tensors are safetensors, everything else is JSON: loading executes nothing.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Model, parse, to_plain
-from seq2seq.inference.translator import Translator
+from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.corpus import DataError
 from seq2seq.text.storage import previous_name, replace_directory
@@ -96,11 +96,25 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     return Checkpoint(model, options, data, source, target)
 
 
-def load_translator(path: str | Path, device: str | torch.device = "cpu") -> Translator:
-    """A translator from a checkpoint, or from the best one of a run directory."""
-    loaded = load(Path(path), torch.device(device))
-    languages = (loaded.data.source_lang, loaded.data.target_lang)
-    return Translator(loaded.model, loaded.source, loaded.target, torch.device(device), languages)
+def load_translator(path: str | Path | Sequence[str | Path], device: str | torch.device = "cpu") -> Translator:
+    """A translator from a checkpoint, or from the best one of a run directory; several are an ensemble.
+
+    Raises ConfigError unless they have the same target vocabulary.
+    """
+    paths = [path] if isinstance(path, (str, Path)) else path
+    if not paths:
+        raise ConfigError("checkpoint=[]: expected a checkpoint, or several, [a,b]")
+    loaded = [load(Path(one), torch.device(device)) for one in paths]
+    first = loaded[0]
+    for one, where in zip(loaded, paths, strict=True):
+        if one.target.model != first.target.model:
+            raise ConfigError(
+                f"checkpoint=[{paths[0]},{where}]: their target vocabularies differ ({len(first.target)} and "
+                f"{len(one.target)} pieces). An ensemble needs models that were trained with the same target.model."
+            )
+    languages = (first.data.source_lang, first.data.target_lang)
+    readers = [Reader(one.model, one.source) for one in loaded]
+    return Translator(readers, first.target, torch.device(device), languages)
 
 
 def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path) -> None:

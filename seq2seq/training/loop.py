@@ -12,7 +12,7 @@ from types import FrameType
 import torch
 
 from seq2seq.config import ConfigError, Training
-from seq2seq.inference.translator import Translator
+from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training import checkpoint
@@ -77,7 +77,7 @@ class Trainer:
         self.model = self.checkpoint.model
         saved = self.checkpoint
         languages = (saved.data.source_lang, saved.data.target_lang)
-        self.translator = Translator(self.model, saved.source, saved.target, self.device, languages)
+        self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
         self.batches_per_epoch = len(plan_batches(self.corpus, self.options.batch_tokens, None))
 
     def resume(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, to_plain
+from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
@@ -190,8 +190,8 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
     if not path.is_file():
         return
     try:
-        old = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        old = to_plain(parse("train", json.loads(path.read_text())))  # with today's defaults for what was not there yet
+    except (OSError, ValueError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
     differing = [key for key in _differences(old, to_plain(config), "") if not _may_change(key)]
     if differing:

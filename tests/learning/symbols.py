@@ -16,8 +16,8 @@ from seq2seq import build, config
 from seq2seq.cli.compose import CONFIGS, register
 from seq2seq.inference.stepper import ModelStepper
 from seq2seq.model.translation import TranslationModel
-from seq2seq.search.greedy import greedy
-from seq2seq.search.protocol import LengthPenalty, Limits
+from seq2seq.search.protocol import Limits, Ranking
+from seq2seq.search.stepwise import greedy
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import BOS, EOS, PAD
 from seq2seq.training.loss import TranslationLoss
@@ -108,7 +108,5 @@ def exactly_right(model: TranslationModel, task: Task, lengths: Sequence[int] = 
     generator = torch.Generator().manual_seed(HELD_OUT)
     pairs = [draw(task, 1, generator, lengths) for _ in range(count)]
     sources = [batch.source[0].tolist() for batch in pairs]
-    found = greedy(
-        ModelStepper(model, torch.device("cpu")), sources, Limits([PAD, BOS], 100, 2.0), LengthPenalty("none")
-    )
+    found = greedy(ModelStepper(model, torch.device("cpu")), sources, Limits([PAD, BOS], 100, 2.0), Ranking("none"))
     return sum(f[0].tokens == p.targets[0].tolist() for f, p in zip(found, pairs, strict=True)) / count

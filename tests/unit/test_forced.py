@@ -10,22 +10,22 @@ from seq2seq.inference import forced
 from seq2seq.inference.forced import force_tokens
 from seq2seq.inference.stepper import ModelStepper
 from seq2seq.search.beam import beam
-from seq2seq.search.greedy import greedy
-from seq2seq.search.protocol import Hypothesis, LengthPenalty, Limits
+from seq2seq.search.protocol import Hypothesis, Limits, Ranking
+from seq2seq.search.stepwise import greedy
 from seq2seq.text.tokenizer import BOS, EOS, PAD
 
 ROWS = one_by_one_rows()
 SOURCES = [[4, 5, 6, 7, 8, 3], [3], [6, 4, 3], [8, 3], [5, 5, 5, 5, 3]]
 LIMITS = Limits(forbidden=[PAD, BOS], max_length=6, max_length_ratio=2.0)
-PENALTY = LengthPenalty("wu", 0.6)
+RANKING = Ranking("wu", 0.6)
 
 
 def searched(model: torch.nn.Module, size: int) -> list[tuple[list[int], Hypothesis]]:
     stepper = ModelStepper(model, torch.device("cpu"))  # type: ignore[arg-type]
     if size == 1:
-        found = greedy(stepper, SOURCES, LIMITS, PENALTY)
+        found = greedy(stepper, SOURCES, LIMITS, RANKING)
     else:
-        found = beam(stepper, SOURCES, LIMITS, PENALTY, size, n_best=2)
+        found = beam(stepper, SOURCES, LIMITS, RANKING, size, n_best=2)
     return [(source, h) for source, ranked in zip(SOURCES, found, strict=True) for h in ranked]
 
 

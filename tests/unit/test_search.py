@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from seq2seq.search.beam import beam
-from seq2seq.search.greedy import greedy
-from seq2seq.search.protocol import Hypothesis, LengthPenalty, Limits
+from seq2seq.search.protocol import Hypothesis, Limits, Ranking
+from seq2seq.search.stepwise import greedy
 from seq2seq.text.tokenizer import BOS, EOS, PAD
 
 VOCAB = 6  # PAD, UNK, BOS, EOS and two words
@@ -50,9 +50,7 @@ class Scripted:
         return (torch.randn(VOCAB, generator=generator, dtype=torch.float64) / self.temperature).log_softmax(-1)
 
 
-def every_hypothesis(
-    model: Scripted, source: int, limits: Limits, penalty: LengthPenalty
-) -> list[tuple[float, list[int]]]:
+def every_hypothesis(model: Scripted, source: int, limits: Limits, ranking: Ranking) -> list[tuple[float, list[int]]]:
     """All allowed outputs with their ranks, best first."""
     words = [token for token in range(VOCAB) if token not in limits.forbidden and token != EOS]
     found = []
@@ -61,31 +59,31 @@ def every_hypothesis(
             for last in [EOS] if length < limits.max_length else [*words, EOS]:
                 tokens = [*prefix, last]
                 score = sum(float(model.log_probs((source, BOS, *tokens[:i]))[token]) for i, token in enumerate(tokens))
-                found.append((score / penalty(length), tokens))
+                found.append((ranking(score, length, None), tokens))
     return sorted(found, key=lambda pair: -pair[0])
 
 
-PENALTIES = [LengthPenalty("wu", 1.0), LengthPenalty("wu", 0.6), LengthPenalty("average"), LengthPenalty("none")]
+RANKINGS = [Ranking("wu", 1.0), Ranking("wu", 0.6), Ranking("average"), Ranking("none")]
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("ranking", RANKINGS)
 @pytest.mark.parametrize("source", range(20))
-def test_a_wide_beam_is_exhaustive_search(source: int, penalty: LengthPenalty) -> None:
+def test_a_wide_beam_is_exhaustive_search(source: int, ranking: Ranking) -> None:
     model = Scripted(temperature=0.5)
-    (found,) = beam(model, [[source, EOS]], LIMITS, penalty, beam_size=81, n_best=5)
-    for hypothesis, (rank, tokens) in zip(found, every_hypothesis(model, source, LIMITS, penalty), strict=False):
+    (found,) = beam(model, [[source, EOS]], LIMITS, ranking, beam_size=81, n_best=5)
+    for hypothesis, (rank, tokens) in zip(found, every_hypothesis(model, source, LIMITS, ranking), strict=False):
         assert hypothesis.tokens == tokens
         assert hypothesis.rank == pytest.approx(rank, abs=1e-12)
 
 
 @pytest.mark.parametrize("source", range(30))
 def test_a_beam_of_one_is_greedy(source: int) -> None:
-    for penalty in PENALTIES:
+    for ranking in RANKINGS:
         (one,), (other,) = (
             search[0]
             for search in (
-                greedy(Scripted(), [[source, EOS]], LIMITS, penalty),
-                beam(Scripted(), [[source, EOS]], LIMITS, penalty, beam_size=1),
+                greedy(Scripted(), [[source, EOS]], LIMITS, ranking),
+                beam(Scripted(), [[source, EOS]], LIMITS, ranking, beam_size=1),
             )
         )
         assert one.tokens == other.tokens
@@ -108,7 +106,7 @@ def test_neighbours_in_the_batch_change_nothing(beam_size: int) -> None:
     sources = [[number, EOS] for number in range(12)]
 
     def search(batch: list[list[int]]) -> list[list[Hypothesis]]:
-        return beam(Scripted(), batch, LIMITS, PENALTIES[0], beam_size, n_best=beam_size)
+        return beam(Scripted(), batch, LIMITS, RANKINGS[0], beam_size, n_best=beam_size)
 
     together = search(sources)
     for number, source in enumerate(sources):
@@ -120,10 +118,10 @@ def test_neighbours_in_the_batch_change_nothing(beam_size: int) -> None:
 
 def test_scores_tokens_and_attention_belong_together() -> None:
     model = Scripted()
-    for hypotheses in beam(model, [[n, EOS] for n in range(8)], LIMITS, PENALTIES[0], 3, 3):
+    for hypotheses in beam(model, [[n, EOS] for n in range(8)], LIMITS, RANKINGS[0], 3, 3):
         for hypothesis in hypotheses:
             assert hypothesis.score == pytest.approx(sum(hypothesis.token_scores))
-            assert hypothesis.rank == hypothesis.score / PENALTIES[0](len(hypothesis.tokens))
+            assert hypothesis.rank == hypothesis.score / RANKINGS[0].length_penalty(len(hypothesis.tokens))
             assert hypothesis.attention is not None
             inputs = [BOS, *hypothesis.tokens[:-1]]
             assert hypothesis.attention[0].tolist() == [[2.0 + t, float(token)] for t, token in enumerate(inputs)]
@@ -133,8 +131,8 @@ def test_forbidden_tokens_are_never_produced_and_the_limit_holds_per_sentence() 
     limits = Limits(forbidden=(PAD, BOS, EOS), max_length=100, max_length_ratio=2.0)
     sources = [[1, EOS], [2, 4, 4, EOS]]
     for hypotheses in (
-        greedy(Scripted(), sources, limits, PENALTIES[0]),
-        beam(Scripted(), sources, limits, PENALTIES[0], 2),
+        greedy(Scripted(), sources, limits, RANKINGS[0]),
+        beam(Scripted(), sources, limits, RANKINGS[0], 2),
     ):
         assert [len(best.tokens) for best, *_ in hypotheses] == [14, 18]
         assert not {PAD, BOS, EOS} & {token for best, *_ in hypotheses for token in best.tokens}
@@ -142,14 +140,14 @@ def test_forbidden_tokens_are_never_produced_and_the_limit_holds_per_sentence() 
 
 def test_finished_sentences_leave_the_batch() -> None:
     model = Scripted()
-    results = greedy(model, [[number, EOS] for number in range(20)], LIMITS, PENALTIES[0])
+    results = greedy(model, [[number, EOS] for number in range(20)], LIMITS, RANKINGS[0])
     going = [sum(len(best.tokens) > t for best, *_ in results) for t in range(4)]
     assert model.asked == [n for n in going if n]
     assert going[0] > going[-1]
 
 
 def test_length_penalties_are_the_papers() -> None:
-    assert LengthPenalty("wu", 0.6)(7) == pytest.approx((12 / 6) ** 0.6)
-    assert LengthPenalty("average", 0.6)(7) == 7
-    assert LengthPenalty("none", 0.6)(7) == 1
-    assert math.isclose(LengthPenalty("wu", 0.0)(9), 1.0)
+    assert Ranking("wu", 0.6).length_penalty(7) == pytest.approx((12 / 6) ** 0.6)
+    assert Ranking("average", 0.6).length_penalty(7) == 7
+    assert Ranking("none", 0.6).length_penalty(7) == 1
+    assert math.isclose(Ranking("wu", 0.0).length_penalty(9), 1.0)

@@ -9,21 +9,21 @@ from variants import build_model, label, one_by_one_rows
 
 from seq2seq.inference.stepper import ModelStepper
 from seq2seq.search.beam import beam
-from seq2seq.search.greedy import greedy
-from seq2seq.search.protocol import Hypothesis, LengthPenalty, Limits
+from seq2seq.search.protocol import Hypothesis, Limits, Ranking
+from seq2seq.search.stepwise import greedy
 from seq2seq.text.tokenizer import BOS, PAD
 
 ROWS = one_by_one_rows()
 SOURCES = [[4, 5, 6, 7, 8, 3], [3], [6, 4, 3], [8, 3], [5, 5, 5, 5, 3]]
 LIMITS = Limits(forbidden=[PAD, BOS], max_length=6, max_length_ratio=2.0)
-PENALTY = LengthPenalty("wu", 0.6)
+RANKING = Ranking("wu", 0.6)
 
 
 def search(model: torch.nn.Module, sources: list[list[int]], size: int) -> list[list[Hypothesis]]:
     stepper = ModelStepper(model, torch.device("cpu"))  # type: ignore[arg-type]
     if size == 1:
-        return greedy(stepper, sources, LIMITS, PENALTY)
-    return beam(stepper, sources, LIMITS, PENALTY, size, n_best=2)
+        return greedy(stepper, sources, LIMITS, RANKING)
+    return beam(stepper, sources, LIMITS, RANKING, size, n_best=2)
 
 
 def test_the_rows_are_as_many_as_they_were() -> None:
@@ -59,11 +59,11 @@ def test_scores_are_those_of_the_model_forced_to_say_the_same(row: dict[str, Any
                 log_probs = F.linear(decoded.features, model.output.weight, model.output.bias).log_softmax(-1)
             forced = log_probs[0].gather(1, torch.tensor(hypothesis.tokens)[:, None]).squeeze(1)
             torch.testing.assert_close(hypothesis.token_scores, forced.tolist(), rtol=1e-9, atol=1e-9)
-            assert hypothesis.rank == pytest.approx(hypothesis.score / PENALTY(len(hypothesis.tokens)))
+            assert hypothesis.rank == pytest.approx(hypothesis.score / RANKING.length_penalty(len(hypothesis.tokens)))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_a_beam_of_one_is_greedy(row: dict[str, Any]) -> None:
     model = build_model(row)
-    one = beam(ModelStepper(model, torch.device("cpu")), SOURCES, LIMITS, PENALTY, 1)
+    one = beam(ModelStepper(model, torch.device("cpu")), SOURCES, LIMITS, RANKING, 1)
     assert [h.tokens for (h,) in one] == [h.tokens for (h,) in search(model, SOURCES, 1)]
