@@ -1,13 +1,11 @@
 """Word alignments from attention, and how well they agree with gold ones.
 
-A word's tokens are found by the characters they stand for, so words are those of the raw text. Row t of an attention
-is of the step that produces token t, wherever the context enters the decoder.
+Row t of an attention is of the step that produces token t, wherever the context enters the decoder.
 
 Shapes: h heads, t target tokens, s source tokens, i source words, j target words.
 """
 
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,27 +16,10 @@ from torch import Tensor
 from seq2seq.inference.forced import Forced
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.corpus import DataError
-from seq2seq.text.tokenizer import Span, Tokenizer
-from seq2seq.text.words import find_words
+from seq2seq.text.words import WordReader, Words
 
 Link = tuple[int, int]
 """Source word, target word, counted from 0."""
-
-
-@dataclass(frozen=True)
-class Words:
-    """The words of a line, and which of them each token is a part of."""
-
-    words: list[str]
-    owners: list[range]
-    """The words each token stands in: mostly one, of EOS none."""
-
-    def membership(self) -> NDArray[np.float64]:
-        """[tokens words]: 1 where a token is a part of a word."""
-        member = np.zeros((len(self.owners), len(self.words)))
-        tokens = [token for token, owners in enumerate(self.owners) for _ in owners]
-        member[tokens, [word for owners in self.owners for word in owners]] = 1
-        return member
 
 
 @dataclass(frozen=True)
@@ -57,19 +38,6 @@ class WordAlignment:
         return " ".join(f"{i}-{j}" for i, j in self.links)
 
 
-def assign(tokens: Iterable[Span | None], words: Sequence[Span]) -> list[range]:
-    """The words that each token stands in; a token of white space, or of a part of a character, in the next word."""
-    begins, ends = [begin for begin, _ in words], [end for _, end in words]
-    owners = []
-    for span in tokens:
-        if span is None or not words:
-            owners.append(range(0))
-            continue
-        first = min(bisect_right(ends, span[0]), len(words) - 1)  # behind the last word is the last word's
-        owners.append(range(first, max(bisect_left(begins, span[1]), first + 1)))
-    return owners
-
-
 def align(source: Words, target: Words, attention: Tensor) -> WordAlignment:
     """Attention [h t s], a row and a column for each token -> words.
 
@@ -86,26 +54,6 @@ def align(source: Words, target: Words, attention: Tensor) -> WordAlignment:
     aligned = (matrix.max(1) > 0) & (2 * eos <= rows.sum(1))
     links = [(i, j) for j, i in enumerate(chosen.tolist()) if aligned[j]]
     return WordAlignment(source.words, target.words, matrix, links)
-
-
-@dataclass(frozen=True)
-class WordReader:
-    """One side: its sub-words and its language."""
-
-    tokenizer: Tokenizer
-    language: str
-
-    def line(self, text: str) -> Words:
-        """Of raw text and the tokens that `encode` makes of it, EOS last."""
-        return self._words(text, [*self.tokenizer.encode_spans(text), None])
-
-    def produced(self, text: str, tokens: Sequence[str]) -> Words:
-        """Of tokens by name, and the text that they decode to."""
-        return self._words(text, self.tokenizer.decode_spans(tokens))
-
-    def _words(self, text: str, tokens: Sequence[Span | None]) -> Words:
-        words = find_words(text, self.language)
-        return Words([text[begin:end] for begin, end in words], assign(tokens, words))
 
 
 @dataclass(frozen=True)

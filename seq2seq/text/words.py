@@ -1,8 +1,17 @@
-"""What a word of raw text is, for alignments and for counting."""
+"""What a word of raw text is, and which tokens make it up.
+
+A word's tokens are found by the characters they stand for, so words are those of the raw text.
+"""
 
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from seq2seq.text.tokenizer import Span
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.text.tokenizer import Span, Tokenizer
 
 _UNSPACED = ("zh", "ja")
 """Languages whose words are characters here."""
@@ -17,3 +26,52 @@ def find_words(text: str, language: str) -> list[Span]:
     """The words of a text: what stands between white space, or in Chinese and Japanese each character."""
     pattern = r"\S" if base_language(language) in _UNSPACED else r"\S+"
     return [match.span() for match in re.finditer(pattern, text)]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a line, and which of them each token is a part of."""
+
+    words: list[str]
+    owners: list[range]
+    """The words each token stands in: mostly one, of EOS none."""
+
+    def membership(self) -> NDArray[np.float64]:
+        """[tokens words]: 1 where a token is a part of a word."""
+        member = np.zeros((len(self.owners), len(self.words)))
+        tokens = [token for token, owners in enumerate(self.owners) for _ in owners]
+        member[tokens, [word for owners in self.owners for word in owners]] = 1
+        return member
+
+
+def assign(tokens: Iterable[Span | None], words: Sequence[Span]) -> list[range]:
+    """The words that each token stands in; a token of white space, or of a part of a character, in the next word."""
+    begins, ends = [begin for begin, _ in words], [end for _, end in words]
+    owners = []
+    for span in tokens:
+        if span is None or not words:
+            owners.append(range(0))
+            continue
+        first = min(bisect_right(ends, span[0]), len(words) - 1)  # behind the last word is the last word's
+        owners.append(range(first, max(bisect_left(begins, span[1]), first + 1)))
+    return owners
+
+
+@dataclass(frozen=True)
+class WordReader:
+    """One side: its sub-words and its language."""
+
+    tokenizer: Tokenizer
+    language: str
+
+    def line(self, text: str) -> Words:
+        """Of raw text and the tokens that `encode` makes of it, EOS last."""
+        return self._words(text, [*self.tokenizer.encode_spans(text), None])
+
+    def produced(self, text: str, tokens: Sequence[str]) -> Words:
+        """Of tokens by name, and the text that they decode to."""
+        return self._words(text, self.tokenizer.decode_spans(tokens))
+
+    def _words(self, text: str, tokens: Sequence[Span | None]) -> Words:
+        words = find_words(text, self.language)
+        return Words([text[begin:end] for begin, end in words], assign(tokens, words))

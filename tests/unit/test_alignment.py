@@ -8,16 +8,13 @@ from hypothesis import strategies as st
 
 from seq2seq.inference.alignment import (
     Gold,
-    WordReader,
-    Words,
     agreement,
     align,
-    assign,
     read_gold,
 )
 from seq2seq.text.corpus import DataError
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
-from seq2seq.text.words import find_words
+from seq2seq.text.words import WordReader, Words, assign, find_words
 
 LINES = ["the cat sees a dog", "a dog sees the cat", "the old dog sleeps", "Größe und Maß", "a cat sleeps on"] * 4
 ODD = [
