@@ -1,9 +1,10 @@
 """Raw text in, translations out."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,12 +13,14 @@ from torch import Tensor
 from seq2seq.attention.attention import Attention
 from seq2seq.config import ConfigError, Decoding
 from seq2seq.inference.stepper import ModelStepper
+from seq2seq.inference.unknown import read_dictionary, replace_unknown
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.beam import beam
 from seq2seq.search.ensemble import Ensemble, Member
 from seq2seq.search.protocol import Hypothesis, Limits, Ranking, Stepper
 from seq2seq.search.stepwise import Sampling, greedy, sample
-from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.text.tokenizer import UNK, Tokenizer
+from seq2seq.text.words import WordReader
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class Translation:
 
     source: str
     text: str
+    """Of the tokens, with source words in place of unknown ones where that was asked for."""
     score: float
     """Natural-log probability of the tokens, `</s>` included when it was produced; no penalty."""
     rank: float
@@ -121,6 +125,7 @@ class Translator:
         Raises ConfigError for what needs attention where there is none.
         """
         self._check(decoding)
+        dictionary = _dictionary(decoding)
         lines = [request.line for request in requests]
         readings = [reader.tokenizer.encode(lines) for reader in self.readers]
         encoded = next(r for r, reader in zip(readings, self.readers, strict=True) if self.aligned(reader))
@@ -138,7 +143,9 @@ class Translator:
                 decoding,
             )
             for row, ranked in zip(rows, hypotheses, strict=True):
-                found[row] = [self._translation(lines[row], encoded[row], hypothesis) for hypothesis in ranked]
+                found[row] = [
+                    self._translation(lines[row], encoded[row], hypothesis, dictionary) for hypothesis in ranked
+                ]
         return found
 
     def _check(self, decoding: Decoding) -> None:
@@ -146,6 +153,18 @@ class Translator:
             raise ConfigError(
                 f"decoding.coverage_penalty={decoding.coverage_penalty}: a model with model/attention/placement=none "
                 "has no attention that could cover the source. Take decoding.coverage_penalty=0."
+            )
+        if not decoding.replace_unknown:
+            return
+        if not self.attends:
+            raise ConfigError(
+                "decoding.replace_unknown=true: a model with model/attention/placement=none has no attention that "
+                "could point at the source word. Take decoding.replace_unknown=false."
+            )
+        if not self.target.whole_words:
+            raise ConfigError(
+                "decoding.replace_unknown=true: this model's vocabulary is of sub-words, which spell what they do not "
+                "know. It is for models with data.tokenizer=word; take decoding.replace_unknown=false."
             )
 
     def _stepper(self, readings: Sequence[Sequence[Sequence[int]]], precision: str) -> Stepper[Any]:
@@ -187,10 +206,16 @@ class Translator:
             if longer:
                 logger.info("%d sources are longer than the %s positions that `location` can attend", longer, reach)
 
-    def _translation(self, line: str, source: list[int], hypothesis: Hypothesis) -> Translation:
+    def _translation(
+        self, line: str, source: list[int], hypothesis: Hypothesis, dictionary: Mapping[str, str] | None
+    ) -> Translation:
+        text = self.target.decode(hypothesis.tokens)
+        if dictionary is not None and hypothesis.attention is not None and UNK in hypothesis.tokens:
+            words = WordReader(self.source, self.source_lang), WordReader(self.target, self.target_lang)
+            text = replace_unknown(*words, dictionary, line, hypothesis.tokens, hypothesis.attention)
         return Translation(
             line,
-            self.target.decode(hypothesis.tokens),
+            text,
             hypothesis.score,
             hypothesis.rank,
             self.source.pieces(source),
@@ -210,6 +235,13 @@ def _batches(rows: Sequence[int], lengths: Sequence[int], batch_size: int) -> It
         batch.append(row)
     if batch:
         yield batch
+
+
+def _dictionary(decoding: Decoding) -> Mapping[str, str] | None:
+    """For unknown words; None where they stay."""
+    if not decoding.replace_unknown:
+        return None
+    return {} if decoding.dictionary is None else read_dictionary(Path(decoding.dictionary))
 
 
 def _blank(line: str) -> Translation:

@@ -27,10 +27,13 @@ class Batch:
     """[b t]: BOS, then the target but its last token"""
     targets: Tensor
     """[b t]: the target, EOS last"""
+    links: Tensor | None = None
+    """[b t s]: 1/n for each of the n source pieces that a target piece is linked to; None: no links are given"""
 
     def to(self, device: torch.device) -> "Batch":
         move = [t.to(device, non_blocking=True) for t in (self.source, self.source_lengths, self.inputs, self.targets)]
-        return Batch(*move)
+        links = None if self.links is None else self.links.to(device, non_blocking=True)
+        return Batch(move[0], move[1], move[2], move[3], links)
 
     @property
     def tokens(self) -> int:
@@ -54,7 +57,22 @@ def make_batch(corpus: EncodedCorpus, rows: Sequence[int] | NDArray[np.int64]) -
     inputs = targets.roll(1, 1)
     inputs[:, 0] = BOS
     inputs[torch.arange(inputs.size(1)) >= target_lengths[:, None]] = PAD
-    return Batch(source, lengths, inputs, targets)
+    links = None
+    if corpus.links is not None:
+        links = spread_links([corpus.links[int(row)] for row in rows], targets.size(1), source.size(1))
+    return Batch(source, lengths, inputs, targets, links)
+
+
+def spread_links(pieces: Sequence[NDArray[np.uint32]], target_size: int, source_size: int) -> Tensor:
+    """Target piece and source piece of each link [n 2], of each sentence -> [b t s]: a row of ones over its sum.
+
+    The row of a piece without a link is 0.
+    """
+    linked = torch.zeros(len(pieces), target_size, source_size)
+    for matrix, pairs in zip(linked, pieces, strict=True):
+        t, s = torch.as_tensor(pairs.astype(np.int64)).unbind(1)
+        matrix[t, s] = 1
+    return linked / linked.sum(-1, keepdim=True).clamp(min=1)
 
 
 def plan_batches(corpus: EncodedCorpus, batch_tokens: int, seed: Sequence[int] | None) -> list[NDArray[np.int64]]:

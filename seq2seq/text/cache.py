@@ -3,16 +3,20 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.text.corpus import ParallelText
+from seq2seq.text.links import Link, WordLinks, join_pieces
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.text.words import WordReader
 
 _CHUNK = 10_000
 
@@ -33,13 +37,27 @@ class EncodedSide:
 
 
 @dataclass(frozen=True)
+class EncodedLinks:
+    """Target piece and source piece of every link [n 2], one sentence's after the other's, and where each begins."""
+
+    pieces: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+
+    def __getitem__(self, row: int) -> NDArray[np.uint32]:
+        return self.pieces[self.offsets[row] : self.offsets[row + 1]]
+
+
+@dataclass(frozen=True)
 class EncodedCorpus:
     """Pairs of token sequences, EOS included, and how many pairs were dropped and why."""
 
     source: EncodedSide
     target: EncodedSide
     counts: dict[str, int]
-    """`kept`, `empty` (a side without text), `long` (a side of more than max_length pieces)"""
+    """`kept`, `empty` (a side without text), `long` (a side of more than max_length pieces); with links also `linked`:
+    the target pieces that have one"""
+    links: EncodedLinks | None = None
+    """Where word alignments are given."""
 
     def __len__(self) -> int:
         return self.counts["kept"]
@@ -51,50 +69,92 @@ def digest(*parts: object) -> str:
 
 
 def encode_corpus(
-    text: ParallelText, source: Tokenizer, target: Tokenizer, *, max_length: int | None, cache_dir: Path
+    text: ParallelText,
+    source: Tokenizer,
+    target: Tokenizer,
+    *,
+    max_length: int | None,
+    cache_dir: Path,
+    links: WordLinks | None = None,
 ) -> EncodedCorpus:
     """The corpus in tokens, from the cache where it is there. Drops pairs with an empty or over-long side."""
     sides = [hashlib.sha256(tokenizer.model).hexdigest() for tokenizer in (source, target)]
-    entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, max_length)}"
+    given = [] if links is None else [links.content_hash(), links.languages]
+    entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, max_length, *given)}"
     if not entry.is_dir():
         with replace_directory(entry) as unfinished:
-            _encode(text, source, target, max_length, unfinished)
+            _encode(text, source, target, max_length, links, unfinished)
     return _open(entry)
 
 
-def _encode(text: ParallelText, source: Tokenizer, target: Tokenizer, max_length: int | None, entry: Path) -> None:
+@dataclass
+class _Column:
+    """Rows of numbers written one after the other, and how many each has."""
+
+    file: BinaryIO
+    sizes: list[int] = field(default_factory=list)
+
+    def add(self, row: Sequence[int] | NDArray[np.uint32]) -> None:
+        self.file.write(np.asarray(row, np.uint32).tobytes())
+        self.sizes.append(len(row))
+
+
+def _encode(
+    text: ParallelText,
+    source: Tokenizer,
+    target: Tokenizer,
+    max_length: int | None,
+    links: WordLinks | None,
+    entry: Path,
+) -> None:
     counts = {"kept": 0, "empty": 0, "long": 0}
-    lengths: tuple[list[int], list[int]] = ([], [])
-    with (entry / "source.tokens").open("wb") as sources, (entry / "target.tokens").open("wb") as targets:
-        for chunk in _chunks(text.pairs()):
-            filled = [pair for pair in chunk if pair[0].strip() and pair[1].strip()]
+    names = ["source.tokens", "target.tokens"]
+    readers: list[WordReader] = []
+    rows: Iterator[tuple[str, str, list[Link]]] = ((s, t, []) for s, t in text.pairs())
+    if links is not None:
+        counts["linked"] = 0
+        names.append("links.pieces")
+        readers = [WordReader(source, links.languages[0]), WordReader(target, links.languages[1])]
+        rows = links.beside(text)
+    with ExitStack() as files:
+        columns = [_Column(files.enter_context((entry / name).open("wb"))) for name in names]
+        for chunk in _chunks(rows):
+            filled = [row for row in chunk if row[0].strip() and row[1].strip()]
             counts["empty"] += len(chunk) - len(filled)
-            encoded = zip(source.encode([s for s, _ in filled]), target.encode([t for _, t in filled]), strict=True)
-            for pair in encoded:
+            sources, targets = source.encode([s for s, _, _ in filled]), target.encode([t for _, t, _ in filled])
+            for row, *pair in zip(filled, sources, targets, strict=True):
                 if max_length is not None and max(map(len, pair)) > max_length:
                     counts["long"] += 1
                     continue
                 counts["kept"] += 1
-                for tokens, file, sizes in zip(pair, (sources, targets), lengths, strict=True):
-                    file.write(np.asarray(tokens, np.uint32).tobytes())
-                    sizes.append(len(tokens))
-    for side, sizes in zip(("source", "target"), lengths, strict=True):
-        offsets = np.zeros(len(sizes) + 1, np.int64)
-        np.cumsum(sizes, out=offsets[1:])
-        np.save(entry / f"{side}.offsets.npy", offsets)
+                for column, tokens in zip(columns, pair, strict=False):
+                    column.add(tokens)
+                if links is not None:
+                    joined = join_pieces(row[2], readers[0].line(row[0]), readers[1].line(row[1]))
+                    counts["linked"] += len(np.unique(joined[:, 0]))
+                    columns[-1].add(joined)
+    for name, column in zip(names, columns, strict=True):
+        offsets = np.zeros(len(column.sizes) + 1, np.int64)
+        np.cumsum(column.sizes, out=offsets[1:])
+        np.save(entry / f"{name.partition('.')[0]}.offsets.npy", offsets)
     (entry / "counts.json").write_text(json.dumps(counts))
 
 
-def _chunks(pairs: Iterator[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
-    while chunk := list(islice(pairs, _CHUNK)):
+def _chunks(rows: Iterator[tuple[str, str, list[Link]]]) -> Iterator[Sequence[tuple[str, str, list[Link]]]]:
+    while chunk := list(islice(rows, _CHUNK)):
         yield chunk
 
 
 def _open(entry: Path) -> EncodedCorpus:
-    def side(name: str) -> EncodedSide:
-        offsets = np.load(entry / f"{name}.offsets.npy", mmap_mode="r")
-        path = entry / f"{name}.tokens"
-        tokens = np.memmap(path, np.uint32, "r") if path.stat().st_size else np.zeros(0, np.uint32)
-        return EncodedSide(tokens, offsets)
+    def numbers(name: str) -> NDArray[np.uint32]:
+        path = entry / name
+        return np.memmap(path, np.uint32, "r") if path.stat().st_size else np.zeros(0, np.uint32)
 
-    return EncodedCorpus(side("source"), side("target"), json.loads((entry / "counts.json").read_text()))
+    def offsets(name: str) -> NDArray[np.int64]:
+        return np.load(entry / f"{name}.offsets.npy", mmap_mode="r")
+
+    source, target = (EncodedSide(numbers(f"{name}.tokens"), offsets(name)) for name in ("source", "target"))
+    counts = json.loads((entry / "counts.json").read_text())
+    if "linked" not in counts:
+        return EncodedCorpus(source, target, counts)
+    return EncodedCorpus(source, target, counts, EncodedLinks(numbers("links.pieces").reshape(-1, 2), offsets("links")))

@@ -65,8 +65,8 @@ class ParallelText:
     def find(cls, name: str, source_lang: str, target_lang: str) -> "ParallelText":
         """`name` is a .tsv(.gz), or a prefix: NAME.source_lang and NAME.target_lang, each also as .gz."""
         if name.endswith((".tsv", ".tsv.gz")):
-            return cls(name, (_existing(name),))
-        return cls(name, (_existing(f"{name}.{source_lang}"), _existing(f"{name}.{target_lang}")))
+            return cls(name, (find_file(name),))
+        return cls(name, (find_file(f"{name}.{source_lang}"), find_file(f"{name}.{target_lang}")))
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Source and target of each line."""
@@ -92,16 +92,22 @@ class ParallelText:
 
     def content_hash(self) -> str:
         """SHA-256 of the files' bytes as text, whatever their compression."""
-        digest = hashlib.sha256()
-        for path in self.files:
-            with open_binary(path) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            digest.update(b"\0")
-        return digest.hexdigest()
+        return content_hash(*self.files)
 
 
-def _existing(name: str) -> Path:
+def content_hash(*paths: Path) -> str:
+    """SHA-256 of the files' bytes as text, whatever their compression."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open_binary(path) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def find_file(name: str) -> Path:
+    """The file of this name, or NAME.gz. Raises DataError if there is neither."""
     for candidate in (Path(name), Path(f"{name}.gz")):
         if candidate.is_file():
             return candidate

@@ -108,6 +108,15 @@ class Tokenizer:
         spans: list[Span] = self._processor.encode(line, return_type="offset_mapping")["offsets"]
         return spans
 
+    def decode_pieces(self, pieces: Sequence[str]) -> str:
+        """`decode` of pieces given by name."""
+        return self.decode([int(self._processor.PieceToId(piece)) for piece in pieces])
+
+    @property
+    def whole_words(self) -> bool:
+        """Every piece is a word: what is not among them is unknown."""
+        return all(name.startswith("\u2581") for name in self.pieces(range(EOS + 1, len(self))))
+
     def decode_spans(self, pieces: Sequence[str]) -> list[Span | None]:
         """Where in `decode` of these pieces, given by name, each stands; None for those that vanish there."""
         vanishing = set(self.pieces((PAD, BOS, EOS)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.text.tokenizer import Span, Tokenizer
+from seq2seq.text.tokenizer import UNK, Span, Tokenizer
 
 _UNSPACED = ("zh", "ja")
 """Languages whose words are characters here."""
@@ -69,9 +69,48 @@ class WordReader:
         return self._words(text, [*self.tokenizer.encode_spans(text), None])
 
     def produced(self, text: str, tokens: Sequence[str]) -> Words:
-        """Of tokens by name, and the text that they decode to."""
-        return self._words(text, self.tokenizer.decode_spans(tokens))
+        """Of tokens by name, and the text that they decode to, unknown words replaced or not."""
+        spans = self.tokenizer.decode_spans(tokens)
+        decoded = self.tokenizer.decode_pieces(tokens)
+        if decoded != text:
+            unknown = self.tokenizer.pieces([UNK])[0]
+            spans = _replaced(text, decoded, spans, [token == unknown for token in tokens]) or spans
+        return self._words(text, spans)
 
     def _words(self, text: str, tokens: Sequence[Span | None]) -> Words:
         words = find_words(text, self.language)
         return Words([text[begin:end] for begin, end in words], assign(tokens, words))
+
+
+def _replaced(
+    text: str, decoded: str, spans: Sequence[Span | None], unknown: Sequence[bool]
+) -> list[Span | None] | None:
+    """Where the tokens stand once others have been put for unknown ones; None if the text is not made that way.
+
+    Known tokens are found as they are; of what lies between them each unknown one has a word, the last one the rest.
+    """
+    found: list[Span | None] = [None] * len(spans)
+    waiting: list[int] = []
+    position = 0
+
+    def share(end: int) -> None:
+        begins = [position + begin for begin, _ in find_words(text[position:end], "")][: len(waiting)]
+        for place, begin, after in zip(waiting, begins, [*begins[1:], end], strict=False):
+            found[place] = (begin, after)
+        waiting.clear()
+
+    for place, span in enumerate(spans):
+        if span is None:
+            continue
+        if unknown[place]:
+            waiting.append(place)
+            continue
+        known = decoded[slice(*span)]
+        begin = text.find(known, position + len(waiting))
+        if begin < 0 or (begin > position and not waiting):
+            return None
+        share(begin)
+        position = begin + len(known)
+        found[place] = (begin, position)
+    share(len(text))
+    return found

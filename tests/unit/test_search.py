@@ -1,8 +1,9 @@
 """Search against scripted models: exhaustive search is the judge."""
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from seq2seq.search.beam import beam
+from seq2seq.search.constraints import Constraints
+from seq2seq.search.ensemble import Ensemble, Member
 from seq2seq.search.protocol import Hypothesis, Limits, Ranking
-from seq2seq.search.stepwise import greedy
+from seq2seq.search.stepwise import Sampling, greedy, sample
 from seq2seq.text.tokenizer import BOS, EOS, PAD
 
 VOCAB = 6  # PAD, UNK, BOS, EOS and two words
@@ -42,7 +45,7 @@ class Scripted:
     def step(self, tokens: Tensor, state: Prefixes) -> tuple[Tensor, Prefixes]:
         rows = tuple((*row, token) for row, token in zip(state.rows, tokens.tolist(), strict=True))
         self.asked.append(len(rows))
-        attention = torch.tensor([[[float(len(row)), float(row[-1])]] for row in rows])  # [n 1 2]
+        attention = torch.tensor([[[len(row) / 20, row[-1] / 20]] for row in rows])  # [n 1 2]
         return torch.stack([self.log_probs(row) for row in rows]), Prefixes(rows, attention)
 
     def log_probs(self, row: tuple[int, ...]) -> Tensor:
@@ -50,20 +53,60 @@ class Scripted:
         return (torch.randn(VOCAB, generator=generator, dtype=torch.float64) / self.temperature).log_softmax(-1)
 
 
-def every_hypothesis(model: Scripted, source: int, limits: Limits, ranking: Ranking) -> list[tuple[float, list[int]]]:
+def attention_of(tokens: Sequence[int]) -> Tensor:
+    """What the scripted model attends to while it says these [1 t 2]."""
+    inputs = [BOS, *tokens[:-1]]
+    return torch.tensor([[[(2.0 + t) / 20, float(token) / 20] for t, token in enumerate(inputs)]])
+
+
+def repeats(tokens: Sequence[int], n: int) -> bool:
+    grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+    return len(set(grams)) < len(grams)
+
+
+def every_hypothesis(
+    model: "Scripted | Mixture", source: int, limits: Limits, ranking: Ranking, prefix: Sequence[int] = ()
+) -> list[tuple[float, list[int]]]:
     """All allowed outputs with their ranks, best first."""
     words = [token for token in range(VOCAB) if token not in limits.forbidden and token != EOS]
+    longest = max(limits.max_length, len(prefix) + 1)
     found = []
-    for length in range(1, limits.max_length + 1):
-        for prefix in itertools.product(words, repeat=length - 1):
-            for last in [EOS] if length < limits.max_length else [*words, EOS]:
-                tokens = [*prefix, last]
+    for length in range(1, longest + 1):
+        for said in itertools.product(words, repeat=length - 1):
+            for last in [EOS] if length < longest else [*words, EOS]:
+                tokens = [*said, last]
+                short = last == EOS and length < math.ceil(limits.min_length_ratio * 2)
+                again = limits.no_repeat_ngram is not None and repeats(tokens, limits.no_repeat_ngram)
+                if short or again or tokens[: len(prefix)] != list(prefix):
+                    continue
                 score = sum(float(model.log_probs((source, BOS, *tokens[:i]))[token]) for i, token in enumerate(tokens))
-                found.append((ranking(score, length, None), tokens))
+                found.append((ranking(score, length, attention_of(tokens)), tokens))
     return sorted(found, key=lambda pair: -pair[0])
 
 
-RANKINGS = [Ranking("wu", 1.0), Ranking("wu", 0.6), Ranking("average"), Ranking("none")]
+@dataclass(frozen=True)
+class Mixture:
+    """What an ensemble of scripted models should say."""
+
+    models: Sequence[Scripted]
+
+    def log_probs(self, row: tuple[int, ...]) -> Tensor:
+        return torch.stack([model.log_probs(row).exp() for model in self.models]).mean(0).log()
+
+
+RANKINGS = [
+    Ranking("wu", 1.0),
+    Ranking("wu", 0.6),
+    Ranking("average"),
+    Ranking("none"),
+    Ranking("wu", 1.0, coverage=0.8),
+    Ranking("average", coverage=0.2),
+]
+CONSTRAINED = [
+    dataclasses.replace(LIMITS, min_length_ratio=1.5),
+    dataclasses.replace(LIMITS, no_repeat_ngram=1),
+    dataclasses.replace(LIMITS, no_repeat_ngram=2, min_length_ratio=1.0),
+]
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
@@ -74,6 +117,132 @@ def test_a_wide_beam_is_exhaustive_search(source: int, ranking: Ranking) -> None
     for hypothesis, (rank, tokens) in zip(found, every_hypothesis(model, source, LIMITS, ranking), strict=False):
         assert hypothesis.tokens == tokens
         assert hypothesis.rank == pytest.approx(rank, abs=1e-12)
+
+
+def agrees(found: Sequence[Hypothesis], expected: Sequence[tuple[float, list[int]]]) -> None:
+    assert found
+    for hypothesis, (rank, tokens) in zip(found, expected, strict=False):
+        assert hypothesis.tokens == tokens
+        assert hypothesis.rank == pytest.approx(rank, abs=1e-9)
+
+
+@pytest.mark.parametrize("ranking", [RANKINGS[0], RANKINGS[4]])
+@pytest.mark.parametrize("limits", CONSTRAINED)
+@pytest.mark.parametrize("source", range(10))
+def test_a_wide_beam_under_constraints_is_exhaustive_search(source: int, limits: Limits, ranking: Ranking) -> None:
+    model = Scripted(temperature=0.5)
+    (found,) = beam(model, [[source, EOS]], limits, ranking, beam_size=81, n_best=5)
+    agrees(found, every_hypothesis(model, source, limits, ranking))
+
+
+@pytest.mark.parametrize("prefix", [[4], [5, 5], [4, 5, 1, 1, 5]])
+@pytest.mark.parametrize("source", range(10))
+def test_a_prefix_is_said_first_and_the_rest_is_searched_for(source: int, prefix: list[int]) -> None:
+    model, other = Scripted(temperature=0.5), [source + 50, EOS]
+    found, free = beam(model, [[source, EOS], other], LIMITS, RANKINGS[0], 81, 3, prefixes=[prefix, []])
+    agrees(found, every_hypothesis(model, source, LIMITS, RANKINGS[0], prefix))
+    agrees(free, every_hypothesis(model, source + 50, LIMITS, RANKINGS[0]))
+    ((best,), _) = greedy(model, [[source, EOS], other], LIMITS, RANKINGS[0], prefixes=[prefix, []])
+    assert best.tokens[: len(prefix)] == prefix
+    assert len(best.tokens) > len(prefix)
+
+
+@pytest.mark.parametrize("search", [greedy, lambda *args: beam(*args, beam_size=2)])
+def test_where_every_word_would_repeat_the_sentence_ends(search: Callable[..., list[list[Hypothesis]]]) -> None:
+    limits = Limits((PAD, BOS), 20, 20.0, min_length_ratio=9.0, no_repeat_ngram=1)  # three words, eighteen wanted
+    for best, *_ in search(Scripted(), [[source, EOS] for source in range(5)], limits, RANKINGS[0]):
+        assert sorted(best.tokens) == [1, EOS, 4, 5]
+        assert best.tokens[-1] == EOS
+
+
+@pytest.mark.parametrize("tokens", [[4, 5, 4, 5, 6, 4], [4, 4, 4], [4], []])
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_what_is_blocked_is_what_would_repeat(tokens: list[int], n: int) -> None:
+    before = repeats(tokens, n)
+    blocked = set(Constraints._repeated(tokens, n))
+    for token in range(3, 8):
+        assert (token in blocked) == (repeats([*tokens, token], n) and (not before or token in blocked))
+
+
+def test_an_ensemble_searches_the_mean_of_the_probabilities() -> None:
+    class Shifted(Scripted):
+        def log_probs(self, row: tuple[int, ...]) -> Tensor:
+            return super().log_probs((row[0] + 1000, *row[1:]))
+
+    models = [Scripted(0.5), Shifted(1.0), Scripted(0.8)]
+    for source in range(10):
+        sources = [[source, EOS]]
+        ensemble = Ensemble([Member(model, sources, aligned=True) for model in models])
+        (found,) = beam(ensemble, sources, LIMITS, RANKINGS[4], 81, 5)
+        agrees(found, every_hypothesis(Mixture(models), source, LIMITS, RANKINGS[4]))
+        ((best,),) = greedy(ensemble, sources, LIMITS, RANKINGS[0])
+        (one,) = beam(ensemble, sources, LIMITS, RANKINGS[0], 1)
+        assert best.tokens == one[0].tokens
+
+
+def draw(sampling: Sampling, count: int, source: int = 7) -> list[Hypothesis]:
+    (drawn,) = sample(Scripted(), [[source, EOS]], LIMITS, RANKINGS[0], sampling, count, [(1, 0)])
+    return drawn
+
+
+def shares(drawn: Sequence[Hypothesis]) -> list[float]:
+    """Of each first token."""
+    return [sum(h.tokens[0] == token for h in drawn) / len(drawn) for token in range(VOCAB)]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(), Sampling(0.5), Sampling(2.0), Sampling(top_k=2), Sampling(0.7, 3, 0.6), Sampling(top_p=0.8)],
+)
+def test_samples_come_as_often_as_they_should(sampling: Sampling) -> None:
+    log_probs = Scripted().log_probs((7, BOS))
+    log_probs[[PAD, BOS]] = -torch.inf
+    p = (log_probs / sampling.temperature).softmax(-1).tolist()
+    ranked = sorted(range(VOCAB), key=lambda token: -p[token])[: sampling.top_k]
+    total = sum(p[token] for token in ranked)
+    kept = [t for place, t in enumerate(ranked) if sum(p[u] for u in ranked[:place]) < sampling.top_p * total]
+    found = shares(draw(sampling, 4000))
+    for token in range(VOCAB):
+        expected = p[token] / sum(p[t] for t in kept) if token in kept else 0.0
+        assert found[token] == pytest.approx(expected, abs=0.03)
+        assert (found[token] == 0) == (token not in kept)
+
+
+def test_the_scores_of_samples_are_the_models_whatever_the_temperature() -> None:
+    for hypothesis in draw(Sampling(3.0, 3), 50):
+        for t, (token, score) in enumerate(zip(hypothesis.tokens, hypothesis.token_scores, strict=True)):
+            assert score == pytest.approx(float(Scripted().log_probs((7, BOS, *hypothesis.tokens[:t]))[token]))
+
+
+def test_samples_depend_on_seed_and_line_and_not_on_the_batch() -> None:
+    sources = [[source, EOS] for source in (3, 3, 4, 5)]
+    seeds = [(1, line) for line in range(4)]
+
+    def tokens(rows: list[int], seed: int = 1) -> list[list[list[int]]]:
+        found = sample(Scripted(), [sources[r] for r in rows], LIMITS, RANKINGS[0], Sampling(), 6,
+                       [(seed, seeds[r][1]) for r in rows])  # fmt: skip
+        return [[h.tokens for h in drawn] for drawn in found]
+
+    together = tokens([0, 1, 2, 3])
+    assert tokens([3, 1, 0]) == [together[3], together[1], together[0]]
+    assert together[0] != together[1]  # the same sentence in two lines
+    assert together != tokens([0, 1, 2, 3], seed=2)
+    assert len({tuple(t) for t in together[0]}) > 1
+
+
+def test_cold_samples_and_samples_of_one_token_are_greedy() -> None:
+    for source in range(10):
+        ((best,),) = greedy(Scripted(), [[source, EOS]], LIMITS, RANKINGS[0])
+        for sampling in (Sampling(1e-3), Sampling(top_k=1), Sampling(top_p=1e-9)):
+            assert [h.tokens for h in draw(sampling, 2, source)] == [best.tokens] * 2
+
+
+def test_the_coverage_penalty_is_wus() -> None:
+    attention = torch.tensor([[[0.5, 0.0, 0.2], [0.7, 0.0, 0.1]], [[0.5, 0.0, 0.4], [0.7, 0.0, 0.1]]])  # [h t s]
+    expected = 0.2 * (math.log(1.0) + math.log(1e-6) + math.log(0.4))
+    assert Ranking("none", coverage=0.2)(-3.0, 2, attention) == pytest.approx(-3.0 + expected, abs=1e-6)
+    with pytest.raises(ValueError, match="without attention"):
+        Ranking("none", coverage=0.2)(-3.0, 2, None)
 
 
 @pytest.mark.parametrize("source", range(30))
@@ -123,8 +292,7 @@ def test_scores_tokens_and_attention_belong_together() -> None:
             assert hypothesis.score == pytest.approx(sum(hypothesis.token_scores))
             assert hypothesis.rank == hypothesis.score / RANKINGS[0].length_penalty(len(hypothesis.tokens))
             assert hypothesis.attention is not None
-            inputs = [BOS, *hypothesis.tokens[:-1]]
-            assert hypothesis.attention[0].tolist() == [[2.0 + t, float(token)] for t, token in enumerate(inputs)]
+            torch.testing.assert_close(hypothesis.attention, attention_of(hypothesis.tokens))
 
 
 def test_forbidden_tokens_are_never_produced_and_the_limit_holds_per_sentence() -> None:

@@ -67,3 +67,41 @@ def test_a_beam_of_one_is_greedy(row: dict[str, Any]) -> None:
     model = build_model(row)
     one = beam(ModelStepper(model, torch.device("cpu")), SOURCES, LIMITS, RANKING, 1)
     assert [h.tokens for (h,) in one] == [h.tokens for (h,) in search(model, SOURCES, 1)]
+
+
+MANY = [[4 + (number * 7 + t * (number % 5 + 1)) % 5 for t in range(number % 9)] + [3] for number in range(64)]
+WHOLE = Limits(forbidden=[PAD, BOS], max_length=12, max_length_ratio=1.0, min_length_ratio=0.5)
+
+
+def in_batches(model: torch.nn.Module, order: list[int], batch: int, size: int) -> dict[int, list[Hypothesis]]:
+    """The hypotheses of these sources, by number, searched for in single precision in batches of this size."""
+    stepper = ModelStepper(model, torch.device("cpu"))  # type: ignore[arg-type]
+    found = {}
+    for first in range(0, len(order), batch):
+        rows = order[first : first + batch]
+        sources = [MANY[row] for row in rows]
+        if size == 1:
+            hypotheses = greedy(stepper, sources, WHOLE, RANKING)
+        else:
+            hypotheses = beam(stepper, sources, WHOLE, RANKING, size, n_best=size)
+        found.update(zip(rows, hypotheses, strict=True))
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_in_single_precision_batches_of_1_8_and_64_say_the_same(row: dict[str, Any], size: int) -> None:
+    model = build_model(row).float()
+    every = in_batches(model, list(range(64)), 64, size)
+    turned = in_batches(model, list(range(63, -1, -1)), 8, size)
+    alone = in_batches(model, list(range(0, 64, 7)), 1, size)
+    for other in (turned, alone):
+        for number, hypotheses in other.items():
+            assert len(hypotheses) == len(every[number])
+            for a, b in zip(hypotheses, every[number], strict=True):
+                assert a.tokens == b.tokens
+                torch.testing.assert_close(a.token_scores, b.token_scores, rtol=1e-5, atol=1e-5)
+                assert a.rank == pytest.approx(b.rank, abs=1e-5)
+                if a.attention is not None:
+                    assert a.attention.argmax(-1).equal(b.attention.argmax(-1))
+                    torch.testing.assert_close(a.attention, b.attention, rtol=1e-4, atol=1e-5)

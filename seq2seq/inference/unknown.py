@@ -1,0 +1,61 @@
+"""Words that the model does not know, taken from the source (Luong 2015b, "Addressing the Rare Word Problem").
+
+Shapes: h heads, t target tokens, s source tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from torch import Tensor
+
+from seq2seq.text.corpus import DataError, read_lines
+from seq2seq.text.tokenizer import UNK
+from seq2seq.text.words import WordReader
+
+
+@lru_cache(maxsize=1)
+def read_dictionary(path: Path) -> Mapping[str, str]:
+    """Source word, tab, translation on each line; of several for one word the first counts.
+
+    Raises DataError naming the line.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        word, tab, translation = line.partition("\t")
+        if not (tab and word.strip() and translation.strip()):
+            raise DataError(f"{path}:{number}: {line!r} is no entry; expected a source word, a tab and its translation")
+        found.setdefault(word.strip(), " ".join(translation.split()))
+    return found
+
+
+def replace_unknown(
+    source: WordReader,
+    target: WordReader,
+    dictionary: Mapping[str, str],
+    line: str,
+    tokens: Sequence[int],
+    attention: Tensor,
+) -> str:
+    """The text of the tokens, with the source word attended most, or its entry in the dictionary, in place of each
+    unknown one. Neighbouring unknown words of the source are one token, and are copied together. Where attention
+    [h t s] meets no word, the unknown one's mark stays.
+    """
+    words = source.line(line)
+    weights = attention.mean(0).cpu().numpy()  # [t s]
+    of_words = weights @ words.membership()  # [t words]
+    decoded = target.tokenizer.decode(tokens)
+    spans = target.tokenizer.decode_spans(target.tokenizer.pieces(tokens))
+    text, end = "", 0
+    for token, row, of_row, span in zip(tokens, weights, of_words, spans, strict=True):
+        if span is None:
+            continue
+        if token == UNK and words.words and of_row.max() > 0:
+            word = int(of_row.argmax())
+            place = max((i for i, owners in enumerate(words.owners) if word in owners), key=lambda i: row[i])
+            copied = [words.words[i] for i in words.owners[place]]
+            text += " " + " ".join(dictionary.get(word, word) for word in copied)
+        else:
+            text += decoded[end : span[1]]
+        end = span[1]
+    return text.strip()
