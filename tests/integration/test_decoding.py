@@ -1,0 +1,118 @@
+"""Ways of decoding, from the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.cli.main import main
+
+PAIRS = [
+    (f"{who} {does} {what} .", f"{wer} {tut} {was} .")
+    for who, wer in (("the cat", "die Katze"), ("a dog", "ein Hund"), ("my friend", "mein Freund"))
+    for does, tut in (("sees", "sieht"), ("hears", "hört"))
+    for what, was in (("the old house", "das alte Haus"), ("a tree", "einen Baum"))
+]
+SOURCES = ["the cat sees a tree .", "", "a dog hears the old house .", "my friend sees Zebra ."]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of several attentions with one vocabulary, one with another vocabulary, and one of whole words."""
+    where = tmp_path_factory.mktemp("runs")
+    for side, language in enumerate(("en", "de")):
+        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in PAIRS * 3))
+    (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
+    common = [
+        "train", f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
+        "data.source_lang=en", "data.target_lang=de", "data.vocab_size=320", "data.character_coverage=1.0",
+        "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
+        "device=cpu", "training.max_updates=40",
+    ]  # fmt: skip
+    assert main([*common, f"run_dir={where}/additive"]) == 0
+    assert main([*common, f"run_dir={where}/local", "model/attention=luong2015_local_p", "model.cell=lstm"]) == 0
+    assert main([*common, f"run_dir={where}/fixed", "model/attention=none"]) == 0
+    assert main([*common, f"run_dir={where}/other", "data.vocab_size=330"]) == 0
+    words = ["data.tokenizer=word", "data.vocab_size=20", "training.max_updates=200"]
+    assert main([*common, f"run_dir={where}/words", *words]) == 0
+    return where
+
+
+@pytest.fixture
+def work(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for path in ("additive", "local", "fixed", "other", "words", "source.txt", "train.de"):
+        Path(path).symlink_to(runs / path)
+    return tmp_path
+
+
+def translate(*settings: str) -> list[dict[str, Any]]:
+    assert main(["translate", "input=source.txt", "output=said", "output_format=jsonl", *settings]) == 0
+    return [json.loads(line) for line in Path("said").read_text().splitlines()]
+
+
+def test_an_ensemble_is_a_list_of_checkpoints(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = translate("checkpoint=[additive,local,fixed]", "alignments=links", "decoding.coverage_penalty=0.2")
+    assert [record["source"] for record in said] == SOURCES
+    assert Path("links").read_text().splitlines() == [record["alignment"] for record in said]
+    ensemble = ["checkpoint=[additive,local,fixed]", "source=said", "target=said"]
+    assert main(["score", *ensemble, "output=forced", "output_format=jsonl"]) == 0
+    for one, other in zip(said, map(json.loads, Path("forced").read_text().splitlines()), strict=True):
+        assert other["score"] == pytest.approx(one["score"], abs=1e-4)
+        assert other["alignment"] == one["alignment"]
+    assert main(["evaluate", "checkpoint=[additive,local]", "source=train.de", "reference=train.de"]) == 0
+    capsys.readouterr()
+    assert main(["translate", "checkpoint=[additive,other]", "input=source.txt"]) == 2
+    assert "checkpoint=[additive,other]: their target vocabularies differ" in capsys.readouterr().err
+    assert main(["translate", "checkpoint=[]", "input=source.txt"]) == 2
+
+
+def test_samples_can_be_had_again(work: Path) -> None:
+    settings = ["checkpoint=additive", "decoding.search=sample", "decoding.n_best=3", "decoding.top_k=20"]
+    first, again = translate(*settings), translate(*settings, "decoding.batch_size=1")
+    assert len(first) == 3 * len(SOURCES)
+    assert [record["tokens"] for record in first] == [record["tokens"] for record in again]
+    assert first != translate(*settings, "decoding.seed=2")
+    assert main(["translate", "checkpoint=additive", "input=source.txt", "decoding.temperature=0.5"]) == 2
+
+
+def test_translations_begin_with_their_prefixes(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("prefix").write_text("mein Freund\nein Hund\n\ndie Ka\n")
+    for search in ("decoding.beam_size=1", "decoding.beam_size=3"):
+        texts = [record["translation"] for record in translate("checkpoint=additive", "prefix=prefix", search)]
+        assert texts[0].startswith("mein Freund")
+        assert texts[1] == ""
+        assert texts[3].startswith("die Ka")
+        assert texts[2] == translate("checkpoint=additive", search)[2]["translation"]
+    for wrong in ("a\n", "a\n" * 5):
+        Path("prefix").write_text(wrong)
+        assert main(["translate", "checkpoint=additive", "input=source.txt", "prefix=prefix", "output=x"]) == 2
+        assert "prefix" in capsys.readouterr().err
+        assert not Path("x").exists()
+
+
+def test_lengths_and_repetitions_are_limited_by_the_sentence(work: Path) -> None:
+    for record in translate("checkpoint=additive", "decoding.min_length_ratio=1.5"):
+        if record["tokens"]:
+            source = len(json.loads(json.dumps(record["source"])).split()) + 1  # every word is a piece or more
+            assert len(record["tokens"]) >= 1.5 * source
+    for record in translate("checkpoint=additive", "decoding.min_length_ratio=1.9", "decoding.no_repeat_ngram=2"):
+        pairs = list(zip(record["tokens"], record["tokens"][1:], strict=False))
+        assert len(set(pairs)) == len(pairs)
+
+
+def test_unknown_words_are_copied(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = translate("checkpoint=words")
+    unknown = [record for record in plain if "<unk>" in record["tokens"]]
+    copied = translate("checkpoint=words", "decoding.replace_unknown=true", "alignments=links")
+    assert [record["tokens"] for record in copied] == [record["tokens"] for record in plain]
+    assert not any("⁇" in record["translation"] for record in copied)
+    for record, links in zip(copied, Path("links").read_text().splitlines(), strict=True):
+        targets = [int(link.split("-")[1]) for link in links.split()]
+        assert all(target < len(record["translation"].split()) for target in targets)
+    assert unknown
+    for wrong in ("checkpoint=additive", "checkpoint=fixed"):
+        assert main(["translate", wrong, "input=source.txt", "decoding.replace_unknown=true"]) == 2
+        assert "decoding.replace_unknown=true" in capsys.readouterr().err
+    assert main(["translate", "checkpoint=words", "input=source.txt", "decoding.dictionary=x"]) == 2
