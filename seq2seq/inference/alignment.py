@@ -44,7 +44,7 @@ def align(source: Words, target: Words, attention: Tensor) -> WordAlignment:
     What no word owns is EOS: its row is left out, and a word with more than half of its mass on it stays unaligned.
     """
     of_target, of_source = target.membership(), source.membership()
-    weights = attention.mean(0).cpu().numpy()  # [t s]
+    weights = (attention[0] if len(attention) == 1 else attention.mean(0)).cpu().numpy()  # [t s]
     rows = of_target.T @ weights / of_target.sum(0).clip(min=1)[:, None]  # [j s]
     matrix = rows @ of_source  # [j i]
     if not source.words or not target.words:

@@ -108,21 +108,17 @@ class Tokenizer:
         spans: list[Span] = self._processor.encode(line, return_type="offset_mapping")["offsets"]
         return spans
 
-    def decode_pieces(self, pieces: Sequence[str]) -> str:
-        """`decode` of pieces given by name."""
-        return self.decode([int(self._processor.PieceToId(piece)) for piece in pieces])
-
     @property
     def whole_words(self) -> bool:
         """Every piece is a word: what is not among them is unknown."""
         return all(name.startswith("\u2581") for name in self.pieces(range(EOS + 1, len(self))))
 
-    def decode_spans(self, pieces: Sequence[str]) -> list[Span | None]:
-        """Where in `decode` of these pieces, given by name, each stands; None for those that vanish there."""
+    def decode_spans(self, pieces: Sequence[str]) -> tuple[str, list[Span | None]]:
+        """`decode` of these pieces, given by name, and where in it each stands; None for those that vanish there."""
         vanishing = set(self.pieces((PAD, BOS, EOS)))
-        kept = [piece for piece in pieces if piece not in vanishing]
-        spans = iter(self._processor.decode(kept, return_type="offset_mapping")["offsets"])
-        return [None if piece in vanishing else next(spans) for piece in pieces]
+        decoded = self._processor.decode([p for p in pieces if p not in vanishing], return_type="offset_mapping")
+        spans = iter(decoded["offsets"])
+        return decoded["text"], [None if piece in vanishing else next(spans) for piece in pieces]
 
     def forbidden(self) -> list[int]:
         """Pieces that search may never produce: PAD, BOS, and whatever would break a line."""

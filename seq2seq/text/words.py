@@ -70,8 +70,7 @@ class WordReader:
 
     def produced(self, text: str, tokens: Sequence[str]) -> Words:
         """Of tokens by name, and the text that they decode to, unknown words replaced or not."""
-        spans = self.tokenizer.decode_spans(tokens)
-        decoded = self.tokenizer.decode_pieces(tokens)
+        decoded, spans = self.tokenizer.decode_spans(tokens)
         if decoded != text:
             unknown = self.tokenizer.pieces([UNK])[0]
             spans = _replaced(text, decoded, spans, [token == unknown for token in tokens]) or spans
@@ -106,7 +105,10 @@ def _replaced(
             waiting.append(place)
             continue
         known = decoded[slice(*span)]
-        begin = text.find(known, position + len(waiting))
+        words = find_words(text[position:], "") if waiting else []
+        if len(words) < len(waiting):
+            return None
+        begin = text.find(known, position + words[len(waiting) - 1][1] if waiting else position)
         if begin < 0 or (begin > position and not waiting):
             return None
         share(begin)
