@@ -155,6 +155,20 @@ def test_where_every_word_would_repeat_the_sentence_ends(search: Callable[..., l
         assert best.tokens[-1] == EOS
 
 
+@pytest.mark.parametrize("ranking", RANKINGS)
+def test_search_stops_as_soon_as_nothing_unfinished_can_win(ranking: Ranking) -> None:
+    class Sure(Scripted):
+        def log_probs(self, row: tuple[int, ...]) -> Tensor:
+            p = torch.full((VOCAB,), 0.01 / (VOCAB - 1), dtype=torch.float64)
+            p[EOS if len(row) == 3 else 4] = 0.99  # a word, then the end
+            return p.log()
+
+    model = Sure()
+    (found,) = beam(model, [[7, EOS]], LIMITS, ranking, beam_size=3)
+    assert found[0].tokens == [4, EOS]
+    assert len(model.asked) == 2
+
+
 @pytest.mark.parametrize("tokens", [[4, 5, 4, 5, 6, 4], [4, 4, 4], [4], []])
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_what_is_blocked_is_what_would_repeat(tokens: list[int], n: int) -> None:
