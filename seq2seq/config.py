@@ -350,6 +350,9 @@ class Data:
     train: str = REQUIRED
     valid: str = REQUIRED
     test: str | None = None
+    alignments: str | None = None
+    """Word alignments of `train` for training.guided_alignment: a file, also as .gz, with a line of links `i-j` for
+    each pair, source word i and target word j, counted from 0."""
     source_lang: str = REQUIRED
     target_lang: str = REQUIRED
     tokenizer: str = choice("bpe", "unigram", "char", "word")
@@ -389,6 +392,8 @@ class Training:
     clip_norm: float = number(1.0, least=0)
     """Of the whole gradient; 0: no clipping."""
     label_smoothing: float = number(0.1, least=0, below=1)
+    guided_alignment: float = number(0.0, least=0)
+    """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
     precision: str = choice("fp32", "bf16")
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
@@ -448,7 +453,7 @@ class TrainConfig:
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     """Of the validations."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data and seed>."""
+    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
@@ -467,7 +472,8 @@ class TranslateConfig:
     output: str = "-"
     output_format: str = choice("text", "jsonl")
     alignments: str | None = None
-    """A file for word alignments, one line in Pharaoh's format for each line of output."""
+    """A file for word alignments, a line for each line of output: i-j in Pharaoh's format, or in a .jsonl with the soft
+    matrices and the tokens."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     decoding: Decoding = field(default_factory=Decoding)
 
@@ -481,6 +487,8 @@ class EvaluateConfig:
     reference: str = REQUIRED
     output: str = "-"
     output_format: str = choice("text", "json")
+    report: str | None = None
+    """A directory for report.html and what belongs to it."""
     bleu_tokenizer: str | None = None
     device: str = choice("auto", "cpu", "cuda", "mps")
     decoding: Decoding = field(default_factory=Decoding)
@@ -490,7 +498,8 @@ class EvaluateConfig:
 class BleuConfig:
     """`seq2seq bleu`"""
 
-    hypothesis: str = REQUIRED
+    hypothesis: str | list[str] = REQUIRED
+    """Several, [a,b,c]: the first is the baseline, whose difference from each other is tested."""
     reference: str = REQUIRED
     output: str = "-"
     output_format: str = choice("text", "json")
@@ -505,10 +514,17 @@ class PlotConfig:
 
     checkpoint: str | list[str] = REQUIRED
     input: str = "-"
+    target: str | None = None
+    """Translations to look at, a line for each of `input`: text, or what `translate output_format=jsonl` wrote.
+    null: the model's own.
+    """
+    units: str = choice("pieces", "words")
+    """`words`: pieces put together as `align` does."""
     output: str = "attention"
-    """A directory: one picture per sentence, 0001.png and so on."""
-    output_format: str = choice("png", "svg", "text")
-    """`text` draws in the terminal."""
+    """A directory: a picture of each sentence, 0001.png and so on, or the page index.html; a page may be a .html file.
+    """
+    output_format: str = choice("png", "svg", "pdf", "html", "text")
+    """`html` is one page of all sentences, `text` draws in the terminal."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     decoding: Decoding = field(default_factory=Decoding)
 
@@ -546,6 +562,32 @@ class AlignConfig:
     device: str = choice("auto", "cpu", "cuda", "mps")
 
 
+@dataclass
+class CompareConfig:
+    """`seq2seq compare`"""
+
+    runs: list[str] = field(default_factory=list)
+    """Directories of finished runs. Those that differ only in their seed are one variant."""
+    variants: dict[str, str] = field(default_factory=dict)
+    """Label -> what this variant gives to `seq2seq train`, as on its command line."""
+    common: str = ""
+    """What all variants give to `seq2seq train`."""
+    seeds: list[int] = field(default_factory=lambda: [1], metadata={"least": 0})
+    baseline: str | None = None
+    """A label; null: the first."""
+    source: str | None = None
+    """The test set; null: the `data.test` that all cells have."""
+    reference: str | None = None
+    gold: str | None = None
+    """Word alignments of source and reference, for AER: as in `align`."""
+    gold_base: int = number(0, least=0, most=1)
+    output: str = "comparison"
+    """A directory: comparison.md, .csv, .json and .png, cells/ with a result for each cell, runs/."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    decoding: Decoding = field(default_factory=Decoding)
+    """Of the test set."""
+
+
 COMMANDS: dict[str, type] = {
     "train": TrainConfig,
     "translate": TranslateConfig,
@@ -554,6 +596,7 @@ COMMANDS: dict[str, type] = {
     "score": ScoreConfig,
     "align": AlignConfig,
     "plot": PlotConfig,
+    "compare": CompareConfig,
 }
 KINDS: dict[str, type] = {**COMMANDS, "model": Model, "data": Data, "decoding": Decoding}
 
@@ -706,6 +749,7 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
             errors.append(
                 "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
             )
+        _check_guided(config, errors)
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
@@ -750,6 +794,32 @@ def _check_model(model: Model, errors: list[str]) -> None:
         errors.append(
             f"model.attention.heads={attention.heads} and an encoder state of size {memory_size(model)} "
             "(model.hidden_size, model.encoder_hidden_size): the heads must divide it."
+        )
+
+
+def _check_guided(config: TrainConfig, errors: list[str]) -> None:
+    weight, file = config.training.guided_alignment, config.data.alignments
+    attention = config.model.attention
+    if weight and file is None:
+        errors.append(
+            f"training.guided_alignment={weight} and data.alignments=null: there is nothing to guide the attention by. "
+            "Give data.alignments=FILE, or take training.guided_alignment=0."
+        )
+    if file is not None and not weight:
+        errors.append(
+            f"data.alignments={file} and training.guided_alignment=0: the alignments would change nothing. "
+            "Give training.guided_alignment a weight, for example 0.2, or leave data.alignments=null."
+        )
+    if weight and isinstance(attention.placement, NoAttention):
+        errors.append(
+            f"training.guided_alignment={weight} and model/attention/placement=none: there is no attention to guide. "
+            "Take another placement, or training.guided_alignment=0 and data.alignments=null."
+        )
+    elif weight and attention.normaliser is not None and not isinstance(attention.normaliser, Softmax):
+        errors.append(
+            f"training.guided_alignment={weight} and model/attention/normaliser={attention.normaliser.name}: its "
+            "weights can be 0, where a cross-entropy has no gradient to make them larger. "
+            "Take model/attention/normaliser=softmax, or training.guided_alignment=0 and data.alignments=null."
         )
 
 

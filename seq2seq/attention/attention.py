@@ -51,6 +51,8 @@ class Attended:
     """[b t]: see Normalised"""
     coverage: Tensor | None = None
     """[b h s]: the weights summed over all steps so far, for scores that use it"""
+    centre: Tensor | None = None
+    """[b t]: p_t of a local window"""
 
     def dense(self, source_size: int) -> Tensor | None:
         """The weights over all source positions [b h t s]."""
@@ -76,6 +78,7 @@ class Attended:
             along(1, [s.log_prob for s in steps]),
             along(1, [s.entropy for s in steps]),
             steps[-1].coverage,
+            along(1, [s.centre for s in steps]),
         )
 
 
@@ -184,7 +187,7 @@ class Attention(nn.Module):
             weights = weights * view.log_gain[:, None].exp()
         context = unfold(fold(weights).to(values.dtype) @ values)  # [b h t v]
 
-        attended = Attended(self.heads.merge(context), weights, view.index, log_prob, entropy)
+        attended = Attended(self.heads.merge(context), weights, view.index, log_prob, entropy, centre=view.centre)
         if coverage is None:
             return attended
         spent = attended.dense(source_size)

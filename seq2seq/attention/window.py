@@ -22,6 +22,8 @@ class View:
     """[b t w]: the source positions of the window; None: all of them in order."""
     log_gain: Tensor | None = None
     """[b t w]: logarithm of the factor on each position's weight; None: no factor."""
+    centre: Tensor | None = None
+    """[b t]: p_t, real-valued under `local_p`; None: the window has no centre."""
 
 
 class Global(nn.Module):
@@ -63,11 +65,11 @@ class LocalP(nn.Module):
         view = _around((p + 0.5).floor().long(), self.half_width, reach, source_size)
         sigma = self.half_width / 2
         assert view.index is not None
-        return replace(view, log_gain=-((view.index - p[..., None]) ** 2) / (2 * sigma**2))
+        return replace(view, log_gain=-((view.index - p[..., None]) ** 2) / (2 * sigma**2), centre=p)
 
 
 def _around(centre: Tensor, half_width: int, reach: Tensor, source_size: int) -> View:
     """The positions within `half_width` of centre [b t]; those outside the sentence are there, but invisible."""
     index = centre[..., None] + torch.arange(-half_width, half_width + 1, device=centre.device)  # [b t w]
     visible = (index >= 0) & (index < reach[:, None, None])
-    return View(visible, index.clamp(0, source_size - 1))
+    return View(visible, index.clamp(0, source_size - 1), centre=centre)

@@ -1,36 +1,162 @@
 """`seq2seq plot`: what the attention did with each sentence."""
 
+import dataclasses
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
-from seq2seq.cli.files import input_lines
+from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import ConfigError, PlotConfig
-from seq2seq.inference.heatmap import draw, text_heatmap
+from seq2seq.inference.alignment import Aligner
+from seq2seq.inference.focus import focus
+from seq2seq.inference.forced import piece_numbers
+from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
+from seq2seq.inference.page import write_page
+from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import DataError
+from seq2seq.text.words import Words
 from seq2seq.training.checkpoint import load_translator
+
+logger = logging.getLogger(__name__)
+
+Numbered = tuple[int, Heatmap]
+"""The number of a line, from 1, and its heat map."""
+
+_NAMED = 10
+"""So many characters without a font are named."""
 
 
 def run(config: PlotConfig, choices: dict[str, str]) -> int:
-    """Translate each line and draw its attention matrix, numbered as the lines; blank lines are passed over."""
+    """Draw the attention matrix of each line, numbered as the lines; blank lines are passed over."""
+    if config.output_format in ("png", "svg", "pdf"):
+        _check_pictures(config)
     translator = load_translator(config.checkpoint, choose_device(config.device))
-    directory = Path(config.output)
-    for number, (best, *_) in enumerate(translator.translate(input_lines(config.input), config.decoding), 1):
-        if not best.tokens:
-            continue
-        if best.attention is None:
-            raise ConfigError(f"checkpoint={config.checkpoint}: a model with placement none has no attention to draw")
-        if config.output_format == "text":
-            print(f"{best.source}\n{best.text}\n{text_heatmap(best)}\n")
-            continue
-        path = directory / f"{number:04}.{config.output_format}"
-        try:
-            draw(best, path)
-        except OSError as error:
-            raise DataError(f"output={config.output}: can't be written ({error.strerror or error})") from error
-        except ImportError as error:
-            raise ConfigError(
-                f"output_format={config.output_format}: pictures need matplotlib. Install seq2seq[plots], "
-                "or take output_format=text."
-            ) from error
-        print(path)
+    aligner = Aligner.of(translator)
+    if aligner is None:
+        raise ConfigError(
+            f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to draw. "
+            "Take a checkpoint with another placement."
+        )
+    heatmaps = _heatmaps(config, translator, aligner)
+    if config.output_format == "text":
+        for _, heatmap in heatmaps:
+            print(f"{heatmap.source}\n{heatmap.target}\n{heatmap}\n")
+    elif config.output_format == "html":
+        _write_page(config, translator, heatmaps)
+    else:
+        _write_pictures(config, translator, heatmaps)
     return 0
+
+
+def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[Numbered]:
+    """Of every line that has something to show."""
+    if config.target is None:
+        found, precision = _translated(config, translator, aligner), config.decoding.precision
+    else:
+        found, precision = _given(config, config.target, translator, aligner), "fp32"
+    if config.units == "words":
+        merged = ((number, in_words(heatmap, aligner.source.line(heatmap.source), t)) for number, heatmap, t in found)
+        yield from ((number, heatmap) for number, heatmap in merged if heatmap.rows and heatmap.columns)
+        return
+    if len(translator.readers) > 1:  # each model of an ensemble has windows of its own
+        yield from ((number, heatmap) for number, heatmap, _ in found)
+        return
+    known = piece_numbers(translator)
+    while group := [(number, heatmap) for number, heatmap, _ in islice(found, config.decoding.batch_size)]:
+        sources = translator.source.encode([heatmap.source for _, heatmap in group])
+        targets = [[known[token] for token in heatmap.rows] for _, heatmap in group]
+        windows = focus(translator.model, sources, targets, config.decoding.batch_size, precision)
+        for place, (number, heatmap) in enumerate(group):
+            yield number, dataclasses.replace(heatmap, windows=None if windows is None else windows[place])
+
+
+def _translated(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[tuple[int, Heatmap, Words]]:
+    """What the model makes of each line, and the words of it."""
+    for number, (best, *_) in enumerate(translator.translate(input_lines(config.input), config.decoding), 1):
+        if heatmap := of_translation(best):
+            yield number, heatmap, aligner.target.produced(best.text, best.tokens)
+
+
+def _given(
+    config: PlotConfig, target: str, translator: Translator, aligner: Aligner
+) -> Iterator[tuple[int, Heatmap, Words]]:
+    """What the model makes of each pair, and the words of its target."""
+    pairs = read_pairs(config.input, target, translator)
+    for number, forced in enumerate(force_all(translator, pairs, config.decoding.batch_size), 1):
+        pair = forced.pair
+        if forced.attention is None:
+            continue
+        columns = translator.source.pieces(translator.source.encode([pair.source])[0])
+        heatmap = Heatmap(
+            pair.source, pair.target, columns, forced.tokens, forced.attention, forced.token_scores, forced.score
+        )
+        text, tokens = pair.target, pair.tokens
+        yield number, heatmap, aligner.target.line(text) if tokens is None else aligner.target.produced(text, tokens)
+
+
+def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
+    name = config.output
+    if name != "-" and not name.endswith(".html"):
+        name = str(Path(name) / "index.html")
+    _make_directory(Path(name).parent)
+    checkpoints = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
+    with output_stream(name) as file:
+        languages = (translator.source_lang, translator.target_lang)
+        write_page(file, f"Attention of {', '.join(checkpoints)}", languages, heatmaps)
+    if name != "-":
+        print(name)
+
+
+def _check_pictures(config: PlotConfig) -> None:
+    if config.output == "-":
+        raise ConfigError("output=-: pictures are files of their own. Give a directory, output=pictures.")
+    try:
+        import seq2seq.inference.picture  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"output_format={config.output_format}: pictures need matplotlib. Install seq2seq[plots], "
+            "or take output_format=html or text."
+        ) from error
+
+
+def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
+    from seq2seq.inference.picture import Painter
+
+    painter = Painter(translator.source_lang, translator.target_lang)
+    directory = Path(config.output)
+    _make_directory(directory)
+    for number, heatmap in heatmaps:
+        path = directory / f"{number:04}.{config.output_format}"
+        _write(path, painter.draw(heatmap, config.output_format))
+        print(path)
+    if painter.missing and config.output_format != "svg":
+        missing = sorted(painter.missing)
+        logger.warning(
+            "%d characters have no font here and became boxes: %s%s. Install seq2seq[plots-cjk] for Chinese, Japanese "
+            "and Korean, or a font that has them; output_format=svg and html leave fonts to whoever looks at them.",
+            len(missing),
+            " ".join(missing[:_NAMED]),
+            " ..." if len(missing) > _NAMED else "",
+        )
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: can't be made a directory ({error.strerror})") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.tmp")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: can't be written ({error.strerror})") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

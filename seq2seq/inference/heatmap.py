@@ -1,66 +1,106 @@
-"""Attention matrices to look at: in the terminal, or as a picture."""
+"""What attention did with a sentence, ready to be looked at. Here for the terminal; picture.py and page.py draw it.
+
+Shapes: h heads, t rows, s columns.
+"""
 
 import unicodedata
-from pathlib import Path
+from dataclasses import dataclass, replace
 
+import torch
+from torch import Tensor
+
+from seq2seq.inference.alignment import align
+from seq2seq.inference.focus import Focus
 from seq2seq.inference.translator import Translation
+from seq2seq.text.words import Words
 
 _SHADES = " ░▒▓█"
+_JOINERS = "\u200c\u200d"
+"""Invisible, but Persian and the scripts of India are not written right without them."""
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """How much each target token attends to each source token; or words in place of tokens."""
+
+    source: str
+    target: str
+    columns: list[str]
+    """The source's tokens, by the names of their pieces"""
+    rows: list[str]
+    """The target's"""
+    weights: Tensor
+    """[h t s]"""
+    scores: list[float]
+    """Natural-log probability of each row"""
+    score: float
+    """Of the whole"""
+    windows: list[Focus] | None = None
+    """What each row could see; None: all columns, or it is not known"""
+
+    def __str__(self) -> str:
+        """A row for each target token, a column for each source token, darker for more weight (the mean over heads)."""
+        sources, targets = [label(token) for token in self.columns], [label(token) for token in self.rows]
+        margin = max(map(_width, targets), default=0)
+        height = max(map(len, sources), default=0)
+        lines = []
+        for level in range(height):  # source tokens read downwards
+            letters = [source.rjust(height)[level] for source in sources]
+            lines.append(" " * (margin + 2) + "".join(letter + " " * (2 - _width(letter)) for letter in letters))
+        for target, row in zip(targets, self.weights.mean(0).tolist(), strict=True):
+            cells = "".join(_SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)] * 2 for weight in row)
+            lines.append(" " * (margin - _width(target)) + target + " |" + cells + "|")
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def of_translation(translation: Translation) -> Heatmap | None:
+    """None where nothing was attended: of a blank line, or by a model without attention."""
+    if translation.attention is None:
+        return None
+    return Heatmap(
+        translation.source,
+        translation.text,
+        translation.source_tokens,
+        translation.tokens,
+        translation.attention,
+        translation.token_scores,
+        translation.score,
+    )
 
 
 def text_heatmap(translation: Translation) -> str:
-    """A row for each target token, a column for each source token, darker for more weight (the mean over heads)."""
-    if translation.attention is None:
-        return "(no attention)"
-    weights = translation.attention.mean(0)  # [t s]
-    sources = [_clean(piece) for piece in translation.source_tokens]
-    targets = [_clean(piece) for piece in translation.tokens]
-    margin = max(_width(target) for target in targets)
-    height = max(len(source) for source in sources)
-    lines = []
-    for level in range(height):  # source tokens read downwards
-        letters = [source.rjust(height)[level] for source in sources]
-        lines.append(" " * (margin + 2) + "".join(letter + " " * (2 - _width(letter)) for letter in letters))
-    for target, row in zip(targets, weights.tolist(), strict=True):
-        cells = "".join(_SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)] * 2 for weight in row)
-        lines.append(" " * (margin - _width(target)) + target + " |" + cells + "|")
-    return "\n".join(line.rstrip() for line in lines)
+    """A translation's attention for the terminal."""
+    return str(of_translation(translation) or "(no attention)")
 
 
-def draw(translation: Translation, path: Path) -> None:
-    """Write the matrix as a picture, heads side by side; the format follows the file's ending. Needs matplotlib."""
-    import matplotlib
+def in_words(heatmap: Heatmap, source: Words, target: Words) -> Heatmap:
+    """The same of words, given which tokens make them up: weights as `align` merges them, log-probabilities summed.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    assert translation.attention is not None
-    heads, t, s = translation.attention.shape
-    figure, panels = pyplot.subplots(
-        1, heads, squeeze=False, sharey=True, figsize=(max(3.0, heads * (0.32 * s + 1.2)), max(2.4, 0.32 * t + 1.4))
+    EOS is no word: what was spent on it is missing from the rows. Windows are of tokens, so there are none.
+    """
+    weights = [torch.from_numpy(align(source, target, head[None]).matrix) for head in heatmap.weights]
+    scores = [0.0] * len(target.words)
+    for owners, score in zip(target.owners, heatmap.scores, strict=True):
+        if owners:
+            scores[owners[0]] += score
+    return replace(
+        heatmap, columns=source.words, rows=target.words, weights=torch.stack(weights), scores=scores, windows=None
     )
-    sources = [_clean(piece) for piece in translation.source_tokens]
-    targets = [_clean(piece) for piece in translation.tokens]
-    for number, (axes, weights) in enumerate(zip(panels[0], translation.attention, strict=True)):
-        image = axes.imshow(weights.numpy(), cmap="Greys", vmin=0, vmax=1, aspect="auto")
-        axes.set_xticks(range(s), sources, rotation=90)
-        axes.set_yticks(range(t), targets)
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0)
-        if heads > 1:
-            axes.set_xlabel(f"head {number + 1}")
-    figure.colorbar(image, ax=list(panels[0]), label="weight", fraction=0.04)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, bbox_inches="tight")
-    pyplot.close(figure)
 
 
-def _clean(piece: str) -> str:
-    """A sub-word without sentencepiece's mark for a space, and nothing a terminal would act on."""
-    shown = "".join(c if c.isprintable() else "·" for c in piece.replace("▁", " ").strip())
-    return shown or "·"
+def label(token: str) -> str:
+    """A token without sentencepiece's mark for a space, and nothing in it that a terminal would act on."""
+    return printable(token).replace("▁", " ").strip() or "·"
+
+
+def printable(text: str) -> str:
+    """Visible characters, and those that join them; a dot for each other one."""
+    return "".join(c if c.isprintable() or c in _JOINERS else "·" for c in text)
 
 
 def _width(text: str) -> int:
-    """Terminal columns: East Asian characters take two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    """Terminal columns: East Asian characters take two, marks on others and joiners none."""
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )

@@ -103,15 +103,6 @@ def test_a_pipe_that_stays_open_gets_its_answers(corpus: Path) -> None:
     assert process.returncode == 0
 
 
-def test_a_picture_is_drawn(corpus: Path) -> None:
-    pytest.importorskip("matplotlib")
-    assert train("run_dir=run", "training.max_updates=2", "model.attention.heads=2") == 0
-    assert main(["plot", "checkpoint=run", "input=valid.en", "output=pictures"]) == 0
-    assert Path("pictures/0001.png").read_bytes().startswith(b"\x89PNG")
-    assert main(["train", *TINY, "run_dir=fixed", "training.max_updates=2", "model/attention=none"]) == 0
-    assert main(["plot", "checkpoint=fixed", "input=valid.en"]) == 2
-
-
 VARIANTS = [[], ["model/attention/normaliser=reinforce", "training.schedule=cosine"], ["training.optimizer=sgd"]]
 
 

@@ -1,0 +1,59 @@
+"""Where local attention looks: the window of each step, and its centre p_t.
+
+Search doesn't keep them. They are those of one forced pass over the tokens that it found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from seq2seq.attention.attention import Attention
+from seq2seq.attention.window import Global
+from seq2seq.model.translation import TranslationModel
+from seq2seq.text.batches import pad
+from seq2seq.text.tokenizer import BOS
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The window of a step: the source positions from `first` to `last`, `last` included."""
+
+    first: int
+    last: int
+    centre: float
+    """p_t; under `local_p` mostly between two positions"""
+
+
+@torch.inference_mode()
+def focus(
+    model: TranslationModel,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    batch_size: int,
+    precision: str = "fp32",
+) -> list[list[Focus]] | None:
+    """Source tokens, EOS included, and target tokens -> the window of the step of each target token.
+
+    None where the windows are not local. `precision` is that of the search whose weights the windows are to fit.
+    """
+    attention = model.decoder.attention
+    if not isinstance(attention, Attention) or isinstance(attention.window, Global):
+        return None
+    model.eval()
+    device = model.output.weight.device
+    order = sorted(range(len(targets)), key=lambda row: (len(targets[row]), len(sources[row])))
+    found: dict[int, list[Focus]] = {}
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        source, lengths = pad([sources[row] for row in rows])
+        inputs, _ = pad([[BOS, *targets[row][:-1]] for row in rows])
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            seen = model(source.to(device), lengths.to(device), inputs.to(device)).attended
+        reach = lengths if attention.score.reach is None else lengths.clamp(max=attention.score.reach)
+        # The index is clamped to the batch's longest source; before position 0 that gives 0, which is seen.
+        first, last = seen.index.amin(-1).cpu(), torch.minimum(seen.index.amax(-1).cpu(), reach[:, None] - 1)
+        for place, row in enumerate(rows):
+            of_row = (x[place, : len(targets[row])].tolist() for x in (first, last, seen.centre.double().cpu()))
+            found[row] = [Focus(*step) for step in zip(*of_row, strict=True)]
+    return [found[row] for row in range(len(targets))]

@@ -1,0 +1,122 @@
+"""Fonts for pictures of any language: those of matplotlib's style, then whichever installed ones have the characters.
+
+Needs matplotlib. The package noto-cjk-sans-otc brings a font for Chinese, Japanese and Korean where none is installed.
+"""
+
+import functools
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, weight_dict
+from matplotlib.ft2font import FT2Font
+
+from seq2seq.text.words import base_language
+
+Face = tuple[str, str, int]
+"""Family, file, number of the face in the file."""
+
+_PREFERRED = {
+    "zh": ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
+           "Microsoft YaHei", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Heiti SC", "SimHei"),
+    "ja": ("Noto Sans CJK JP", "Noto Sans JP", "Source Han Sans JP", "Source Han Sans", "Hiragino Sans",
+           "Hiragino Kaku Gothic ProN", "Yu Gothic", "Meiryo", "IPAexGothic", "IPAGothic", "MS Gothic"),
+    "ko": ("Noto Sans CJK KR", "Noto Sans KR", "Source Han Sans KR", "Apple SD Gothic Neo", "Malgun Gothic",
+           "NanumGothic"),
+}  # fmt: skip
+"""Language -> families whose forms of the characters it shares with others are its own."""
+_UNIVERSAL = "DejaVu Sans"
+"""Comes with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew and more."""
+_FOR_NOBODY = ("Last Resort", ".LastResort", "Adobe Blank")
+"""These say that they have every character, and show boxes, or nothing."""
+
+
+class Fonts:
+    """The fonts for one language; remembers the characters that none has."""
+
+    def __init__(self, language: str) -> None:
+        self.preferred = _PREFERRED.get(base_language(language), ())
+        self.missing: set[str] = set()
+        self._faces = list(dict.fromkeys((_styled(FontProperties()), _styled(FontProperties(family=_UNIVERSAL)))))
+
+    def choose(self, texts: Iterable[str]) -> list[Face]:
+        """The faces to draw these texts with, in the order in which a character is looked for."""
+        wanted = {c for text in texts for c in text if not _invisible(c)}
+        chosen: list[Face] = []
+        rest = wanted
+        for face in self._faces:
+            found = _covered(face, rest)
+            if found or not chosen:  # the style's own font stays the first
+                chosen.append(face)
+            rest = rest - found
+        rest -= self.missing
+        while rest:
+            # Of fonts that have as many the first, that is, the best one.
+            face = max(_installed(self.preferred), key=lambda face: len(_covered(face, rest)))
+            found = _covered(face, rest)
+            if not found:
+                break
+            chosen.append(face)
+            self._faces.append(face)
+            rest = rest - found
+        self.missing |= rest
+        return chosen
+
+
+def is_cff(face: Face) -> bool:
+    """Whether its outlines are PostScript's, as those of most fonts for Chinese are."""
+    with Path(face[1]).open("rb") as file:
+        head = file.read(16)
+        if head[:4] == b"ttcf":  # a collection: where its first font begins comes behind version and count
+            file.seek(int.from_bytes(head[12:16]))
+            head = file.read(4)
+    return head[:4] == b"OTTO"
+
+
+@functools.cache
+def _installed(preferred: Sequence[str]) -> list[Face]:
+    """A face of each family, the most regular one: preferred families first, then those without serifs."""
+    _add_bundled()
+
+    def irregularity(entry: FontEntry) -> tuple[bool, float]:
+        weight = entry.weight if isinstance(entry.weight, int) else weight_dict.get(entry.weight, 0)
+        return entry.style != "normal", abs(weight - weight_dict["normal"])
+
+    def rank(entry: FontEntry) -> tuple[int, bool, bool, float, str]:
+        place = preferred.index(entry.name) if entry.name in preferred else len(preferred)
+        return place, "Mono" in entry.name, "Serif" in entry.name, irregularity(entry)[1], entry.name
+
+    families: dict[str, FontEntry] = {}
+    for entry in sorted(fontManager.ttflist, key=irregularity):
+        if not entry.name.startswith(_FOR_NOBODY):
+            families.setdefault(entry.name, entry)
+    return [(entry.name, entry.fname, entry.index) for entry in sorted(families.values(), key=rank)]
+
+
+def _add_bundled() -> None:
+    try:
+        from noto_cjk_sans_otc import FONT_PATH
+    except ImportError:
+        return
+    if str(FONT_PATH) not in {entry.fname for entry in fontManager.ttflist}:
+        fontManager.addfont(str(FONT_PATH))
+
+
+def _styled(properties: FontProperties) -> Face:
+    path = findfont(properties)
+    font = FT2Font(path, face_index=path.face_index)
+    return font.family_name, str(path), path.face_index
+
+
+def _covered(face: Face, characters: set[str]) -> set[str]:
+    """Which of them it has; none of them if the file has gone or is broken since matplotlib listed it."""
+    try:
+        font = FT2Font(face[1], face_index=face[2])
+    except (OSError, RuntimeError):
+        return set()
+    return {c for c in characters if font.get_char_index(ord(c))}
+
+
+def _invisible(character: str) -> bool:
+    """Joiners, selectors of variants, spaces."""
+    return character.isspace() or unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f"

@@ -1,0 +1,78 @@
+"""Heat maps: what they hold, in words, and in the terminal."""
+
+import pytest
+import torch
+
+from seq2seq.inference.alignment import align
+from seq2seq.inference.focus import Focus
+from seq2seq.inference.heatmap import Heatmap, in_words, label, of_translation, printable, text_heatmap
+from seq2seq.inference.translator import Translation
+from seq2seq.text.words import Words
+
+WEIGHTS = torch.tensor([[[1, 0, 0], [0.1, 0.6, 0.3]], [[1, 0, 0], [0.3, 0.4, 0.3]]])
+MAP = Heatmap("ab", "Ä", ["▁a", "b", "</s>"], ["▁Ä", "</s>"], WEIGHTS, [-0.5, -1.0], -1.5, [Focus(0, 1, 0.5)] * 2)
+
+
+def test_the_terminal_shows_the_mean_over_heads() -> None:
+    assert str(MAP).split("\n") == [
+        "          <",
+        "          /",
+        "          s",
+        "      a b >",
+        "   Ä |██    |",
+        "</s> |░░▒▒░░|",
+    ]
+
+
+def test_wide_characters_and_marks_keep_the_columns_straight() -> None:
+    rows = ["猫", "e\u0301", "ab"]
+    lines = str(Heatmap("", "", ["x"], rows, torch.ones(1, 3, 1), [0.0] * 3, 0.0)).split("\n")
+    assert lines[1:] == ["猫 |██|", " e\u0301 |██|", "ab |██|"]
+
+
+def test_a_translation_has_a_heat_map_where_it_has_attention() -> None:
+    translation = Translation("ab", "Ä", -1.5, -1.5, MAP.columns, MAP.rows, MAP.scores, WEIGHTS)
+    found = of_translation(translation)
+    assert found is not None
+    assert (found.columns, found.rows, found.score) == (MAP.columns, MAP.rows, -1.5)
+    assert text_heatmap(translation) == str(MAP)
+    blank = Translation("", "", 0.0, 0.0, [], [], [], None)
+    assert of_translation(blank) is None
+    assert text_heatmap(blank) == "(no attention)"
+
+
+def test_words_are_merged_as_align_does() -> None:
+    source = Words(["ab"], [range(0, 1), range(0, 1), range(0)])
+    target = Words(["Ä"], [range(0, 1), range(0)])
+    found = in_words(MAP, source, target)
+    assert (found.columns, found.rows, found.scores, found.windows) == (["ab"], ["Ä"], [-0.5], None)
+    assert found.score == MAP.score
+    assert found.weights.shape == (2, 1, 1)
+    torch.testing.assert_close(found.weights.mean(0), torch.from_numpy(align(source, target, WEIGHTS).matrix))
+
+
+def test_a_word_has_the_probability_of_all_its_tokens() -> None:
+    weights = torch.full((1, 4, 1), 1.0)
+    pieces = Heatmap("x", "ab c", ["x"], ["a", "b", "c", "</s>"], weights, [-1.0, -2.0, -4.0, -8.0], -15.0)
+    found = in_words(
+        pieces, Words(["x"], [range(0, 1)]), Words(["ab", "c"], [range(1), range(1), range(1, 2), range(0)])
+    )
+    assert found.scores == [-3.0, -4.0]
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("▁the", "the"),
+        ("▁", "·"),
+        ("a▁b", "a b"),
+        ("\x1b[31m", "·[31m"),
+        ("\u202eabc", "·abc"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("a\u2028b", "a·b"),
+        ("</s>", "</s>"),
+    ],
+)
+def test_labels_hold_nothing_that_acts(token: str, shown: str) -> None:
+    assert label(token) == shown
+    assert printable(token).replace("▁", " ").strip() in (shown, "")
