@@ -127,7 +127,7 @@ def _encode(
                     counts["long"] += 1
                     continue
                 counts["kept"] += 1
-                for column, tokens in zip(columns, pair, strict=False):
+                for column, tokens in zip(columns[:2], pair, strict=True):
                     column.add(tokens)
                 if links is not None:
                     joined = join_pieces(row[2], readers[0].line(row[0]), readers[1].line(row[1]))

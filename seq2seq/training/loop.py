@@ -115,7 +115,12 @@ class Trainer:
         position, total = self.position, self.schedule.total_updates
         with (
             Progress(
-                self.run_dir, position.update, total, position.metrics_size, tensorboard=self.options.tensorboard
+                self.run_dir,
+                position.update,
+                total,
+                position.metrics_size,
+                self.device,
+                tensorboard=self.options.tensorboard,
             ) as progress,
             _signals() as stopped,
         ):
@@ -171,9 +176,10 @@ class Trainer:
             values = {
                 "loss": float(loss.total.detach()) / loss.tokens,
                 "nll": float(loss.nll) / loss.tokens,
+                **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
                 "gradient_norm": float(norm),
                 "learning_rate": rate,
-                "tokens_per_second": progress.rate(),
+                **progress.speed(),
                 "epoch": position.epoch,
             }
             progress.write("train", position.update, values)

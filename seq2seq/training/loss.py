@@ -1,6 +1,7 @@
-"""The loss: cross-entropy of the projected features, label-smoothed, and REINFORCE's terms for hard attention.
+"""The loss: cross-entropy of the projected features, label-smoothed, and terms for the attention: REINFORCE's where it
+is drawn, a second cross-entropy where word alignments are given.
 
-Shapes: b batch, t target, n real target positions, r features, v vocabulary.
+Shapes: b batch, h heads, t target, s source, n real target positions, r features, v vocabulary.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from seq2seq.text.tokenizer import PAD
 
 _ROWS = 512
 """Positions projected at a time: their logits stay in the cache."""
+
+_LEAST_WEIGHT = 1e-30
+"""Attention below this is none: its logarithm would have an infinite gradient."""
 
 
 class ProjectedCrossEntropy(torch.autograd.Function):
@@ -75,13 +79,17 @@ class Loss:
     tokens: int
     reward: float | None = None
     """Mean R_t of a sampled attention."""
+    guided: Tensor | None = None
+    """−Σ A log α, without its weight, where alignments are given."""
 
 
 @dataclass(frozen=True)
 class TranslationLoss:
     """Cross-entropy, and for an attention that draws its positions
 
-    − λ_r Σ_t sg(R_t − b) log π_t(i_t) − λ_e Σ_t H(π_t), R_t the mean of log p_u over u >= t (Xu 2015, eq. 12).
+    − λ_r Σ_t sg(R_t − b) log π_t(i_t) − λ_e Σ_t H(π_t), R_t the mean of log p_u over u >= t (Xu 2015, eq. 12),
+
+    or for one that is shown given alignments, + λ_g × `guided_cross_entropy`.
     """
 
     label_smoothing: float = 0.0
@@ -89,6 +97,8 @@ class TranslationLoss:
     """λ_r"""
     entropy_weight: float = 0.0
     """λ_e"""
+    guided_weight: float = 0.0
+    """λ_g"""
 
     def __call__(self, model: TranslationModel, batch: Batch, baseline: float = 0.0) -> Loss:
         """`baseline` is b."""
@@ -99,6 +109,11 @@ class TranslationLoss:
         total, nll = ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]
             features, output.weight, output.bias, batch.targets[real], self.label_smoothing
         )
+        if batch.links is not None:
+            weights = decoded.attended.dense(batch.source.size(1))
+            assert weights is not None
+            guided = guided_cross_entropy(weights, batch.links)
+            return Loss(total + self.guided_weight * guided, nll.sum(), len(nll), guided=guided.detach())
         drawn = decoded.attended.log_prob
         if drawn is None:
             return Loss(total, nll.sum(), len(nll))
@@ -108,6 +123,17 @@ class TranslationLoss:
         reinforced = (((rewards - baseline) * drawn)[real]).sum()
         total = total - self.reward_weight * reinforced - self.entropy_weight * entropy[real].sum()
         return Loss(total, nll.sum(), len(nll), float(rewards[real].mean()))
+
+
+def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:
+    """−Σ_t Σ_i A_{t,i} log α_{t,i}, α the mean over the heads: guided alignment training (Chen 2016; Mi 2016).
+
+    weights [b h t s], links A [b t s], rows of sum 1, or 0 where nothing is linked -> the sum. A position of weight 0,
+    which a window hides, has no term.
+    """
+    mean = (weights.float() if weights.dtype is torch.bfloat16 else weights).mean(1)  # [b t s]
+    seen = mean > _LEAST_WEIGHT
+    return -(links * seen * mean.clamp(min=_LEAST_WEIGHT).log()).sum()
 
 
 def rewards_to_go(nll: Tensor, real: Tensor) -> Tensor:

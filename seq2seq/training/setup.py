@@ -15,6 +15,7 @@ from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.links import WordLinks
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.card import model_card
@@ -51,12 +52,16 @@ class PreparedData:
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
-    """runs/<corpus>-<attention>-<hash of model, data and seed>."""
+    """runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>."""
     train = Path(config.data.train)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name else train.name
     values = to_plain(config)
     for key in _WITHOUT_EFFECT:
         del values["data"][key]
+    if config.data.alignments is None:  # such runs keep the name that they had before there were alignments
+        del values["data"]["alignments"]
+    else:
+        values["data"]["guided_alignment"] = config.training.guided_alignment
     return Path("runs") / f"{corpus}-{attention}-{digest(values['model'], values['data'], config.seed)[:8]}"
 
 
@@ -73,8 +78,12 @@ def prepare_data(config: TrainConfig) -> PreparedData:
     if data.test is not None:  # read now, so that what is wrong with it is known before training
         for _ in ParallelText.find(data.test, data.source_lang, data.target_lang).pairs():
             pass
+    links = None
+    if data.alignments is not None:
+        links = WordLinks.find(data.alignments, data.source_lang, data.target_lang)
+        hashes["alignments"] = links.content_hash()
     source, target = _tokenizers(train, data, hashes["train"], cache)
-    encoded = encode_corpus(train, source, target, max_length=data.max_length, cache_dir=cache)
+    encoded = encode_corpus(train, source, target, max_length=data.max_length, cache_dir=cache, links=links)
     held_out = encode_corpus(valid, source, target, max_length=None, cache_dir=cache)
     for name, corpus in ((data.train, encoded), (data.valid, held_out)):
         if not len(corpus):
@@ -89,6 +98,8 @@ def prepare_data(config: TrainConfig) -> PreparedData:
         len(source),
         len(target),
     )
+    if links is not None:
+        _check_links(links, encoded)
     validation = Validation(
         held_out,
         [s for s, _ in references],
@@ -98,6 +109,14 @@ def prepare_data(config: TrainConfig) -> PreparedData:
         config.training.batch_tokens,
     )
     return PreparedData(source, target, encoded, validation, hashes)
+
+
+def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
+    """Say how much is linked. Raises DataError if nothing is."""
+    linked, pieces = corpus.counts["linked"], len(corpus.target.tokens) - len(corpus)
+    if not linked:
+        raise DataError(f"{links.path}: no link in it is between words of a pair that is used; nothing would be guided")
+    logger.info("%s: %.1f%% of the target pieces are linked", links.path, 100 * linked / pieces)
 
 
 def _tokenizers(train: ParallelText, data: Data, content: str, cache: Path) -> tuple[Tokenizer, Tokenizer]:
@@ -167,7 +186,7 @@ def _loss(config: TrainConfig) -> TranslationLoss:
     normaliser = config.model.attention.normaliser
     if isinstance(normaliser, Reinforce):
         return TranslationLoss(config.training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
-    return TranslationLoss(config.training.label_smoothing)
+    return TranslationLoss(config.training.label_smoothing, guided_weight=config.training.guided_alignment)
 
 
 def _optimizer(training: Training, model: TranslationModel) -> torch.optim.Optimizer:
@@ -193,7 +212,7 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
         old = to_plain(parse("train", json.loads(path.read_text())))  # with today's defaults for what was not there yet
     except (OSError, ValueError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
-    differing = [key for key in _differences(old, to_plain(config), "") if not _may_change(key)]
+    differing = [key for key in differences(old, to_plain(config), "") if not _may_change(key)]
     if differing:
         keys = "\n".join(f"  {key}" for key in differing)
         raise ConfigError(
@@ -220,9 +239,10 @@ def _may_change(difference: str) -> bool:
     return name in allowed.get(section, ())
 
 
-def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
+def differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    """Each key in which two trees of plain values differ, and how; `path` is the key of the trees themselves."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
         yield f"{path}: was {old!r}, now {new!r}"
