@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from seq2seq import build
+from seq2seq.cli.cells import Cell, plan
 from seq2seq.cli.compose import CONFIGS, run_composed
 from seq2seq.config import COMMANDS, GROUPS, TrainConfig, parse
 
 DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
 ATTENTIONS = sorted(path.stem for path in (CONFIGS / "model/attention").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+COMPARISONS = sorted(path.stem for path in (CONFIGS / "comparison").glob("*.yaml"))
 OPTIONS = [(group, option) for group, table in GROUPS.values() for option in table]
 
 
@@ -35,8 +37,10 @@ def stepped(config: TrainConfig) -> None:
 def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(ATTENTIONS) >= 5
     assert len(EXPERIMENTS) >= 6
+    assert len(COMPARISONS) >= 1
     assert len(OPTIONS) == 26
-    assert len(list(Path(CONFIGS).rglob("*.yaml"))) == len(ATTENTIONS) + len(EXPERIMENTS) + len(COMMANDS)
+    groups = (ATTENTIONS, EXPERIMENTS, COMPARISONS)
+    assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -53,6 +57,18 @@ def test_experiments(experiment: str) -> None:
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_any_experiment_takes_any_attention(experiment: str, attention: str) -> None:
     assert compose("train", f"experiment={experiment}", f"model/attention={attention}")
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_comparisons(comparison: str) -> None:
+    cells: list[Cell] = []
+    run_composed(
+        "compare", [f"comparison={comparison}"], lambda values, choices: cells.extend(plan(parse("compare", values)))
+    )
+    settings = {str(cell.training) for cell in cells}
+    assert len(settings) == len({cell.name for cell in cells}) == len(cells) >= 10
+    for cell in cells:
+        stepped(cell.training)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

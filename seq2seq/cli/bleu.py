@@ -1,24 +1,55 @@
-"""`seq2seq bleu`: score translations against a reference."""
+"""`seq2seq bleu`: score translations against a reference, and several against the first of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from seq2seq.cli.files import input_lines, output_stream
-from seq2seq.config import BleuConfig
+from seq2seq.config import BleuConfig, ConfigError
 from seq2seq.inference import metrics
+from seq2seq.inference.metrics import Scores
+from seq2seq.inference.significance import TESTS, Significance, against_baseline
 from seq2seq.text.corpus import DataError
 
 
 def run(config: BleuConfig, choices: dict[str, str]) -> int:
-    """Print BLEU, chrF and TER with signatures."""
-    hypotheses, references = list(input_lines(config.hypothesis)), list(input_lines(config.reference))
-    same_length(config.hypothesis, hypotheses, config.reference, references)
+    """Print BLEU, chrF and TER with signatures; of several systems also the p-values of their differences."""
+    names = [config.hypothesis] if isinstance(config.hypothesis, str) else config.hypothesis
+    if not names:
+        raise ConfigError("hypothesis=[]: expected a file, or several, [a,b]; the first is the baseline")
+    if [*names, config.reference].count("-") > 1:
+        raise DataError("both inputs are stdin (-); give a file for one")
+    references = list(input_lines(config.reference))
+    systems = [list(input_lines(name)) for name in names]
+    for name, system in zip(names, systems, strict=True):
+        same_length(name, system, config.reference, references)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(config.target_lang)
     metrics.check_tokenizer(tokenizer)
-    scores = metrics.score(hypotheses, references, tokenizer)
+    scores = [metrics.score(system, references, tokenizer) for system in systems]
+    tests = against_baseline(systems[0], systems[1:], references, tokenizer)
     with output_stream(config.output) as output:
-        print(json.dumps(scores.as_dict()) if config.output_format == "json" else scores, file=output)
+        if len(names) == 1:
+            print(json.dumps(scores[0].as_dict()) if config.output_format == "json" else scores[0], file=output)
+        elif config.output_format == "json":
+            plain = [{"hypothesis": name, **of.as_dict()} for name, of in zip(names, scores, strict=True)]
+            for row, test in zip(plain[1:], tests, strict=True):
+                row.update(test.as_dict())
+            print(json.dumps({"systems": plain}), file=output)
+        else:
+            print("\n".join(table(names, scores, tests)), file=output)
     return 0
+
+
+def table(names: Sequence[str], scores: Sequence[Scores], tests: Sequence[Significance]) -> Iterator[str]:
+    """A block for each system, the baseline first, and the signatures."""
+    for name, of, test in zip(names, scores, [None, *tests], strict=True):
+        yield name if test else f"{name} (baseline)"
+        for title, metric in (("BLEU", "bleu"), ("chrF", "chrf"), ("TER", "ter")):
+            p_values = test and ", ".join(f"{p:.4f} ({TESTS[key]})" for key, p in test.p_values[metric].items())
+            yield f"{title:4} {getattr(of, metric):6.2f}" + (f"  p = {p_values}" if p_values else "")
+        yield ""
+    for title, metric in (("BLEU", "bleu"), ("chrF", "chrf"), ("TER", "ter")):
+        for signature in tests[0].signatures[metric].values():
+            yield f"{title:4} {signature}"
 
 
 def same_length(left: str, left_lines: Sequence[str], right: str, right_lines: Sequence[str]) -> None:

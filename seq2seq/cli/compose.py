@@ -5,12 +5,14 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -43,6 +45,8 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
     """Compose and run the job, once or (with --multirun) once for each combination."""
     flags = [word for word in overrides if word.startswith("-")]
     settings = [_settable(word) for word in overrides if not word.startswith("-")]
+    if command == "compare" and {"-m", "--multirun"} & set(flags):
+        raise ConfigError("--multirun: compare makes a multirun of its cells by itself. Leave it out.")
     register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
 
@@ -50,10 +54,8 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=command)
     def task(config: DictConfig) -> None:
-        values = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(values, dict)
         try:
-            job({str(key): value for key, value in values.items()}, dict(HydraConfig.get().runtime.choices))
+            job(plain(config), dict(HydraConfig.get().runtime.choices))
         except Exception as error:  # Hydra would print its own report first
             failures.append(error)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -61,17 +63,56 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
 
     before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *settings, *_QUIET]
     try:
-        task()
+        with _mistakes():
+            task()
+    finally:
+        sys.argv = before
+    if failures:
+        raise failures[0]
+
+
+def composed(command: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The values of another command's configuration, inside a job."""
+    settings = [_settable(word) for word in overrides]
+    register()
+    with _mistakes():
+        return plain(hydra.compose(command, settings))
+
+
+def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directory: str) -> None:
+    """From inside a job: run the task once for each value of a key, as a multirun with the user's launcher.
+
+    The task gets the composed configuration of this job with the key in it. It may run in another process, so it is
+    a function of a module and leaves its results in files. Hydra writes into the directory what it has to.
+    """
+    current = HydraConfig.get()
+    for noisy in ("hydra", "hydra_plugins"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    running = GlobalHydra.instance().hydra
+    assert running is not None
+    more = [_quoted("hydra.sweep.dir", directory), f"++{key}={','.join(map(str, values))}"]
+    overrides = [*current.overrides.hydra, *current.overrides.task, *more]
+    running.multirun(current.job.config_name, task, overrides, with_log_configuration=False)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """What Hydra composed, as plain values."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+@contextmanager
+def _mistakes() -> Iterator[None]:
+    """Hydra's complaints as ours."""
+    try:
+        yield
     except MissingConfigException as error:
         raise ConfigError(_missing(str(error))) from error
     except ConfigCompositionException as error:
         raise ConfigError(_unknown_group(str(error))) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(str(error)) from error
-    finally:
-        sys.argv = before
-    if failures:
-        raise failures[0]
 
 
 def register() -> None:
@@ -91,7 +132,8 @@ def defaults(kind: type) -> dict[str, Any]:
         if option.default is not dataclasses.MISSING:
             values[option.name] = option.default
         elif option.default_factory is not dataclasses.MISSING:
-            values[option.name] = dataclasses.asdict(option.default_factory())
+            value = option.default_factory()
+            values[option.name] = value if isinstance(value, (list, dict)) else dataclasses.asdict(value)
         elif isinstance(option.type, type) and option.type not in GROUPS:
             values[option.name] = defaults(option.type)
     return {key: value for key, value in values.items() if value is not REQUIRED}
@@ -99,8 +141,10 @@ def defaults(kind: type) -> dict[str, Any]:
 
 def _settable(override: str) -> str:
     """`key=value` sets any key, known or not, so that `parse` can name all unknown ones; a/group=option chooses."""
-    key = override.partition("=")[0]
+    key, _, value = override.partition("=")
     try:
+        if "=" in value and value[0] not in "[{(\"'":  # text that Hydra would only take in quotes
+            override = _quoted(key, value)
         OverridesParser.create().parse_override(override)
     except HydraException as error:
         reason = str(error).partition("\n")[0]
@@ -112,12 +156,20 @@ def _settable(override: str) -> str:
     return f"++{override}" if is_value else override
 
 
+def _quoted(key: str, text: str) -> str:
+    """An override with any text as its value: Hydra takes a backslash as it is unless it stands before a quote."""
+    doubled = re.sub(r'(\\+)("|$)', r"\1\1\2", text)
+    return f'{key}="' + doubled.replace('"', '\\"') + '"'
+
+
 def _missing(message: str) -> str:
     """Hydra's complaint about an unknown option, with the nearest one."""
     found = re.search(r"Could not find '([^']+)'", message)
     if not found:
         return message
     group, _, name = found[1].rpartition("/")
+    if group == "hydra/launcher":
+        return f"{group}={name}: not installed. Install hydra-{name}-launcher."
     names = options(group)
     return f"{group}={name}: no such option.{nearest(name, names)} Choices: {', '.join(names)}."
 
@@ -127,7 +179,7 @@ def _unknown_group(message: str) -> str:
     found = re.search(r"Could not override '([^'@]+)'", message)
     if not found:
         return message
-    groups = ["experiment", "model/attention", *(group for group, _ in GROUPS.values())]
+    groups = ["comparison", "experiment", "model/attention", *(group for group, _ in GROUPS.values())]
     return f"{found[1]}: no such group.{nearest(found[1], groups)} Groups: {', '.join(groups)}."
 
 

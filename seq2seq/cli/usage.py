@@ -15,6 +15,7 @@ _PURPOSE = {
     "score": "source and target to log-probabilities, by forced decoding",
     "align": "source and target to word alignments, and their AER against gold ones",
     "plot": "attention matrices as pictures, or in the terminal",
+    "compare": "finished runs, or a grid of variants x seeds that it trains, in one table",
 }
 _EXAMPLES = {
     "train": "data.train=corpus/train data.valid=corpus/valid data.source_lang=en data.target_lang=de",
@@ -24,6 +25,7 @@ _EXAMPLES = {
     "score": "checkpoint=runs/NAME/best source=test.en target=test.de",
     "align": "checkpoint=runs/NAME/best source=test.en target=test.de gold=test.align",
     "plot": "checkpoint=runs/NAME/best input=source.txt output=pictures",
+    "compare": "runs=[runs/one,runs/other] source=test.en reference=test.de gold=test.align",
 }
 
 
@@ -41,15 +43,21 @@ def of_command(command: str) -> str:
     lines += [f"example: seq2seq {command} {_EXAMPLES[command]}", ""]
     if command == "train":
         lines += ["Groups (choose with group=option):", *_groups(), ""]
+    if command == "compare":
+        lines += ["Groups (choose with group=option):", f"  comparison: {', '.join(_files('comparison'))}", ""]
     lines += ["Keys (set with key=value), their defaults and choices:", *_keys(COMMANDS[command], "")]
     return "\n".join(lines)
 
 
-def _groups() -> Iterator[str]:
+def _files(group: str) -> list[str]:
     from seq2seq.cli.compose import options  # Hydra is slow to import, and only this needs it
 
+    return options(group)
+
+
+def _groups() -> Iterator[str]:
     for group in ("experiment", "model/attention"):
-        yield f"  {group}: {', '.join(options(group))}"
+        yield f"  {group}: {', '.join(_files(group))}"
     for group, table in GROUPS.values():
         yield f"  {group}: {', '.join(table)}"
         for name, option in table.items():
@@ -74,6 +82,8 @@ def _keys(kind: type, prefix: str) -> Iterator[str]:
 
 def _shown(option: "dataclasses.Field[object]") -> str:
     choices = option.metadata.get("choices")
-    default = "(required)" if option.default == REQUIRED else option.default
+    factory = option.default_factory
+    default = factory() if factory is not dataclasses.MISSING else option.default
+    default = "(required)" if default == REQUIRED else default
     default = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
     return f"{default}" + (f"   ({' | '.join(choices)})" if choices else "")

@@ -4,13 +4,16 @@ import json
 import logging
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import torch
 from tqdm import tqdm
 
 from seq2seq.config import ConfigError
+from seq2seq.training.memory import peak_mb, reset_peak
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +23,9 @@ _SECONDS_BETWEEN_LINES = 30.0
 class Progress:
     """Writes every metrics line to a file, and shows a bar on a terminal or now and then a line elsewhere."""
 
-    def __init__(self, run_dir: Path, first: int, total: int, size: int, *, tensorboard: bool) -> None:
+    def __init__(
+        self, run_dir: Path, first: int, total: int, size: int, device: torch.device, *, tensorboard: bool
+    ) -> None:
         """`size` bytes of metrics.jsonl belong to the updates done; a stopped run may have written more."""
         self._path = run_dir / "metrics.jsonl"
         self._path.touch()
@@ -31,6 +36,8 @@ class Progress:
         self._board = _board(run_dir) if tensorboard else None
         self._said = self._measured = time.monotonic()
         self._tokens = 0
+        self._device = device
+        reset_peak(device)
 
     def __enter__(self) -> Self:
         return self
@@ -53,16 +60,20 @@ class Progress:
         self._tokens += tokens
         self._bar.update()
 
-    def rate(self) -> float:
-        """Target tokens per second since this was last asked."""
+    def speed(self) -> dict[str, float | None]:
+        """Real target tokens since this was last asked, as many per second, and the most memory so far in MiB."""
         now = time.monotonic()
-        rate = self._tokens / (now - self._measured)
+        tokens, seconds = self._tokens, now - self._measured
         self._tokens, self._measured = 0, now
-        return rate
+        return {
+            "tokens": tokens,
+            "tokens_per_second": tokens / seconds,
+            "peak_memory_mb": peak_mb(self._device),
+        }
 
     def pause(self) -> None:
-        """Leave out of the rate what was done since it was last asked (a validation)."""
-        self.rate()
+        """Leave out of the speed what was done since it was last asked (a validation)."""
+        self._tokens, self._measured = 0, time.monotonic()
 
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
         """A line of metrics: `event` is train or valid."""
@@ -73,13 +84,41 @@ class Progress:
                 if isinstance(value, (int, float)):
                     self._board.add_scalar(f"{event}/{name}", value, update)
 
-    def show(self, update: int, values: dict[str, float]) -> None:
+    def show(self, update: int, values: dict[str, Any]) -> None:
         """The state of training, for a person."""
         text = f"loss {values['loss']:.3f}, {values['tokens_per_second']:,.0f} target tokens/s"
         self._bar.set_postfix_str(text, refresh=False)
         if self._bar.disable and time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             logger.info("update %d of %d: %s", update, self._total, text)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the training of a run took; None where its metrics do not say."""
+
+    updates: int
+    tokens_per_second: float | None
+    """Real target tokens over the time of all logged updates, validations left out."""
+    peak_memory_mb: float | None
+
+
+def effort(run_dir: Path) -> Effort:
+    """Read from a run's metrics.jsonl."""
+    path = run_dir / "metrics.jsonl"
+    if not path.is_file():
+        return Effort(0, None, None)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    trained = [line for line in lines if line.get("event") == "train"]
+    # Lines of older runs have no `tokens`; one interval has about as many as another.
+    timed = [(line.get("tokens", 1), line["tokens_per_second"]) for line in trained if line["tokens_per_second"]]
+    seconds = sum(tokens / rate for tokens, rate in timed)
+    peaks = [line["peak_memory_mb"] for line in trained if line.get("peak_memory_mb") is not None]
+    return Effort(
+        max((line["update"] for line in lines), default=0),
+        sum(tokens for tokens, _ in timed) / seconds if seconds else None,
+        max(peaks, default=None),
+    )
 
 
 def _board(run_dir: Path) -> Any:

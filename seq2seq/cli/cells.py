@@ -1,0 +1,369 @@
+"""The cells of a comparison, one for each variant and seed: what they are, training and measuring one, its result file.
+
+A result file is all that is left to know about a cell, so a comparison can be made again from these files alone.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import re
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from seq2seq.cli import train
+from seq2seq.cli.align import read_gold_file
+from seq2seq.cli.bleu import same_length
+from seq2seq.cli.compose import composed
+from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.machine import choose_device
+from seq2seq.cli.score import force_all
+from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, to_plain
+from seq2seq.inference import metrics
+from seq2seq.inference.alignment import Aligner, Gold, agreement
+from seq2seq.inference.comparison import Failed, Measured
+from seq2seq.inference.forced import Pair
+from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.training import checkpoint
+from seq2seq.training.progress import effort
+from seq2seq.training.setup import differences
+from seq2seq.version import __version__
+
+_OURS = ("seed", "run_dir", "device", "check")
+"""Keys of a training that a comparison sets itself."""
+_WITHOUT_EFFECT = {
+    "": ("run_dir", "device", "check"),
+    "data": ("train", "valid", "test", "cache_dir"),
+    "training": ("save_every", "log_every", "tensorboard"),
+}
+"""Keys of a training that change no result: the files of `data` count by their content."""
+
+
+class Stopped(BaseException):
+    """A signal ended a training, whose state is saved."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every cell is measured on."""
+
+    sources: list[str]
+    references: list[str]
+    gold: list[Gold] | None
+    tokenizer: str
+    """Of BLEU."""
+    contents: dict[str, str | None]
+    """A hash of each side and of the gold alignments."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant with one seed."""
+
+    label: str
+    training: TrainConfig
+    run: Path | None = None
+    """One that is there already: its checkpoint is used as it is."""
+
+    @property
+    def seed(self) -> int:
+        """Of its training."""
+        return self.training.seed
+
+    @property
+    def name(self) -> str:
+        """A file's name, of the label and the seed."""
+        return f"{file_name(self.label)}-seed{self.seed}"
+
+
+def file_name(label: str) -> str:
+    """A label as part of a file's name; one that does not fit is told from others by a hash."""
+    plain = re.sub(r"[^A-Za-z0-9_+=,.-]+", "_", label)[:60].lstrip(".-")
+    return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
+
+
+# --- planning --------------------------------------------------------------------------------------------------------
+
+
+def plan(config: CompareConfig) -> list[Cell]:
+    """All cells, those of a seed together. Raises ConfigError naming the variant, for all that is wrong with any."""
+    cells, mistakes = [], []
+    for label, words in config.variants.items():
+        try:
+            training = variant(config.common, words)
+        except ConfigError as error:
+            mistakes.append(f"variants.{label}: {error}")
+            continue
+        cells += [Cell(label, dataclasses.replace(training, seed=seed)) for seed in config.seeds]
+    if mistakes:
+        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
+    cells.sort(key=lambda cell: config.seeds.index(cell.seed))  # stable: the variants stay in their order
+    given = list(_given(config.runs))
+    taken = {cell.label for cell in cells} & {cell.label for cell in given}
+    if taken:
+        raise ConfigError(f"runs and variants: both have {', '.join(sorted(taken))}. Give the variant another label.")
+    return [*cells, *given]
+
+
+def variant(common: str, words: str) -> TrainConfig:
+    """The training that these overrides make."""
+    return _composed((*_overrides(common), *_overrides(words)))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> TrainConfig:
+    config: TrainConfig = parse("train", composed("train", overrides))
+    return config
+
+
+def _overrides(text: str) -> Iterator[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"{text}: can't be read ({error}). Expected overrides as on the command line.") from error
+    for word in words:
+        name = word.partition("=")[0].lstrip("+~")
+        if name in _OURS or name.split(".")[0].split("/")[0] == "hydra" or word.startswith("-"):
+            raise ConfigError(f"{word}: not for one variant. Give it to seq2seq compare itself.")
+        yield word
+
+
+def _given(runs: Sequence[str]) -> Iterator[Cell]:
+    """Finished runs; those that differ only in their seed are of one variant."""
+    groups: dict[str, list[tuple[str, TrainConfig]]] = {}
+    for name in runs:
+        training = read_run(Path(name))
+        key = _hash([settings(dataclasses.replace(training, seed=0)), training.data.train, training.data.valid])
+        groups.setdefault(key, []).append((name, training))
+    names = {key: _shared_name([Path(name) for name, _ in group]) for key, group in groups.items()}
+    often = Counter(names.values())
+    for key, group in groups.items():
+        seeds = Counter(training.seed for _, training in group)
+        if max(seeds.values()) > 1:
+            twice = ", ".join(name for name, _ in group)
+            raise ConfigError(f"runs: {twice}: the same settings and seed more than once. Leave out what is double.")
+        label = names[key] if often[names[key]] == 1 else group[0][0]
+        yield from (Cell(label, training, Path(name)) for name, training in group)
+
+
+def _shared_name(paths: Sequence[Path]) -> str:
+    """The directory's name; of several what their names begin with."""
+    names = [path.resolve().name for path in paths]
+    if len(names) == 1:
+        return names[0]
+    shared = "".join(letters[0] for letters in itertools.takewhile(_equal, zip(*names, strict=False)))
+    return re.sub(r"[-_.]*(seed|s)?[-_.]*$", "", shared) or names[0]
+
+
+def _equal(letters: Sequence[str]) -> bool:
+    return len(set(letters)) == 1
+
+
+def read_run(path: Path) -> TrainConfig:
+    """The configuration of a run. Raises DataError where there is none."""
+    try:
+        config: TrainConfig = parse("train", json.loads((path / "config.json").read_text()))
+    except OSError as error:
+        raise DataError(
+            f"runs: {path}: no run here ({error.strerror}); expected its directory, with config.json"
+        ) from error
+    except (ValueError, ConfigError) as error:
+        raise DataError(f"runs: {path}/config.json: not the configuration of a run ({error})") from error
+    return config
+
+
+def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
+    """The test set: `source` and `reference`, or what all cells have as `data.test`."""
+    if (config.source is None) != (config.reference is None):
+        raise ConfigError("source and reference: give both, or neither to take the cells' own data.test")
+    languages = (cells[0].training.data.source_lang, cells[0].training.data.target_lang)
+    if config.source is not None and config.reference is not None:
+        sources, references = list(input_lines(config.source)), list(input_lines(config.reference))
+        same_length(config.source, sources, config.reference, references)
+    else:
+        tests = {_test_set(cell.training.data): cell.label for cell in cells}
+        if len(tests) > 1 or None in {test and test[0] for test in tests}:
+            found = "; ".join(f"{label}: {test and test[0]}" for test, label in tests.items())
+            raise ConfigError(f"data.test: the cells need the same one ({found}). Give source=FILE reference=FILE.")
+        (test,) = tests
+        assert test is not None
+        pairs = list(ParallelText.find(*test).pairs())
+        sources, references = [source for source, _ in pairs], [target for _, target in pairs]
+        same_length(test[0], sources, test[0], references)
+    tokenizers = {
+        cell.training.data.bleu_tokenizer or metrics.bleu_tokenizer(cell.training.data.target_lang): cell.label
+        for cell in cells
+    }
+    if len(tokenizers) > 1:
+        found = "; ".join(f"{label}: {tokenizer}" for tokenizer, label in tokenizers.items())
+        raise ConfigError(f"data.bleu_tokenizer: scores of different ones can't be compared ({found}).")
+    (tokenizer,) = tokenizers
+    metrics.check_tokenizer(tokenizer)
+    gold, contents = None, {"source": _hash(sources), "reference": _hash(references), "gold": None}
+    if config.gold is not None:
+        pairs_of_text = [Pair(*pair) for pair in zip(sources, references, strict=True)]
+        gold = read_gold_file(config.gold, config.gold_base, pairs_of_text, languages)
+        contents["gold"] = _hash([[sorted(one.sure), sorted(one.possible)] for one in gold])
+    return Task(sources, references, gold, tokenizer, contents)
+
+
+def _test_set(data: Data) -> tuple[str, str, str] | None:
+    return None if data.test is None else (data.test, data.source_lang, data.target_lang)
+
+
+# --- what a result belongs to ----------------------------------------------------------------------------------------
+
+
+def settings(training: TrainConfig) -> dict[str, Any]:
+    """All of a training that changes its result, but for the corpora."""
+    values = to_plain(training)
+    for section, keys in _WITHOUT_EFFECT.items():
+        for key in keys:
+            del (values[section] if section else values)[key]
+    return values
+
+
+def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list[dict[str, Any]]:
+    """What the result of each cell belongs to: settings as plain values, everything that was read by its content."""
+
+    @functools.cache
+    def corpus(name: str, source_lang: str, target_lang: str) -> str:
+        return ParallelText.find(name, source_lang, target_lang).content_hash()
+
+    found = []
+    for cell in cells:
+        data, contents = cell.training.data, dict(task.contents)
+        if cell.run is not None:
+            contents["weights"] = _file_hash(checkpoint.find(cell.run) / "model.safetensors")
+        else:
+            for key, name in (("train", data.train), ("valid", data.valid)):
+                contents[key] = corpus(name, data.source_lang, data.target_lang)
+        found.append(
+            {
+                "training": settings(cell.training),
+                "decoding": to_plain(config.decoding),
+                "bleu_tokenizer": task.tokenizer,
+                "contents": contents,
+            }
+        )
+    return found
+
+
+def changes(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """In which keys a result belongs to something else; empty if it does not."""
+    try:
+        data = {**old["training"]["data"], "train": "-", "valid": "-"}
+        then = {
+            **old,
+            "training": settings(parse("train", {**old["training"], "data": data})),
+            "decoding": to_plain(parse("decoding", old["decoding"])),
+        }  # with today's defaults for what was not there yet
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        return [f"what it belongs to can't be read ({error})"]
+    return list(differences(then, now, ""))
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- a result --------------------------------------------------------------------------------------------------------
+
+
+def result_path(cell: Cell, output: str) -> Path:
+    """Where its result is written."""
+    return Path(output) / "cells" / f"{cell.name}.json"
+
+
+def read_result(
+    cell: Cell, output: str, expected: dict[str, Any], tell: Callable[[str], None]
+) -> Measured | Failed | None:
+    """The result of this cell; None, and why, where it has none or one that belongs to something else."""
+    path = result_path(cell, output)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        kind = Failed if "message" in values["result"] else Measured
+        result = kind(**values["result"])
+        changed = changes(values["identity"], expected)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        tell(f"{path}: can't be read ({error}); measured again")
+        return None
+    if changed:
+        tell("\n  ".join([f"{path}: belongs to something else; measured again:", *changed]))
+        return None
+    return result
+
+
+def write_result(cell: Cell, output: str, belongs_to: dict[str, Any], result: Measured | Failed) -> None:
+    """A file that is whole or not there."""
+    path = result_path(cell, output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = {"result": dataclasses.asdict(result), "identity": belongs_to}
+    with output_stream(str(path)) as file:
+        print(json.dumps(values, ensure_ascii=False, indent=1), file=file)
+
+
+def run_directory(cell: Cell, belongs_to: dict[str, Any], output: str) -> Path:
+    """Where it is, or will be, trained; with other settings or corpora somewhere else."""
+    contents = belongs_to["contents"]
+    made_of = [belongs_to["training"], contents.get("train"), contents.get("valid")]
+    return cell.run or Path(output) / "runs" / f"{cell.name}-{_hash(made_of)[:8]}"
+
+
+def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Measured:
+    """Train the cell, or go on with it, and measure it. Raises Stopped after a signal."""
+    if cell.run is None:
+        data = dataclasses.replace(cell.training.data, test=None)
+        training = dataclasses.replace(cell.training, data=data, run_dir=str(run_dir), device=config.device)
+        if code := train.run(training, {}):
+            raise Stopped(code)
+    device = choose_device(config.device)
+    translator = checkpoint.load_translator(run_dir, device)
+    begin = time.perf_counter()
+    translations = [best.text for best, *_ in translator.translate(task.sources, config.decoding)]
+    seconds = time.perf_counter() - begin
+    scores = metrics.score(translations, task.references, task.tokenizer)
+    aligner = Aligner.of(translator)
+    aer = None
+    if task.gold is not None and aligner is not None:
+        pairs = [Pair(*pair) for pair in zip(task.sources, task.references, strict=True)]
+        links = [aligner.forced(forced).links for forced in force_all(translator, pairs, config.decoding.batch_size)]
+        aer = agreement(links, task.gold).aer
+    weights = load_file(checkpoint.find(run_dir) / "model.safetensors")
+    spent = effort(run_dir)
+    return Measured(
+        label=cell.label,
+        seed=cell.seed,
+        bleu=scores.bleu,
+        chrf=scores.chrf,
+        ter=scores.ter,
+        aer=aer,
+        parameters=sum(tensor.numel() for tensor in weights.values()),
+        updates=spent.updates,
+        training_tokens_per_second=spent.tokens_per_second,
+        decoding_sentences_per_second=len(task.sources) / seconds,
+        peak_memory_mb=spent.peak_memory_mb,
+        signatures=scores.signatures,
+        machine=f"{device}, threads: {torch.get_num_threads()}, torch {torch.__version__}, seq2seq {__version__}",
+        translations=translations,
+    )

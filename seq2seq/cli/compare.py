@@ -1,0 +1,140 @@
+"""`seq2seq compare`: finished runs, or a grid of variants x seeds that it trains, in one table."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from seq2seq.cli import compose
+from seq2seq.cli.cells import (
+    Cell,
+    Stopped,
+    identities,
+    measure,
+    plan,
+    read_result,
+    read_task,
+    result_path,
+    run_directory,
+    write_result,
+)
+from seq2seq.cli.files import output_stream
+from seq2seq.cli.machine import choose_device
+from seq2seq.config import CompareConfig, ConfigError, nearest, parse
+from seq2seq.inference import comparison
+from seq2seq.inference.comparison import Comparison, Failed, Measured
+from seq2seq.text.corpus import DataError
+from seq2seq.training.setup import prepare_data
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: CompareConfig, choices: dict[str, str]) -> int:
+    """Measure every cell that has no result yet, each in a job of its own, and write the table.
+
+    The exit code tells of failed cells: 2 if all of them are the user's mistakes, else 1.
+    """
+    choose_device(config.device)
+    cells = plan(config)
+    if not cells:
+        raise ConfigError("compare: nothing to compare. Give runs=[...], variants={...}, or comparison=NAME.")
+    baseline = config.baseline or cells[0].label
+    labels = list(dict.fromkeys(cell.label for cell in cells))
+    if baseline not in labels:
+        raise ConfigError(
+            f"baseline={baseline}: no such variant.{nearest(baseline, labels)} Labels: {', '.join(labels)}."
+        )
+    task = read_task(config, cells)
+    belong_to = identities(cells, task, config)
+    results = [read_result(cell, config.output, of, logger.info) for cell, of in zip(cells, belong_to, strict=True)]
+    waiting = [number for number, result in enumerate(results) if not isinstance(result, Measured)]
+    logger.info("%d of %d cells have been measured", len(cells) - len(waiting), len(cells))
+    check_data([cells[number] for number in waiting])
+    for number in waiting:
+        if isinstance(results[number], Failed):  # tried again
+            result_path(cells[number], config.output).unlink()
+    problem = ""
+    try:
+        if waiting:
+            compose.launch(run_job, "cell", waiting, str(Path(config.output) / "runs"))
+    except Stopped as stopped:
+        logger.info("the same command goes on")
+        return stopped.exit_code
+    except Exception as error:  # of the launcher; what goes wrong in a cell is in its result
+        problem = f"; {type(error).__name__}: {error}"
+        logger.error("the launcher failed%s", problem)
+    for number in waiting:
+        results[number] = read_result(cells[number], config.output, belong_to[number], logger.debug)
+    failed = [
+        result or Failed(cell.label, cell.seed, f"its job left no result{problem}", False)
+        for cell, result in zip(cells, results, strict=True)
+        if not isinstance(result, Measured)
+    ]
+    measured = [result for result in results if isinstance(result, Measured)]
+    in_order = sorted(measured, key=lambda cell: labels.index(cell.label))
+    search = f"beam {config.decoding.beam_size}" if config.decoding.search == "beam" else "sampled"
+    table = comparison.compare(in_order, failed, baseline, task.references, task.tokenizer, search)
+    write(table, Path(config.output))
+    if not failed:
+        return 0
+    return 2 if all(result.yours for result in failed) else 1
+
+
+def check_data(cells: Iterable[Cell]) -> None:
+    """Read the corpora of all trainings, so that what is wrong with any is known before the first one begins.
+
+    They are in the cache then, and jobs that run at the same time only read it.
+    """
+    seen = []
+    for cell in cells:
+        if cell.run is None and cell.training.data not in seen:
+            seen.append(cell.training.data)
+            prepare_data(cell.training)
+
+
+def run_job(composed: Any) -> None:
+    """The job of one cell: its result, or why there is none, is in its result file. Takes what Hydra composed.
+
+    It may run in another process, or on another machine.
+    """
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    values = compose.plain(composed)
+    number = values.pop("cell")
+    config: CompareConfig = parse("compare", values)
+    cells = plan(config)
+    cell, task = cells[number], read_task(config, cells)
+    (of,) = identities([cell], task, config)
+    logger.info("%s, seed %d", cell.label, cell.seed)
+    result: Measured | Failed
+    try:
+        result = measure(cell, task, config, run_directory(cell, of, config.output))
+    except Exception as error:  # the other cells go on
+        yours = isinstance(error, (ConfigError, DataError))
+        result = Failed(cell.label, cell.seed, f"{type(error).__name__}: {error}", yours)
+        logger.error("%s, seed %d: failed: %s", cell.label, cell.seed, error, exc_info=not yours)
+    else:
+        logger.info("%s, seed %d: BLEU %.2f", cell.label, cell.seed, result.bleu)
+    write_result(cell, config.output, of, result)
+
+
+def write(table: Comparison, directory: Path) -> None:
+    """comparison.md (also to stdout), .csv, .json and, where matplotlib is, .png."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = comparison.markdown(table)
+    for ending, content in (
+        ("md", text),
+        ("csv", comparison.as_csv(table)),
+        ("json", json.dumps(table.as_dict(), ensure_ascii=False, indent=2) + "\n"),
+    ):
+        with output_stream(str(directory / f"comparison.{ending}")) as file:
+            file.write(content)
+    try:
+        if table.rows:
+            comparison.draw(table, directory / "comparison.png")
+    except ImportError:
+        logger.info("no comparison.png: pictures need matplotlib. Install seq2seq[plots].")
+    with output_stream("-") as file:
+        file.write(text)

@@ -1,0 +1,57 @@
+"""Do two systems differ by more than chance? Paired tests of BLEU, chrF and TER on one test set, by sacrebleu."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sacrebleu.significance import PairedTest
+
+from seq2seq.inference.metrics import corpus_metrics
+
+TESTS = {"bs": "paired bootstrap", "ar": "approximate randomisation"}
+"""Koehn 2004, with 1,000 samples; Riezler & Maxwell 2005, with 10,000 trials. Sacrebleu's names and numbers."""
+
+
+@dataclass(frozen=True)
+class Significance:
+    """Of the difference between a system and the baseline."""
+
+    p_values: dict[str, dict[str, float]]
+    """Of `bleu`, `chrf` and `ter`, by test: how often chance alone makes a difference as large."""
+    signatures: dict[str, dict[str, str]]
+
+    def as_dict(self) -> dict[str, float | str]:
+        """Plain values, as the JSON output has them."""
+        plain: dict[str, float | str] = {}
+        for metric, tests in self.p_values.items():
+            for test, p in tests.items():
+                plain[f"{metric}_p_{test}"] = p
+                plain[f"{metric}_p_{test}_signature"] = self.signatures[metric][test]
+        return plain
+
+
+def against_baseline(
+    baseline: Sequence[str], systems: Sequence[Sequence[str]], references: Sequence[str], tokenizer: str
+) -> list[Significance]:
+    """Each system's difference from the baseline, as many translations each as there are references.
+
+    BLEU has this tokenizer of sacrebleu's. The random numbers are those of SACREBLEU_SEED (12345).
+    """
+    logging.getLogger("sacrebleu").setLevel(logging.WARNING)
+    found = [Significance({}, {}) for _ in systems]
+    if not systems:
+        return found
+    named = [("baseline", baseline), *((str(number), system) for number, system in enumerate(systems))]
+    for test in TESTS:
+        metrics = corpus_metrics(references, tokenizer)
+        signatures, table = PairedTest(named, metrics, None, test_type=test, n_jobs=1)()
+        columns = [column for column in table if column != "System"]  # BLEU, chrF2, TER
+        for metric, column in zip(metrics, columns, strict=True):
+            first, *others = table[column]
+            for significance, result in zip(found, others, strict=True):
+                # Sacrebleu counts chance differences that are larger, and so gives systems that don't differ at all
+                # its smallest p.
+                p = 1.0 if result.score == first.score else float(result.p_value)  # type: ignore[union-attr, arg-type]
+                significance.p_values.setdefault(metric, {})[test] = p
+                significance.signatures.setdefault(metric, {})[test] = str(signatures[column])
+    return found
