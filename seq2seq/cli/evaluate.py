@@ -1,34 +1,123 @@
 """`seq2seq evaluate`: translate a test set with a checkpoint and score it."""
 
+import importlib.util
 import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
 
 from seq2seq.cli.bleu import same_length
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
-from seq2seq.config import EvaluateConfig
+from seq2seq.cli.translate import as_json
+from seq2seq.config import ConfigError, EvaluateConfig, to_plain
 from seq2seq.inference import metrics
+from seq2seq.inference.alignment import Aligner
+from seq2seq.inference.metrics import LengthBin, Scores
+from seq2seq.inference.page import write_page
+from seq2seq.inference.report import HEATMAPS, Reader, Report, draw_lengths, page
+from seq2seq.inference.translator import Translation, Translator
+from seq2seq.text.corpus import DataError
 from seq2seq.text.words import find_words
 from seq2seq.training.checkpoint import load_translator
+from seq2seq.version import __version__
+
+logger = logging.getLogger(__name__)
+
+_PLOT = "bleu_by_length.svg"
 
 
 def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
-    """Print BLEU, chrF and TER with signatures, and BLEU by source length."""
+    """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write all about it."""
     sources, references = list(input_lines(config.source)), list(input_lines(config.reference))
     same_length(config.source, sources, config.reference, references)
     translator = load_translator(config.checkpoint, choose_device(config.device))
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)
-    hypotheses = [best.text for best, *_ in translator.translate(sources, config.decoding)]
-    scores = metrics.score(hypotheses, references, tokenizer)
-    counts = [len(find_words(source, translator.source_lang)) for source in sources]
-    lengths = metrics.bleu_by_length(counts, hypotheses, references, tokenizer)
+    translations = (best for best, *_ in translator.translate(sources, config.decoding))
+    if config.report is not None:
+        report = write_report(config, config.report, translator, tokenizer, translations, references)
+        scores, lengths = report.scores, report.lengths
+    else:
+        hypotheses = [best.text for best in translations]
+        scores = metrics.score(hypotheses, references, tokenizer)
+        counts = [len(find_words(source, translator.source_lang)) for source in sources]
+        lengths = metrics.bleu_by_length(counts, hypotheses, references, tokenizer)
     with output_stream(config.output) as output:
-        if config.output_format == "json":
-            table = [{"words": words, "sentences": count, "bleu": bleu} for words, count, bleu in lengths]
-            print(json.dumps({**scores.as_dict(), "bleu_by_length": table}), file=output)
-        else:
-            print(scores, file=output)
-            print("\nsource words  sentences   BLEU", file=output)
-            for words, count, bleu in lengths:
-                print(f"{words:>12}  {count:9}  {bleu:5.2f}", file=output)
+        show(scores, lengths, config.output_format, output)
     return 0
+
+
+def show(scores: Scores, lengths: Sequence[LengthBin], output_format: str, output: TextIO) -> None:
+    """As text, or as one JSON object."""
+    if output_format == "json":
+        table = [{"words": of.words, "sentences": of.sentences, "bleu": of.bleu} for of in lengths]
+        print(json.dumps({**scores.as_dict(), "bleu_by_length": table}), file=output)
+        return
+    print(scores, file=output)
+    print("\nsource words  sentences   BLEU", file=output)
+    for of in lengths:
+        print(f"{of.words:>12}  {of.sentences:9}  {of.bleu:5.2f}", file=output)
+
+
+def write_report(
+    config: EvaluateConfig,
+    name: str,
+    translator: Translator,
+    tokenizer: str,
+    translations: Iterator[Translation],
+    references: Sequence[str],
+) -> Report:
+    """report.html, report.json, translations.txt and .jsonl (as `translate` writes them), a plot, and heat maps.
+
+    All of them are there when the last one is complete, and until then those of an earlier report; other files in the
+    directory stay. Raises ConfigError or DataError where it can't be, before anything is translated.
+    """
+    directory = Path(name)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigError(f"report={name}: a file, expected a directory. Give another.") from error
+    except OSError as error:
+        raise DataError(f"report={name}: can't be made ({error.strerror})") from error
+    plots = importlib.util.find_spec("matplotlib") is not None
+    if not plots:
+        logger.info("the report will be without %s: pictures need matplotlib. Install seq2seq[plots].", _PLOT)
+    files = ["report.html", "report.json", "translations.txt", "translations.jsonl"]
+    files += [_PLOT] * plots + [HEATMAPS] * translator.attends
+    conditions = {
+        "checkpoint": config.checkpoint,
+        "source": config.source,
+        "reference": config.reference,
+        "decoding": to_plain(config.decoding),
+        "version": __version__,
+    }
+    with ExitStack() as stack:
+        streams = {file: stack.enter_context(output_stream(str(directory / file))) for file in files}
+        reader = Reader(translator, config.decoding, tokenizer)
+        aligner = Aligner.of(translator)
+        remaining = iter(references)
+        while group := list(islice(translations, translator.group_size(config.decoding))):
+            reader.read(group, list(islice(remaining, len(group))))
+            for translation in group:
+                alignment = None if aligner is None else aligner.translation(translation)
+                record = json.dumps(as_json(translation, alignment), ensure_ascii=False)
+                print(record, file=streams["translations.jsonl"])
+                print(translation.text, file=streams["translations.txt"])
+        report = reader.report(conditions)
+        plot = draw_lengths(report.lengths) if plots else None
+        if plot is not None:
+            streams[_PLOT].write(plot)
+        if translator.attends:
+            maps = ((sentence.number, sentence.heatmap()) for sentence, _ in report.worst)
+            drawn = [(number, heatmap) for number, heatmap in maps if heatmap is not None]
+            write_page(streams[HEATMAPS], "Worst sentences", report.languages, drawn)
+        streams["report.html"].write(page(report, plot))
+        json.dump(report.as_dict(), streams["report.json"], ensure_ascii=False, indent=2)
+    for file in {_PLOT, HEATMAPS} - set(files):  # of an earlier report
+        (directory / file).unlink(missing_ok=True)
+    logger.info("the report is in %s", directory / "report.html")
+    return report

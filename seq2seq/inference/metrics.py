@@ -1,17 +1,34 @@
 """BLEU, chrF and TER, by sacrebleu, with their signatures."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
+from sacrebleu.significance import PairedTest, Result
 
 from seq2seq.config import ConfigError
 from seq2seq.text.words import base_language
 
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _OF_CHARACTERS = ("zh", "ja-mecab")
+_SAMPLES = 1000
+"""Of the bootstrap: sacrebleu's own number."""
+_DRAWN = 10_000_000
+"""Sentences in all samples together, which sacrebleu holds in memory at once: of huge test sets fewer are drawn."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Of a score: where 95% of bootstrap samples of the test set lie (Koehn 2004), as sacrebleu says it."""
+
+    mean: float
+    """Of the samples"""
+    half_width: float
+    signature: str
 
 
 @dataclass(frozen=True)
@@ -22,6 +39,8 @@ class Scores:
     chrf: float
     ter: float
     signatures: dict[str, str]
+    intervals: dict[str, Interval | None] = field(default_factory=dict)
+    """Empty unless asked for; None for a single sentence, of which all samples are equal."""
 
     def as_dict(self) -> dict[str, float | str]:
         """Plain values, as the JSON output has them."""
@@ -52,33 +71,91 @@ def check_tokenizer(name: str) -> None:
         raise ConfigError(f"bleu_tokenizer={name}: can't run here ({error}). Install it, or take another.") from error
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str) -> Scores:
+def score(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, bootstrap: bool = False) -> Scores:
     """Corpus scores of as many translations as references; BLEU with this tokenizer of sacrebleu's.
 
-    Chinese and Japanese have no words to edit: their TER counts characters.
+    Chinese and Japanese have no words to edit: their TER counts characters. `bootstrap` adds the intervals; their
+    random numbers are those of SACREBLEU_SEED (12345).
     """
-    characters = tokenizer in _OF_CHARACTERS
-    ter = TER(asian_support=characters, normalized=characters)
-    values, signatures = {}, {}
-    for name, metric in (("bleu", BLEU(tokenize=tokenizer)), ("chrf", CHRF()), ("ter", ter)):
-        values[name] = float(metric.corpus_score(list(hypotheses), [list(references)]).score)
+    values, signatures, intervals = {}, {}, {}
+    for name, metric in corpus_metrics(references, tokenizer).items():
         signatures[name] = str(metric.get_signature())
-    return Scores(values["bleu"], values["chrf"], values["ter"], signatures)
+        values[name], interval = _scored(metric, hypotheses, bootstrap)
+        if bootstrap:
+            intervals[name] = interval
+    return Scores(values["bleu"], values["chrf"], values["ter"], signatures, intervals)
+
+
+def _scored(metric: Metric, hypotheses: Sequence[str], bootstrap: bool) -> tuple[float, Interval | None]:
+    if not bootstrap or len(hypotheses) < 2:
+        return float(metric.corpus_score(list(hypotheses), None).score), None
+    logging.getLogger("sacrebleu").setLevel(logging.WARNING)
+    samples = max(min(_SAMPLES, _DRAWN // len(hypotheses)), _SAMPLES // 10)
+    # A test of one system: corpus_score(n_bootstrap=...) draws the same samples, but fails where one of them scores 0.
+    test = PairedTest([("system", list(hypotheses))], {"metric": metric}, None, test_type="bs", n_samples=samples)
+    signatures, results = test()
+    ((name, signature),) = signatures.items()
+    (result,) = results[name]
+    assert isinstance(result, Result)
+    assert result.mean is not None
+    assert result.ci is not None
+    return float(result.score), Interval(float(result.mean), float(result.ci), str(signature))
+
+
+def corpus_metrics(references: Sequence[str], tokenizer: str) -> dict[str, Metric]:
+    """Sacrebleu's `bleu`, `chrf` and `ter`, ready to score translations of these references."""
+    read = [list(references)]
+    characters = tokenizer in _OF_CHARACTERS
+    return {
+        "bleu": BLEU(tokenize=tokenizer, references=read),
+        "chrf": CHRF(references=read),
+        "ter": TER(asian_support=characters, normalized=characters, references=read),
+    }
+
+
+@dataclass(frozen=True)
+class LengthBin:
+    """BLEU of the sentences in a range of source length in words, `first` to `last`, `last` included."""
+
+    first: int
+    last: int
+    sentences: int
+    bleu: float
+    interval: Interval | None = None
+
+    @property
+    def words(self) -> str:
+        return f"{self.first}-{self.last}"
 
 
 def bleu_by_length(
-    lengths: Sequence[int], hypotheses: Sequence[str], references: Sequence[str], tokenizer: str
-) -> list[tuple[str, int, float]]:
-    """BLEU of the sentences in each range of source length in words: (range, sentences, BLEU).
-
-    Bahdanau 2015, figure 2, in bins of 10.
-    """
+    lengths: Sequence[int],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    tokenizer: str,
+    bootstrap: bool = False,
+) -> list[LengthBin]:
+    """BLEU by the source's number of words (Bahdanau 2015, figure 2), in bins of 10; empty ones are left out."""
     bins: dict[int, list[int]] = {}
     for row, length in enumerate(lengths):
         bins.setdefault(max(length - 1, 0) // 10, []).append(row)
-    metric = BLEU(tokenize=tokenizer)
     table = []
     for number, rows in sorted(bins.items()):
-        result = metric.corpus_score([hypotheses[row] for row in rows], [[references[row] for row in rows]])
-        table.append((f"{10 * number + 1}-{10 * number + 10}", len(rows), float(result.score)))
+        metric = BLEU(tokenize=tokenizer, references=[[references[row] for row in rows]])
+        bleu, interval = _scored(metric, [hypotheses[row] for row in rows], bootstrap)
+        table.append(LengthBin(10 * number + 1, 10 * number + 10, len(rows), bleu, interval))
     return table
+
+
+class SentenceScorer:
+    """chrF and BLEU of single sentences; BLEU without the n-grams that a short one has not (effective order)."""
+
+    def __init__(self, tokenizer: str) -> None:
+        self._chrf = CHRF()
+        self._bleu = BLEU(tokenize=tokenizer, effective_order=True)
+
+    def __call__(self, hypothesis: str, reference: str) -> tuple[float, float]:
+        """-> chrF, BLEU"""
+        scores = (metric.sentence_score(hypothesis, [reference]).score for metric in (self._chrf, self._bleu))
+        chrf, bleu = map(float, scores)
+        return chrf, bleu
