@@ -4,15 +4,16 @@ import dataclasses
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import AlignConfig, ConfigError
-from seq2seq.inference.alignment import Aligner, Gold, Link, WordAlignment, agreement, read_gold
-from seq2seq.inference.forced import Pair
+from seq2seq.inference.alignment import Aligner, Gold, WordAlignment, agreement, read_gold
+from seq2seq.inference.forced import Forced, Pair
+from seq2seq.inference.translator import Translation
 from seq2seq.text.corpus import DataError
+from seq2seq.text.links import Link
 from seq2seq.text.words import find_words
 from seq2seq.training.checkpoint import load_translator
 
@@ -31,14 +32,18 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
             "by. Take a checkpoint with another placement."
         )
     pairs = read_pairs(config.source, config.target, translator)
-    gold = None if config.gold is None else read_gold_file(config.gold, config.gold_base, pairs, aligner)
+    gold = (
+        None
+        if config.gold is None
+        else read_gold_file(config.gold, config.gold_base, pairs, (translator.source_lang, translator.target_lang))
+    )
     links: list[Sequence[Link]] = []
     with output_stream(config.output) as output:
         for forced in force_all(translator, pairs, config.batch_size):
             alignment = aligner.forced(forced)
             links.append(alignment.links)
             if config.output_format == "jsonl":
-                print(json.dumps(as_json(forced.pair, alignment), ensure_ascii=False), file=output)
+                print(soft_line(forced.pair.source, forced.pair.target, alignment, forced), file=output)
             elif config.output_format == "text":
                 print(alignment, file=output)
         if gold is not None:
@@ -50,20 +55,29 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     return 0
 
 
-def as_json(pair: Pair, alignment: WordAlignment) -> dict[str, Any]:
-    """A JSONL line; `matrix` has a row for each target word."""
-    return {
-        "source": pair.source,
-        "translation": pair.target,
+def soft_line(source: str, target: str, alignment: WordAlignment, said: Forced | Translation) -> str:
+    """A JSONL line: `matrix` has a row for each target word, `attention` (the mean over heads) one for each token."""
+    attention = [] if said.attention is None else said.attention.mean(0).tolist()
+    values = {
+        "source": source,
+        "translation": target,
         "source_words": alignment.source,
         "target_words": alignment.target,
         "alignment": str(alignment),
-        "matrix": [[round(weight, 6) for weight in row] for row in alignment.matrix.tolist()],
+        "matrix": _rounded(alignment.matrix.tolist()),
+        "source_tokens": said.source_tokens,
+        "tokens": said.tokens,
+        "attention": _rounded(attention),
     }
+    return json.dumps(values, ensure_ascii=False)
 
 
-def read_gold_file(name: str, base: int, pairs: Sequence[Pair], aligner: Aligner) -> list[Gold]:
-    """The gold links of each pair. Raises DataError unless they link words that are there."""
+def _rounded(matrix: list[list[float]]) -> list[list[float]]:
+    return [[round(weight, 6) for weight in row] for row in matrix]
+
+
+def read_gold_file(name: str, base: int, pairs: Sequence[Pair], languages: tuple[str, str]) -> list[Gold]:
+    """The gold links of each pair of these languages. Raises DataError unless they link words that are there."""
     lines = list(input_lines(name))
     if len(lines) != len(pairs):
         number = min(len(lines), len(pairs)) + 1
@@ -75,10 +89,7 @@ def read_gold_file(name: str, base: int, pairs: Sequence[Pair], aligner: Aligner
     found = []
     for number, (line, pair) in enumerate(zip(lines, pairs, strict=True), 1):
         gold = read_gold(line, base, f"{name}:{number}")
-        words = (
-            len(find_words(pair.source, aligner.source.language)),
-            len(find_words(pair.target, aligner.target.language)),
-        )
+        words = (len(find_words(pair.source, languages[0])), len(find_words(pair.target, languages[1])))
         for link in sorted(gold.possible):
             if link[0] >= words[0] or link[1] >= words[1]:
                 raise DataError(

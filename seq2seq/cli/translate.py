@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from itertools import chain, repeat
 from typing import Any
 
+from seq2seq.cli.align import soft_line
 from seq2seq.cli.files import input_groups, input_lines, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.config import ConfigError, TranslateConfig
@@ -20,6 +21,7 @@ def run(config: TranslateConfig, choices: dict[str, str]) -> int:
     translator = load_translator(config.checkpoint, choose_device(config.device))
     aligner = Aligner.of(translator)
     refuse_alignments(config, aligner)
+    in_file = soft if (config.alignments or "").endswith(".jsonl") else hard
     alignments_stream = nullcontext() if config.alignments is None else output_stream(config.alignments)
     with output_stream(config.output) as output, alignments_stream as alignments:
         for group in requests(config, translator.group_size(config.decoding)):
@@ -30,10 +32,20 @@ def run(config: TranslateConfig, choices: dict[str, str]) -> int:
                     print(json.dumps(as_json(translation, alignment), ensure_ascii=False), file=output)
                 else:
                     print(translation.text, file=output)
-                if alignments is not None:
-                    print(alignment, file=alignments)
+                if alignments is not None and alignment is not None:
+                    print(in_file(translation, alignment), file=alignments)
             output.flush()
     return 0
+
+
+def hard(translation: Translation, alignment: WordAlignment) -> str:
+    """A line in Pharaoh's format."""
+    return str(alignment)
+
+
+def soft(translation: Translation, alignment: WordAlignment) -> str:
+    """A JSONL line with the matrices."""
+    return soft_line(translation.source, translation.text, alignment, translation)
 
 
 def requests(config: TranslateConfig, most: int) -> Iterator[list[Request]]:

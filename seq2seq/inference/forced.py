@@ -40,6 +40,7 @@ class Forced:
     """A pair, and what the model says about it."""
 
     pair: Pair
+    source_tokens: list[str]
     tokens: list[str]
     """None of a blank pair."""
     token_scores: list[float]
@@ -63,10 +64,15 @@ def force(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> lis
         for pair, tokens in zip(filled, encoded, strict=True)
     ]
     said = iter(zip(targets, _force_together(translator, filled, targets, batch_size), strict=True))
+    sources = iter(translator.source.encode([pair.source for pair in filled]))
     found = []
     for pair in pairs:
-        tokens, (scores, attention) = ([], ([], None)) if pair.blank else next(said)
-        found.append(Forced(pair, translator.target.pieces(tokens), scores, attention))
+        if pair.blank:
+            found.append(Forced(pair, [], [], [], None))
+            continue
+        tokens, (scores, attention) = next(said)
+        pieces = translator.source.pieces(next(sources)), translator.target.pieces(tokens)
+        found.append(Forced(pair, *pieces, scores, attention))
     return found
 
 

@@ -56,6 +56,13 @@ def test_an_ensemble_is_a_list_of_checkpoints(work: Path, capsys: pytest.Capture
     said = translate("checkpoint=[additive,local,fixed]", "alignments=links", "decoding.coverage_penalty=0.2")
     assert [record["source"] for record in said] == SOURCES
     assert Path("links").read_text().splitlines() == [record["alignment"] for record in said]
+    assert translate("checkpoint=[additive,local,fixed]", "alignments=s.jsonl", "decoding.coverage_penalty=0.2") == said
+    for record, soft in zip(said, map(json.loads, Path("s.jsonl").read_text().splitlines()), strict=True):
+        assert soft["alignment"] == record["alignment"]
+        assert soft["tokens"] == record["tokens"]
+        assert len(soft["attention"]) == len(soft["tokens"])
+        assert all(len(row) == len(soft["source_tokens"]) for row in soft["attention"])
+        assert len(soft["matrix"]) == len(soft["target_words"]) == len(record["translation"].split())
     ensemble = ["checkpoint=[additive,local,fixed]", "source=said", "target=said"]
     assert main(["score", *ensemble, "output=forced", "output_format=jsonl"]) == 0
     for one, other in zip(said, map(json.loads, Path("forced").read_text().splitlines()), strict=True):
