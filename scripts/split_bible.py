@@ -1,0 +1,151 @@
+"""Split the Greek-English New Testament of the package bible-alignments, links included, into train, valid and test.
+
+    pip download --no-deps bible-alignments==0.4.2
+    python scripts/split_bible.py bible_alignments-0.4.2-py3-none-any.whl bible
+
+The Greek is the SBL Greek New Testament, without punctuation as the package has it; the English is the Berean Standard
+Bible, as printed; the word links were made by hand. Test and valid are a book each. Not a gospel: Matthew, Mark and
+Luke tell much the same in the same words, so that one of them in training says how the others are aligned. Romans and
+Hebrews have no such parallel.
+
+Writes NAME.grc, NAME.en and NAME.align: a verse a line, and its links `i-j` between words of white space, source first
+and from 0. Verses that one side lacks, that have no link or a link into another verse are left out, and counted.
+"""
+
+import argparse
+import csv
+import json
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+GREEK = "data/sources/SBLGNT.tsv"
+ENGLISH = "data/eng/targets/BSB/nt_BSB.tsv"
+LINKS = "data/eng/alignments/BSB/SBLGNT-BSB-manual.json"
+
+BOOKS = [
+    *("MAT", "MRK", "LUK", "JHN", "ACT", "ROM", "1CO", "2CO", "GAL", "EPH", "PHP", "COL", "1TH", "2TH"),
+    *("1TI", "2TI", "TIT", "PHM", "HEB", "JAS", "1PE", "2PE", "1JN", "2JN", "3JN", "JUD", "REV"),
+]
+_FIRST_BOOK = 40
+"""A verse is BBCCCVVV: book, chapter and verse; Matthew is book 40."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word or a punctuation mark of either side."""
+
+    name: str
+    text: str
+    verse: str
+    joined: bool = False
+    """The next one follows without a space."""
+
+
+@dataclass(frozen=True)
+class Verse:
+    """Words of white space, and the links between them."""
+
+    source: list[str]
+    target: list[str]
+    links: list[tuple[int, int]]
+
+
+def by_verse(tokens: Iterable[Token]) -> dict[str, list[Token]]:
+    """The tokens of each verse, in their order."""
+    verses: dict[str, list[Token]] = defaultdict(list)
+    for token in tokens:
+        verses[token.verse].append(token)
+    return verses
+
+
+def printed(tokens: Iterable[Token]) -> tuple[list[str], dict[str, int]]:
+    """The words of white space that the tokens make, and the word that each token, by its name, stands in."""
+    words: list[str] = []
+    places: dict[str, int] = {}
+    joined = False
+    for token in tokens:
+        assert token.text.split() == [token.text], token
+        if joined:
+            words[-1] += token.text
+        else:
+            words.append(token.text)
+        places[token.name] = len(words) - 1
+        joined = token.joined
+    return words, places
+
+
+def read_verses(package: Path | zipfile.Path) -> tuple[dict[str, Verse], int]:
+    """The verses that are whole, by BBCCCVVV and in the order of the books, and the number of those left out."""
+    source = {row["id"]: Token(row["id"], row["text"], row["id"][1:9]) for row in _table(package / GREEK)}
+    target = {
+        row["id"]: Token(row["id"], row["text"], row["source_verse"], row["skip_space_after"] == "y")
+        for row in _table(package / ENGLISH)
+    }
+    with (package / LINKS).open(encoding="utf-8") as file:
+        records = json.load(file)["records"]
+    links: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    torn: set[str] = set()
+    for record in records:
+        verses = {source[i].verse for i in record["source"]} | {target[j].verse for j in record["target"]}
+        if len(verses) > 1:
+            torn |= verses
+        else:
+            links[verses.pop()] += [(i, j) for i in record["source"] for j in record["target"]]
+
+    greek, english = by_verse(source.values()), by_verse(target.values())
+    found = {}
+    for verse in sorted((greek.keys() & english.keys() & links.keys()) - torn):
+        (words, i_of), (others, j_of) = printed(greek[verse]), printed(english[verse])
+        found[verse] = Verse(words, others, sorted({(i_of[i], j_of[j]) for i, j in links[verse]}))
+    return found, len(greek.keys() | english.keys()) - len(found)
+
+
+def columns(verses: list[Verse]) -> tuple[list[list[str]], list[list[str]], list[list[str]]]:
+    """The words of both sides and the links `i-j`, of each verse."""
+    links = [[f"{i}-{j}" for i, j in verse.links] for verse in verses]
+    return [verse.source for verse in verses], [verse.target for verse in verses], links
+
+
+def write(stem: Path, verses: list[Verse]) -> None:
+    """STEM.grc, STEM.en and STEM.align."""
+    for end, column in zip(("grc", "en", "align"), columns(verses), strict=True):
+        text = "".join(" ".join(line) + "\n" for line in column)
+        stem.with_name(f"{stem.name}.{end}").write_text(text, encoding="utf-8")
+
+
+def _table(file: Path | zipfile.Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", type=Path, help="the wheel, or the directory that it was unpacked into")
+    parser.add_argument("output", type=Path, help="a directory for train.grc, train.en, train.align and so on")
+    parser.add_argument("--test", choices=BOOKS, default="ROM", metavar="BOOK", help="one of " + " ".join(BOOKS))
+    parser.add_argument("--valid", choices=BOOKS, default="HEB", metavar="BOOK")
+    arguments = parser.parse_args()
+    if arguments.test == arguments.valid:
+        parser.error(f"--test and --valid are both {arguments.test}; take two books")
+
+    package = arguments.package if arguments.package.is_dir() else zipfile.Path(arguments.package)
+    verses, left_out = read_verses(package)
+    parts: dict[str, list[Verse]] = {"train": [], "valid": [], "test": []}
+    names = {arguments.test: "test", arguments.valid: "valid"}
+    for number, verse in verses.items():
+        book = BOOKS[int(number[:2]) - _FIRST_BOOK]
+        parts[names.get(book, "train")].append(verse)
+
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        write(arguments.output / name, part)
+        greek, english, links = (sum(map(len, side)) for side in columns(part))
+        print(f"{name}: {len(part)} verses, {greek} Greek and {english} English words, {links} links")
+    print(f"left out: {left_out} verses")
+
+
+if __name__ == "__main__":
+    main()
