@@ -10,7 +10,7 @@ from seq2seq.config import COMMANDS, GROUPS, REQUIRED
 _PURPOSE = {
     "train": "raw parallel text to a model; started again, it goes on",
     "translate": "a checkpoint and source text to translations",
-    "evaluate": "a checkpoint, source and reference to BLEU, chrF and TER",
+    "evaluate": "a checkpoint, source and reference to BLEU, chrF and TER, and a report",
     "bleu": "translations and reference to BLEU, chrF and TER",
     "score": "source and target to log-probabilities, by forced decoding",
     "align": "source and target to word alignments, and their AER against gold ones",

@@ -45,7 +45,7 @@ def align(source: Words, target: Words, attention: Tensor) -> WordAlignment:
     """
     of_target, of_source = target.membership(), source.membership()
     weights = (attention[0] if len(attention) == 1 else attention.mean(0)).cpu().numpy()  # [t s]
-    rows = of_target.T @ weights / of_target.sum(0).clip(min=1)[:, None]  # [j s]
+    rows = of_target.T @ weights / np.maximum(of_target.sum(0), 1)[:, None]  # [j s]
     matrix = rows @ of_source  # [j i]
     if not source.words or not target.words:
         return WordAlignment(source.words, target.words, matrix, [])

@@ -4,7 +4,6 @@ A word's tokens are found by the characters they stand for, so words are those o
 """
 
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,22 +37,30 @@ class Words:
 
     def membership(self) -> NDArray[np.float64]:
         """[tokens words]: 1 where a token is a part of a word."""
-        member = np.zeros((len(self.owners), len(self.words)))
-        tokens = [token for token, owners in enumerate(self.owners) for _ in owners]
-        member[tokens, [word for owners in self.owners for word in owners]] = 1
-        return member
+        size = len(self.words)
+        member = np.zeros(len(self.owners) * size)
+        member[[token * size + word for token, owners in enumerate(self.owners) for word in owners]] = 1
+        return member.reshape(len(self.owners), size)
 
 
 def assign(tokens: Iterable[Span | None], words: Sequence[Span]) -> list[range]:
-    """The words that each token stands in; a token of white space, or of a part of a character, in the next word."""
-    begins, ends = [begin for begin, _ in words], [end for _, end in words]
+    """The words that each token stands in; a token of white space, or of a part of a character, in the next word.
+
+    Both in the order of the text.
+    """
     owners = []
+    first, last = 0, len(words) - 1
     for span in tokens:
         if span is None or not words:
             owners.append(range(0))
             continue
-        first = min(bisect_right(ends, span[0]), len(words) - 1)  # behind the last word is the last word's
-        owners.append(range(first, max(bisect_left(begins, span[1]), first + 1)))
+        begin, end = span
+        while first < last and words[first][1] <= begin:  # behind the last word is the last word's
+            first += 1
+        after = first + 1
+        while after <= last and words[after][0] < end:
+            after += 1
+        owners.append(range(first, after))
     return owners
 
 
