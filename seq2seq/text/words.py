@@ -6,6 +6,7 @@ A word's tokens are found by the characters they stand for, so words are those o
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,33 +94,32 @@ def _replaced(
 ) -> list[Span | None] | None:
     """Where the tokens stand once others have been put for unknown ones; None if the text is not made that way.
 
-    Known tokens are found as they are; of what lies between them each unknown one has a word, the last one the rest.
+    Runs of known tokens are found as they are; of what lies between each unknown one has a word, the last the rest.
     """
     found: list[Span | None] = [None] * len(spans)
-    waiting: list[int] = []
+    places = [(place, span) for place, span in enumerate(spans) if span is not None]
+    runs = [(of, list(group)) for of, group in groupby(places, key=lambda place: unknown[place[0]])]
+    literals = ["" if of else decoded[run[0][1][0] : run[-1][1][1]] for of, run in runs] + [""]
     position = 0
-
-    def share(end: int) -> None:
-        begins = [position + begin for begin, _ in find_words(text[position:end], "")][: len(waiting)]
-        for place, begin, after in zip(waiting, begins, [*begins[1:], end], strict=False):
+    for number, (is_unknown, run) in enumerate(runs):
+        if not is_unknown:
+            if not text.startswith(literals[number], position):
+                return None
+            shift = position - run[0][1][0]
+            for place, (begin, end) in run:
+                found[place] = (begin + shift, end + shift)
+            position += len(literals[number])
+            continue
+        words = [(position + begin, position + end) for begin, end in find_words(text[position:], "")]
+        if len(words) < len(run):
+            return None
+        following, least = literals[number + 1], words[len(run) - 1][1]
+        # What is known at the end stands at the end; elsewhere the first place will do.
+        end = len(text) - len(following) if number + 2 >= len(runs) else text.find(following, least)
+        if end < least or not text.startswith(following, end):
+            return None
+        begins = [begin for begin, _ in words[: len(run)]]
+        for (place, _), begin, after in zip(run, begins, [*begins[1:], end], strict=True):
             found[place] = (begin, after)
-        waiting.clear()
-
-    for place, span in enumerate(spans):
-        if span is None:
-            continue
-        if unknown[place]:
-            waiting.append(place)
-            continue
-        known = decoded[slice(*span)]
-        words = find_words(text[position:], "") if waiting else []
-        if len(words) < len(waiting):
-            return None
-        begin = text.find(known, position + words[len(waiting) - 1][1] if waiting else position)
-        if begin < 0 or (begin > position and not waiting):
-            return None
-        share(begin)
-        position = begin + len(known)
-        found[place] = (begin, position)
-    share(len(text))
+        position = end
     return found

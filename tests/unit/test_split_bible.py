@@ -78,7 +78,7 @@ class Package:
 def package() -> Package:
     made = Package()
     made.verse(HEBREWS, "πολυμερῶς", "Long ago", (1, 1), (1, 2))
-    made.verse(ROMANS, "Παῦλος δοῦλος", "“_ Paul_ —_ a servant_ .”", (1, 2), (2, 4), (2, 5))
+    made.verse(ROMANS, "Παῦλος δοῦλος", "“_ Paul_ —_ a servant_ .”", (1, 2), (1, 4), (2, 4), (2, 5))
     made.verse(MATTHEW, "Βίβλος γενέσεως", "The record_ , of genealogy", (2, 4), (2, 5), (1, 1), (1, 2))
     return made
 
