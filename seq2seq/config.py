@@ -745,6 +745,7 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
                 f"model.tied_embeddings={config.model.tied_embeddings} and data.joint=false: two vocabularies can't "
                 "share one table. Take data.joint=true, or model.tied_embeddings=target_output."
             )
+        _check_search(config.model, config.data, config.decoding, errors)
         if config.training.max_updates is None and config.training.max_epochs is None:
             errors.append(
                 "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
@@ -754,6 +755,24 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
             _refuse_impossible_pairs(value, errors)
+
+
+def _check_search(model: Model, data: Data, decoding: Decoding, errors: list[str]) -> None:
+    if isinstance(model.attention.placement, NoAttention):
+        errors += [
+            f"model/attention/placement=none and decoding.{key}={value}: there is no attention to go by. "
+            f"Leave decoding.{key}={default}."
+            for key, value, default in (
+                ("coverage_penalty", decoding.coverage_penalty, 0),
+                ("replace_unknown", decoding.replace_unknown, "false"),
+            )
+            if value
+        ]
+    if decoding.replace_unknown and data.tokenizer != "word":
+        errors.append(
+            f"data.tokenizer={data.tokenizer} and decoding.replace_unknown=true: these spell what they do not know. "
+            "Take data.tokenizer=word, or decoding.replace_unknown=false."
+        )
 
 
 def memory_size(model: Model) -> int:

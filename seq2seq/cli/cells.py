@@ -48,7 +48,7 @@ _WITHOUT_EFFECT = {
 """Keys of a training that change no result: the files of `data` count by their content."""
 
 
-class Stopped(BaseException):
+class TrainingStopped(BaseException):
     """A signal ended a training, whose state is saved."""
 
     def __init__(self, exit_code: int) -> None:
@@ -101,9 +101,12 @@ def file_name(label: str) -> str:
 def plan(config: CompareConfig) -> list[Cell]:
     """All cells, those of a seed together. Raises ConfigError naming the variant, for all that is wrong with any."""
     cells, mistakes = [], []
+    if config.variants and (not config.seeds or len(set(config.seeds)) < len(config.seeds)):
+        raise ConfigError(f"seeds={config.seeds}: expected one or more, each once, such as [1,2,3]")
     for label, words in config.variants.items():
         try:
             training = variant(config.common, words)
+            parse("train", {**to_plain(training), "decoding": to_plain(config.decoding)})  # can it be measured so?
         except ConfigError as error:
             mistakes.append(f"variants.{label}: {error}")
             continue
@@ -331,12 +334,12 @@ def run_directory(cell: Cell, belongs_to: dict[str, Any], output: str) -> Path:
 
 
 def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Measured:
-    """Train the cell, or go on with it, and measure it. Raises Stopped after a signal."""
+    """Train the cell, or go on with it, and measure it. Raises TrainingStopped after a signal."""
     if cell.run is None:
         data = dataclasses.replace(cell.training.data, test=None)
         training = dataclasses.replace(cell.training, data=data, run_dir=str(run_dir), device=config.device)
         if code := train.run(training, {}):
-            raise Stopped(code)
+            raise TrainingStopped(code)
     device = choose_device(config.device)
     translator = checkpoint.load_translator(run_dir, device)
     begin = time.perf_counter()

@@ -10,7 +10,7 @@ from typing import Any
 from seq2seq.cli import compose
 from seq2seq.cli.cells import (
     Cell,
-    Stopped,
+    TrainingStopped,
     identities,
     measure,
     plan,
@@ -20,7 +20,7 @@ from seq2seq.cli.cells import (
     run_directory,
     write_result,
 )
-from seq2seq.cli.files import output_stream
+from seq2seq.cli.files import make_directory, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.config import CompareConfig, ConfigError, nearest, parse
 from seq2seq.inference import comparison
@@ -52,6 +52,7 @@ def run(config: CompareConfig, choices: dict[str, str]) -> int:
     waiting = [number for number, result in enumerate(results) if not isinstance(result, Measured)]
     logger.info("%d of %d cells have been measured", len(cells) - len(waiting), len(cells))
     check_data([cells[number] for number in waiting])
+    make_directory(Path(config.output))
     for number in waiting:
         if isinstance(results[number], Failed):  # tried again
             result_path(cells[number], config.output).unlink()
@@ -59,7 +60,7 @@ def run(config: CompareConfig, choices: dict[str, str]) -> int:
     try:
         if waiting:
             compose.launch(run_job, "cell", waiting, str(Path(config.output) / "runs"))
-    except Stopped as stopped:
+    except TrainingStopped as stopped:
         logger.info("the same command goes on")
         return stopped.exit_code
     except Exception as error:  # of the launcher; what goes wrong in a cell is in its result
@@ -122,7 +123,6 @@ def run_job(composed: Any) -> None:
 
 def write(table: Comparison, directory: Path) -> None:
     """comparison.md (also to stdout), .csv, .json and, where matplotlib is, .png."""
-    directory.mkdir(parents=True, exist_ok=True)
     text = comparison.markdown(table)
     for ending, content in (
         ("md", text),

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TextIO
 
 from seq2seq.cli.bleu import same_length
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import input_lines, make_directory, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.cli.translate import as_json
-from seq2seq.config import ConfigError, EvaluateConfig, to_plain
+from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.metrics import LengthBin, Scores
 from seq2seq.inference.page import write_page
-from seq2seq.inference.report import HEATMAPS, Reader, Report, draw_lengths, page
+from seq2seq.inference.report import HEATMAPS, Collector, Report, draw_lengths, page
 from seq2seq.inference.translator import Translation, Translator
-from seq2seq.text.corpus import DataError
 from seq2seq.text.words import find_words
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.version import __version__
@@ -77,12 +76,7 @@ def write_report(
     directory stay. Raises ConfigError or DataError where it can't be, before anything is translated.
     """
     directory = Path(name)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise ConfigError(f"report={name}: a file, expected a directory. Give another.") from error
-    except OSError as error:
-        raise DataError(f"report={name}: can't be made ({error.strerror})") from error
+    make_directory(directory)
     plots = importlib.util.find_spec("matplotlib") is not None
     if not plots:
         logger.info("the report will be without %s: pictures need matplotlib. Install seq2seq[plots].", _PLOT)
@@ -97,17 +91,17 @@ def write_report(
     }
     with ExitStack() as stack:
         streams = {file: stack.enter_context(output_stream(str(directory / file))) for file in files}
-        reader = Reader(translator, config.decoding, tokenizer)
+        collector = Collector(translator, config.decoding, tokenizer)
         aligner = Aligner.of(translator)
         remaining = iter(references)
         while group := list(islice(translations, translator.group_size(config.decoding))):
-            reader.read(group, list(islice(remaining, len(group))))
+            collector.read(group, list(islice(remaining, len(group))))
             for translation in group:
                 alignment = None if aligner is None else aligner.translation(translation)
                 record = json.dumps(as_json(translation, alignment), ensure_ascii=False)
                 print(record, file=streams["translations.jsonl"])
                 print(translation.text, file=streams["translations.txt"])
-        report = reader.report(conditions)
+        report = collector.report(conditions)
         plot = draw_lengths(report.lengths) if plots else None
         if plot is not None:
             streams[_PLOT].write(plot)

@@ -76,3 +76,13 @@ def output_stream(name: str) -> Iterator[TextIO]:
         raise DataError(f"{name}: can't be written ({error.strerror})") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def make_directory(path: Path) -> None:
+    """Unless it is there. Raises DataError where it can't be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise DataError(f"{path}: a file, expected a directory. Give another.") from error
+    except OSError as error:
+        raise DataError(f"{path}: can't be made a directory ({error.strerror})") from error

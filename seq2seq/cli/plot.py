@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import input_lines, make_directory, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import ConfigError, PlotConfig
@@ -89,10 +89,8 @@ def _given(
         pair = forced.pair
         if forced.attention is None:
             continue
-        columns = translator.source.pieces(translator.source.encode([pair.source])[0])
-        heatmap = Heatmap(
-            pair.source, pair.target, columns, forced.tokens, forced.attention, forced.token_scores, forced.score
-        )
+        sides = (pair.source, pair.target, forced.source_tokens, forced.tokens)
+        heatmap = Heatmap(*sides, forced.attention, forced.token_scores, forced.score)
         text, tokens = pair.target, pair.tokens
         yield number, heatmap, aligner.target.line(text) if tokens is None else aligner.target.produced(text, tokens)
 
@@ -101,7 +99,7 @@ def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[N
     name = config.output
     if name != "-" and not name.endswith(".html"):
         name = str(Path(name) / "index.html")
-    _make_directory(Path(name).parent)
+    make_directory(Path(name).parent)
     checkpoints = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
     with output_stream(name) as file:
         languages = (translator.source_lang, translator.target_lang)
@@ -127,7 +125,7 @@ def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterab
 
     painter = Painter(translator.source_lang, translator.target_lang)
     directory = Path(config.output)
-    _make_directory(directory)
+    make_directory(directory)
     for number, heatmap in heatmaps:
         path = directory / f"{number:04}.{config.output_format}"
         _write(path, painter.draw(heatmap, config.output_format))
@@ -141,13 +139,6 @@ def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterab
             " ".join(missing[:_NAMED]),
             " ..." if len(missing) > _NAMED else "",
         )
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{path}: can't be made a directory ({error.strerror})") from error
 
 
 def _write(path: Path, content: bytes) -> None:

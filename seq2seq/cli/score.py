@@ -52,7 +52,12 @@ def force_all(translator: Translator, pairs: Sequence[Pair], batch_size: int) ->
 
 
 def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
-    """A pair for each line; of JSONL its `source`, or its `tokens`. Raises DataError for what does not fit together."""
+    """A pair for each line; of JSONL its `source`, or its `tokens` and the text they were printed as.
+
+    Raises DataError for what does not fit together.
+    """
+    if source == target == "-":
+        raise DataError("both sides are stdin (-); give a file for one")
     sources, targets = list(input_lines(source)), list(input_lines(target))
     if len(sources) != len(targets):
         shorter, longer = (source, target) if len(sources) < len(targets) else (target, source)
@@ -68,20 +73,22 @@ def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
     known = piece_numbers(translator)
     pairs = []
     for number, (line, text) in enumerate(zip(targets, sources, strict=True), 1):
-        tokens = _record(line, target, number)["tokens"]
+        record = _record(line, target, number)
+        tokens = record["tokens"]
         if strange := [token for token in tokens if token not in known]:
             raise DataError(
                 f"{target}:{number}: {strange[0]!r} is not in the vocabulary of this checkpoint; "
                 "score the text instead, or take the checkpoint that translated"
             )
-        pairs.append(Pair(text, translator.target.decode([known[token] for token in tokens]), tokens))
+        said = record.get("translation", translator.target.decode([known[token] for token in tokens]))
+        pairs.append(Pair(text, str(said), tokens))
     return pairs
 
 
 def is_jsonl(lines: Sequence[str]) -> bool:
-    """Whether these are lines of `translate output_format=jsonl`, by the first one."""
+    """Whether these are lines of `translate output_format=jsonl`, by the first that is not blank."""
     try:
-        return bool(lines) and _is_record(json.loads(lines[0]))
+        return _is_record(json.loads(next((line for line in lines if line.strip()), "")))
     except ValueError:
         return False
 
@@ -99,7 +106,7 @@ def _record(line: str, name: str, number: int) -> dict[str, Any]:
         value = None
     if not _is_record(value):
         raise DataError(
-            f"{name}:{number}: expected an object with `source` and `tokens`, as on line 1 and as "
+            f"{name}:{number}: expected an object with `source` and `tokens`, as "
             f"translate output_format=jsonl writes it, got {line[:60]!r}"
         )
     return dict(value)

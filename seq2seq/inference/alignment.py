@@ -16,10 +16,8 @@ from torch import Tensor
 from seq2seq.inference.forced import Forced
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.corpus import DataError
+from seq2seq.text.links import Link
 from seq2seq.text.words import WordReader, Words
-
-Link = tuple[int, int]
-"""Source word, target word, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def read_gold(line: str, base: int, place: str) -> Gold:
     """Sure links `i-j` and possible links `i?j`, words counted from `base`. Raises DataError naming the place."""
     sure, possible = set(), set()
     for text in line.split():
-        parts = re.fullmatch(r"([0-9]+)([-?])([0-9]+)", text)
+        parts = re.fullmatch(r"([0-9]{1,9})([-?])([0-9]{1,9})", text)
         if not parts:
             raise DataError(f"{place}: {text!r} is no link; expected i-j for a sure one or i?j for a possible one")
         link = (int(parts[1]) - base, int(parts[3]) - base)

@@ -54,6 +54,6 @@ def focus(
         # The index is clamped to the batch's longest source; before position 0 that gives 0, which is seen.
         first, last = seen.index.amin(-1).cpu(), torch.minimum(seen.index.amax(-1).cpu(), reach[:, None] - 1)
         for place, row in enumerate(rows):
-            of_row = (x[place, : len(targets[row])].tolist() for x in (first, last, seen.centre.double().cpu()))
+            of_row = (x[place, : len(targets[row])].tolist() for x in (first, last, seen.centre.cpu().double()))
             found[row] = [Focus(*step) for step in zip(*of_row, strict=True)]
     return [found[row] for row in range(len(targets))]

@@ -72,7 +72,7 @@ class Tally:
 
 def measure(attention: Tensor, windows: Sequence[Focus] | None = None) -> dict[str, tuple[Tensor, int]]:
     """Weights [h t s] of a sentence -> for each quantity its sums [r] and over how many things; r is 1 for one head."""
-    weights = attention.detach().double().cpu()
+    weights = attention.detach().cpu().double()
     if len(weights) > 1:
         weights = torch.cat([weights.mean(0, keepdim=True), weights])  # [r t s]
     _, t, s = weights.shape

@@ -98,7 +98,7 @@ def _as_dict(sentence: Sentence, alignment: WordAlignment | None) -> dict[str, A
     }
 
 
-class Reader:
+class Collector:
     """Reads translations a few at a time, and keeps of most only their text."""
 
     def __init__(self, translator: Translator, decoding: Decoding, tokenizer: str) -> None:

@@ -41,6 +41,7 @@ def against_baseline(
     found = [Significance({}, {}) for _ in systems]
     if not systems:
         return found
+    ties = [_ties(baseline, system) for system in systems]
     named = [("baseline", baseline), *((str(number), system) for number, system in enumerate(systems))]
     for test in TESTS:
         metrics = corpus_metrics(references, tokenizer)
@@ -48,10 +49,18 @@ def against_baseline(
         columns = [column for column in table if column != "System"]  # BLEU, chrF2, TER
         for metric, column in zip(metrics, columns, strict=True):
             first, *others = table[column]
-            for significance, result in zip(found, others, strict=True):
-                # Sacrebleu counts chance differences that are larger, and so gives systems that don't differ at all
-                # its smallest p.
+            for significance, result, uncounted in zip(found, others, ties, strict=True):
                 p = 1.0 if result.score == first.score else float(result.p_value)  # type: ignore[union-attr, arg-type]
+                if test == "ar":
+                    p = min(1.0, p + uncounted)
                 significance.p_values.setdefault(metric, {})[test] = p
                 significance.signatures.setdefault(metric, {})[test] = str(signatures[column])
     return found
+
+
+def _ties(baseline: Sequence[str], system: Sequence[str]) -> float:
+    """How often swapping sentences at random makes the observed difference itself: where it swaps all or none of the k
+    that differ. Sacrebleu counts only larger differences, so few differing sentences would always be significant to it.
+    """
+    differing = sum(one != other for one, other in zip(baseline, system, strict=True))
+    return 2.0 ** (1 - differing)

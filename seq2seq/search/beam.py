@@ -81,7 +81,7 @@ class _Search:
         tokens, scores = [*tokens, candidates.tokens[number][column]], [*scores, candidates.scores[number][column]]
         if attention is not None:
             weights = [*weights, attention[parent]]
-        stacked = torch.stack(weights, 1)[..., : sentence.source_length] if weights else None  # [h t s]
+        stacked = torch.stack(weights, 1)[..., : sentence.source_length].cpu() if weights else None  # [h t s]
         return Hypothesis(tokens, scores, self.ranking(sum(scores), len(tokens), stacked), stacked)
 
 

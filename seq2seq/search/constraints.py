@@ -57,10 +57,12 @@ class Constraints:
         if early := [row for row, sentence in enumerate(rows) if length < sentence.shortest]:
             allowed[early, EOS] = -torch.inf
         if self.no_repeat_ngram is not None:
-            for row in range(len(rows)):
-                allowed[row, self._repeated(path(row), self.no_repeat_ngram)] = -torch.inf
-                if allowed[row].max() == -torch.inf:  # nothing is left: ending is better than repeating
-                    allowed[row, EOS] = log_probs[row, EOS]
+            repeated = [self._repeated(path(row), self.no_repeat_ngram) for row in range(len(rows))]
+            places = [(row, token) for row, tokens in enumerate(repeated) for token in tokens]
+            if places:
+                allowed[tuple(torch.tensor(places).T)] = -torch.inf
+                nothing_left = allowed.amax(1) == -torch.inf  # then ending is better than repeating
+                allowed[nothing_left, EOS] = log_probs[nothing_left, EOS]
         for row, sentence in enumerate(rows):
             if length <= len(sentence.prefix):
                 allowed[row] = -torch.inf

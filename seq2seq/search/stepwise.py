@@ -49,15 +49,16 @@ class Sampling:
 
     def choose(self, log_probs: Tensor, uniform: Tensor) -> Tensor:
         """Log-probabilities [n v], a number in [0, 1) for each row [n] -> tokens [n]."""
-        scaled = (log_probs.double() / self.temperature).softmax(-1)
-        probability, tokens = scaled.topk(min(self.top_k or scaled.size(-1), scaled.size(-1)), -1)  # descending
+        scaled = (log_probs.cpu().double() / self.temperature).softmax(-1)
+        most = min(self.top_k or scaled.size(-1), scaled.size(-1))
+        probability, tokens = scaled.topk(most, -1)  # descending
         total = probability.sum(-1, keepdim=True)
         before = probability.cumsum(-1) - probability
         probability = probability.masked_fill(before >= self.top_p * total, 0)
         cumulated = probability.cumsum(-1)
-        drawn = uniform.to(cumulated)[:, None] * cumulated[:, -1:]
-        place = (cumulated <= drawn).sum(-1, keepdim=True).clamp(max=probability.size(-1) - 1)
-        return tokens.gather(1, place).squeeze(1)
+        drawn = uniform[:, None] * cumulated[:, -1:]
+        place = (cumulated <= drawn).sum(-1, keepdim=True).clamp(max=most - 1)
+        return tokens.gather(1, place).squeeze(1).to(log_probs.device)
 
 
 def sample(
@@ -118,6 +119,6 @@ def _walk(
         previous = chosen
     found = []
     for t, p, a in zip(tokens, scores, attention, strict=True):
-        stacked = torch.stack(a, 1) if a else None  # [h t s]
+        stacked = torch.stack(a, 1).cpu() if a else None  # [h t s]
         found.append(Hypothesis(t, p, ranking(sum(p), len(t), stacked), stacked))
     return found

@@ -21,6 +21,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.corpus import DataError
 from seq2seq.text.storage import previous_name, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.text.words import base_language
 
 FORMAT = 1
 _UNREADABLE = (OSError, ValueError, KeyError, AttributeError, RecursionError, ConfigError, safetensors.SafetensorError)
@@ -111,6 +112,11 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
             raise ConfigError(
                 f"checkpoint=[{paths[0]},{where}]: their target vocabularies differ ({len(first.target)} and "
                 f"{len(one.target)} pieces). An ensemble needs models that were trained with the same target.model."
+            )
+        if base_language(one.data.source_lang) != base_language(first.data.source_lang):
+            raise ConfigError(
+                f"checkpoint=[{paths[0]},{where}]: they translate from {first.data.source_lang} and "
+                f"{one.data.source_lang}. An ensemble needs models of one source language."
             )
     languages = (first.data.source_lang, first.data.target_lang)
     readers = [Reader(one.model, one.source) for one in loaded]

@@ -12,6 +12,7 @@ import torch
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
+from seq2seq.inference.unknown import read_dictionary
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
@@ -75,6 +76,8 @@ def prepare_data(config: TrainConfig) -> PreparedData:
     cache = Path(data.cache_dir)
     hashes = {"train": train.content_hash(), "valid": valid.content_hash()}
     references = list(valid.pairs())
+    if config.decoding.dictionary is not None:
+        read_dictionary(Path(config.decoding.dictionary))
     if data.test is not None:  # read now, so that what is wrong with it is known before training
         for _ in ParallelText.find(data.test, data.source_lang, data.target_lang).pairs():
             pass

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from seq2seq import load
 from seq2seq.cli.main import main
 
 PAIRS = [
@@ -102,8 +103,8 @@ def test_translations_begin_with_their_prefixes(work: Path, capsys: pytest.Captu
 def test_lengths_and_repetitions_are_limited_by_the_sentence(work: Path) -> None:
     for record in translate("checkpoint=additive", "decoding.min_length_ratio=1.5"):
         if record["tokens"]:
-            source = len(json.loads(json.dumps(record["source"])).split()) + 1  # every word is a piece or more
-            assert len(record["tokens"]) >= 1.5 * source
+            source = load("additive").source.encode([record["source"]])[0]
+            assert len(record["tokens"]) >= 1.5 * len(source)
     for record in translate("checkpoint=additive", "decoding.min_length_ratio=1.9", "decoding.no_repeat_ngram=2"):
         pairs = list(zip(record["tokens"], record["tokens"][1:], strict=False))
         assert len(set(pairs)) == len(pairs)
@@ -118,8 +119,33 @@ def test_unknown_words_are_copied(work: Path, capsys: pytest.CaptureFixture[str]
     for record, links in zip(copied, Path("links").read_text().splitlines(), strict=True):
         targets = [int(link.split("-")[1]) for link in links.split()]
         assert all(target < len(record["translation"].split()) for target in targets)
+        assert record["alignment"] == links
     assert unknown
+    assert any(record["alignment"] for record in copied)
+    assert main(["align", "checkpoint=words", "source=said", "target=said", "output=again"]) == 0
+    assert Path("again").read_text() == Path("links").read_text()
     for wrong in ("checkpoint=additive", "checkpoint=fixed"):
         assert main(["translate", wrong, "input=source.txt", "decoding.replace_unknown=true"]) == 2
         assert "decoding.replace_unknown=true" in capsys.readouterr().err
     assert main(["translate", "checkpoint=words", "input=source.txt", "decoding.dictionary=x"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (["decoding.replace_unknown=true"], "data.tokenizer=bpe and decoding.replace_unknown=true"),
+        (["model/attention=none", "decoding.coverage_penalty=0.1"], "placement=none and decoding.coverage_penalty=0.1"),
+        (["data.tokenizer=word", "decoding.replace_unknown=true", "decoding.dictionary=missing"], "missing"),
+    ],
+)
+def test_training_refuses_validations_that_can_not_be(
+    work: Path, settings: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["data.train=train", "data.valid=train", "data.source_lang=de", "data.target_lang=de", "data.vocab_size=60"]
+    assert main(["train", *data, "data.cache_dir=cache", "check=true", "device=cpu", *settings]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_two_sides_can_not_be_stdin(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "checkpoint=additive", "source=-", "target=-"]) == 2
+    assert "both sides are stdin" in capsys.readouterr().err

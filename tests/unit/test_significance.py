@@ -46,9 +46,17 @@ def test_the_numbers_are_sacrebleus(test: str) -> None:
     (ours,) = against_baseline(first, [second], REFERENCES, "13a")
     named = [("first", first), ("second", second)]
     signatures, table = PairedTest(named, {"BLEU": BLEU()}, [REFERENCES], test_type=test)()
-    assert ours.p_values["bleu"][test] == table["BLEU"][1].p_value  # type: ignore[union-attr]
+    assert ours.p_values["bleu"][test] == pytest.approx(table["BLEU"][1].p_value, abs=1e-5)  # type: ignore[union-attr]
     assert ours.signatures["bleu"][test] == str(signatures["BLEU"])
     assert f"{test}:" in ours.signatures["bleu"][test]
+
+
+@pytest.mark.parametrize("changed", [1, 2, 3])
+def test_a_few_changed_sentences_are_never_significant(changed: int) -> None:
+    worse = ["nothing of it" if number < changed else line for number, line in enumerate(REFERENCES)]
+    (found,) = against_baseline(REFERENCES, [worse], REFERENCES, "13a")
+    for tests in found.p_values.values():
+        assert tests["ar"] >= 2.0 ** (1 - changed)
 
 
 @pytest.fixture
