@@ -1,6 +1,6 @@
 """Split the Greek-English New Testament of the package bible-alignments, links included, into train, valid and test.
 
-    pip download --no-deps bible-alignments==0.4.2
+    pip download --no-deps --ignore-requires-python bible-alignments==0.4.2
     python scripts/split_bible.py bible_alignments-0.4.2-py3-none-any.whl bible
 
 The Greek is the SBL Greek New Testament, without punctuation as the package has it; the English is the Berean Standard
