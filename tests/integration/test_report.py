@@ -223,9 +223,9 @@ def test_mistakes_are_named_before_anything_is_translated(
 ) -> None:
     Path("file").write_text("mine")
     assert evaluate("global", "report=file") == 2
-    assert "report=file: a file, expected a directory" in capsys.readouterr().err
+    assert "file: a file, expected a directory" in capsys.readouterr().err
     assert evaluate("global", "report=file/report") == 2
-    assert "report=file/report: can't be made" in capsys.readouterr().err
+    assert "file/report: can't be made" in capsys.readouterr().err
     Path("report/report.html").mkdir(parents=True)
     assert evaluate("global", "report=report") == 2
     assert Path("file").read_text() == "mine"
