@@ -12,6 +12,7 @@ def model_card(config: TrainConfig, updates: int, epochs: int, scores: dict[str,
     parts = [part.name for part in (attention.score, attention.window, attention.normaliser) if part is not None]
     kind = f"placement `{attention.placement.name}`" + (f", attention `{' x '.join(parts)}`" if parts else "")
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
+    contents = "\n".join(f"| {name} | {content} |" for name, content in hashes.items())
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
 A recurrent translation model, {kind}.
@@ -25,8 +26,7 @@ Trained by seq2seq {__version__} (torch {torch.__version__}) on `{config.data.tr
 
 | data | SHA-256 |
 |---|---|
-| train | {hashes["train"]} |
-| valid | {hashes["valid"]} |
+{contents}
 
 Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
 """

@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from sentences import PAIRS
 
 import seq2seq
 from seq2seq.cli.main import main
 from seq2seq.training.progress import Progress
 
-PAIRS = [
-    (f"{who} {does} {what} .", f"{wer} {tut} {was} .")
-    for who, wer in (("the cat", "die Katze"), ("a dog", "ein Hund"), ("my friend", "mein Freund"))
-    for does, tut in (("sees", "sieht"), ("hears", "hört"), ("likes", "mag"))
-    for what, was in (("the old house", "das alte Haus"), ("a tree", "einen Baum"), ("you", "dich"))
-]
 TINY = [
     "data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
     "data.character_coverage=1.0", "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64",

@@ -8,15 +8,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from sentences import PAIRS
 
 from seq2seq.cli.main import main
 
-PAIRS = [
-    (f"{who} {does} {what} .", f"{wer} {tut} {was} .")
-    for who, wer in (("the cat", "die Katze"), ("a dog", "ein Hund"), ("my friend", "mein Freund"))
-    for does, tut in (("sees", "sieht"), ("hears", "hört"), ("likes", "mag"))
-    for what, was in (("the old house", "das alte Haus"), ("a tree", "einen Baum"), ("you", "dich"))
-]
 BACKWARDS = [" ".join(f"{len(s.split()) - 1 - j}-{j}" for j in range(len(s.split()))) for s, _ in PAIRS]
 """The last word with the first and so on: what no model would find by itself."""
 TINY = [

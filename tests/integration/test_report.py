@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sentences import FEW_PAIRS
 
 from seq2seq.cli import evaluate as command
 from seq2seq.cli.main import main
 from seq2seq.inference import translator
 
-PAIRS = [
-    (f"{who} {does} {what} .", f"{wer} {tut} {was} .")
-    for who, wer in (("the cat", "die Katze"), ("a dog", "ein Hund"), ("my friend", "mein Freund"))
-    for does, tut in (("sees", "sieht"), ("hears", "hört"))
-    for what, was in (("the old house", "das alte Haus"), ("a tree", "einen Baum"))
-]
 HOSTILE = '</dd></script><script>alert("1")</script><img src=x onerror=alert(2)> &lt;b&gt; a | b \u2028 \x1b[31m'
-TESTS = [*PAIRS[:5], ("", ""), ("", "nichts"), (HOSTILE, HOSTILE[::-1]), (f"tree {'tree ' * 25}", f"{HOSTILE} Baum")]
+TESTS = [
+    *FEW_PAIRS[:5],
+    ("", ""),
+    ("", "nichts"),
+    (HOSTILE, HOSTILE[::-1]),
+    (f"tree {'tree ' * 25}", f"{HOSTILE} Baum"),
+]
 ALWAYS = {"report.html", "report.json", "translations.txt", "translations.jsonl"}
 
 
@@ -28,7 +29,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models with global, with local and without attention."""
     where = tmp_path_factory.mktemp("runs")
     for side, language in enumerate(("en", "de")):
-        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in PAIRS * 3))
+        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in FEW_PAIRS * 3))
         (where / f"test.{language}").write_text("".join(f"{pair[side]}\n" for pair in TESTS))
     common = [
         "train", f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",

@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sentences import FEW_PAIRS
 
 from seq2seq.cli.main import main
 
-PAIRS = [
-    (f"{who} {does} {what} .", f"{wer} {tut} {was} .")
-    for who, wer in (("the cat", "die Katze"), ("a dog", "ein Hund"), ("my friend", "mein Freund"))
-    for does, tut in (("sees", "sieht"), ("hears", "hört"))
-    for what, was in (("the old house", "das alte Haus"), ("a tree", "einen Baum"))
-]
 SOURCES = ["the cat sees  a tree .", "", "Was?\u00a0\u2028 猫 (odd)", " a dog hears my friend . ", "tree " * 30]
 
 
@@ -23,7 +18,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two little models, `attending` and `fixed`, and one that says it translates from Chinese."""
     where = tmp_path_factory.mktemp("runs")
     for side, language in enumerate(("en", "de")):
-        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in PAIRS * 3))
+        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in FEW_PAIRS * 3))
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
     common = [
         f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
