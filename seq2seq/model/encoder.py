@@ -6,7 +6,8 @@ Shapes: b batch, s source, e embedding, d size of one direction's hidden state, 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.model.recurrent import CELLS, Recurrent
+from seq2seq.model.dropout import Dropout
+from seq2seq.model.recurrent import CELLS, Recurrent, run_together
 
 
 class Encoder(nn.Module):
@@ -37,7 +38,7 @@ class Encoder(nn.Module):
             for layer in range(layers)
         )
         self.residual = residual
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """embedded [b s e], lengths [b] -> states [b s m]."""
@@ -45,18 +46,17 @@ class Encoder(nn.Module):
         x = embedded
         for number, directions in enumerate(self.layers):
             assert isinstance(directions, nn.ModuleList)
-            states = [self._run(layer, self.dropout(x) if number else x, backwards if turned else None)
-                      for turned, layer in enumerate(directions)]  # fmt: skip
-            output = torch.cat(states, -1)  # [b s m]
+            output = self._run(directions, self.dropout(x) if number else x, backwards)  # [b s m]
             x = output + x if number and self.residual else output
         return x
 
     @staticmethod
-    def _run(layer: nn.Module, x: Tensor, reversal: Tensor | None) -> Tensor:
-        assert isinstance(layer, Recurrent)
-        if reversal is None:
-            return layer.sequence(x)[0]
-        return _reorder(layer.sequence(_reorder(x, reversal))[0], reversal)
+    def _run(directions: nn.ModuleList, x: Tensor, reversal: Tensor) -> Tensor:
+        """One layer, [b s e] or [b s m] -> [b s m]."""
+        layers = [layer for layer in directions if isinstance(layer, Recurrent)]
+        inputs = [_reorder(x, reversal) if turned else x for turned in range(len(layers))]
+        states = run_together(layers, inputs)
+        return torch.cat([_reorder(h, reversal) if turned else h for turned, h in enumerate(states)], -1)
 
 
 def _reversal(lengths: Tensor, size: int) -> Tensor:

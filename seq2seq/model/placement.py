@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attended
+from seq2seq.attention.products import Linear
 from seq2seq.model.recurrent import LayerState, Recurrent, Stack
 
 Attend = Callable[[Tensor], Attended]
@@ -39,9 +40,9 @@ class Readout(nn.Module):
         super().__init__()
         self.maxout = kind == "maxout"
         width = 2 * size if self.maxout else size
-        self.hidden = nn.Linear(hidden_size, width)
-        self.embedded = nn.Linear(embedding_size, width, bias=False)
-        self.context = nn.Linear(context_size, width, bias=False) if context_size else None
+        self.hidden = Linear(hidden_size, width)
+        self.embedded = Linear(embedding_size, width, bias=False)
+        self.context = Linear(context_size, width, bias=False) if context_size else None
 
     def forward(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
         """embedded [b t e], output [b t d], context [b t m] -> [b t r]."""
@@ -90,7 +91,7 @@ class Before(Placement):
         receiving = list(stack.layers) if attend_from == "bottom" else [stack.layers[0]]
         self.query_layer = 0 if attend_from == "bottom" else -1
         self.context_gates = nn.ModuleList(
-            nn.Linear(context_size, layer.gate_size, bias=False) for layer in receiving if isinstance(layer, Recurrent)
+            Linear(context_size, layer.gate_size, bias=False) for layer in receiving if isinstance(layer, Recurrent)
         )
 
     def prepare(self, embedded: Tensor) -> Tensor:
@@ -116,10 +117,10 @@ class After(Placement):
     def __init__(self, stack: Stack, hidden_size: int, context_size: int, *, input_feeding: bool) -> None:
         super().__init__()
         self.stack = stack
-        self.combine = nn.Linear(context_size + hidden_size, hidden_size, bias=False)
+        self.combine = Linear(context_size + hidden_size, hidden_size, bias=False)
         self.parallel = not input_feeding
         self.feed_size = hidden_size if input_feeding else 0
-        self.feed_gates = nn.Linear(hidden_size, stack.first.gate_size, bias=False) if input_feeding else None
+        self.feed_gates = Linear(hidden_size, stack.first.gate_size, bias=False) if input_feeding else None
 
     def prepare(self, embedded: Tensor) -> Tensor:
         return embedded if self.parallel else self.stack.first.gates(embedded)

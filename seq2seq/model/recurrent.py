@@ -6,8 +6,10 @@ Shapes: b batch, t time, i input, d hidden size, g size of the gates (3d for a G
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from seq2seq.attention.products import linear, shared_gradients
+from seq2seq.model.dropout import Dropout
 
 LayerState = tuple[Tensor, ...]
 """(h,) of a GRU, (h, c) of an LSTM, each [b d]."""
@@ -35,12 +37,12 @@ class Recurrent(nn.Module):
     def gates(self, x: Tensor) -> Tensor:
         """The input's part of the gates: [.. i] -> [.. g]."""
         weight, _, bias, _ = self.rnn.all_weights[0]
-        return F.linear(x, weight, bias)
+        return linear(x, weight, bias)
 
     def recurrent_gates(self, h: Tensor) -> Tensor:
         """The previous state's part of the gates: [b d] -> [b g]."""
         _, weight, _, bias = self.rnn.all_weights[0]
-        return F.linear(h, weight, bias)
+        return linear(h, weight, bias)
 
     def step(self, gates: Tensor, state: LayerState) -> LayerState:
         """gates [b g], state -> the next state."""
@@ -64,16 +66,38 @@ class GRU(Recurrent):
         super().__init__(nn.GRU(input_size, hidden_size, batch_first=True))
 
     def step(self, gates: Tensor, state: LayerState) -> LayerState:
-        (h,) = state
-        d = h.size(-1)
-        recurrent = self.recurrent_gates(h)
-        r, z = torch.sigmoid(gates[..., : 2 * d] + recurrent[..., : 2 * d]).chunk(2, -1)
-        n = torch.tanh(gates[..., 2 * d :] + r * recurrent[..., 2 * d :])
-        return (torch.lerp(n, h.to(n.dtype), z),)
+        return (self.cell(gates, self.recurrent_gates(state[0]), state[0]),)
+
+    @staticmethod
+    def cell(gates: Tensor, recurrent: Tensor, h: Tensor) -> Tensor:
+        """The two parts of the gates [.. g], h [.. d] -> h'."""
+        sizes = 2 * h.size(-1), h.size(-1)
+        (given, new), (remembered, old) = gates.split_with_sizes(sizes, -1), recurrent.split_with_sizes(sizes, -1)
+        r, z = torch.sigmoid(given + remembered).chunk(2, -1)
+        n = torch.tanh(new + r * old)
+        return torch.lerp(n, h.to(n.dtype), z)
 
     def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
         output, h = self.rnn(x, None if state is None else state[0][None].contiguous())
         return output, (h[0],)
+
+    @classmethod
+    def together(cls, layers: "Sequence[GRU]", inputs: Sequence[Tensor]) -> list[Tensor]:
+        """`sequence` of several layers of one size, step by step: each one's x [b t i] -> its states [b t d].
+
+        On a CPU, where torch has no fused GRU, one loop over all of them with one product for the gradients of their
+        weights is faster than one call for each.
+        """
+        gates = torch.stack([layer.gates(x) for layer, x in zip(layers, inputs, strict=True)])  # [n b t g]
+        weight = torch.stack([layer.rnn.all_weights[0][1] for layer in layers]).to(gates.dtype)  # [n g d]
+        bias = torch.stack([layer.rnn.all_weights[0][3] for layer in layers]).to(gates.dtype)[:, None]  # [n 1 g]
+        h = gates.new_zeros(*gates.shape[:2], weight.size(-1))
+        states = []
+        with shared_gradients():
+            for x in gates.unbind(2):
+                h = cls.cell(x, linear(h, weight) + bias, h)
+                states.append(h)
+        return list(torch.stack(states, 2).unbind())
 
 
 class LSTM(Recurrent):
@@ -102,6 +126,16 @@ class LSTM(Recurrent):
 CELLS: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
 
 
+def run_together(layers: Sequence[Recurrent], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Layers of one kind and size, each one's x [b t i] -> its states [b t d], from zero on."""
+    x = inputs[0]
+    slow = x.device.type == "cpu" and torch.is_grad_enabled()
+    grus = [layer for layer in layers if isinstance(layer, GRU)]
+    if slow and len(grus) == len(layers):
+        return GRU.together(grus, inputs)
+    return [layer.sequence(x)[0] for layer, x in zip(layers, inputs, strict=True)]
+
+
 class Stack(nn.Module):
     """Layers of a decoder, one above the other, with dropout between them.
 
@@ -116,7 +150,7 @@ class Stack(nn.Module):
             CELLS[cell](input_size if layer == 0 else hidden_size, hidden_size) for layer in range(layers)
         )
         self.residual = residual
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def first(self) -> Recurrent:

@@ -4,18 +4,22 @@ is drawn, a second cross-entropy where word alignments are given.
 Shapes: b batch, h heads, t target, s source, n real target positions, r features, v vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 
-_ROWS = 512
-"""Positions projected at a time: their logits stay in the cache."""
+_LOGITS = 1 << 22
+"""Logits at a time: few enough to stay in the cache, so many that the products are large."""
+_LEAST_ROWS = 256
+"""Positions projected at a time, however large the vocabulary is: each adds up the whole gradient of W once."""
 
 _LEAST_WEIGHT = 1e-30
 """Attention below this is none: its logarithm would have an infinite gradient."""
@@ -24,8 +28,8 @@ _LEAST_WEIGHT = 1e-30
 class ProjectedCrossEntropy(torch.autograd.Function):
     """−Σ_n [(1 − ε) log p(y_n) + ε/v Σ_j log p(j)], p = softmax(W x_n + b), a few rows at a time.
 
-    The gradients are made along with the loss, so that no more than a few rows of logits exist at once. The products
-    run in x's precision, the softmax in fp32 or better.
+    The gradients are made along with the loss, so that no more than a few rows of logits exist at once. Products and
+    logits are in x's precision, the loss and what the parameters get in fp32 or better.
     """
 
     @staticmethod
@@ -34,29 +38,32 @@ class ProjectedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         """x [n r], weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) of each position [n]."""
         exact = torch.float64 if x.dtype is torch.float64 else torch.float32
-        cast = weight.to(x.dtype)
         vocab = weight.size(0)
+        cast, shift = weight.to(x.dtype), bias.to(x.dtype)
         nll = x.new_empty(len(x), dtype=exact)
         smooth = x.new_zeros((), dtype=exact)
         wanted = any(ctx.needs_input_grad[:3])
         grad_x = torch.empty_like(x) if wanted else None
-        grad_weight = torch.zeros_like(weight) if wanted else None
+        grad_weight = torch.zeros_like(cast) if wanted else None
         grad_bias = torch.zeros_like(bias) if wanted else None
-        for start in range(0, len(x), _ROWS):
-            rows = slice(start, start + _ROWS)
-            logits = (x[rows] @ cast.T).to(exact).add_(bias)
+        size = max(_LOGITS // vocab, _LEAST_ROWS)
+        for start in range(0, len(x), size):
+            rows = slice(start, start + size)
+            logits = F.linear(x[rows], cast, shift)
+            gradient = logits.softmax(-1)
+            # From the most probable token, whose probability is never rounded to 0.
+            log_total = logits.amax(-1, keepdim=True).to(exact) - gradient.amax(-1, keepdim=True).to(exact).log()
             chosen = targets[rows, None]
-            log_total = logits.logsumexp(-1, keepdim=True)
             nll[rows] = (log_total - logits.gather(1, chosen)).squeeze(1)
-            smooth += (log_total.squeeze(1) - logits.mean(-1)).sum()
+            if smoothing:
+                smooth += (log_total.squeeze(1) - logits.mean(-1, dtype=exact)).sum()
             if grad_x is not None and grad_weight is not None and grad_bias is not None:
-                gradient = logits.sub_(log_total).exp_()  # the softmax
-                gradient.sub_(smoothing / vocab)
+                if smoothing:
+                    gradient.sub_(smoothing / vocab)
                 gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
                 grad_bias += gradient.sum(0)
-                gradient = gradient.to(x.dtype)
-                grad_x[rows] = gradient @ cast
-                grad_weight += gradient.T @ x[rows]
+                torch.mm(gradient, cast, out=grad_x[rows])
+                grad_weight.addmm_(gradient.T, x[rows])
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         ctx.mark_non_differentiable(nll)
         return (1 - smoothing) * nll.sum() + smoothing * smooth, nll
@@ -65,7 +72,10 @@ class ProjectedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         scale = grad_outputs[0]
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
-        return grad_x * scale, grad_weight * scale, grad_bias * scale, None, None
+        return grad_x * scale, grad_weight.to(grad_bias.dtype, copy=True).mul_(scale), grad_bias * scale, None, None
+
+
+LossNumbers = tuple[float, float, int, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,34 @@ class Loss:
     """Mean R_t of a sampled attention."""
     guided: Tensor | None = None
     """−Σ A log α, without its weight, where alignments are given."""
+
+    def numbers(self) -> LossNumbers:
+        """Its fields, for another process."""
+        guided = None if self.guided is None else float(self.guided)
+        return float(self.total.detach()), float(self.nll), self.tokens, self.reward, guided
+
+    @staticmethod
+    def of_numbers(total: float, nll: float, tokens: int, reward: float | None, guided: float | None) -> "Loss":
+        """What `numbers` gave."""
+        return Loss(
+            torch.tensor(total), torch.tensor(nll), tokens, reward, None if guided is None else torch.tensor(guided)
+        )
+
+    @staticmethod
+    def of_parts(parts: "Sequence[Loss]") -> "Loss":
+        """Of a batch, from those of its parts."""
+        if len(parts) == 1:
+            return parts[0]
+        tokens = sum(part.tokens for part in parts)
+        rewards = [part.reward * part.tokens for part in parts if part.reward is not None]
+        guided = [part.guided for part in parts if part.guided is not None]
+        return Loss(
+            torch.stack([part.total.detach() for part in parts]).sum(),
+            torch.stack([part.nll for part in parts]).sum(),
+            tokens,
+            sum(rewards) / tokens if rewards else None,
+            torch.stack(guided).sum() if guided else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,16 @@ def projected(rows: int = 5) -> tuple[torch.Tensor, ...]:
     return x, weight, bias, torch.arange(rows) % 7
 
 
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows of a vocabulary of seven at a time: the last piece is short."""
+    monkeypatch.setattr(loss, "_LOGITS", 15)
+    monkeypatch.setattr(loss, "_LEAST_ROWS", 1)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_projected_cross_entropy_is_torchs(smoothing: float, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "_ROWS", 2)  # several pieces, the last one short
+    small_pieces(monkeypatch)
     x, weight, bias, targets = projected(rows)
     total, nll = ProjectedCrossEntropy.apply(x, weight, bias, targets, smoothing)
     logits = F.linear(x, weight, bias)
@@ -41,11 +47,31 @@ def test_projected_cross_entropy_is_torchs(smoothing: float, rows: int, monkeypa
 
 
 def test_projected_cross_entropy_passes_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "_ROWS", 2)
+    small_pieces(monkeypatch)
     x, weight, bias, targets = projected()
     assert torch.autograd.gradcheck(
         lambda *args: ProjectedCrossEntropy.apply(*args, targets, 0.1)[0], (x, weight, bias)
     )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_projected_cross_entropy_in_bf16_is_near(smoothing: float) -> None:
+    x, weight, bias, targets = projected(64)
+    rounded = x.detach().bfloat16().requires_grad_()
+    single = [tensor.detach().float().requires_grad_() for tensor in (weight, bias)]
+    total, nll = ProjectedCrossEntropy.apply(rounded, *single, targets, smoothing)
+    assert total.dtype is nll.dtype is torch.float32
+    expected = F.cross_entropy(F.linear(x, weight, bias), targets, label_smoothing=smoothing, reduction="sum")
+    torch.testing.assert_close(total, expected.float(), rtol=5e-3, atol=0)
+    actual = torch.autograd.grad(total, (rounded, *single))
+    for one, other in zip(actual, torch.autograd.grad(expected, (x, weight, bias)), strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=0.02 * float(other.abs().max()))
+
+
+def test_a_certain_token_has_a_finite_loss() -> None:
+    weight = torch.tensor([[300.0], [0.0], [-300.0]])
+    _, nll = ProjectedCrossEntropy.apply(torch.ones(2, 1), weight, torch.zeros(3), torch.tensor([0, 2]), 0.0)
+    assert nll.tolist() == [0.0, 600.0]
 
 
 def test_rewards_are_means_of_what_is_still_to_come() -> None:
