@@ -380,6 +380,11 @@ class Training:
     max_epochs: int | None = number(50, least=1)
     batch_tokens: int = number(1024, least=1)
     """Target tokens of an update, EOS and padding counted."""
+    batch_sentences: int | None = number(None, least=1)
+    """Pairs of an update at most, where batch_tokens allows as many; null: as many as it allows."""
+    processes: int | None = number(None, least=1, most=1024)
+    """That share each batch, on a CPU; each has one thread. null: one for each core that this process may use, as long
+    as each has 256 tokens of a batch; a run goes on with the number it began with."""
     optimizer: str = choice("adam", "adamw", "sgd")
     learning_rate: float = number(1e-3, above=0)
     weight_decay: float = number(0.0, least=0)
@@ -440,7 +445,10 @@ class Decoding:
     """Put the aligned source word, or its entry in `dictionary`, where the model says the unknown word."""
     dictionary: str | None = None
     """A file with a source word, a tab and its translation on each line."""
-    precision: str = choice("fp32", "bf16")
+    shortlist: int | None = number(None, least=1)
+    """Only so many of the most frequent target pieces, and so many for each source piece, can be said: those that
+    `seq2seq shortlist` found; null: all can."""
+    precision: str = choice("fp32", "bf16", "int8")
 
 
 @dataclass
@@ -540,6 +548,8 @@ class ScoreConfig:
     output: str = "-"
     output_format: str = choice("text", "jsonl")
     batch_size: int = number(64, least=1)
+    precision: str = choice("fp32", "bf16", "int8")
+    """That of `translate decoding.precision` gives its scores."""
     device: str = choice("auto", "cpu", "cuda", "mps")
 
 
@@ -559,6 +569,26 @@ class AlignConfig:
     output_format: str = choice("text", "jsonl", "json")
     """`json`: only the comparison with `gold`."""
     batch_size: int = number(64, least=1)
+    precision: str = choice("fp32", "bf16", "int8")
+    """That of `translate decoding.precision` gives its scores."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+
+
+@dataclass
+class ShortlistConfig:
+    """`seq2seq shortlist`"""
+
+    checkpoint: str = REQUIRED
+    source: str | None = None
+    """Text and its translation, to align; null: what the checkpoint was trained on."""
+    target: str | None = None
+    candidates: int = number(100, least=1)
+    """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
+    max_pairs: int | None = number(100_000, least=1)
+    """Of more pairs, so many are drawn; null: all are aligned."""
+    batch_size: int = number(64, least=1)
+    seed: int = number(1, least=0)
+    """Of drawing pairs."""
     device: str = choice("auto", "cpu", "cuda", "mps")
 
 
@@ -588,6 +618,72 @@ class CompareConfig:
     """Of the test set."""
 
 
+@dataclass
+class Generated:
+    """Pairs of sentences to measure speed on: words drawn by Zipf's law."""
+
+    pairs: int = number(20_000, least=1)
+    least_length: int = number(6, least=2)
+    most_length: int = number(30, least=2)
+    """Tokens of a sentence, EOS counted."""
+    vocab_size: int = number(8000, least=8)
+
+
+_MEASURES = ("training", "memory", "decoding", "startup")
+
+
+@dataclass
+class BenchmarkConfig:
+    """`seq2seq benchmark`"""
+
+    model: Model
+    data: Data | None = None
+    """Real text, as in `train`: its test set is translated, or the valid where there is none. null: `generated`."""
+    generated: Generated = field(default_factory=Generated)
+    training: Training = field(default_factory=Training)
+    decoding: Decoding = field(default_factory=Decoding)
+    """Its beam_size, batch_size and precision are those of the lists below."""
+    checkpoint: str | None = None
+    """The model that translates; null: one with fresh weights, whose translations have `forced_length`."""
+    measure: list[str] = field(default_factory=lambda: [*_MEASURES], metadata={"choices": _MEASURES})
+    growth: bool = False
+    """Also tables of the rates against the lengths, batches, beams and vocabularies of generated sentences."""
+    precisions: list[str] = field(
+        default_factory=lambda: ["fp32", "bf16"], metadata=Training.__dataclass_fields__["precision"].metadata
+    )
+    """Of training."""
+    decode_precisions: list[str] = field(
+        default_factory=lambda: ["fp32"], metadata=Decoding.__dataclass_fields__["precision"].metadata
+    )
+    decode_beams: list[int] = field(default_factory=lambda: [1, 5], metadata={"least": 1})
+    decode_batches: list[int] = field(default_factory=lambda: [1, 16, 64, 256], metadata={"least": 1})
+    decode_sentences: int | None = number(None, least=1)
+    """So many sentences are translated at a time; null: all of them where BLEU or a peer is beside it, else as many as
+    there is time for."""
+    forced_length: int | None = number(15, least=1)
+    """Tokens of every translation; null: it ends where the model ends it."""
+    seconds: float = number(10.0, above=0)
+    """Of measuring for each number, about; warming up comes before."""
+    repeats: int = number(5, least=1)
+    """What is compared takes turns so many times; medians are told."""
+    threads: int = number(1, least=1)
+    cpu: int | list[int] | None = None
+    """The cores to stay on; null: any."""
+    peers: str | None = None
+    """A directory with train.py and decode.py, which run other toolkits and print JSON. Their data are then ours."""
+    peers_work: str | None = None
+    """Their work directory, with data/ and an environment for each toolkit."""
+    peers_toolkits: list[str] = field(default_factory=lambda: ["opennmt", "joeynmt"])
+    peers_precisions: list[str] = field(
+        default_factory=lambda: ["highest"], metadata={"choices": ("highest", "high", "medium")}
+    )
+    """Of their fp32 matrix products, as PyTorch names them."""
+    peers_updates: int = number(120, least=30)
+    """Of a measurement of their training, the first 20 for warming up."""
+    seed: int = number(1, least=0)
+    device: str = choice("auto", "cpu", "cuda", "mps")
+
+
 COMMANDS: dict[str, type] = {
     "train": TrainConfig,
     "translate": TranslateConfig,
@@ -596,7 +692,9 @@ COMMANDS: dict[str, type] = {
     "score": ScoreConfig,
     "align": AlignConfig,
     "plot": PlotConfig,
+    "shortlist": ShortlistConfig,
     "compare": CompareConfig,
+    "benchmark": BenchmarkConfig,
 }
 KINDS: dict[str, type] = {**COMMANDS, "model": Model, "data": Data, "decoding": Decoding}
 
@@ -739,22 +837,73 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
         _check_data(config, errors)
     if isinstance(config, Decoding):
         _check_decoding(config, errors)
+    if isinstance(config, BenchmarkConfig):
+        _check_benchmark(config, errors)
+    if isinstance(config, ShortlistConfig) and (config.source is None) != (config.target is None):
+        errors.append(
+            f"source={config.source} and target={config.target}: pairs have two sides. Give both, or neither to take "
+            "what the checkpoint was trained on."
+        )
     if isinstance(config, TrainConfig):
-        if config.model.tied_embeddings in ("source_target", "all") and not config.data.joint:
-            errors.append(
-                f"model.tied_embeddings={config.model.tied_embeddings} and data.joint=false: two vocabularies can't "
-                "share one table. Take data.joint=true, or model.tied_embeddings=target_output."
-            )
+        _check_ties(config.model, config.data, errors)
         _check_search(config.model, config.data, config.decoding, errors)
         if config.training.max_updates is None and config.training.max_epochs is None:
             errors.append(
                 "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
             )
-        _check_guided(config, errors)
+        _check_guided(config.model, config.data, config.training, errors)
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
             _refuse_impossible_pairs(value, errors)
+
+
+def _check_ties(model: Model, data: Data, errors: list[str]) -> None:
+    if model.tied_embeddings in ("source_target", "all") and not data.joint:
+        errors.append(
+            f"model.tied_embeddings={model.tied_embeddings} and data.joint=false: two vocabularies can't "
+            "share one table. Take data.joint=true, or model.tied_embeddings=target_output."
+        )
+
+
+def _check_benchmark(config: BenchmarkConfig, errors: list[str]) -> None:
+    if config.data is not None:
+        _check_ties(config.model, config.data, errors)
+        _check_guided(config.model, config.data, config.training, errors)
+        _check_search(config.model, config.data, config.decoding, errors)
+    elif config.training.guided_alignment:
+        errors.append(
+            f"training.guided_alignment={config.training.guided_alignment} without data.alignments: generated "
+            "sentences have none. Give data.train and data.alignments, or take training.guided_alignment=0."
+        )
+    if config.peers is not None and config.data is not None:
+        errors.append(
+            f"peers={config.peers} and data.train={config.data.train}: what is compared works on the peers' data. "
+            "Leave data out."
+        )
+    for one, other in (("peers", "peers_work"), ("peers_work", "peers")):
+        if getattr(config, one) is not None and getattr(config, other) is None:
+            errors.append(f"{one}={getattr(config, one)} and {other}=null: one is no use without the other. Give both.")
+    if config.checkpoint is None and config.forced_length is None and "decoding" in config.measure:
+        errors.append(
+            "checkpoint=null and forced_length=null: fresh weights end their translations anywhere. Give "
+            "checkpoint=..., or take forced_length=15."
+        )
+    if config.checkpoint is not None and config.data is None and config.peers is None:
+        errors.append(
+            f"checkpoint={config.checkpoint} without data: it needs sentences to translate. Give data.train, "
+            "data.valid and the languages."
+        )
+    if config.generated.least_length > config.generated.most_length:
+        errors.append(
+            f"generated.least_length={config.generated.least_length} and generated.most_length="
+            f"{config.generated.most_length}: the least is more than the most. Lower generated.least_length."
+        )
+    for key in ("precisions", "decode_precisions", "decode_beams", "decode_batches", "peers_toolkits"):
+        if not getattr(config, key):
+            errors.append(f"{key}=[]: expected one or more.")
+    if config.peers_updates % 10:
+        errors.append(f"peers_updates={config.peers_updates}: must be a multiple of 10.")
 
 
 def _check_search(model: Model, data: Data, decoding: Decoding, errors: list[str]) -> None:
@@ -768,6 +917,11 @@ def _check_search(model: Model, data: Data, decoding: Decoding, errors: list[str
             )
             if value
         ]
+    if decoding.shortlist is not None:
+        errors.append(
+            f"decoding.shortlist={decoding.shortlist}: a model that is yet to be trained has no shortlist. "
+            "Leave decoding.shortlist=null; seq2seq shortlist makes one for the trained checkpoint."
+        )
     if decoding.replace_unknown and data.tokenizer != "word":
         errors.append(
             f"data.tokenizer={data.tokenizer} and decoding.replace_unknown=true: these spell what they do not know. "
@@ -816,9 +970,9 @@ def _check_model(model: Model, errors: list[str]) -> None:
         )
 
 
-def _check_guided(config: TrainConfig, errors: list[str]) -> None:
-    weight, file = config.training.guided_alignment, config.data.alignments
-    attention = config.model.attention
+def _check_guided(model: Model, data: Data, training: Training, errors: list[str]) -> None:
+    weight, file = training.guided_alignment, data.alignments
+    attention = model.attention
     if weight and file is None:
         errors.append(
             f"training.guided_alignment={weight} and data.alignments=null: there is nothing to guide the attention by. "

@@ -16,8 +16,36 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.normaliser import Normalised
+from seq2seq.attention.products import Linear, linear
 from seq2seq.attention.score import Score
 from seq2seq.attention.window import View
+
+
+@dataclass(frozen=True)
+class Readers:
+    """n rows that read the memories of b sentences, each row one: they have places in a grid [b k], some may be empty.
+
+    So the rows of a sentence share its memory, as the steps of a sequence do, and it is not copied for each.
+    """
+
+    sentences: Tensor
+    """[n]: whose memory each row reads"""
+    places: Tensor | None
+    """[n] of b k; None: all of them in order"""
+    shape: tuple[int, int]
+    """b, k"""
+
+    def spread(self, x: Tensor) -> Tensor:
+        """[n 1 ..] -> [b k ..], 0 at empty places."""
+        if self.places is not None:
+            grid = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:])
+            x = grid.index_copy_(0, self.places, x)
+        return x.view(*self.shape, *x.shape[2:])
+
+    def collect(self, x: Tensor) -> Tensor:
+        """[b k ..] -> [n 1 ..]"""
+        flat = x.flatten(0, 1)
+        return (flat if self.places is None else flat.index_select(0, self.places))[:, None]
 
 
 @dataclass(frozen=True)
@@ -30,9 +58,12 @@ class Memory:
     """[b h s a]: what the score keeps of each position"""
     lengths: Tensor
     """[b]"""
+    readers: Readers | None = None
+    """The rows that attend; None: one for each sentence, in order"""
 
-    def select(self, rows: Tensor) -> "Memory":
-        return Memory(self.values[rows], self.keys[rows], self.lengths[rows])
+    def select(self, sentences: Tensor) -> "Memory":
+        """A memory of these sentences, in that order, with one reader each."""
+        return Memory(self.values[sentences], self.keys[sentences], self.lengths[sentences])
 
 
 @dataclass(frozen=True)
@@ -108,10 +139,10 @@ class Heads(nn.Module):
         self.query_size = query_size if heads == 1 else memory_size // heads
         self.key_size = memory_size // heads
         if heads > 1:
-            self.query = nn.Linear(query_size, memory_size, bias=False)
-            self.key = nn.Linear(memory_size, memory_size, bias=False)
-            self.value = nn.Linear(memory_size, memory_size, bias=False)
-            self.output = nn.Linear(memory_size, memory_size, bias=False)
+            self.query = Linear(query_size, memory_size, bias=False)
+            self.key = Linear(memory_size, memory_size, bias=False)
+            self.value = Linear(memory_size, memory_size, bias=False)
+            self.output = Linear(memory_size, memory_size, bias=False)
 
     def split(self, x: Tensor) -> Tensor:
         b, t, d = x.shape
@@ -150,7 +181,7 @@ class Attention(nn.Module):
     def remember(self, states: Tensor, lengths: Tensor, summary: Tensor) -> Memory:
         """Encoder states [b s m], lengths [b] -> Memory; `summary` is what `FixedVector` remembers instead."""
         keys, values = self.heads.split_memory(states)
-        return Memory(values, self.score.project(keys), lengths)
+        return Memory(_full(values), _full(self.score.project(keys)), lengths)
 
     def no_coverage(self, memory: Memory) -> Tensor | None:
         """The coverage before the first step [b h s]."""
@@ -166,8 +197,11 @@ class Attention(nn.Module):
     ) -> Attended:
         """query [b t q], positions of the steps [b t] -> context [b t v] and weights.
 
-        Coverage [b h s] is that before the step, so t is 1 where it is used.
+        Coverage [b h s] is that before the step, so t is 1 where it is used, and where the memory has `readers`: then
+        b is their number n.
         """
+        if memory.readers is not None:
+            return self._shared(memory.readers, query, memory, positions, coverage)
         source_size = memory.values.size(2)
         reach = memory.lengths if self.score.reach is None else memory.lengths.clamp(max=self.score.reach)
         view: View = self.window(query, positions, memory.lengths, reach, source_size)
@@ -185,7 +219,7 @@ class Attention(nn.Module):
         weights, log_prob, entropy = self.normaliser(energies, noise)
         if view.log_gain is not None and not self.normaliser.hard:
             weights = weights * view.log_gain[:, None].exp()
-        context = unfold(fold(weights).to(values.dtype) @ values)  # [b h t v]
+        context = unfold(linear(fold(weights), values.transpose(-1, -2)))  # [b h t v]
 
         attended = Attended(self.heads.merge(context), weights, view.index, log_prob, entropy, centre=view.centre)
         if coverage is None:
@@ -193,6 +227,21 @@ class Attention(nn.Module):
         spent = attended.dense(source_size)
         assert spent is not None
         return replace(attended, coverage=coverage + spent.sum(2))
+
+    def _shared(
+        self, readers: Readers, query: Tensor, memory: Memory, positions: Tensor, coverage: Tensor | None
+    ) -> Attended:
+        """`forward` of one step [n 1 q], whose rows are steps of the sentences."""
+        if coverage is not None:  # each row has its own
+            return self(query, memory.select(readers.sentences), positions, coverage)
+        seen = self(readers.spread(query), replace(memory, readers=None), readers.spread(positions))
+        assert seen.weights is not None
+        return Attended(
+            readers.collect(seen.context),
+            readers.collect(seen.weights.transpose(1, 2)).transpose(1, 2),  # [n h 1 w]
+            None if seen.index is None else readers.collect(seen.index),
+            centre=None if seen.centre is None else readers.collect(seen.centre),
+        )
 
 
 class FixedVector(nn.Module):
@@ -215,7 +264,14 @@ class FixedVector(nn.Module):
         coverage: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Attended:
-        return Attended(memory.values[:, 0].expand(-1, query.size(1), -1))
+        values = memory.values[:, 0]  # [b 1 m]
+        rows = values if memory.readers is None else values[memory.readers.sentences]
+        return Attended(rows.expand(-1, query.size(1), -1))
+
+
+def _full(x: Tensor) -> Tensor:
+    """At least in fp32: the steps read it elementwise, which is slower in bf16."""
+    return x.float() if x.dtype is torch.bfloat16 else x
 
 
 def _as_it_is(x: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq.attention.products import linear, without_autocast
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,7 +35,7 @@ class HeadLinear(nn.Module):
 def head_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x [b h t i], weight [h o i], bias [h o] -> [b h t o]."""
     if weight.size(0) == 1:
-        return F.linear(x, weight[0], None if bias is None else bias[0])
+        return linear(x, weight[0], None if bias is None else bias[0])
     y = torch.einsum("bhti,hoi->bhto", x, weight)
     return y if bias is None else y + bias[:, None]
 
@@ -69,7 +71,7 @@ class Dot(Score):
         return keys if self.match is None else self.match(keys)
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
-        return query @ keys.transpose(-1, -2)
+        return linear(query, keys)
 
 
 class ScaledDot(Dot):
@@ -105,7 +107,7 @@ class General(Score):
         return self.key(keys)
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
-        return query @ keys.transpose(-1, -2)
+        return linear(query, keys)
 
 
 class Additive(Score):
@@ -122,7 +124,8 @@ class Additive(Score):
         self.coverage = nn.Parameter(_small(heads, hidden_size)) if coverage else None
 
     def project(self, keys: Tensor) -> Tensor:
-        return self.key(keys)
+        """Twice U k + b: see `_tanh_energies`."""
+        return 2 * self.key(keys)
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
         return _tanh_energies(self.query(query), keys, self.v, self.coverage, coverage)
@@ -151,7 +154,8 @@ class Concat(Score):
         self.coverage = nn.Parameter(_small(heads, hidden_size)) if coverage else None
 
     def project(self, keys: Tensor) -> Tensor:
-        return head_linear(keys, self.weight[..., self.query_size :])
+        """Twice U k: see `_tanh_energies`."""
+        return 2 * head_linear(keys, self.weight[..., self.query_size :])
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
         hidden = head_linear(query, self.weight[..., : self.query_size])
@@ -221,8 +225,17 @@ def _small(*shape: int) -> Tensor:
 def _tanh_energies(
     query: Tensor, keys: Tensor, v: Tensor, coverage_weight: Tensor | None, coverage: Tensor | None
 ) -> Tensor:
-    """query [b h t a], keys [b h s a], v [h 1 a], u_c [h a], coverage [b h s] -> vᵀ tanh(...) [b h t s]."""
+    """query [b h t a], twice the keys [b h s a], v [h 1 a], u_c [h a], coverage [b h s] -> vᵀ tanh(...) [b h t s].
+
+    tanh(x) = 2 σ(2x) − 1, and σ is several times faster on a CPU; what that loses near 0 is lost in the sum anyway.
+    """
     if coverage_weight is not None and coverage is not None:
-        keys = keys + coverage[..., None] * coverage_weight[:, None]
-    hidden = torch.tanh(query[:, :, :, None] + keys[:, :, None])  # [b h t s a]
-    return head_linear(hidden.flatten(2, 3), v).view(hidden.shape[:-1])
+        keys = keys + coverage[..., None] * (2 * coverage_weight)[:, None]
+    with without_autocast(keys.device.type):
+        hidden = torch.sigmoid((2 * query).to(keys.dtype)[:, :, :, None] + keys[:, :, None])  # [b h t s a]
+        return _dot(hidden, 2 * v) - v.sum(-1, keepdim=True)
+
+
+def _dot(x: Tensor, v: Tensor) -> Tensor:
+    """x [b h t s a], v [h 1 a] -> [b h t s]"""
+    return x @ v[0, 0] if len(v) == 1 else torch.einsum("bhtsa,hza->bhts", x, v)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from seq2seq.attention.products import Linear
+
 
 @dataclass(frozen=True)
 class View:
@@ -55,8 +57,8 @@ class LocalP(nn.Module):
     def __init__(self, query_size: int, half_width: int) -> None:
         super().__init__()
         self.half_width = half_width
-        self.hidden = nn.Linear(query_size, query_size, bias=False)
-        self.v = nn.Linear(query_size, 1, bias=False)
+        self.hidden = Linear(query_size, query_size, bias=False)
+        self.v = Linear(query_size, 1, bias=False)
 
     def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> View:
         portion = torch.sigmoid(self.v(torch.tanh(self.hidden(query)))).squeeze(-1)  # [b t]

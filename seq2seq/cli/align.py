@@ -39,7 +39,7 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     )
     links: list[Sequence[Link]] = []
     with output_stream(config.output) as output:
-        for forced in force_all(translator, pairs, config.batch_size):
+        for forced in force_all(translator, pairs, config.batch_size, config.precision):
             alignment = aligner.forced(forced)
             links.append(alignment.links)
             if config.output_format == "jsonl":

@@ -343,7 +343,7 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     device = choose_device(config.device)
     translator = checkpoint.load_translator(run_dir, device)
     begin = time.perf_counter()
-    translations = [best.text for best, *_ in translator.translate(task.sources, config.decoding)]
+    translations = [best.text for best, *_ in translator.translate(task.sources, config.decoding, keep_attention=False)]
     seconds = time.perf_counter() - begin
     scores = metrics.score(translations, task.references, task.tokenizer)
     aligner = Aligner.of(translator)

@@ -188,4 +188,5 @@ def options(group: str) -> list[str]:
     for known, table in GROUPS.values():
         if known == group:
             return list(table)
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    folder = CONFIGS / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))

@@ -36,7 +36,8 @@ def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     translator = load_translator(config.checkpoint, choose_device(config.device))
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)
-    translations = (best for best, *_ in translator.translate(sources, config.decoding))
+    found = translator.translate(sources, config.decoding, keep_attention=config.report is not None)
+    translations = (best for best, *_ in found)
     if config.report is not None:
         report = write_report(config, config.report, translator, tokenizer, translations, references)
         scores, lengths = report.scores, report.lengths

@@ -54,9 +54,9 @@ def run(config: PlotConfig, choices: dict[str, str]) -> int:
 def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[Numbered]:
     """Of every line that has something to show."""
     if config.target is None:
-        found, precision = _translated(config, translator, aligner), config.decoding.precision
+        found = _translated(config, translator, aligner)
     else:
-        found, precision = _given(config, config.target, translator, aligner), "fp32"
+        found = _given(config, config.target, translator, aligner)
     if config.units == "words":
         merged = ((number, in_words(heatmap, aligner.source.line(heatmap.source), t)) for number, heatmap, t in found)
         yield from ((number, heatmap) for number, heatmap in merged if heatmap.rows and heatmap.columns)
@@ -64,11 +64,12 @@ def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> I
     if len(translator.readers) > 1:  # each model of an ensemble has windows of its own
         yield from ((number, heatmap) for number, heatmap, _ in found)
         return
+    (model,) = translator.models(config.decoding.precision)
     known = piece_numbers(translator)
     while group := [(number, heatmap) for number, heatmap, _ in islice(found, config.decoding.batch_size)]:
         sources = translator.source.encode([heatmap.source for _, heatmap in group])
         targets = [[known[token] for token in heatmap.rows] for _, heatmap in group]
-        windows = focus(translator.model, sources, targets, config.decoding.batch_size, precision)
+        windows = focus(model, sources, targets, config.decoding.batch_size)
         for place, (number, heatmap) in enumerate(group):
             yield number, dataclasses.replace(heatmap, windows=None if windows is None else windows[place])
 
@@ -85,7 +86,8 @@ def _given(
 ) -> Iterator[tuple[int, Heatmap, Words]]:
     """What the model makes of each pair, and the words of its target."""
     pairs = read_pairs(config.input, target, translator)
-    for number, forced in enumerate(force_all(translator, pairs, config.decoding.batch_size), 1):
+    scored = force_all(translator, pairs, config.decoding.batch_size, config.decoding.precision)
+    for number, forced in enumerate(scored, 1):
         pair = forced.pair
         if forced.attention is None:
             continue

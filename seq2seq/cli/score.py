@@ -24,7 +24,7 @@ def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator)
     with output_stream(config.output) as output:
-        for forced in force_all(translator, pairs, config.batch_size):
+        for forced in force_all(translator, pairs, config.batch_size, config.precision):
             if config.output_format == "jsonl":
                 print(json.dumps(as_json(forced, aligner), ensure_ascii=False), file=output)
             else:
@@ -44,11 +44,13 @@ def as_json(forced: Forced, aligner: Aligner | None) -> dict[str, Any]:
     }
 
 
-def force_all(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> Iterator[Forced]:
+def force_all(
+    translator: Translator, pairs: Sequence[Pair], batch_size: int, precision: str = "fp32"
+) -> Iterator[Forced]:
     """In order, and a few batches at a time: no more attention than theirs is in memory."""
     remaining = iter(pairs)
     while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
-        yield from force(translator, group, batch_size)
+        yield from force(translator, group, batch_size, precision)
 
 
 def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:

@@ -23,10 +23,11 @@ def run(config: TranslateConfig, choices: dict[str, str]) -> int:
     refuse_alignments(config, aligner)
     in_file = soft if (config.alignments or "").endswith(".jsonl") else hard
     alignments_stream = nullcontext() if config.alignments is None else output_stream(config.alignments)
+    wanted = config.alignments is not None or config.output_format == "jsonl"
     with output_stream(config.output) as output, alignments_stream as alignments:
         for group in requests(config, translator.group_size(config.decoding)):
-            for translation in chain.from_iterable(translator.translate_group(group, config.decoding)):
-                wanted = alignments is not None or config.output_format == "jsonl"
+            found = translator.translate_group(group, config.decoding, keep_attention=wanted)
+            for translation in chain.from_iterable(found):
                 alignment = aligner.translation(translation) if wanted and aligner is not None else None
                 if config.output_format == "jsonl":
                     print(json.dumps(as_json(translation, alignment), ensure_ascii=False), file=output)

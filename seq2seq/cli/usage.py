@@ -15,7 +15,9 @@ _PURPOSE = {
     "score": "source and target to log-probabilities, by forced decoding",
     "align": "source and target to word alignments, and their AER against gold ones",
     "plot": "attention matrices as pictures, or in the terminal",
+    "shortlist": "a checkpoint and aligned text to the pieces that its translations may use",
     "compare": "finished runs, or a grid of variants x seeds that it trains, in one table",
+    "benchmark": "the speed of training and decoding beside the machine's, and beside other toolkits'",
 }
 _EXAMPLES = {
     "train": "data.train=corpus/train data.valid=corpus/valid data.source_lang=en data.target_lang=de",
@@ -25,7 +27,9 @@ _EXAMPLES = {
     "score": "checkpoint=runs/NAME/best source=test.en target=test.de",
     "align": "checkpoint=runs/NAME/best source=test.en target=test.de gold=test.align",
     "plot": "checkpoint=runs/NAME/best input=source.txt output=pictures",
+    "shortlist": "checkpoint=runs/NAME/best candidates=100",
     "compare": "runs=[runs/one,runs/other] source=test.en reference=test.de gold=test.align",
+    "benchmark": "experiment=benchmark/model_a threads=1 cpu=0",
 }
 
 
@@ -41,7 +45,7 @@ def of_command(command: str) -> str:
     """What `seq2seq COMMAND --help` prints."""
     lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {_PURPOSE[command]}", ""]
     lines += [f"example: seq2seq {command} {_EXAMPLES[command]}", ""]
-    if command == "train":
+    if command in ("train", "benchmark"):
         lines += ["Groups (choose with group=option):", *_groups(), ""]
     if command == "compare":
         lines += ["Groups (choose with group=option):", f"  comparison: {', '.join(_files('comparison'))}", ""]

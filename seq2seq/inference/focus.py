@@ -31,11 +31,10 @@ def focus(
     sources: Sequence[Sequence[int]],
     targets: Sequence[Sequence[int]],
     batch_size: int,
-    precision: str = "fp32",
 ) -> list[list[Focus]] | None:
     """Source tokens, EOS included, and target tokens -> the window of the step of each target token.
 
-    None where the windows are not local. `precision` is that of the search whose weights the windows are to fit.
+    None where the windows are not local. Windows fit the weights of a search with the same model, in its precision.
     """
     attention = model.decoder.attention
     if not isinstance(attention, Attention) or isinstance(attention.window, Global):
@@ -48,8 +47,7 @@ def focus(
         rows = order[start : start + batch_size]
         source, lengths = pad([sources[row] for row in rows])
         inputs, _ = pad([[BOS, *targets[row][:-1]] for row in rows])
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            seen = model(source.to(device), lengths.to(device), inputs.to(device)).attended
+        seen = model(source.to(device), lengths.to(device), inputs.to(device)).attended
         reach = lengths if attention.score.reach is None else lengths.clamp(max=attention.score.reach)
         # The index is clamped to the batch's longest source; before position 0 that gives 0, which is seen.
         first, last = seen.index.amin(-1).cpu(), torch.minimum(seen.index.amax(-1).cpu(), reach[:, None] - 1)

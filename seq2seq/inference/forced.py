@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq.inference.translator import Translator
@@ -54,8 +53,10 @@ class Forced:
         return sum(self.token_scores)
 
 
-def force(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> list[Forced]:
-    """Each pair's scores, in order. The names of given tokens have to be the vocabulary's."""
+def force(translator: Translator, pairs: Sequence[Pair], batch_size: int, precision: str = "fp32") -> list[Forced]:
+    """Each pair's scores, in order, by products in this precision. The names of given tokens have to be the
+    vocabulary's.
+    """
     filled = [pair for pair in pairs if not pair.blank]
     encoded = translator.target.encode([pair.target for pair in filled])
     numbers = piece_numbers(translator) if any(pair.tokens is not None for pair in filled) else {}
@@ -63,7 +64,7 @@ def force(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> lis
         tokens if pair.tokens is None else [numbers[name] for name in pair.tokens]
         for pair, tokens in zip(filled, encoded, strict=True)
     ]
-    said = iter(zip(targets, _force_together(translator, filled, targets, batch_size), strict=True))
+    said = iter(zip(targets, _force_together(translator, filled, targets, batch_size, precision), strict=True))
     sources = iter(translator.source.encode([pair.source for pair in filled]))
     found = []
     for pair in pairs:
@@ -77,12 +78,13 @@ def force(translator: Translator, pairs: Sequence[Pair], batch_size: int) -> lis
 
 
 def _force_together(
-    translator: Translator, pairs: Sequence[Pair], targets: Sequence[Sequence[int]], batch_size: int
+    translator: Translator, pairs: Sequence[Pair], targets: Sequence[Sequence[int]], batch_size: int, precision: str
 ) -> list[tuple[list[float], Tensor | None]]:
     """`force_tokens` of the only model, or what an ensemble says: the log of the mean of the probabilities."""
     lines = [pair.source for pair in pairs]
     said = [
-        force_tokens(reader.model, reader.tokenizer.encode(lines), targets, batch_size) for reader in translator.readers
+        force_tokens(model, reader.tokenizer.encode(lines), targets, batch_size)
+        for reader, model in zip(translator.readers, translator.models(precision), strict=True)
     ]
     if len(said) == 1:
         return said[0]
@@ -132,6 +134,5 @@ def _log_probs(output: Output, features: Tensor, tokens: Tensor) -> Tensor:
     """features [n r], tokens [n] -> log-probability of each [n]; never more than a few rows of logits at once."""
     parts = []
     for x, chosen in zip(torch.split(features, _ROWS), torch.split(tokens, _ROWS), strict=True):
-        logits = F.linear(x, output.weight, output.bias)
-        parts.append(logits.log_softmax(-1).gather(1, chosen[:, None]).squeeze(1))
+        parts.append(output.logits(x).log_softmax(-1).gather(1, chosen[:, None]).squeeze(1))
     return torch.cat(parts)

@@ -164,7 +164,8 @@ class Collector:
         rows = [row for row, of in enumerate(translations) if of.tokens]
         sources = self.translator.source.encode([translations[row].source for row in rows])
         targets = [[self._piece_numbers[token] for token in translations[row].tokens] for row in rows]
-        found = focus(self.translator.model, sources, targets, self.decoding.batch_size, self.decoding.precision)
+        (model,) = self.translator.models(self.decoding.precision)
+        found = focus(model, sources, targets, self.decoding.batch_size)
         if found is None:
             return nothing
         of_row = dict(zip(rows, found, strict=True))

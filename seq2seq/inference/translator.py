@@ -12,6 +12,9 @@ from torch import Tensor
 
 from seq2seq.attention.attention import Attention
 from seq2seq.config import ConfigError, Decoding
+from seq2seq.inference.precision import Conversions
+from seq2seq.inference.shortlist import FILE as SHORTLIST
+from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.stepper import ModelStepper
 from seq2seq.inference.unknown import read_dictionary, replace_unknown
 from seq2seq.model.translation import TranslationModel
@@ -65,6 +68,7 @@ class Reader:
 
     model: TranslationModel
     tokenizer: Tokenizer
+    shortlist: Shortlist | None = None
 
     @property
     def attends(self) -> bool:
@@ -82,6 +86,7 @@ class Translator:
         for reader in readers:
             reader.model.to(device).eval()
         self.readers = readers
+        self._conversions = [Conversions(reader.model) for reader in readers]
         self.target = target
         self._forbidden = target.forbidden()
         self.device = device
@@ -102,27 +107,35 @@ class Translator:
         (reader,) = self.readers
         return reader.model
 
-    def translate(self, lines: Iterable[str], decoding: Decoding | None = None) -> Iterator[list[Translation]]:
+    def models(self, precision: str) -> list[TranslationModel]:
+        """Of each reader, with products in this precision. Raises ConfigError for int8 on another device than a CPU."""
+        return [conversions.at(precision) for conversions in self._conversions]
+
+    def translate(
+        self, lines: Iterable[str], decoding: Decoding | None = None, *, keep_attention: bool = True
+    ) -> Iterator[list[Translation]]:
         """For each line, in order, its n best translations, best first. A blank line gives an empty one.
 
-        Lines are taken in groups of a few batches.
+        Lines are taken in groups of a few batches. Without `keep_attention` the translations come without it, sooner.
         """
         if isinstance(lines, str):
             raise TypeError("lines: expected several sentences, got one text; give [text]")
         options = decoding or Decoding()
         requests = (Request(line, number) for number, line in enumerate(lines))
         while group := list(islice(requests, self.group_size(options))):
-            yield from self.translate_group(group, options)
+            yield from self.translate_group(group, options, keep_attention=keep_attention)
 
     @staticmethod
     def group_size(decoding: Decoding) -> int:
         """How many lines are best translated together: sorted by length they fill whole batches."""
         return decoding.batch_size * _SORTED_BATCHES
 
-    def translate_group(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Translation]]:
+    def translate_group(
+        self, requests: Sequence[Request], decoding: Decoding, *, keep_attention: bool = True
+    ) -> list[list[Translation]]:
         """The n best translations of each line, searched for in batches of similar length.
 
-        Raises ConfigError for what needs attention where there is none.
+        Raises ConfigError for what needs attention, or a shortlist, where there is none.
         """
         self._check(decoding)
         dictionary = _dictionary(decoding)
@@ -131,14 +144,16 @@ class Translator:
         encoded = next(r for r, reader in zip(readings, self.readers, strict=True) if self.aligned(reader))
         prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests])]
         self._warn_of_reach(readings)
+        keep_attention |= bool(decoding.coverage_penalty) or decoding.replace_unknown
         filled = sorted((i for i, line in enumerate(lines) if line.strip()), key=lambda i: len(encoded[i]))
         found: list[list[Translation]] = [[_blank(line)] * decoding.n_best for line in lines]
         for rows in _batches(filled, [len(tokens) for tokens in encoded], decoding.batch_size):
-            model = self._stepper([[reading[row] for row in rows] for reading in readings], decoding.precision)
+            begun = [prefixes[row] for row in rows]
+            of_rows = [[reading[row] for row in rows] for reading in readings]
             hypotheses = self._search(
-                model,
+                self._stepper(of_rows, begun, decoding, keep_attention),
                 [encoded[row] for row in rows],
-                [prefixes[row] for row in rows],
+                begun,
                 [(decoding.seed, requests[row].number) for row in rows],
                 decoding,
             )
@@ -167,8 +182,27 @@ class Translator:
                 "know. It is for models with data.tokenizer=word; take decoding.replace_unknown=false."
             )
 
-    def _stepper(self, readings: Sequence[Sequence[Sequence[int]]], precision: str) -> Stepper[Any]:
-        steppers = [ModelStepper(reader.model, self.device, precision) for reader in self.readers]
+    def _stepper(
+        self,
+        readings: Sequence[Sequence[Sequence[int]]],
+        prefixes: Sequence[Sequence[int]],
+        decoding: Decoding,
+        keep_attention: bool,
+    ) -> Stepper[Any]:
+        """For this batch; of an ensemble the first model's shortlist counts."""
+        selection = None
+        if decoding.shortlist is not None:
+            shortlist = self.readers[0].shortlist
+            if shortlist is None:
+                raise ConfigError(
+                    f"decoding.shortlist={decoding.shortlist}: the checkpoint has no {SHORTLIST}. Make it with seq2seq "
+                    f"shortlist checkpoint=DIR candidates={decoding.shortlist}, or take decoding.shortlist=null."
+                )
+            selection = shortlist.select(readings[0], prefixes, decoding.shortlist, len(self.target))
+        steppers = [
+            ModelStepper(model, self.device, selection, keep_attention=keep_attention)
+            for model in self.models(decoding.precision)
+        ]
         if len(steppers) == 1:
             return steppers[0]
         return Ensemble(

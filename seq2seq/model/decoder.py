@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attended, Attention, FixedVector, Memory
+from seq2seq.attention.products import shared_gradients
+from seq2seq.model.dropout import Dropout
 from seq2seq.model.placement import Placement
 from seq2seq.model.recurrent import LayerState
 from seq2seq.model.state import State
@@ -22,7 +24,7 @@ class Decoder(nn.Module):
         self.embedding = embedding
         self.placement = placement
         self.attention = attention
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def start(self, memory: Memory, layers: tuple[LayerState, ...]) -> State:
         """The state before the first step."""
@@ -41,6 +43,20 @@ class Decoder(nn.Module):
             outputs, attended, state = self._step_by_step(inputs, memory, state)
         return self.dropout(self.placement.readout(embedded, outputs, attended.context)), attended, state
 
+    def step(self, tokens: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
+        """`forward` of one step without dropout: input tokens [b] -> [b r], what was attended, the next state."""
+        if self.placement.parallel and not self.attention.uses_coverage:
+            features, attended, state = self(tokens[:, None], memory, state)
+            return features[:, 0], attended, state
+
+        def attend(query: Tensor) -> Attended:
+            return self.attention(query, memory, state.position[:, None], state.coverage)
+
+        embedded = self.embedding(tokens)  # [b e]
+        step = self.placement.step(self.placement.prepare(embedded), state.layers, state.feed, attend)
+        features = self.placement.readout(embedded, step.output, step.attended.context[:, 0])
+        return features, step.attended, State(step.layers, state.position + 1, step.feed, step.attended.coverage)
+
     def _at_once(self, inputs: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
         steps = torch.arange(inputs.size(1), device=inputs.device)
 
@@ -53,13 +69,14 @@ class Decoder(nn.Module):
     def _step_by_step(self, inputs: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
         outputs: list[Tensor] = []
         seen: list[Attended] = []
-        for x in inputs.unbind(1):
+        with shared_gradients():
+            for x in inputs.unbind(1):
 
-            def attend(query: Tensor, now: State = state) -> Attended:
-                return self.attention(query, memory, now.position[:, None], now.coverage)
+                def attend(query: Tensor, now: State = state) -> Attended:
+                    return self.attention(query, memory, now.position[:, None], now.coverage)
 
-            step = self.placement.step(x, state.layers, state.feed, attend)
-            outputs.append(step.output)
-            seen.append(step.attended)
-            state = State(step.layers, state.position + 1, step.feed, step.attended.coverage)
+                step = self.placement.step(x, state.layers, state.feed, attend)
+                outputs.append(step.output)
+                seen.append(step.attended)
+                state = State(step.layers, state.position + 1, step.feed, step.attended.coverage)
         return torch.stack(outputs, 1), Attended.concatenate(seen), state

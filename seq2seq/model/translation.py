@@ -3,6 +3,7 @@
 Shapes: b batch, s source, t target, r readout size, n any rows, v vocabulary.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attended, Memory
 from seq2seq.model.decoder import Decoder
+from seq2seq.model.dropout import Dropout
 from seq2seq.model.encoder import Encoder
 from seq2seq.model.state import State
 
@@ -31,6 +33,15 @@ class Output(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """[.. r] -> what `weight` is multiplied with."""
         return x if self.tied_projection is None else self.tied_projection(x)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """[.. r] -> [.. v]"""
+        return F.linear(features, self.weight, self.bias)
+
+    def narrowed(self, tokens: Tensor) -> Callable[[Tensor], Tensor]:
+        """`logits` of these tokens [u] alone: [.. r] -> [.. u]"""
+        weight, bias = self.weight[tokens], self.bias[tokens]
+        return lambda features: F.linear(features, weight, bias)
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class TranslationModel(nn.Module):
         self.bridge = bridge
         self.decoder = decoder
         self.output = output
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
@@ -70,9 +81,14 @@ class TranslationModel(nn.Module):
         features, attended, _ = self.decoder(inputs, memory, state)
         return Decoded(self.output.features(features), attended)
 
-    def step(self, tokens: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
-        """The previous tokens [b] -> log-probabilities of the next [b v], what was attended, the next state."""
-        features, attended, state = self.decoder(tokens[:, None], memory, state)
-        logits = F.linear(self.output.features(features[:, 0]), self.output.weight, self.output.bias)
+    def step(
+        self, tokens: Tensor, memory: Memory, state: State, project: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Attended, State]:
+        """The previous tokens [b] -> log-probabilities of the next [b v], what was attended, the next state.
+
+        `project` gives the logits in place of `output.logits`.
+        """
+        features, attended, state = self.decoder.step(tokens, memory, state)
+        logits = (project or self.output.logits)(self.output.features(features))
         logits = logits.float() if logits.dtype is torch.bfloat16 else logits
         return logits.log_softmax(-1), attended, state

@@ -2,89 +2,64 @@
 
 A beam of k holds k hypotheses, finished ones included: each that ends leaves one place less to go on with, so a beam
 of one is greedy search, and finished hypotheses and sentences leave the batch. A sentence is settled when n of its
-hypotheses are finished and no unfinished one can still rank above the last of them (Ranking.bound). Hypotheses of one
-length compete by their score; the penalties rank those that are finished.
+hypotheses are finished and no unfinished one can still rank above the last of them: scores only fall, and the coverage
+penalty is never positive. Hypotheses of one length compete by their score; the penalties rank those that are finished.
 
-Shapes: b sentences, n rows (unfinished hypotheses of all sentences), k beam, v vocabulary.
+Shapes: a unsettled sentences, n rows (their unfinished hypotheses), k beam, u columns (the vocabulary, or what a
+shortlist leaves of it), m blocks of columns.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from seq2seq.search.constraints import Constraints, Sentence, sentences
+from seq2seq.search import largest
+from seq2seq.search.constraints import Constraints, sentences
 from seq2seq.search.history import History
-from seq2seq.search.protocol import Hypothesis, Limits, Ranking, S, Stepper
+from seq2seq.search.protocol import Floats, Hypothesis, Integers, Limits, Ranking, S, Stepper
 from seq2seq.text.tokenizer import BOS, EOS
 
 
 @dataclass
-class _Beam:
-    """Of a sentence: the places left, and the best finished hypotheses."""
+class _Active:
+    """The unsettled sentences, an item for each [a]."""
 
-    sentence: Sentence
-    places: int
-    done: list[Hypothesis] = field(default_factory=list)
+    numbers: Integers
+    rows: Integers
+    """how many unfinished hypotheses each has; they stand together, in the order of the sentences"""
+    places: Integers
+    """left in the beam"""
+    longest: Integers
+    """tokens of a hypothesis"""
+    greatest_penalty: Floats
+    """lp of that length"""
+    worst: Floats
+    """rank of the last of its n best finished hypotheses; −∞ while there are fewer"""
 
-    def finish(self, hypothesis: Hypothesis, n_best: int) -> None:
-        self.places -= 1
-        self.done = sorted([*self.done, hypothesis], key=lambda h: -h.rank)[:n_best]
+    def keep(self, which: NDArray[np.bool_]) -> None:
+        """Forget the other sentences."""
+        for column in fields(self):
+            setattr(self, column.name, getattr(self, column.name)[which])
 
 
-@dataclass(frozen=True)
-class _Candidates:
-    """The best continuations of each sentence, best first, as plain lists [b k]."""
+class _Candidates(NamedTuple):
+    """The best continuations of each sentence [a k], best first."""
 
-    totals: list[list[float]]
-    parents: list[list[int]]
-    """row each continues"""
-    tokens: list[list[int]]
-    scores: list[list[float]]
+    sums: Floats
+    """the row's total and the token's score; −∞ where there are no more"""
+    scores: Floats
     """log-probability of the token alone"""
+    parents: Integers
+    """row each continues"""
+    columns: Integers
 
 
-@dataclass(frozen=True)
-class _Search:
-    """What stays the same over the steps."""
-
-    beam_size: int
-    n_best: int
-    ranking: Ranking
-    history: History = field(default_factory=History)
-
-    def advance(
-        self, beam: _Beam, number: int, candidates: _Candidates, length: int, attention: Tensor | None
-    ) -> list[int]:
-        """Finish what ends among the candidates there is place for; the columns of those that go on."""
-        going: list[int] = []
-        totals, tokens = candidates.totals[number], candidates.tokens[number]
-        for column in range(min(beam.places, len(tokens))):
-            if totals[column] == -torch.inf:
-                break
-            if tokens[column] != EOS and length < beam.sentence.longest:
-                going.append(column)
-            else:
-                beam.finish(self._hypothesis(beam.sentence, candidates, (number, column), attention), self.n_best)
-        if going and len(beam.done) == self.n_best:
-            bound = self.ranking.bound(totals[going[0]], beam.sentence.longest)
-            return going if bound > beam.done[-1].rank else []
-        return going
-
-    def _hypothesis(
-        self, sentence: Sentence, candidates: _Candidates, place: tuple[int, int], attention: Tensor | None
-    ) -> Hypothesis:
-        number, column = place
-        parent = candidates.parents[number][column]
-        tokens, scores, weights = self.history.path(parent)
-        tokens, scores = [*tokens, candidates.tokens[number][column]], [*scores, candidates.scores[number][column]]
-        if attention is not None:
-            weights = [*weights, attention[parent]]
-        stacked = torch.stack(weights, 1)[..., : sentence.source_length].cpu() if weights else None  # [h t s]
-        return Hypothesis(tokens, scores, self.ranking(sum(scores), len(tokens), stacked), stacked)
-
-
+@torch.inference_mode()
 def beam(
     model: Stepper[S],
     sources: Sequence[Sequence[int]],
@@ -97,55 +72,93 @@ def beam(
     """Source tokens, EOS included, and the tokens each translation begins with -> for each source its n best
     hypotheses, best first.
     """
-    search, constraints = _Search(beam_size, n_best, ranking), Constraints.of(limits)
-    beams = [_Beam(sentence, beam_size) for sentence in sentences(sources, limits, prefixes)]
-    active = beams
-    rows_of = [[row] for row in range(len(sources))]  # of each active sentence
+    wanted = sentences(sources, limits, prefixes)
     state = model.start(sources)
-    totals, previous = torch.zeros(len(sources)), torch.full((len(sources),), BOS)
+    constraints, history = Constraints(limits, wanted, state.vocabulary), History()
+    done: list[list[Hypothesis]] = [[] for _ in wanted]
+    active = _Active(
+        np.arange(len(wanted)),
+        np.ones(len(wanted), np.int64),
+        np.full(len(wanted), beam_size),
+        np.array([sentence.longest for sentence in wanted]),
+        np.array([ranking.length_penalty(sentence.longest) for sentence in wanted]),
+        np.full(len(wanted), -np.inf),
+    )
+    totals, previous = np.zeros(len(wanted)), torch.full((len(wanted),), BOS)  # of the rows
     length = 0
-    while active:
+    while len(active.numbers):
         length += 1
         log_probs, state = model.step(previous, state)
-        of_rows = [beam.sentence for beam, rows in zip(active, rows_of, strict=True) for _ in rows]
-        allowed = constraints.apply(log_probs, of_rows, length, search.history.tokens)
-        candidates = _continue(totals.to(allowed.device), allowed, rows_of, beam_size)
-        kept = [search.advance(b, number, candidates, length, state.attention) for number, b in enumerate(active)]
-        places = [(number, column) for number, columns in enumerate(kept) for column in columns]
-        parents = [candidates.parents[number][column] for number, column in places]
-        tokens = [candidates.tokens[number][column] for number, column in places]
-        scores = [candidates.scores[number][column] for number, column in places]
-        sums = [candidates.totals[number][column] for number, column in places]
-        search.history.append(state.attention, parents, tokens, scores)
-        active = [beam for beam, columns in zip(active, kept, strict=True) if columns]
-        rows_of = _consecutive([len(columns) for columns in kept if columns])
-        state = state.select(torch.tensor(parents, dtype=torch.long))
-        totals, previous = torch.tensor(sums, dtype=log_probs.dtype), torch.tensor(tokens, dtype=torch.long)
-    return [beam.done for beam in beams]
+        constraints.apply(log_probs, active.numbers.repeat(active.rows), length, history)
+        found = _continue(log_probs, totals, active.rows, beam_size)
+        tokens = found.columns if state.vocabulary is None else state.vocabulary[found.columns]
+        sums = totals[found.parents] + found.scores  # in double precision
+        history.append(
+            state.attention, found.parents.ravel().tolist(), tokens.ravel().tolist(), found.scores.ravel().tolist()
+        )
+        taken = (np.arange(sums.shape[1]) < active.places[:, None]) & (found.sums > -np.inf)
+        ends = taken & ((tokens == EOS) | (length >= active.longest)[:, None])
+        going = taken & ~ends
+        active.places -= ends.sum(1)
+        for sentence, place in np.argwhere(ends).tolist():
+            if sums[sentence, place] / ranking.length_penalty(length) > active.worst[sentence]:
+                number = active.numbers[sentence]
+                ended = history.hypothesis(sentence * ends.shape[1] + place, wanted[number].source_length, ranking)
+                active.worst[sentence] = _add(done[number], ended, n_best)
+        best = sums[np.arange(len(sums)), going.argmax(1)]  # of those that go on
+        going &= (best / active.greatest_penalty > active.worst)[:, None]
+
+        kept = np.flatnonzero(going)
+        history.keep(kept.tolist())
+        parents, totals, previous = (
+            found.parents.ravel()[kept],
+            sums.ravel()[kept],
+            torch.from_numpy(tokens.ravel()[kept]),
+        )
+        if len(kept) and not np.array_equal(parents, np.arange(active.rows.sum())):
+            state = state.select(torch.from_numpy(parents))
+        active.rows = going.sum(1)
+        if not active.rows.all():
+            active.keep(active.rows > 0)
+    return done
 
 
-def _consecutive(counts: list[int]) -> list[list[int]]:
-    """Row numbers in groups of these sizes."""
-    groups, start = [], 0
-    for count in counts:
-        groups.append(list(range(start, start + count)))
-        start += count
-    return groups
+def _add(done: list[Hypothesis], hypothesis: Hypothesis, n_best: int) -> float:
+    """To the n best, best first; the rank of the last of them, −∞ while there are fewer."""
+    done.append(hypothesis)
+    done.sort(key=lambda h: -h.rank)
+    del done[n_best:]
+    return done[-1].rank if len(done) == n_best else -np.inf
 
 
-def _continue(totals: Tensor, log_probs: Tensor, rows_of: list[list[int]], beam_size: int) -> _Candidates:
-    """totals [n], log_probs [n v], each sentence's rows -> its k best continuations."""
-    k = min(beam_size, log_probs.size(-1))
-    best, tokens = log_probs.topk(k, -1)  # [n k]: no sentence takes more than k from one row
-    grid = log_probs.new_full((len(rows_of), max(map(len, rows_of)), k), -torch.inf)
-    sentence = torch.tensor([number for number, rows in enumerate(rows_of) for _ in rows], device=grid.device)
-    place = torch.tensor([place for rows in rows_of for place in range(len(rows))], device=grid.device)
-    grid[sentence, place] = totals[:, None] + best
-    sums, flat = grid.flatten(1).topk(min(beam_size, grid[0].numel()), -1)
-    first = torch.tensor([rows[0] for rows in rows_of], device=grid.device)[:, None]
-    # A place that no row has is −∞ and never taken; its parent only has to be some row.
-    parents = (first + flat // k).clamp(max=len(totals) - 1)
-    chosen = flat % k
-    return _Candidates(
-        sums.tolist(), parents.tolist(), tokens[parents, chosen].tolist(), best[parents, chosen].tolist()
-    )
+def _continue(log_probs: Tensor, totals: Floats, counts: Integers, k: int) -> _Candidates:
+    """log_probs [n u], totals [n], how many rows each sentence has, in order [a] -> its k best continuations."""
+    if largest.pays(log_probs):
+        # They lie in the k blocks of columns with the greatest maxima over all rows of the sentence.
+        maxima, rows, blocks = _best(largest.block_maxima(log_probs).numpy(), totals, counts, k)
+        before = np.where(maxima > -np.inf, totals[rows], -np.inf).ravel()
+        parents = rows.ravel()
+        within, of_block = largest.within_blocks(log_probs, torch.from_numpy(parents), torch.from_numpy(blocks.ravel()))
+        scores, columns = within.numpy(), of_block.numpy()  # [a·k w]
+        sums, groups, places = _best(scores, before, np.full(len(counts), rows.shape[1]), k)
+        return _Candidates(sums, scores[groups, places], parents[groups], columns[groups, places])
+    best, of_best = log_probs.topk(min(k, log_probs.size(1)), -1)  # no sentence takes more from one row
+    scores, columns = best.cpu().numpy(), of_best.cpu().numpy()
+    sums, rows, places = _best(scores, totals, counts, k)
+    return _Candidates(sums, scores[rows, places], rows, columns[rows, places])
+
+
+def _best(scores: Floats, totals: Floats, counts: Integers, k: int) -> tuple[Floats, Integers, Integers]:
+    """Scores [n c] to be added to each row's total [n], how many rows each sentence has, in order [a] -> its k greatest
+    sums, best first, their rows and their places in them, each [a k]; fewer than k sums are filled up with −∞.
+    """
+    sums = scores + totals.astype(scores.dtype)[:, None]
+    (n, c), a, most = sums.shape, len(counts), int(counts.max())
+    first = counts.cumsum() - counts
+    if n < a * most:
+        grid = np.full((a * most, c), -np.inf, sums.dtype)
+        grid[np.arange(n) + (np.arange(a) * most - first).repeat(counts)] = sums
+        sums = grid
+    best, chosen = (x.numpy() for x in torch.from_numpy(sums.reshape(a, -1)).topk(min(k, most * c), -1))
+    # A place without a row is never taken; it only has to point at some row.
+    return best, np.minimum(first[:, None] + chosen // c, n - 1), chosen % c

@@ -1,15 +1,17 @@
 """Which tokens may come next in each hypothesis.
 
-Shapes: n rows (hypotheses), v vocabulary.
+Shapes: b sentences, n rows (hypotheses), u columns (the vocabulary, or what a shortlist leaves of it), t tokens so far.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq.search.protocol import Limits
+from seq2seq.search.history import History
+from seq2seq.search.protocol import Integers, Limits
 from seq2seq.text.tokenizer import EOS
 
 
@@ -35,43 +37,67 @@ def sentences(
     ]
 
 
-@dataclass(frozen=True)
 class Constraints:
-    """The limits that hold for single tokens."""
+    """The limits that hold for single tokens. Those that are not asked for cost nothing."""
 
-    forbidden: Tensor
-    no_repeat_ngram: int | None
+    def __init__(self, limits: Limits, wanted: Sequence[Sentence], vocabulary: Integers | None) -> None:
+        """`vocabulary` is that of SearchState."""
+        self._vocabulary = vocabulary
+        forbidden = np.array(limits.forbidden, np.int64)
+        present = forbidden if vocabulary is None else np.intersect1d(forbidden, vocabulary)
+        self._forbidden = torch.from_numpy(self._columns(present))
+        self._no_repeat_ngram = limits.no_repeat_ngram
+        self._shortest = np.array([sentence.shortest for sentence in wanted])
+        self._prefixes = [sentence.prefix for sentence in wanted]
+        self._prefix_lengths = np.array([len(prefix) for prefix in self._prefixes])
+        self._none_early_from, self._last_forced = int(self._shortest.max()), int(self._prefix_lengths.max())
 
-    @classmethod
-    def of(cls, limits: Limits) -> "Constraints":
-        return cls(torch.tensor(list(limits.forbidden), dtype=torch.long), limits.no_repeat_ngram)
+    def apply(self, log_probs: Tensor, rows: Integers, length: int, history: History) -> None:
+        """Put −∞ into the log-probabilities [n u] of the token that makes a hypothesis `length` long, where it may not.
 
-    def apply(
-        self, log_probs: Tensor, rows: Sequence[Sentence], length: int, path: Callable[[int], Sequence[int]]
-    ) -> Tensor:
-        """Log-probabilities [n v] of the token that makes a hypothesis `length` long, with −∞ where it may not be.
-
-        `rows` are the sentences of the rows, and `path` gives the tokens that a row has so far.
+        `rows` are the numbers of the rows' sentences [n].
         """
-        allowed = log_probs.index_fill(1, self.forbidden.to(log_probs.device), -torch.inf)
-        if early := [row for row, sentence in enumerate(rows) if length < sentence.shortest]:
-            allowed[early, EOS] = -torch.inf
-        if self.no_repeat_ngram is not None:
-            repeated = [self._repeated(path(row), self.no_repeat_ngram) for row in range(len(rows))]
-            places = [(row, token) for row, tokens in enumerate(repeated) for token in tokens]
-            if places:
-                allowed[tuple(torch.tensor(places).T)] = -torch.inf
-                nothing_left = allowed.amax(1) == -torch.inf  # then ending is better than repeating
-                allowed[nothing_left, EOS] = log_probs[nothing_left, EOS]
-        for row, sentence in enumerate(rows):
-            if length <= len(sentence.prefix):
-                allowed[row] = -torch.inf
-                token = sentence.prefix[length - 1]
-                allowed[row, token] = log_probs[row, token]
-        return allowed
+        forced = self._forced(rows, length)
+        said = None if forced is None else log_probs[forced]
+        repetitions = self._repetitions(length, history)
+        ending = None if repetitions is None else log_probs[:, EOS].clone()
+        self._forbidden = self._forbidden.to(log_probs.device)
+        log_probs.index_fill_(1, self._forbidden, -torch.inf)
+        if length < self._none_early_from:
+            log_probs[torch.from_numpy(length < self._shortest[rows]), EOS] = -torch.inf
+        if repetitions is not None and ending is not None:
+            log_probs[repetitions] = -torch.inf
+            nothing_left = log_probs.amax(1) == -torch.inf  # then ending is better than repeating
+            log_probs[nothing_left, EOS] = ending[nothing_left]
+        if forced is not None and said is not None:
+            log_probs[forced[0]] = -torch.inf
+            log_probs[forced] = said
 
-    @staticmethod
-    def _repeated(tokens: Sequence[int], n: int) -> list[int]:
-        """What would end an n-gram that has been."""
-        last = tuple(tokens[len(tokens) - n + 1 :]) if n > 1 else ()
-        return [tokens[i + n - 1] for i in range(len(tokens) - n + 1) if tuple(tokens[i : i + n - 1]) == last]
+    def _forced(self, rows: Integers, length: int) -> tuple[Tensor, Tensor] | None:
+        """The rows whose prefix goes on, and the columns of its next tokens."""
+        if length > self._last_forced:
+            return None
+        within = np.flatnonzero(length <= self._prefix_lengths[rows])
+        tokens = np.array([self._prefixes[number][length - 1] for number in rows[within]])
+        return torch.from_numpy(within), torch.from_numpy(self._columns(tokens))
+
+    def _repetitions(self, length: int, history: History) -> tuple[Tensor, Tensor] | None:
+        """Rows, and columns that would end an n-gram that the row has said."""
+        if self._no_repeat_ngram is None or length <= self._no_repeat_ngram:
+            return None
+        rows, tokens = repeated(history.said(), self._no_repeat_ngram)
+        return torch.from_numpy(rows), torch.from_numpy(self._columns(tokens))
+
+    def _columns(self, tokens: Integers) -> Integers:
+        """Of tokens that have one."""
+        return tokens if self._vocabulary is None else np.searchsorted(self._vocabulary, tokens)
+
+
+def repeated(said: Integers, n: int) -> tuple[Integers, Integers]:
+    """The tokens of each row so far [n t] -> rows, and tokens that would end an n-gram that has been in the row."""
+    t = said.shape[1]
+    if t < n:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    grams = np.lib.stride_tricks.sliding_window_view(said, n, axis=1)  # [n t-n+1 n]
+    rows, places = np.nonzero((grams[..., :-1] == said[:, None, t - n + 1 :]).all(-1))
+    return rows, grams[rows, places, -1]

@@ -1,6 +1,6 @@
 """Several models that search as one.
 
-Shapes: n rows (hypotheses), h heads, t target, s source, v vocabulary.
+Shapes: n rows (hypotheses), h heads, t target, s source, u columns (the vocabulary, or what a shortlist leaves of it).
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seq2seq.search.protocol import SearchState, Stepper
+from seq2seq.search.protocol import Integers, SearchState, Stepper
 
 
 def mean_probability(log_probs: Sequence[Tensor]) -> Tensor:
@@ -30,7 +30,7 @@ def mean_attention(weights: Iterable[Tensor | None], heads: int) -> Tensor | Non
 
 @dataclass(frozen=True)
 class Member:
-    """A model of an ensemble, and the sources in the pieces it reads."""
+    """A model of an ensemble, and the sources in the pieces it reads. All members have the same shortlist, or none."""
 
     stepper: Stepper[Any]
     sources: Sequence[Sequence[int]]
@@ -45,6 +45,10 @@ class EnsembleState:
     members: Sequence[SearchState]
     attention: Tensor | None = None
     """[n 1 s]: weights of the last step"""
+
+    @property
+    def vocabulary(self) -> Integers | None:
+        return self.members[0].vocabulary
 
     def select(self, rows: Tensor) -> "EnsembleState":
         return EnsembleState([member.select(rows) for member in self.members])

@@ -1,48 +1,69 @@
 """The path of every hypothesis: which token each step appended to which row.
 
-Shapes: n rows before a step's selection, m rows after it, h heads, s source.
+A step makes candidates: tokens that may continue its rows. Some end, some are dropped, and those that are kept are the
+rows of the next step.
+
+Shapes: n rows of a step, c candidates of a step, h heads, t target, s source.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from seq2seq.search.protocol import Hypothesis, Integers, Ranking
 
-@dataclass(frozen=True)
-class _Step:
+
+class _Step(NamedTuple):
     attention: Tensor | None  # [n h s]
-    parents: list[int]  # [m]: the row each kept hypothesis came from
-    tokens: list[int]  # [m]
-    scores: list[float]  # [m]
+    parents: Sequence[int]  # [c]: the row that each candidate continues
+    tokens: Sequence[int]  # [c]
+    scores: Sequence[float]  # [c]
 
 
 @dataclass
 class History:
-    """Steps so far; a hypothesis is read backwards from its last row."""
+    """Steps so far; a hypothesis is read backwards from its last candidate."""
 
-    steps: list[_Step] = field(default_factory=list)
+    _steps: list[_Step] = field(default_factory=list)
+    _kept: list[Sequence[int]] = field(default_factory=list)  # of each step, the candidates that are the next's rows
+    _said: Integers | None = None
 
-    def append(self, attention: Tensor | None, parents: list[int], tokens: list[int], scores: list[float]) -> None:
-        """A step: its attention [n h s], and for each of the m rows kept its parent row, token and log-probability."""
-        self.steps.append(_Step(attention, parents, tokens, scores))
+    def append(
+        self, attention: Tensor | None, parents: Sequence[int], tokens: Sequence[int], scores: Sequence[float]
+    ) -> None:
+        """A step's attention [n h s], and each candidate's row, token and log-probability [c]."""
+        self._steps.append(_Step(attention, parents, tokens, scores))
 
-    def path(self, row: int) -> tuple[list[int], list[float], list[Tensor]]:
-        """Tokens, log-probabilities and attention [h s] of each step of what is now in this row."""
-        tokens: list[int] = []
-        scores: list[float] = []
-        attention: list[Tensor] = []
-        for step in reversed(self.steps):
-            tokens.append(step.tokens[row])
-            scores.append(step.scores[row])
-            row = step.parents[row]
+    def keep(self, candidates: Sequence[int]) -> None:
+        """The candidates of the last step that go on, in the order of the next step's rows [n]."""
+        self._kept.append(candidates)
+
+    def said(self) -> Integers:
+        """The tokens of each row of the next step [n t], after one step or more: extends what the last call found."""
+        for number in range(0 if self._said is None else self._said.shape[1], len(self._kept)):
+            step, kept = self._steps[number], self._kept[number]
+            new = np.array([[step.tokens[candidate]] for candidate in kept], np.int64)
+            before = [step.parents[candidate] for candidate in kept]
+            self._said = new if self._said is None else np.hstack([self._said[before], new])
+        assert self._said is not None
+        return self._said
+
+    def hypothesis(self, candidate: int, source_length: int, ranking: Ranking) -> Hypothesis:
+        """What this candidate of the last step ended; its source has this length."""
+        tokens, scores, weights = [], [], []
+        for number in range(len(self._steps) - 1, -1, -1):
+            step = self._steps[number]
+            row = step.parents[candidate]
+            tokens.append(step.tokens[candidate])
+            scores.append(step.scores[candidate])
             if step.attention is not None:
-                attention.append(step.attention[row])
-        return tokens[::-1], scores[::-1], attention[::-1]
-
-    def tokens(self, row: int) -> list[int]:
-        """The tokens of what is now in this row."""
-        tokens: list[int] = []
-        for step in reversed(self.steps):
-            tokens.append(step.tokens[row])
-            row = step.parents[row]
-        return tokens[::-1]
+                weights.append(step.attention[row])
+            if number:
+                candidate = self._kept[number - 1][row]
+        attention = torch.stack(weights[::-1], 1)[..., :source_length].cpu() if weights else None  # [h t s]
+        scores.reverse()
+        return Hypothesis(tokens[::-1], scores, ranking(sum(scores), len(tokens), attention), attention)

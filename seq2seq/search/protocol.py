@@ -1,6 +1,6 @@
 """What search asks of a model, and what it gives back.
 
-Shapes: n rows (hypotheses), h heads, t target, s source, v vocabulary.
+Shapes: n rows (hypotheses), h heads, t target, s source, u columns (the vocabulary, or what a shortlist leaves of it).
 """
 
 import math
@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 _LEAST_COVERAGE = 1e-6
 """What a position without any attention counts as: the logarithm of 0 would forbid hard attention."""
@@ -19,10 +24,16 @@ class SearchState(Protocol):
 
     @property
     def attention(self) -> Tensor | None:
-        """The weights of the last step [n h s]; None where the model has none."""
+        """The weights of the last step [n h s]; None where the model has none, or nobody wants them."""
+
+    @property
+    def vocabulary(self) -> Integers | None:
+        """The tokens that the columns of the log-probabilities stand for [u], ascending, PAD, UNK, BOS and EOS first;
+        None: all, and a token is its column. The same at every step.
+        """
 
     def select(self, rows: Tensor) -> Self:
-        """The state of these rows, in that order; rows may be left out or repeated."""
+        """The state of these rows, given on the CPU, in that order; rows may be left out or repeated."""
 
 
 S = TypeVar("S", bound=SearchState)
@@ -35,7 +46,10 @@ class Stepper(Protocol[S]):
         """Source tokens, EOS included -> the state before the first step, a row per source."""
 
     def step(self, tokens: Tensor, state: S) -> tuple[Tensor, S]:
-        """The previous token of each row [n] (BOS first) -> log-probabilities of the next [n v], the next state."""
+        """The previous token of each row [n] (BOS first) -> log-probabilities of the next [n u], the next state.
+
+        Tokens come on the CPU. The log-probabilities are search's to overwrite, −∞ where a row may not have a column.
+        """
 
 
 @dataclass(frozen=True)
@@ -85,10 +99,6 @@ class Ranking:
 
     def __call__(self, score: float, length: int, attention: Tensor | None) -> float:
         return score / self.length_penalty(length) + self.coverage_penalty(attention)
-
-    def bound(self, score: float, longest: int) -> float:
-        """No continuation of an unfinished hypothesis ranks above this: scores only fall, and cp is never positive."""
-        return score / self.length_penalty(longest)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Search with one hypothesis a row: greedy search, and ancestral sampling. Finished hypotheses leave the batch.
 
-Shapes: n rows (unfinished hypotheses), v vocabulary.
+Shapes: n rows (unfinished hypotheses), u columns (the vocabulary, or what a shortlist leaves of it).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 from seq2seq.search.constraints import Constraints, Sentence, sentences
-from seq2seq.search.protocol import Hypothesis, Limits, Ranking, S, Stepper
+from seq2seq.search.history import History
+from seq2seq.search.largest import largest
+from seq2seq.search.protocol import Hypothesis, Integers, Limits, Ranking, S, Stepper
 from seq2seq.text.tokenizer import BOS, EOS
 
-Choose = Callable[[Tensor, list[int], int], Tensor]
-"""Allowed log-probabilities [n v], the numbers of the rows' hypotheses, tokens so far -> the next of each row [n]."""
+Choose = Callable[[Tensor, Integers, int], tuple[Tensor, Tensor]]
+"""Allowed log-probabilities [n u], the numbers of the rows' hypotheses [n], tokens so far -> the log-probability and
+the column of the next token of each row [n]."""
 
 
+@torch.inference_mode()
 def greedy(
     model: Stepper[S],
     sources: Sequence[Sequence[int]],
@@ -32,7 +36,7 @@ def greedy(
     """
     wanted = sentences(sources, limits, prefixes)
     found = _walk(
-        model, model.start(sources), wanted, limits, ranking, lambda log_probs, rows, step: log_probs.argmax(-1)
+        model, model.start(sources), wanted, limits, ranking, lambda log_probs, rows, step: largest(log_probs)
     )
     return [[hypothesis] for hypothesis in found]
 
@@ -48,19 +52,20 @@ class Sampling:
     """Only the fewest that have so much probability together (Holtzman 2020), after top_k."""
 
     def choose(self, log_probs: Tensor, uniform: Tensor) -> Tensor:
-        """Log-probabilities [n v], a number in [0, 1) for each row [n] -> tokens [n]."""
+        """Log-probabilities [n u], a number in [0, 1) for each row [n] -> columns [n]."""
         scaled = (log_probs.cpu().double() / self.temperature).softmax(-1)
         most = min(self.top_k or scaled.size(-1), scaled.size(-1))
-        probability, tokens = scaled.topk(most, -1)  # descending
+        probability, columns = scaled.topk(most, -1)  # descending
         total = probability.sum(-1, keepdim=True)
         before = probability.cumsum(-1) - probability
         probability = probability.masked_fill(before >= self.top_p * total, 0)
         cumulated = probability.cumsum(-1)
         drawn = uniform[:, None] * cumulated[:, -1:]
         place = (cumulated <= drawn).sum(-1, keepdim=True).clamp(max=most - 1)
-        return tokens.gather(1, place).squeeze(1).to(log_probs.device)
+        return columns.gather(1, place).squeeze(1).to(log_probs.device)
 
 
+@torch.inference_mode()
 def sample(
     model: Stepper[S],
     sources: Sequence[Sequence[int]],
@@ -81,8 +86,9 @@ def sample(
         for number, sentence in enumerate(wanted)
     ]
 
-    def choose(log_probs: Tensor, rows: list[int], step: int) -> Tensor:
-        return sampling.choose(log_probs, torch.tensor([uniform[row][step] for row in rows], dtype=torch.float64))
+    def choose(log_probs: Tensor, rows: Integers, step: int) -> tuple[Tensor, Tensor]:
+        columns = sampling.choose(log_probs, torch.tensor([uniform[row][step] for row in rows], dtype=torch.float64))
+        return log_probs.gather(1, columns[:, None]).squeeze(1), columns
 
     start = model.start(sources).select(torch.arange(len(sources)).repeat_interleave(count))
     found = _walk(model, start, wanted, limits, ranking, choose)
@@ -93,32 +99,27 @@ def _walk(
     model: Stepper[S], state: S, wanted: Sequence[Sentence], limits: Limits, ranking: Ranking, choose: Choose
 ) -> list[Hypothesis]:
     """A hypothesis for each row of the state."""
-    constraints = Constraints.of(limits)
-    tokens: list[list[int]] = [[] for _ in wanted]
-    scores: list[list[float]] = [[] for _ in wanted]
-    attention: list[list[Tensor]] = [[] for _ in wanted]
-    active = list(range(len(wanted)))
+    constraints, history = Constraints(limits, wanted, state.vocabulary), History()
+    longest = np.array([sentence.longest for sentence in wanted])  # of each row
+    found: dict[int, Hypothesis] = {}
+    active = np.arange(len(wanted))  # the number of each row's hypothesis
     previous = torch.full((len(wanted),), BOS)
-    step = 0
-    while active:
+    length = 0
+    while True:
         log_probs, state = model.step(previous, state)
-        paths = [tokens[number] for number in active]
-        allowed = constraints.apply(log_probs, [wanted[number] for number in active], step + 1, paths.__getitem__)
-        chosen = choose(allowed, active, step)
-        said = allowed.gather(1, chosen[:, None]).squeeze(1)
-        for row, (number, token, score) in enumerate(zip(active, chosen.tolist(), said.tolist(), strict=True)):
-            tokens[number].append(token)
-            scores[number].append(score)
-            if state.attention is not None:
-                attention[number].append(state.attention[row, :, : wanted[number].source_length])
-        step += 1
-        going = [row for row, n in enumerate(active) if tokens[n][-1] != EOS and step < wanted[n].longest]
+        constraints.apply(log_probs, active, length + 1, history)
+        scores, columns = (chosen.cpu().numpy() for chosen in choose(log_probs, active, length))
+        tokens = columns if state.vocabulary is None else state.vocabulary[columns]
+        history.append(state.attention, range(len(tokens)), tokens.tolist(), scores.tolist())
+        length += 1
+        done = (tokens == EOS) | (longest <= length)
+        for row in np.flatnonzero(done).tolist():
+            found[active[row]] = history.hypothesis(row, wanted[active[row]].source_length, ranking)
+        going = np.flatnonzero(~done)
+        history.keep(going.tolist())
+        if not len(going):
+            return [found[number] for number in range(len(wanted))]
         if len(going) < len(active):
-            rows = torch.tensor(going, dtype=torch.long, device=chosen.device)
-            state, chosen, active = state.select(rows), chosen[rows], [active[row] for row in going]
-        previous = chosen
-    found = []
-    for t, p, a in zip(tokens, scores, attention, strict=True):
-        stacked = torch.stack(a, 1).cpu() if a else None  # [h t s]
-        found.append(Hypothesis(t, p, ranking(sum(p), len(t), stacked), stacked))
-    return found
+            state = state.select(torch.from_numpy(going))
+            active, longest, tokens = active[going], longest[going], tokens[going]
+        previous = torch.from_numpy(tokens)

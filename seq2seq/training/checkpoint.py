@@ -12,10 +12,12 @@ from typing import Any
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Model, parse, to_plain
+from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.corpus import DataError
@@ -89,12 +91,27 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         options: Model = parse("model", values["model"])
         data: Data = parse("data", values["data"])
         source, target = Tokenizer.load(where / "source.model"), Tokenizer.load(where / "target.model")
-        tensors = load_file(where / "model.safetensors", device=str(device))
+        tensors = load_file(where / "model.safetensors")
     except _UNREADABLE as error:
         raise DataError(f"{where}: not a readable checkpoint ({error})") from error
-    model = build.translation_model(options, len(source), len(target)).to(device)
-    _restore(model, tensors, where)
-    return Checkpoint(model, options, data, source, target)
+    with torch.device("meta"), _Undrawn():
+        model = build.translation_model(options, len(source), len(target))
+    _restore(model, tensors, where, device)
+    return Checkpoint(model.to(device), options, data, source, target)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Within it nothing is drawn from a normal distribution: for that alone torch imports all of its compiler where
+    tensors have no memory.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (nn.init.normal_, Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def load_translator(path: str | Path | Sequence[str | Path], device: str | torch.device = "cpu") -> Translator:
@@ -119,13 +136,17 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
                 f"{one.data.source_lang}. An ensemble needs models of one source language."
             )
     languages = (first.data.source_lang, first.data.target_lang)
-    readers = [Reader(one.model, one.source) for one in loaded]
+    readers = [
+        Reader(one.model, one.source, Shortlist.load(find(Path(where)), len(one.source), len(one.target)))
+        for one, where in zip(loaded, paths, strict=True)
+    ]
     return Translator(readers, first.target, torch.device(device), languages)
 
 
-def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path) -> None:
-    expected = model.state_dict()
-    missing = sorted(_unique(expected).keys() - tensors.keys())
+def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, device: torch.device) -> None:
+    """Give a model without memory its weights; tied ones have several names, and one of them in the file."""
+    expected = dict(model.named_parameters(remove_duplicate=False))
+    missing = sorted(dict(model.named_parameters()).keys() - tensors.keys())
     strange = sorted(tensors.keys() - expected.keys())
     shapes = [
         f"{name} {tensor.dtype} {list(tensor.shape)} instead of {expected[name].dtype} {list(expected[name].shape)}"
@@ -134,7 +155,9 @@ def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path) -
     ]
     if missing or strange or shapes:
         raise DataError(f"{where}: weights don't fit config.json (missing {missing}, unknown {strange}, {shapes})")
-    model.load_state_dict(tensors, strict=False)
+    # A copy: what was read is the file itself, mapped into memory, and not aligned.
+    given = {id(expected[name]): nn.Parameter(tensor.to(device, copy=True)) for name, tensor in tensors.items()}
+    model.load_state_dict({name: given[id(weight)] for name, weight in expected.items()}, assign=True)
 
 
 def load_state(path: Path) -> TrainingState | None:

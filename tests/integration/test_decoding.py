@@ -1,6 +1,7 @@
 """Ways of decoding, from the command line."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,40 @@ def test_lengths_and_repetitions_are_limited_by_the_sentence(work: Path) -> None
         assert len(set(pairs)) == len(pairs)
 
 
+def test_a_shortlist_is_learned_once_and_then_asked_for(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree("additive/best", "mine")
+    short = "decoding.shortlist=5"
+    assert main(["translate", "checkpoint=mine", "input=source.txt", short]) == 2
+    assert "seq2seq shortlist checkpoint=DIR candidates=5" in capsys.readouterr().err
+    assert main(["shortlist", "checkpoint=mine", "candidates=5", "max_pairs=30"]) == 0  # of what it was trained on
+    assert Path("mine/shortlist.safetensors").is_file()
+    said = translate("checkpoint=mine", short, "alignments=links")
+    assert [record["source"] for record in said] == SOURCES
+    alone = translate("checkpoint=mine", short, "decoding.batch_size=1")
+    assert [record["tokens"] for record in said] == [record["tokens"] for record in alone]
+    assert translate("checkpoint=[mine,local]", short)
+    assert main(["translate", "checkpoint=mine", "input=source.txt", "decoding.shortlist=6"]) == 2
+    assert "decoding.shortlist=6" in capsys.readouterr().err
+    both = ["source=source.txt", "target=source.txt"]
+    assert main(["shortlist", "checkpoint=mine", "candidates=1000", *both]) == 0
+    everything, full = translate("checkpoint=mine", "decoding.shortlist=320"), translate("checkpoint=mine")
+    assert [record["tokens"] for record in everything] == [record["tokens"] for record in full]
+    for wrong, complaint in (
+        (["checkpoint=mine", "source=source.txt"], "Give both"),
+        (["checkpoint=fixed"], "placement=none has no attention"),
+        (["checkpoint=mine", "source=missing", "target=missing"], "no such file"),
+        (["checkpoint=mine", "source=empty", "target=empty"], "no pair"),
+    ):
+        Path("empty").touch()
+        assert main(["shortlist", *wrong]) == 2
+        assert complaint in capsys.readouterr().err
+    config = json.loads(Path("mine/config.json").read_text())
+    config["data"]["train"] = "elsewhere"
+    Path("mine/config.json").write_text(json.dumps(config))
+    assert main(["shortlist", "checkpoint=mine"]) == 2
+    assert "Give text to align" in capsys.readouterr().err
+
+
 def test_unknown_words_are_copied(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = translate("checkpoint=words")
     unknown = [record for record in plain if "<unk>" in record["tokens"]]
@@ -131,6 +166,7 @@ def test_unknown_words_are_copied(work: Path, capsys: pytest.CaptureFixture[str]
         (["decoding.replace_unknown=true"], "data.tokenizer=bpe and decoding.replace_unknown=true"),
         (["model/attention=none", "decoding.coverage_penalty=0.1"], "placement=none and decoding.coverage_penalty=0.1"),
         (["data.tokenizer=word", "decoding.replace_unknown=true", "decoding.dictionary=missing"], "missing"),
+        (["decoding.shortlist=20"], "decoding.shortlist=20: a model that is yet to be trained has no shortlist"),
     ],
 )
 def test_training_refuses_validations_that_can_not_be(

@@ -78,6 +78,24 @@ def test_score_says_what_translate_said(work: Path, model: str, search: list[str
     assert said[-1]["source"] == SOURCES[-1]
 
 
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("int8", 1e-4)])
+def test_score_and_align_take_the_precision_of_the_search(work: Path, precision: str, tolerance: float) -> None:
+    say = ["checkpoint=attending", "output_format=jsonl"]
+    translate = ["translate", *say, "input=source.txt", f"decoding.precision={precision}", "decoding.beam_size=2"]
+    assert main([*translate, "output=said", "alignments=links"]) == 0
+    forced = [*say, "source=said", "target=said"]
+    assert main(["score", *forced, "output=scored", f"precision={precision}"]) == 0
+    assert main(["score", *forced, "output=exact"]) == 0
+    assert main(["align", *forced, "output=aligned", f"precision={precision}"]) == 0
+    said, scored, exact = (
+        [score for record in records(name) for score in record["token_scores"]] for name in ("said", "scored", "exact")
+    )
+    assert said == pytest.approx(scored, abs=tolerance)
+    assert exact != pytest.approx(scored, abs=1e-4)
+    assert exact == pytest.approx(scored, abs=0.3)
+    assert [record["alignment"] for record in records("aligned")] == lines("links")
+
+
 def test_text_is_scored_line_by_line(work: Path) -> None:
     targets = ["die Katze sieht  einen Baum .", "", "猫\u2028?", "", "ein Hund"]
     Path("target.txt").write_text("".join(f"{line}\n" for line in targets))

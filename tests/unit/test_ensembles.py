@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -73,6 +74,17 @@ def test_forced_scores_and_alignments_are_those_of_search(rows: list[dict[str, A
             assert aligner.forced(forced).links == aligner.translation(translation).links
 
 
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("int8", 1e-6)])
+def test_in_fewer_bits_too_forced_scores_are_those_of_search(precision: str, tolerance: float) -> None:
+    models = translator(mixtures()[0], [15, 17, 15])
+    exact = say(models, SEARCHES[0])
+    for ranked, (as_it_is,) in zip(say(models, replace(SEARCHES[0], precision=precision)), exact, strict=True):
+        for said in ranked:
+            (forced,) = force(models, [Pair(said.source, said.text, said.tokens)], 3, precision)
+            assert forced.token_scores == pytest.approx(said.token_scores, abs=tolerance)
+            assert not said.tokens or said.token_scores != as_it_is.token_scores
+
+
 @pytest.mark.parametrize("decoding", SEARCHES)
 def test_neighbours_and_order_change_nothing(decoding: Decoding) -> None:
     models = translator(mixtures()[0], [15, 17, 15])
@@ -99,8 +111,8 @@ def test_a_probability_is_the_mean_of_the_members() -> None:
 
 def test_one_model_twice_is_that_model() -> None:
     row = ROWS[0]
-    one, twice = translator([row], [15]), translator([row], [15])
-    twice.readers = [twice.readers[0], twice.readers[0]]
+    one = translator([row], [15])
+    twice = Translator([one.readers[0], one.readers[0]], TARGET, torch.device("cpu"), ("en", "de"))
     for a, b in zip(say(one, SEARCHES[1]), say(twice, SEARCHES[1]), strict=True):
         assert [t.tokens for t in a] == [t.tokens for t in b]
         assert [t.score for t in a] == pytest.approx([t.score for t in b])

@@ -23,6 +23,7 @@ from variants import (
 from seq2seq.attention.attention import Attended
 from seq2seq.inference.focus import Focus, focus
 from seq2seq.inference.forced import force_tokens
+from seq2seq.inference.precision import converted
 from seq2seq.text.tokenizer import BOS
 
 SOURCES = [[4, 5, 6, 7, 8, 5, 4, 3], [3], [6, 4, 3], [8, 3]]
@@ -122,7 +123,7 @@ def test_where_nothing_is_local_there_are_no_windows() -> None:
 @pytest.mark.parametrize("local", ["local_m", "local_p"])
 def test_in_bf16_too_positions_are_counted_exactly(local: str) -> None:
     model = build_model({**DEFAULT, "window": local, "score": "dot"}).float()
-    found = focus(model, [[4] * 400 + [3]], [[5] * 300], 1, precision="bf16")
+    found = focus(converted(model, "bf16"), [[4] * 400 + [3]], [[5] * 300], 1)
     assert found is not None
     if local == "local_m":
         assert [one.centre for one in found[0]] == list(range(300))

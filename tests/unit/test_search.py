@@ -6,14 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from seq2seq.search.beam import beam
-from seq2seq.search.constraints import Constraints
+from seq2seq.search.constraints import repeated
 from seq2seq.search.ensemble import Ensemble, Member
-from seq2seq.search.protocol import Hypothesis, Limits, Ranking
+from seq2seq.search.protocol import Hypothesis, Integers, Limits, Ranking
 from seq2seq.search.stepwise import Sampling, greedy, sample
 from seq2seq.text.tokenizer import BOS, EOS, PAD
 
@@ -27,9 +28,10 @@ class Prefixes:
 
     rows: tuple[tuple[int, ...], ...]
     attention: Tensor | None = None
+    vocabulary: Integers | None = None
 
     def select(self, rows: Tensor) -> "Prefixes":
-        return Prefixes(tuple(self.rows[row] for row in rows.tolist()))
+        return Prefixes(tuple(self.rows[row] for row in rows.tolist()), vocabulary=self.vocabulary)
 
 
 class Scripted:
@@ -155,6 +157,38 @@ def test_where_every_word_would_repeat_the_sentence_ends(search: Callable[..., l
         assert best.tokens[-1] == EOS
 
 
+class Short(Scripted):
+    """A scripted model whose columns are these tokens alone."""
+
+    tokens = np.array([PAD, 1, BOS, EOS, 5])
+
+    def log_probs(self, row: tuple[int, ...]) -> Tensor:
+        full = torch.full((VOCAB,), -torch.inf, dtype=torch.float64)
+        full[self.tokens] = super().log_probs(row)[self.tokens].log_softmax(-1)
+        return full
+
+    def start(self, sources: Sequence[Sequence[int]]) -> Prefixes:
+        return dataclasses.replace(super().start(sources), vocabulary=self.tokens)
+
+    def step(self, tokens: Tensor, state: Prefixes) -> tuple[Tensor, Prefixes]:
+        log_probs, state = super().step(tokens, state)
+        return log_probs[:, self.tokens], dataclasses.replace(state, vocabulary=self.tokens)
+
+
+@pytest.mark.parametrize("limits", [LIMITS, *CONSTRAINED, dataclasses.replace(LIMITS, forbidden=(PAD, BOS, 1, 4))])
+@pytest.mark.parametrize("prefix", [[], [5], [1, 5]])
+def test_columns_stand_for_the_tokens_that_a_model_says(limits: Limits, prefix: list[int]) -> None:
+    for source in range(5):
+        (found,) = beam(Short(0.5), [[source, EOS]], limits, RANKINGS[0], 81, 3, prefixes=[prefix])
+        agrees(found, every_hypothesis(Short(0.5), source, limits, RANKINGS[0], prefix))
+        ((best,),) = greedy(Short(0.5), [[source, EOS]], limits, RANKINGS[0], prefixes=[prefix])
+        (one,) = beam(Short(0.5), [[source, EOS]], limits, RANKINGS[0], 1, prefixes=[prefix])
+        assert best.tokens == one[0].tokens
+        assert 4 not in best.tokens
+        (drawn,) = sample(Short(), [[source, EOS]], limits, RANKINGS[0], Sampling(), 5, [(1, 0)], prefixes=[prefix])
+        assert not {4} & {token for hypothesis in drawn for token in hypothesis.tokens}
+
+
 @pytest.mark.parametrize("ranking", RANKINGS)
 def test_search_stops_as_soon_as_nothing_unfinished_can_win(ranking: Ranking) -> None:
     class Sure(Scripted):
@@ -173,7 +207,8 @@ def test_search_stops_as_soon_as_nothing_unfinished_can_win(ranking: Ranking) ->
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_what_is_blocked_is_what_would_repeat(tokens: list[int], n: int) -> None:
     before = repeats(tokens, n)
-    blocked = set(Constraints._repeated(tokens, n))
+    rows, found = repeated(np.array([[9] * len(tokens), tokens], np.int64), n)  # beside another row
+    blocked = set(found[rows == 1].tolist())
     for token in range(3, 8):
         assert (token in blocked) == (repeats([*tokens, token], n) and (not before or token in blocked))
 
