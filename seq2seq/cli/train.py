@@ -8,7 +8,7 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import choose_device, keep_freed_memory
+from seq2seq.cli.machine import choose_device, choose_fp32_products, keep_freed_memory
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
@@ -23,6 +23,8 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = choose_device(config.device)
     keep_freed_memory()
+    if device.type == "cpu" and config.training.precision == "fp32":
+        choose_fp32_products()
     run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
     check_run_dir(run_dir, config)
     data = prepare_data(config)

@@ -3,8 +3,9 @@
 Shapes: b batch, s source, t target.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,32 @@ class Batch:
         move = [t.to(device, non_blocking=True) for t in (self.source, self.source_lengths, self.inputs, self.targets)]
         links = None if self.links is None else self.links.to(device, non_blocking=True)
         return Batch(move[0], move[1], move[2], move[3], links)
+
+    def arrays(self) -> "dict[str, NDArray[Any] | None]":
+        """As plain arrays, for another process."""
+        return {name: None if value is None else value.numpy() for name, value in vars(self).items()}
+
+    @staticmethod
+    def of_arrays(arrays: "Mapping[str, NDArray[Any] | None]") -> "Batch":
+        """What `arrays` gave."""
+        return Batch(**{name: torch.from_numpy(value) for name, value in arrays.items() if value is not None})
+
+    def split(self, parts: int) -> "list[Batch]":
+        """Every parts-th pair of it, from the first, the second, ..; each as short as it can be, and none empty."""
+        if parts == 1:
+            return [self]
+        return [self._part(slice(first, None, parts)) for first in range(min(parts, len(self.source)))]
+
+    def _part(self, rows: slice) -> "Batch":
+        source_size = int(self.source_lengths[rows].max())
+        target_size = int((self.targets[rows] != PAD).sum(1).max())
+        return Batch(
+            self.source[rows, :source_size],
+            self.source_lengths[rows],
+            self.inputs[rows, :target_size],
+            self.targets[rows, :target_size],
+            None if self.links is None else self.links[rows, :target_size, :source_size],
+        )
 
     @property
     def tokens(self) -> int:
@@ -75,8 +102,11 @@ def spread_links(pieces: Sequence[NDArray[np.uint32]], target_size: int, source_
     return linked / linked.sum(-1, keepdim=True).clamp(min=1)
 
 
-def plan_batches(corpus: EncodedCorpus, batch_tokens: int, seed: Sequence[int] | None) -> list[NDArray[np.int64]]:
-    """Rows of each batch, sorted by length and cut so that rows x longest target <= batch_tokens (one row at least).
+def plan_batches(
+    corpus: EncodedCorpus, batch_tokens: int, seed: Sequence[int] | None, batch_sentences: int | None = None
+) -> list[NDArray[np.int64]]:
+    """Rows of each batch, sorted by length and cut so that rows x longest target <= batch_tokens (one row at least),
+    and there are no more than batch_sentences of them.
 
     Pairs of equal lengths are mixed and the batches shuffled by `seed`; None leaves the order of lengths. The number
     of batches depends on neither.
@@ -85,18 +115,18 @@ def plan_batches(corpus: EncodedCorpus, batch_tokens: int, seed: Sequence[int] |
     source, target = corpus.source.lengths, corpus.target.lengths
     mixed = np.arange(len(corpus)) if generator is None else generator.permutation(len(corpus))
     rows = mixed[np.lexsort((source[mixed], target[mixed]))]
-    batches = [rows[start:end] for start, end in _cut(target[rows], batch_tokens)]
+    batches = [rows[start:end] for start, end in _cut(target[rows], batch_tokens, batch_sentences)]
     if generator is not None:
         generator.shuffle(order := np.arange(len(batches)))
         batches = [batches[i] for i in order]
     return batches
 
 
-def _cut(lengths: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
-    """Ranges of ascending lengths in which count x longest fits the budget."""
+def _cut(lengths: NDArray[np.int64], budget: int, most: int | None) -> Iterator[tuple[int, int]]:
+    """Ranges of at most so many ascending lengths in which count x longest fits the budget."""
     start = 0
     while start < len(lengths):
-        end = min(start + max(budget // int(lengths[start]), 1), len(lengths))
+        end = min(start + max(budget // int(lengths[start]), 1), start + (most or len(lengths)), len(lengths))
         while end - start > 1 and (end - start) * int(lengths[end - 1]) > budget:
             end -= 1
         yield start, end

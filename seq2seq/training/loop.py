@@ -3,13 +3,17 @@
 import logging
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from seq2seq.config import ConfigError, Training
 from seq2seq.inference.translator import Reader, Translator
@@ -17,10 +21,11 @@ from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
-from seq2seq.training.loss import Loss, TranslationLoss
+from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
 from seq2seq.training.progress import Progress
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation, show_samples
+from seq2seq.training.workers import Workers, working
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +74,8 @@ class Trainer:
     """Of the corpora: a run goes on with the ones it began with."""
     card: Callable[[int, int, dict[str, float]], str]
     """The model card of a checkpoint, from its updates, whole epochs and last validation."""
+    processes: int = 1
+    """That share each batch, within `sharing`."""
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
@@ -78,7 +85,8 @@ class Trainer:
         saved = self.checkpoint
         languages = (saved.data.source_lang, saved.data.target_lang)
         self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
-        self.batches_per_epoch = len(plan_batches(self.corpus, self.options.batch_tokens, None))
+        self.batches_per_epoch = len(self._plan(None))
+        self._workers = Workers(self.model, self._work, 0)
 
     def resume(self) -> bool:
         """Go on from the state in the run directory; False if there is none."""
@@ -94,6 +102,8 @@ class Trainer:
         self.model.load_state_dict(saved.model.state_dict())
         checkpoint.restore_optimizer(self.optimizer, state.tensors)
         self.position = Position(**state.values["position"])
+        if self.options.processes is None:
+            self.processes = state.values.get("processes", 1)
         self.schedule.factor, self.schedule.waited = state.values["schedule"]
         self.scores = state.values["scores"]
         return True
@@ -123,8 +133,9 @@ class Trainer:
                 tensorboard=self.options.tensorboard,
             ) as progress,
             _signals() as stopped,
+            self.sharing(),
         ):
-            for batch in self._batches():
+            for batch in self.batches():
                 self._update(batch, progress)
                 stop = list(stopped)  # a signal that comes after this is for the next update
                 due = self._validation_is_due()
@@ -139,16 +150,19 @@ class Trainer:
 
     def try_largest_batch(self) -> None:
         """One update's work on the batch with most padded tokens, without taking the step: is there memory?"""
-        plan = plan_batches(self.corpus, self.options.batch_tokens, None)
+        plan = self._plan(None)
         source, target = self.corpus.source.lengths, self.corpus.target.lengths
         rows = max(plan, key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
         self._gradient(make_batch(self.corpus, rows).to(self.device))
 
-    def _batches(self) -> Iterator[Batch]:
+    def _plan(self, seed: Sequence[int] | None) -> list[NDArray[np.int64]]:
+        return plan_batches(self.corpus, self.options.batch_tokens, seed, self.options.batch_sentences)
+
+    def batches(self) -> Iterator[Batch]:
         """Batch after batch, epoch after epoch, from where training is."""
         position = self.position
         while position.update < self.schedule.total_updates:
-            plan = plan_batches(self.corpus, self.options.batch_tokens, (self.seed, position.epoch))
+            plan = self._plan((self.seed, position.epoch))
             for rows in plan[position.batch :]:
                 if position.update >= self.schedule.total_updates:
                     return
@@ -156,11 +170,10 @@ class Trainer:
                 yield make_batch(self.corpus, rows).to(self.device)
             position.epoch, position.batch = position.epoch + 1, 0
 
-    def _update(self, batch: Batch, progress: Progress) -> None:
+    def step(self, batch: Batch) -> tuple[Loss, Tensor]:
+        """One update: the loss of the batch, and the norm of its gradient before clipping."""
         position = self.position
         position.update += 1
-        # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
-        torch.manual_seed(self.seed * 1_000_003 + position.update)
         rate = self.schedule.rate(position.update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -170,6 +183,11 @@ class Trainer:
         self.optimizer.step()
         if loss.reward is not None:
             position.baseline = 0.9 * position.baseline + 0.1 * loss.reward
+        return loss, norm
+
+    def _update(self, batch: Batch, progress: Progress) -> None:
+        position = self.position
+        loss, norm = self.step(batch)
         progress.advance(loss.tokens)
         if position.update % self.options.log_every == 0 or position.update == self.schedule.total_updates:
             self._refuse_divergence(float(loss.nll), "training")
@@ -178,20 +196,46 @@ class Trainer:
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
                 "gradient_norm": float(norm),
-                "learning_rate": rate,
+                "learning_rate": self.schedule.rate(position.update),
                 **progress.speed(),
                 "epoch": position.epoch,
             }
             progress.write("train", position.update, values)
             progress.show(position.update, values)
 
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Within it, so many processes share the work of each batch."""
+        with working(self.model, self._work, self.processes) as self._workers:
+            yield
+
     def _gradient(self, batch: Batch) -> Loss:
         """The loss of a batch, and in the parameters the gradient of its mean over tokens."""
+        shares, tokens, position = batch.split(1 + len(self._workers)), batch.tokens, self.position
+        self._workers.start(
+            [
+                (number, position.update, position.baseline, share.arrays(), tokens)
+                for number, share in enumerate(shares[1:], 1)
+            ]
+        )
+        losses = [self._gradient_of_share(0, shares[0], tokens)]
+        losses += [Loss.of_numbers(*numbers) for numbers in self._workers.collect(len(shares) - 1)]
+        return Loss.of_parts(losses)
+
+    def _work(self, message: tuple[int, int, float, dict[str, Any], int]) -> LossNumbers:
+        """What another process does of an update."""
+        number, self.position.update, self.position.baseline, arrays, tokens = message
+        return self._gradient_of_share(number, Batch.of_arrays(arrays), tokens).numbers()
+
+    def _gradient_of_share(self, number: int, batch: Batch, tokens: int) -> Loss:
+        """The loss of one share of a batch that has so many tokens, and its part of the gradient."""
+        # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
+        torch.manual_seed(self.seed * 1_000_003 + self.position.update + (number << 40))
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             loss = self.loss(self.model, batch, self.position.baseline)
         self.optimizer.zero_grad()
-        torch.autograd.backward(loss.total / loss.tokens)
+        torch.autograd.backward(loss.total / tokens)
         return loss
 
     def _refuse_divergence(self, loss: float, kind: str) -> None:
@@ -253,6 +297,7 @@ class Trainer:
             "schedule": [self.schedule.factor, self.schedule.waited],
             "scores": self.scores,
             "hashes": self.hashes,
+            "processes": self.processes,
         }
         state = TrainingState(values, checkpoint.optimizer_tensors(self.optimizer))
         checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)

@@ -12,6 +12,7 @@ import torch
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
+from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
@@ -25,6 +26,7 @@ from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
+from seq2seq.training.workers import default_processes
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ def prepare_data(config: TrainConfig) -> PreparedData:
         config.decoding,
         tokenizer,
         config.training.batch_tokens,
+        config.training.batch_sentences,
     )
     return PreparedData(source, target, encoded, validation, hashes)
 
@@ -151,6 +154,7 @@ def _tokenizers(train: ParallelText, data: Data, content: str, cache: Path) -> t
 
 def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device) -> Trainer:
     """A trainer at update 0, or where the run directory's state left off."""
+    check_precision(config.decoding.precision, device)
     torch.manual_seed(config.seed)
     model = build.translation_model(config.model, len(data.source), len(data.target)).to(device)
     if isinstance(config.model.attention.placement, NoAttention):
@@ -176,6 +180,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
             plateau_patience=training.plateau_patience,
         ),
         device=device,
+        processes=training.processes or default_processes(device, training.batch_tokens),
         seed=config.seed,
         hashes=data.hashes,
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),

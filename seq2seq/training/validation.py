@@ -30,6 +30,7 @@ class Validation:
     decoding: Decoding
     bleu_tokenizer: str
     batch_tokens: int
+    batch_sentences: int | None
 
     def run(self, translator: Translator) -> tuple[dict[str, float], list[tuple[Translation, str]]]:
         """Loss (nats a target token, no smoothing), perplexity, BLEU, chrF; and a few translations with references."""
@@ -45,7 +46,7 @@ class Validation:
         """Mean negative log-likelihood of the target tokens."""
         total, tokens = 0.0, 0
         translator.model.eval()
-        for rows in plan_batches(self.corpus, self.batch_tokens, None):
+        for rows in plan_batches(self.corpus, self.batch_tokens, None, self.batch_sentences):
             batch = make_batch(self.corpus, rows).to(translator.device)
             with torch.autocast(translator.device.type, torch.bfloat16, enabled=self.decoding.precision == "bf16"):
                 loss = TranslationLoss()(translator.model, batch)

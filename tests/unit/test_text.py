@@ -140,6 +140,17 @@ def test_a_sentence_longer_than_the_budget_is_a_batch_of_its_own() -> None:
     assert [rows.tolist() for rows in plan] == [[0, 2], [1]]
 
 
+def test_a_batch_has_at_most_so_many_sentences_and_tokens() -> None:
+    lengths = [1 + i // 10 for i in range(60)]
+    plan = plan_batches(corpus_of([(2, length) for length in lengths]), 20, None, 7)
+    assert np.concatenate(plan).tolist() == list(range(60))
+    for rows in plan[:-1]:  # no batch could take the next one
+        assert len(rows) <= 7
+        assert len(rows) * lengths[rows[-1]] <= 20
+        assert len(rows) == 7 or (len(rows) + 1) * lengths[rows[-1] + 1] > 20
+    assert {len(rows) for rows in plan} >= {7, 6, 3}
+
+
 def test_batch_shifts_the_target_and_pads() -> None:
     batch = make_batch(corpus_of([(2, 3), (1, 1)]), [0, 1])
     assert batch.source.tolist() == [[4, 5], [4, PAD]]

@@ -1,0 +1,131 @@
+"""Data parallelism over the cores of one machine: processes that share the weights.
+
+Small products leave most cores idle when threads divide them, and threads wait for each other at every one. Processes
+that each take a share of the batch wait once an update.
+"""
+
+import logging
+import mmap
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+_LEAST_TOKENS = 256
+"""Target tokens of a share below which its products are too small to be worth a process."""
+
+Work = Callable[[Any], Any]
+"""Takes a message, leaves gradients in the model's parameters, gives an answer; both are plain values and arrays."""
+
+
+def default_processes(device: torch.device, batch_tokens: int) -> int:
+    """One for each core that this process may use, as long as there is work enough; one where they can't be forked."""
+    if device.type != "cpu" or not sys.platform.startswith("linux"):
+        return 1
+    return max(1, min(len(os.sched_getaffinity(0)), batch_tokens // _LEAST_TOKENS))
+
+
+class Workers:
+    """Processes forked from this one, each with the same model, whose weights are in common."""
+
+    def __init__(self, model: nn.Module, work: Work, count: int) -> None:
+        self.parameters = list(model.parameters())
+        self._workers: list[tuple[BaseProcess, Connection, list[Tensor]]] = []
+        if not count:
+            return
+        for parameter, shared in zip(self.parameters, _shared_like(self.parameters), strict=True):
+            parameter.data = shared.copy_(parameter.data)
+        context = multiprocessing.get_context("fork")  # what is inherited need not be sent
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            gradients = _shared_like(self.parameters)
+            inherited = [ours, *(connection for _, connection, _ in self._workers)]
+            process = context.Process(target=self._serve, args=(work, theirs, gradients, inherited), daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append((process, ours, gradients))
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def start(self, messages: Sequence[Any]) -> None:
+        """Give one message to each of the first workers."""
+        for (_, connection, _), message in zip(self._workers, messages, strict=False):
+            connection.send(message)
+
+    def collect(self, count: int) -> list[Any]:
+        """The answers of the first `count` workers; their gradients are added to those of this process.
+
+        Raises RuntimeError if a worker failed.
+        """
+        answers = []
+        for process, connection, gradients in self._workers[:count]:
+            try:
+                answer = connection.recv()
+            except EOFError:
+                process.join()
+                raise RuntimeError(
+                    f"a training process ended (exit code {process.exitcode}); see its message"
+                ) from None
+            answers.append(answer)
+            both = [(p.grad, g) for p, g in zip(self.parameters, gradients, strict=True) if p.grad is not None]
+            torch._foreach_add_([ours for ours, _ in both], [theirs for _, theirs in both])
+        return answers
+
+    def close(self) -> None:
+        """End the processes."""
+        for process, connection, _ in self._workers:
+            connection.close()
+            process.join()
+        self._workers.clear()
+
+    def _serve(
+        self, work: Work, connection: Connection, gradients: Sequence[Tensor], inherited: Sequence[Connection]
+    ) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process says when to stop
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for other in inherited:  # else nobody would notice that the first process is gone
+            other.close()
+        while True:
+            try:
+                message = connection.recv()
+            except EOFError:
+                return
+            answer = work(message)
+            for parameter, shared in zip(self.parameters, gradients, strict=True):
+                shared.zero_() if parameter.grad is None else shared.copy_(parameter.grad)
+            connection.send(answer)
+
+
+@contextmanager
+def working(model: nn.Module, work: Work, processes: int) -> Iterator[Workers]:
+    """Workers for `processes` processes in all, this one included; each of them then uses one thread."""
+    threads = torch.get_num_threads()
+    if processes > 1:
+        torch.set_num_threads(1)
+        logger.info("%d processes share each batch", processes)
+    workers = Workers(model, work, processes - 1)
+    try:
+        yield workers
+    finally:
+        workers.close()
+        torch.set_num_threads(threads)
+
+
+def _shared_like(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Memory of these shapes that forked processes have in common."""
+    shared = []
+    for tensor in tensors:
+        memory = mmap.mmap(-1, max(tensor.nbytes, 1))
+        shared.append(torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel()).view(tensor.shape))
+    return shared
