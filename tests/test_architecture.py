@@ -9,7 +9,7 @@ import pytest
 import seq2seq
 
 PACKAGE = Path(seq2seq.__file__).parent
-LAYERS = ["config", "text", "attention", "model", "search", "build", "inference", "training", "cli"]
+LAYERS = ["config", "text", "attention", "model", "search", "build", "inference", "training", "benchmark", "cli"]
 """From the bottom up; a module imports from its own layer and those below."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

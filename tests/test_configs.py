@@ -14,7 +14,11 @@ from seq2seq.config import COMMANDS, GROUPS, TrainConfig, parse
 DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
 ATTENTIONS = sorted(path.stem for path in (CONFIGS / "model/attention").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+BENCHMARKS = sorted(path.stem for path in (CONFIGS / "experiment/benchmark").glob("*.yaml"))
+"""Experiments without data."""
 COMPARISONS = sorted(path.stem for path in (CONFIGS / "comparison").glob("*.yaml"))
+PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement").glob("*.yaml"))
+"""With an option of their own."""
 OPTIONS = [(group, option) for group, table in GROUPS.values() for option in table]
 
 
@@ -39,7 +43,8 @@ def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(EXPERIMENTS) >= 6
     assert len(COMPARISONS) >= 1
     assert len(OPTIONS) == 26
-    groups = (ATTENTIONS, EXPERIMENTS, COMPARISONS)
+    assert len(BENCHMARKS) >= 1
+    groups = (ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS)
     assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
 
 
@@ -57,6 +62,23 @@ def test_experiments(experiment: str) -> None:
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_any_experiment_takes_any_attention(experiment: str, attention: str) -> None:
     assert compose("train", f"experiment={experiment}", f"model/attention={attention}")
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_benchmarks_take_any_attention_and_train_too(benchmark: str) -> None:
+    chosen = f"experiment=benchmark/{benchmark}"
+    stepped(compose("train", *DATA, chosen))
+    assert compose("benchmark", chosen).data is None
+    assert compose("benchmark", *DATA, chosen).model == compose("train", *DATA, chosen).model
+    for attention in ATTENTIONS:
+        assert compose("benchmark", chosen, f"model/attention={attention}")
+    for placement in ("before", "after", "between"):
+        assert compose("benchmark", chosen, f"model/attention/placement={placement}")
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_placements_with_an_option(placement: str) -> None:
+    stepped(compose("train", *DATA, f"model/attention/placement={placement}"))
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS)
@@ -90,6 +112,7 @@ def test_presets_are_the_papers() -> None:
         a = compose("train", *DATA, f"model/attention={attention}").model.attention
         return [part and part.name for part in (a.score, a.window, a.normaliser, a.placement)] + [a.heads]
 
+    assert axes("bahdanau2015_tanh") == axes("bahdanau2015")
     assert axes("bahdanau2015") == ["additive", "global", "softmax", "before", 1]
     assert axes("luong2015_global") == ["general", "global", "softmax", "after", 1]
     assert axes("luong2015_local_m") == ["general", "local_m", "softmax", "after", 1]

@@ -1,0 +1,181 @@
+"""What is trained on and what is translated: real text, generated sentences, or the peers' pieces."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seq2seq import build
+from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig
+from seq2seq.inference.metrics import bleu_tokenizer
+from seq2seq.model.translation import TranslationModel
+from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
+from seq2seq.text.corpus import DataError, ParallelText, read_lines
+from seq2seq.text.tokenizer import EOS, Tokenizer
+from seq2seq.training.setup import PreparedData, prepare_data
+from seq2seq.training.validation import Validation
+from seq2seq.training.workers import default_processes
+
+_SPECIALS = EOS + 1
+_ENDLESS = 1 << 30
+"""Updates."""
+_HELD_OUT = 1000
+"""Generated pairs that are translated."""
+_ZIPF_SHIFT = 2.7
+"""Mandelbrot's: the probability of the word of rank r is in proportion to 1 / (r + 2.7)."""
+_SPACE, _SPACE_AS_WORD = "\u2581", "\uff3f"
+"""Sentencepiece's mark of a space, and what stands for it where a piece is taken as a word."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One corpus to train on, and sentences to translate."""
+
+    data: Data
+    prepared: PreparedData
+    sources: list[str]
+    references: list[str] | None
+    """None: a translation can't be scored."""
+
+    def training(self, config: BenchmarkConfig, precision: str, device: torch.device) -> TrainConfig:
+        """What `train` would be told; it has a process for each thread, where it would take as many by itself."""
+        training = replace(
+            config.training,
+            precision=precision,
+            processes=config.training.processes
+            or min(config.threads, default_processes(device, config.training.batch_tokens)),
+            max_updates=_ENDLESS,
+            max_epochs=None,
+        )
+        return TrainConfig(
+            data=self.data,
+            model=config.model,
+            training=training,
+            decoding=config.decoding,
+            seed=config.seed,
+        )
+
+    def fresh_model(self, config: BenchmarkConfig) -> TranslationModel:
+        """One with weights drawn by the seed."""
+        torch.manual_seed(config.seed)
+        return build.translation_model(config.model, len(self.prepared.source), len(self.prepared.target))
+
+
+def prepare(config: BenchmarkConfig, scratch: Path) -> Task:
+    """The corpus of this configuration; what has to be written goes into the scratch directory."""
+    if config.peers_work is not None:
+        return _pieces(config, Path(config.peers_work) / "data", scratch)
+    if config.data is not None:
+        return _text(config, config.data)
+    return _generated(config, config.generated)
+
+
+def _text(config: BenchmarkConfig, data: Data) -> Task:
+    prepared = prepare_data(TrainConfig(data, config.model, config.training, config.decoding))
+    translated = ParallelText.find(data.test or data.valid, data.source_lang, data.target_lang)
+    pairs = list(translated.pairs())
+    return Task(data, prepared, [s for s, _ in pairs], [t for _, t in pairs])
+
+
+def _generated(config: BenchmarkConfig, options: Generated) -> Task:
+    generator = np.random.default_rng(config.seed)
+    words = [f"w{number}" for number in range(options.vocab_size - _SPECIALS)]
+    tokenizer = word_tokenizer(words)
+    train, held_out = (_draw(generator, options, len(tokenizer), pairs) for pairs in (options.pairs, _HELD_OUT))
+    sources = [" ".join(tokenizer.pieces(held_out.source[row][:-1].tolist())) for row in range(len(held_out))]
+    sources = [source.replace(_SPACE, "") for source in sources]
+    data = Data(
+        train="generated",
+        valid="generated",
+        source_lang="en",
+        target_lang="de",
+        tokenizer="word",
+        vocab_size=len(tokenizer),
+    )
+    prepared = _prepared(config, tokenizer, train, held_out, sources)
+    return Task(data, prepared, sources, None)
+
+
+def _draw(generator: np.random.Generator, options: Generated, vocab: int, pairs: int) -> EncodedCorpus:
+    """Lengths like those of short descriptions: two fifths between the least and the most, in the mean."""
+    least, most = options.least_length, options.most_length
+    source = least + np.floor((most - least + 1) * generator.beta(2, 3, pairs)).astype(np.int64)
+    target = np.rint(source * generator.normal(1, 0.15, pairs)).astype(np.int64).clip(least, most)
+    chance = 1 / (np.arange(vocab - _SPECIALS) + 1 + _ZIPF_SHIFT)
+    bounds = (chance / chance.sum()).cumsum()
+
+    def side(lengths: NDArray[np.int64]) -> EncodedSide:
+        offsets = np.concatenate([[0], lengths.cumsum()])
+        drawn = np.searchsorted(bounds, generator.random(offsets[-1])).clip(max=len(bounds) - 1)
+        tokens = (_SPECIALS + drawn).astype(np.uint32)
+        tokens[offsets[1:] - 1] = EOS
+        return EncodedSide(tokens, offsets)
+
+    return EncodedCorpus(side(source), side(target), {"kept": pairs, "empty": 0, "long": 0})
+
+
+def _pieces(config: BenchmarkConfig, where: Path, scratch: Path) -> Task:
+    """The very pieces that the peers train on, each taken as a word. A checkpoint gets the text they are made of."""
+    try:
+        about = json.loads((where / "data.json").read_text())
+        languages = (str(about["src"]), str(about["trg"]))
+        names = [line.partition("\t")[0] for line in read_lines(where / "spm.vocab")]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{where}/data.json: can't be read ({error}); prepare the peers' data first") from error
+    tokenizer = word_tokenizer([name.replace(_SPACE, _SPACE_AS_WORD) for name in names[_SPECIALS:]])
+    for split in ("train", "valid", "test"):
+        for language in languages:
+            lines = (line.replace(_SPACE, _SPACE_AS_WORD) for line in read_lines(where / f"{split}.{language}"))
+            (scratch / f"{split}.{language}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def encoded(split: str) -> EncodedCorpus:
+        text = ParallelText.find(str(scratch / split), *languages)
+        return encode_corpus(text, tokenizer, tokenizer, max_length=None, cache_dir=scratch / "cache")
+
+    valid = list(read_lines(scratch / f"valid.{languages[0]}"))
+    prepared = _prepared(config, tokenizer, encoded("train"), encoded("valid"), valid)
+    sources = list(read_lines(scratch / f"test.{languages[0]}"))
+    references = None
+    if config.checkpoint is not None:
+        sources = [line.replace(" ", "").replace(_SPACE_AS_WORD, " ").strip() for line in sources]
+        references = list(read_lines(where / "test.raw"))
+    data = Data(
+        train=str(where / "train"),
+        valid=str(where / "valid"),
+        source_lang=languages[0],
+        target_lang=languages[1],
+        tokenizer="word",
+        vocab_size=len(tokenizer),
+    )
+    return Task(data, prepared, sources, references)
+
+
+def _prepared(
+    config: BenchmarkConfig, tokenizer: Tokenizer, train: EncodedCorpus, valid: EncodedCorpus, sources: Sequence[str]
+) -> PreparedData:
+    validation = Validation(
+        valid,
+        sources,
+        sources,
+        Decoding(beam_size=1),
+        bleu_tokenizer("de"),
+        config.training.batch_tokens,
+        config.training.batch_sentences,
+    )
+    return PreparedData(tokenizer, tokenizer, train, validation, {})
+
+
+def word_tokenizer(words: Sequence[str]) -> Tokenizer:
+    """Each of these words is a piece."""
+    return Tokenizer.train(
+        words,
+        kind="word",
+        vocab_size=len(words) + _SPECIALS,
+        byte_fallback=None,
+        character_coverage=1.0,
+        normalization="identity",
+    )

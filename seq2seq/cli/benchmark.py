@@ -1,0 +1,96 @@
+"""`seq2seq benchmark`: the speed of training and decoding beside that of the machine, and of other toolkits."""
+
+import json
+import logging
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from seq2seq.benchmark import corpora, growth, machine, peers, suite, tables
+from seq2seq.benchmark.training import peak_memory
+from seq2seq.cli.files import output_stream
+from seq2seq.cli.machine import choose_device, choose_fp32_products, keep_freed_memory
+from seq2seq.config import BenchmarkConfig, parse, to_plain
+
+logger = logging.getLogger(__name__)
+
+_ALONE = 0.95
+"""Utilisation of a core that nothing else uses, at least."""
+
+
+def run(config: BenchmarkConfig, choices: dict[str, str]) -> int:
+    """Measure, then print tables and, in the last line, all of it as JSON."""
+    start = time.monotonic()
+    device = choose_device(config.device)
+    keep_freed_memory()
+    cores = [config.cpu] if isinstance(config.cpu, int) else config.cpu
+    others = peers.of_config(config, cores)
+    with machine.only(config.threads, cores), TemporaryDirectory() as directory:
+        scratch = Path(directory)
+        fp32 = fp32_of_training(device)
+        report: dict[str, Any] = {"machine": machine.describe(device, config.threads, cores, fp32)}
+        if config.measure:
+            task = corpora.prepare(config, scratch)
+            peak = partial(in_process, config)
+            report |= suite.measure(config, task, device, fp32, others, peak, scratch)
+            report["ratios"] = suite.ratios(report)
+        if config.growth:
+            report["growth"] = [growth.measure(point, device, fp32, scratch) for point in growth.points(config)]
+    warn_of_company(report, device)
+    report["seconds"] = time.monotonic() - start
+    report["options"] = to_plain(config)
+    with output_stream("-") as output:
+        print(tables.text(report), file=output)
+        print(json.dumps(rounded(report)), file=output)
+    return 0
+
+
+def warn_of_company(report: dict[str, Any], device: torch.device) -> None:
+    """Say so if something else kept the cores busy: the figures are then too low."""
+    rows = [*report.get("training", ()), *report.get("decoding", ())]
+    least = min((row["cpu_utilisation"] for row in rows), default=1.0)
+    if device.type == "cpu" and least < _ALONE:
+        logger.warning(
+            "only %.0f%% of the cores' time was ours: something else runs on them. Measure again.", 100 * least
+        )
+
+
+def fp32_of_training(device: torch.device) -> str:
+    """How `train` makes its fp32 products here; this process goes on with the default ones, as `translate` does."""
+    with machine.fp32_products("highest"):
+        if device.type == "cpu":
+            choose_fp32_products()
+        return torch.get_float32_matmul_precision()
+
+
+def in_process(config: BenchmarkConfig, precision: str) -> float | None:
+    """The peak memory of training, in a process of its own: what was done in this one leaves traces."""
+    logger.info("training, %s: peak memory", precision)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(train_alone, to_plain(config), precision).result()
+
+
+def train_alone(values: dict[str, Any], precision: str) -> float | None:
+    """What the process does: a plain configuration -> MiB."""
+    config: BenchmarkConfig = parse("benchmark", values)
+    device = choose_device(config.device)
+    keep_freed_memory()
+    with machine.only(config.threads, None), TemporaryDirectory() as directory:
+        task = corpora.prepare(config, Path(directory))
+        training = task.training(config, precision, device)
+        return peak_memory(training, task.prepared, device, fp32_of_training(device))
+
+
+def rounded(value: Any) -> Any:
+    """Numbers with five digits: more are noise."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
