@@ -449,6 +449,9 @@ class Decoding:
     """Only so many of the most frequent target pieces, and so many for each source piece, can be said: those that
     `seq2seq shortlist` found; null: all can."""
     precision: str = choice("fp32", "bf16", "int8")
+    """Of the matrix products; int8 is for CPUs. On Multi30k's 1,000 test sentences (GRU of 512, beam 5) bf16 changes 70
+    lines, and BLEU from 35.81 to 35.68; int8 64 lines, to 35.90. In bf16 about one line in a hundred depends on its
+    batch; in int8, whose rows are scaled each by itself, none did."""
 
 
 @dataclass

@@ -3,7 +3,7 @@
 For a few rows of activations a product takes as long as its weights take to be read. What lies between the products
 (gates, attention, softmax) stays as it is, and so do products with a single vector.
 
-Shapes: n any rows, i input, o output, b batch, t time, g gates, d hidden.
+Shapes: n any rows, i input, o output, u some outputs, b batch, t time, g gates, d hidden.
 """
 
 import copy
@@ -34,7 +34,8 @@ class Bf16Product(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [.. i] -> [.. o]"""
-        return F.linear(x.bfloat16(), self.weight, self.bias).to(x.dtype)
+        rows = x.reshape(-1, x.size(-1)).bfloat16()  # of other shapes torch may make a product for each batch item
+        return F.linear(rows, self.weight, self.bias).to(x.dtype).view(*x.shape[:-1], -1)
 
     def narrowed(self, outputs: Tensor) -> "Bf16Product":
         """Of these outputs alone [u]."""
@@ -96,7 +97,7 @@ def largest_weight() -> int:
 
 Product = type[Bf16Product] | type[Int8Product]
 
-PRODUCTS: dict[str, Product] = {"bf16": Bf16Product, "int8": Int8Product}
+_PRODUCTS: dict[str, Product] = {"bf16": Bf16Product, "int8": Int8Product}
 
 
 class _ConvertedLayer(Recurrent):
@@ -155,7 +156,7 @@ def converted(model: TranslationModel, precision: str) -> TranslationModel:
         return model
     check_precision(precision, model.output.bias.device)
     twin = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
-    _convert(twin, PRODUCTS[precision])
+    _convert(twin, _PRODUCTS[precision])
     return twin.eval()
 
 

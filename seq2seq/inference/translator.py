@@ -48,7 +48,7 @@ class Translation:
     tokens: list[str]
     token_scores: list[float]
     attention: Tensor | None
-    """[h t s]: a row of weights over the source tokens for each token; None without attention."""
+    """[h t s]: a row of weights over the source tokens for each token; None without attention, or if not kept."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reader:
-    """A trained model and the tokenizer of its source side."""
+    """A trained model, the tokenizer of its source side, and its shortlist, if it has one."""
 
     model: TranslationModel
     tokenizer: Tokenizer
