@@ -873,7 +873,8 @@ def _check_benchmark(config: BenchmarkConfig, errors: list[str]) -> None:
     if config.data is not None:
         _check_ties(config.model, config.data, errors)
         _check_guided(config.model, config.data, config.training, errors)
-        _check_search(config.model, config.data, config.decoding, errors)
+        if config.checkpoint is None:
+            _check_search(config.model, config.data, config.decoding, errors)
     elif config.training.guided_alignment:
         errors.append(
             f"training.guided_alignment={config.training.guided_alignment} without data.alignments: generated "

@@ -30,7 +30,7 @@ class ModelState:
     state: State
     sentences: Integers
     absent: Tensor | None = None
-    """[b u]: the columns that each sentence in memory does not have; None: all have all"""
+    """[b u]: −∞ for the columns that a sentence in memory does not have, else 0; None: all have all"""
     vocabulary: Integers | None = None
     attention: Tensor | None = None
     """[n h s]: weights of the last step"""
@@ -88,7 +88,8 @@ class ModelStepper:
         self._project: Callable[[Tensor], Tensor] = model.output.logits
         if selection is not None:
             self._vocabulary = selection.tokens
-            self._absent = None if selection.absent is None else selection.absent.to(device)
+            if selection.absent is not None:
+                self._absent = torch.zeros(selection.absent.shape).masked_fill_(selection.absent, -torch.inf).to(device)
             self._project = model.output.narrowed(torch.from_numpy(selection.tokens).to(device))
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
@@ -99,12 +100,18 @@ class ModelStepper:
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         def project(features: Tensor) -> Tensor:
             logits = self._project(features)
-            if state.absent is None:
-                return logits
-            rows = state.memory.readers
-            absent = state.absent if rows is None else state.absent.index_select(0, rows.sentences)
-            return logits.masked_fill_(absent, -torch.inf)
+            return logits if state.absent is None else _without(logits, state.absent, state.memory.readers)
 
         log_probs, attended, new = self.model.step(tokens.to(self.device), state.memory, state.state, project)
         weights = attended.dense(state.memory.values.size(2)) if self.keep_attention else None
         return log_probs, replace(state, state=new, attention=None if weights is None else weights[:, :, 0].float())
+
+
+def _without(logits: Tensor, absent: Tensor, readers: Readers | None) -> Tensor:
+    """logits [n u] plus what their sentences have [b u]."""
+    if readers is None:
+        return logits.add_(absent)
+    if readers.places is None:
+        logits.view(*readers.shape, -1).add_(absent[:, None])
+        return logits
+    return logits.add_(absent.index_select(0, readers.sentences))

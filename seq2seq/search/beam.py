@@ -99,24 +99,22 @@ def beam(
         taken = (np.arange(sums.shape[1]) < active.places[:, None]) & (found.sums > -np.inf)
         ends = taken & ((tokens == EOS) | (length >= active.longest)[:, None])
         going = taken & ~ends
-        active.places -= ends.sum(1)
-        for sentence, place in np.argwhere(ends).tolist():
-            if sums[sentence, place] / ranking.length_penalty(length) > active.worst[sentence]:
-                number = active.numbers[sentence]
-                ended = history.hypothesis(sentence * ends.shape[1] + place, wanted[number].source_length, ranking)
+        for candidate in np.flatnonzero(ends).tolist():
+            sentence = candidate // ends.shape[1]
+            number = active.numbers[sentence]
+            active.places[sentence] -= 1
+            if sums.flat[candidate] / ranking.length_penalty(length) > active.worst[sentence]:
+                ended = history.hypothesis(candidate, wanted[number].source_length, ranking)
                 active.worst[sentence] = _add(done[number], ended, n_best)
-        best = sums[np.arange(len(sums)), going.argmax(1)]  # of those that go on
-        going &= (best / active.greatest_penalty > active.worst)[:, None]
+        if any(done):
+            best = sums[np.arange(len(sums)), going.argmax(1)]  # of those that go on
+            going &= (best / active.greatest_penalty > active.worst)[:, None]
 
         kept = np.flatnonzero(going)
         history.keep(kept.tolist())
-        parents, totals, previous = (
-            found.parents.ravel()[kept],
-            sums.ravel()[kept],
-            torch.from_numpy(tokens.ravel()[kept]),
-        )
-        if len(kept) and not np.array_equal(parents, np.arange(active.rows.sum())):
-            state = state.select(torch.from_numpy(parents))
+        totals, previous = sums.ravel()[kept], torch.from_numpy(tokens.ravel()[kept])
+        if len(kept):
+            state = state.select(torch.from_numpy(found.parents.ravel()[kept]))
         active.rows = going.sum(1)
         if not active.rows.all():
             active.keep(active.rows > 0)

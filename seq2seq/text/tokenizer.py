@@ -25,6 +25,7 @@ class Tokenizer:
     def __init__(self, model: bytes, name: str) -> None:
         self.model = model
         self._processor = sentencepiece.SentencePieceProcessor()
+        self._names: dict[int, str] = {}  # of the pieces that were asked for: asking takes its time
         try:
             self._processor.LoadFromSerializedProto(model)
         except RuntimeError as error:
@@ -101,7 +102,8 @@ class Tokenizer:
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """The pieces by name."""
-        return [str(self._processor.IdToPiece(token)) for token in tokens]
+        self._names.update((token, str(self._processor.IdToPiece(token))) for token in set(tokens) - self._names.keys())
+        return [self._names[token] for token in tokens]
 
     def encode_spans(self, line: str) -> list[Span]:
         """Where in the line each piece of `encode([line])` stands, EOS left out."""
