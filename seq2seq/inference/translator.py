@@ -145,13 +145,14 @@ class Translator:
         prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests])]
         self._warn_of_reach(readings)
         keep_attention |= bool(decoding.coverage_penalty) or decoding.replace_unknown
+        models = self.models(decoding.precision)
         filled = sorted((i for i, line in enumerate(lines) if line.strip()), key=lambda i: len(encoded[i]))
         found: list[list[Translation]] = [[_blank(line)] * decoding.n_best for line in lines]
         for rows in _batches(filled, [len(tokens) for tokens in encoded], decoding.batch_size):
             begun = [prefixes[row] for row in rows]
             of_rows = [[reading[row] for row in rows] for reading in readings]
             hypotheses = self._search(
-                self._stepper(of_rows, begun, decoding, keep_attention),
+                self._stepper(models, of_rows, begun, decoding.shortlist, keep_attention),
                 [encoded[row] for row in rows],
                 begun,
                 [(decoding.seed, requests[row].number) for row in rows],
@@ -184,25 +185,23 @@ class Translator:
 
     def _stepper(
         self,
+        models: Sequence[TranslationModel],
         readings: Sequence[Sequence[Sequence[int]]],
         prefixes: Sequence[Sequence[int]],
-        decoding: Decoding,
+        candidates: int | None,
         keep_attention: bool,
     ) -> Stepper[Any]:
         """For this batch; of an ensemble the first model's shortlist counts."""
         selection = None
-        if decoding.shortlist is not None:
+        if candidates is not None:
             shortlist = self.readers[0].shortlist
             if shortlist is None:
                 raise ConfigError(
-                    f"decoding.shortlist={decoding.shortlist}: the checkpoint has no {SHORTLIST}. Make it with seq2seq "
-                    f"shortlist checkpoint=DIR candidates={decoding.shortlist}, or take decoding.shortlist=null."
+                    f"decoding.shortlist={candidates}: the checkpoint has no {SHORTLIST}. Make it with seq2seq "
+                    f"shortlist checkpoint=DIR candidates={candidates}, or take decoding.shortlist=null."
                 )
-            selection = shortlist.select(readings[0], prefixes, decoding.shortlist, len(self.target))
-        steppers = [
-            ModelStepper(model, self.device, selection, keep_attention=keep_attention)
-            for model in self.models(decoding.precision)
-        ]
+            selection = shortlist.select(readings[0], prefixes, candidates, len(self.target))
+        steppers = [ModelStepper(model, self.device, selection, keep_attention=keep_attention) for model in models]
         if len(steppers) == 1:
             return steppers[0]
         return Ensemble(
