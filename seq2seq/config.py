@@ -383,8 +383,8 @@ class Training:
     batch_sentences: int | None = number(None, least=1)
     """Pairs of an update at most, where batch_tokens allows as many; null: as many as it allows."""
     processes: int | None = number(None, least=1, most=1024)
-    """That share each batch, on a CPU; each has one thread. null: one for each core that this process may use, as long
-    as each has 256 tokens of a batch; a run goes on with the number it began with."""
+    """That share each batch, on a CPU; each has one thread. null: as many as there would be threads (OMP_NUM_THREADS,
+    or the cores), as long as each has 256 tokens of a batch; a run goes on with the number it began with."""
     optimizer: str = choice("adam", "adamw", "sgd")
     learning_rate: float = number(1e-3, above=0)
     weight_decay: float = number(0.0, least=0)

@@ -7,7 +7,7 @@ nearer to the machine's limit, writes W's size once and rounds once.
 Shapes: m rows of a step, n rows of all steps, i input, o output.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -85,8 +85,9 @@ class _Shared:
         precision = torch.get_autocast_dtype(device) if cast else weight.dtype
         self.weight = weight.detach().to(precision)
         self.bias = None if bias is None else bias.detach().to(precision)
-        self.inputs: list[Tensor] = []
-        self.gradients: list[Tensor] = []
+        self.steps = 0
+        self.left: dict[int, tuple[Tensor, Tensor]] = {}
+        """Of each step that backward has seen, x and the gradient of y; seen again, it replaces what it left."""
 
 
 class _Step(torch.autograd.Function):
@@ -95,7 +96,8 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, of: _Shared) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.of = of
+        ctx.of, ctx.number = of, of.steps
+        of.steps += 1
         return _product(x, of.weight, of.bias)
 
     @staticmethod
@@ -103,8 +105,7 @@ class _Step(torch.autograd.Function):
         (gradient,) = grad_outputs
         (x,) = ctx.saved_tensors
         of: _Shared = ctx.of
-        of.inputs.append(x)
-        of.gradients.append(gradient)
+        of.left[ctx.number] = x, gradient
         return gradient @ of.weight if ctx.needs_input_grad[0] else None, None, None
 
 
@@ -120,13 +121,12 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor | None, None]:
         of: _Shared = ctx.of
-        inputs, gradients = _stacked(of.inputs, of.weight), _stacked(of.gradients, of.weight)  # [.. n i], [.. n o]
-        of.inputs.clear()
-        of.gradients.clear()
+        inputs, gradients = (_stacked(steps, of.weight) for steps in zip(*of.left.values(), strict=True))
+        of.left.clear()  # inputs [.. n i], gradients [.. n o]
         bias = None if of.bias is None else gradients.sum(0, dtype=ctx.dtype)
         return (gradients.transpose(-1, -2) @ inputs).to(ctx.dtype), bias, None
 
 
-def _stacked(steps: list[Tensor], weight: Tensor) -> Tensor:
+def _stacked(steps: Sequence[Tensor], weight: Tensor) -> Tensor:
     """The steps' rows, one below the other."""
-    return torch.cat([step.flatten(0, -2) for step in steps] if weight.dim() == 2 else steps, -2)
+    return torch.cat([step.flatten(0, -2) for step in steps] if weight.dim() == 2 else list(steps), -2)

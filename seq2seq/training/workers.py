@@ -7,7 +7,6 @@ that each take a share of the batch wait once an update.
 import logging
 import mmap
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,10 +28,10 @@ Work = Callable[[Any], Any]
 
 
 def default_processes(device: torch.device, batch_tokens: int) -> int:
-    """One for each core that this process may use, as long as there is work enough; one where they can't be forked."""
+    """As many as torch would have threads, as long as there is work enough; one where they can't be forked."""
     if device.type != "cpu" or not sys.platform.startswith("linux"):
         return 1
-    return max(1, min(len(os.sched_getaffinity(0)), batch_tokens // _LEAST_TOKENS))
+    return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS))
 
 
 class Workers:
@@ -92,8 +91,8 @@ class Workers:
     def _serve(
         self, work: Work, connection: Connection, gradients: Sequence[Tensor], inherited: Sequence[Connection]
     ) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process says when to stop
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM):  # they come to all; the first process says when to stop
+            signal.signal(number, signal.SIG_IGN)
         for other in inherited:  # else nobody would notice that the first process is gone
             other.close()
         while True:
@@ -104,7 +103,10 @@ class Workers:
             answer = work(message)
             for parameter, shared in zip(self.parameters, gradients, strict=True):
                 shared.zero_() if parameter.grad is None else shared.copy_(parameter.grad)
-            connection.send(answer)
+            try:
+                connection.send(answer)
+            except BrokenPipeError:
+                return
 
 
 @contextmanager

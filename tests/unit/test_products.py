@@ -35,8 +35,9 @@ def test_shared_gradients_are_the_sums_of_the_steps(with_bias: bool, again: bool
     wanted = [x, weight] + ([] if bias is None else [bias])
     with shared_gradients():
         total = loop(linear, x, weight, bias)
-    if again:  # the graph can be walked back twice
+    if again:  # the graph can be walked back more than once, and not to its end
         torch.autograd.grad(total, wanted, retain_graph=True)
+        torch.autograd.grad(total, x, retain_graph=True)
     actual = torch.autograd.grad(total, wanted)
     expected = torch.autograd.grad(loop(F.linear, x, weight, bias), wanted)
     for one, other in zip(actual, expected, strict=True):
