@@ -5,37 +5,15 @@ else. `parse` reads both what the command line composed and what a checkpoint st
 """
 
 import dataclasses
-import difflib
-import math
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-REQUIRED = "???"
-"""Marks a value the user has to give (OmegaConf's own mark for it)."""
+from seq2seq.schema import REQUIRED, Reader, choice, number
 
 
 class ConfigError(Exception):
     """The user's mistake in a configuration: one message naming every wrong key, what was expected, and the way out."""
-
-
-def choice(default: str, *others: str) -> Any:
-    """A word out of several; the first is the default."""
-    return field(default=default, metadata={"choices": (default, *others)})
-
-
-def number(
-    default: float | None,
-    *,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-) -> Any:
-    """A number with its bounds (`least` and `most` belong to the range, `above` and `below` do not)."""
-    return field(default=default, metadata={"least": least, "above": above, "most": most, "below": below})
 
 
 # --- model/attention/score -------------------------------------------------------------------------------------------
@@ -711,126 +689,13 @@ def parse(kind: str, values: Mapping[str, Any]) -> Any:
     Raises ConfigError with one line for each unknown key, unknown name, wrong type, number out of its bounds, missing
     value and impossible pair.
     """
-    errors: list[str] = []
-    config = _read_dataclass(KINDS[kind], values, "", errors)
-    if not errors:
-        _refuse_impossible_pairs(config, errors)
-    if errors:
-        raise ConfigError("\n".join(errors))
+    reader = Reader(GROUPS, {Attention: "model/attention"})
+    config = reader.read(KINDS[kind], values)
+    if not reader.errors:
+        _refuse_impossible_pairs(config, reader.errors)
+    if reader.errors:
+        raise ConfigError("\n".join(reader.errors))
     return config
-
-
-def nearest(name: str, names: typing.Iterable[str]) -> str:
-    """` Did you mean ...?`, or nothing when no name is like it."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def _read_dataclass(kind: type, values: Any, path: str, errors: list[str]) -> Any:
-    if not isinstance(values, Mapping):
-        if kind in GROUPS or kind is Attention:
-            group = GROUPS[kind][0] if kind in GROUPS else "model/attention"
-            errors.append(f"{path}={values}: an option is chosen with a slash: {group}={values}.")
-            return None
-        errors.append(f"{path or 'configuration'}: expected a group of keys, got {values!r}.")
-        return None
-    if kind in GROUPS:
-        group, table = GROUPS[kind]
-        name = values.get("name", REQUIRED)
-        if not isinstance(name, str) or name not in table:
-            choices = ", ".join(table)
-            errors.append(f"{group}={name}: no such option.{nearest(str(name), table)} Choices: {choices}.")
-            return None
-        kind = table[name]
-    prefix = f"{path}." if path else ""
-    known = {f.name: f for f in dataclasses.fields(kind)}
-    for key in values:
-        if key not in known:
-            keys = ", ".join(known)
-            errors.append(f"{prefix}{key}: no such key.{nearest(str(key), known)} Keys here: {keys}.")
-    hints = typing.get_type_hints(kind)
-    read: dict[str, Any] = {}
-    for key, option in known.items():
-        if key in values:
-            read[key] = _read_value(hints[key], values[key], prefix + key, option.metadata, errors)
-        elif option.default is not dataclasses.MISSING:
-            read[key] = option.default
-        elif option.default_factory is not dataclasses.MISSING:
-            read[key] = option.default_factory()
-        else:
-            read[key] = _read_value(hints[key], {}, prefix + key, option.metadata, errors)
-        if isinstance(read[key], str) and read[key] == REQUIRED:
-            errors.append(f"{prefix}{key}: required, give {prefix}{key}=...")
-    return kind(**read)
-
-
-def _read_value(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> Any:
-    if isinstance(hint, types.UnionType):
-        if value is None and types.NoneType in typing.get_args(hint):
-            return None
-        members = [member for member in typing.get_args(hint) if member is not types.NoneType]
-        hint = next((member for member in members if typing.get_origin(member) is type(value)), members[0])
-    if value is None:
-        errors.append(f"{path}: may not be null.")
-        return None
-    if typing.get_origin(hint) in (list, dict):
-        return _read_collection(hint, value, path, metadata, errors)
-    if dataclasses.is_dataclass(hint):
-        return _read_dataclass(typing.cast(type, hint), value, path, errors)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < 2**1000 else math.inf
-    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)  # a directory called 2024 arrives as a number
-    if type(value) is not hint:
-        errors.append(f"{path}: expected {_TYPE_NAMES[hint]}, got {value!r}.")
-        return None
-    if isinstance(value, str) and "${" in value:
-        errors.append(f"{path}: interpolations are not allowed here, got {value!r}.")
-        return None
-    _check_bounds(value, path, metadata, errors)
-    return value
-
-
-def _read_collection(hint: Any, value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> Any:
-    """list[X] or dict[str, X]; the bounds are those of each X."""
-    kind = typing.get_origin(hint)
-    if not isinstance(value, kind):
-        errors.append(f"{path}: expected {_TYPE_NAMES[kind]}, got {value!r}.")
-        return None
-    inner = typing.get_args(hint)[-1]
-    if kind is list:
-        return [_read_value(inner, item, f"{path}[{n}]", metadata, errors) for n, item in enumerate(value)]
-    return {str(key): _read_value(inner, item, f"{path}.{key}", metadata, errors) for key, item in value.items()}
-
-
-_TYPE_NAMES = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    list: "a list, [a,b]",
-    dict: "a group of keys, {a: b}",
-}
-
-
-def _check_bounds(value: Any, path: str, metadata: Mapping[str, Any], errors: list[str]) -> None:
-    if value == REQUIRED:
-        return
-    if isinstance(value, float) and not math.isfinite(value):
-        errors.append(f"{path}={value}: must be finite.")
-        return
-    choices = metadata.get("choices")
-    if choices and value not in choices:
-        errors.append(f"{path}={value}: no such choice.{nearest(value, choices)} Choices: {', '.join(choices)}.")
-    least, above, most, below = (metadata.get(k) for k in ("least", "above", "most", "below"))
-    if least is not None and not value >= least:
-        errors.append(f"{path}={value}: must be at least {least}.")
-    if above is not None and not value > above:
-        errors.append(f"{path}={value}: must be greater than {above}.")
-    if most is not None and not value <= most:
-        errors.append(f"{path}={value}: must be at most {most}.")
-    if below is not None and not value < below:
-        errors.append(f"{path}={value}: must be less than {below}.")
 
 
 def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:

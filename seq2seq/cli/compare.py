@@ -22,9 +22,10 @@ from seq2seq.cli.cells import (
 )
 from seq2seq.cli.files import make_directory, output_stream
 from seq2seq.cli.machine import choose_device
-from seq2seq.config import CompareConfig, ConfigError, nearest, parse
+from seq2seq.config import CompareConfig, ConfigError, parse
 from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Comparison, Failed, Measured
+from seq2seq.schema import nearest
 from seq2seq.text.corpus import DataError
 from seq2seq.training.setup import prepare_data
 

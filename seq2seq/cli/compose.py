@@ -20,7 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.config import COMMANDS, GROUPS, REQUIRED, ConfigError, nearest
+from seq2seq.config import COMMANDS, GROUPS, ConfigError
+from seq2seq.schema import REQUIRED, nearest
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from types import FrameType
 from typing import Any
 
 from seq2seq.cli import usage
-from seq2seq.config import COMMANDS, ConfigError, nearest, parse
+from seq2seq.config import COMMANDS, ConfigError, parse
+from seq2seq.schema import nearest
 from seq2seq.text.corpus import DataError
 from seq2seq.version import __version__
 

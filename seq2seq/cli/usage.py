@@ -5,7 +5,8 @@ import types
 import typing
 from collections.abc import Iterator
 
-from seq2seq.config import COMMANDS, GROUPS, REQUIRED
+from seq2seq.config import COMMANDS, GROUPS
+from seq2seq.schema import REQUIRED
 
 _PURPOSE = {
     "train": "raw parallel text to a model; started again, it goes on",

@@ -1,0 +1,153 @@
+"""Options as typed fields of dataclasses, and the reader of plain values into them. It knows no option by name."""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+REQUIRED = "???"
+"""Marks a value the user has to give (OmegaConf's own mark for it)."""
+
+
+def choice(default: str, *others: str) -> Any:
+    """A word out of several; the first is the default."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+def number(
+    default: float | None,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A number with its bounds (`least` and `most` belong to the range, `above` and `below` do not)."""
+    return field(default=default, metadata={"least": least, "above": above, "most": most, "below": below})
+
+
+def nearest(name: str, names: typing.Iterable[str]) -> str:
+    """` Did you mean ...?`, or nothing when no name is like it."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+_TYPE_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list, [a,b]",
+    dict: "a group of keys, {a: b}",
+}
+
+
+@dataclass
+class Reader:
+    """Reads plain values; collects in `errors` a line for each that is wrong."""
+
+    groups: Mapping[type, tuple[str, dict[str, type]]]
+    """Base dataclass -> the name of its group, and its options by name."""
+    sections: Mapping[type, str]
+    """Dataclasses with a name of their own on the command line, and that name."""
+    errors: list[str] = field(default_factory=list)
+
+    def read(self, kind: type, values: Any, path: str = "") -> Any:
+        """Values -> a `kind`; `path` is their key."""
+        if not isinstance(values, Mapping):
+            if kind in self.groups or kind in self.sections:
+                group = self.groups[kind][0] if kind in self.groups else self.sections[kind]
+                self.errors.append(f"{path}={values}: an option is chosen with a slash: {group}={values}.")
+                return None
+            self.errors.append(f"{path or 'configuration'}: expected a group of keys, got {values!r}.")
+            return None
+        if kind in self.groups:
+            group, table = self.groups[kind]
+            name = values.get("name", REQUIRED)
+            if not isinstance(name, str) or name not in table:
+                choices = ", ".join(table)
+                self.errors.append(f"{group}={name}: no such option.{nearest(str(name), table)} Choices: {choices}.")
+                return None
+            kind = table[name]
+        prefix = f"{path}." if path else ""
+        known = {f.name: f for f in dataclasses.fields(kind)}
+        for key in values:
+            if key not in known:
+                keys = ", ".join(known)
+                self.errors.append(f"{prefix}{key}: no such key.{nearest(str(key), known)} Keys here: {keys}.")
+        hints = typing.get_type_hints(kind)
+        read: dict[str, Any] = {}
+        for key, option in known.items():
+            if key in values:
+                read[key] = self._read_value(hints[key], values[key], prefix + key, option.metadata)
+            elif option.default is not dataclasses.MISSING:
+                read[key] = option.default
+            elif option.default_factory is not dataclasses.MISSING:
+                read[key] = option.default_factory()
+            else:
+                read[key] = self._read_value(hints[key], {}, prefix + key, option.metadata)
+            if isinstance(read[key], str) and read[key] == REQUIRED:
+                self.errors.append(f"{prefix}{key}: required, give {prefix}{key}=...")
+        return kind(**read)
+
+    def _read_value(self, hint: Any, value: Any, path: str, metadata: Mapping[str, Any]) -> Any:
+        if isinstance(hint, types.UnionType):
+            if value is None and types.NoneType in typing.get_args(hint):
+                return None
+            members = [member for member in typing.get_args(hint) if member is not types.NoneType]
+            hint = next((member for member in members if typing.get_origin(member) is type(value)), members[0])
+        if value is None:
+            self.errors.append(f"{path}: may not be null.")
+            return None
+        if typing.get_origin(hint) in (list, dict):
+            return self._read_collection(hint, value, path, metadata)
+        if dataclasses.is_dataclass(hint):
+            return self.read(typing.cast(type, hint), value, path)
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value) if abs(value) < 2**1000 else math.inf
+        if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = str(value)  # a directory called 2024 arrives as a number
+        if type(value) is not hint:
+            self.errors.append(f"{path}: expected {_TYPE_NAMES[hint]}, got {value!r}.")
+            return None
+        if isinstance(value, str) and "${" in value:
+            self.errors.append(f"{path}: interpolations are not allowed here, got {value!r}.")
+            return None
+        self._check_bounds(value, path, metadata)
+        return value
+
+    def _read_collection(self, hint: Any, value: Any, path: str, metadata: Mapping[str, Any]) -> Any:
+        """list[X] or dict[str, X]; the bounds are those of each X."""
+        kind = typing.get_origin(hint)
+        if not isinstance(value, kind):
+            self.errors.append(f"{path}: expected {_TYPE_NAMES[kind]}, got {value!r}.")
+            return None
+        inner = typing.get_args(hint)[-1]
+        if kind is list:
+            return [self._read_value(inner, item, f"{path}[{n}]", metadata) for n, item in enumerate(value)]
+        return {str(key): self._read_value(inner, item, f"{path}.{key}", metadata) for key, item in value.items()}
+
+    def _check_bounds(self, value: Any, path: str, metadata: Mapping[str, Any]) -> None:
+        if value == REQUIRED:
+            return
+        if isinstance(value, float) and not math.isfinite(value):
+            self.errors.append(f"{path}={value}: must be finite.")
+            return
+        choices = metadata.get("choices")
+        if choices and value not in choices:
+            self.errors.append(
+                f"{path}={value}: no such choice.{nearest(value, choices)} Choices: {', '.join(choices)}."
+            )
+        least, above, most, below = (metadata.get(k) for k in ("least", "above", "most", "below"))
+        if least is not None and not value >= least:
+            self.errors.append(f"{path}={value}: must be at least {least}.")
+        if above is not None and not value > above:
+            self.errors.append(f"{path}={value}: must be greater than {above}.")
+        if most is not None and not value <= most:
+            self.errors.append(f"{path}={value}: must be at most {most}.")
+        if below is not None and not value < below:
+            self.errors.append(f"{path}={value}: must be less than {below}.")
