@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.products import linear, without_autocast
+from seq2seq.attention.tanh_energies import tanh_energies
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class Additive(Score):
         self.coverage = nn.Parameter(_small(heads, hidden_size)) if coverage else None
 
     def project(self, keys: Tensor) -> Tensor:
-        """Twice U k + b: see `_tanh_energies`."""
+        """Twice U k + b: see `tanh_energies`."""
         return 2 * self.key(keys)
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
@@ -154,7 +155,7 @@ class Concat(Score):
         self.coverage = nn.Parameter(_small(heads, hidden_size)) if coverage else None
 
     def project(self, keys: Tensor) -> Tensor:
-        """Twice U k: see `_tanh_energies`."""
+        """Twice U k: see `tanh_energies`."""
         return 2 * head_linear(keys, self.weight[..., self.query_size :])
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
@@ -225,17 +226,8 @@ def _small(*shape: int) -> Tensor:
 def _tanh_energies(
     query: Tensor, keys: Tensor, v: Tensor, coverage_weight: Tensor | None, coverage: Tensor | None
 ) -> Tensor:
-    """query [b h t a], twice the keys [b h s a], v [h 1 a], u_c [h a], coverage [b h s] -> vᵀ tanh(...) [b h t s].
-
-    tanh(x) = 2 σ(2x) − 1, and σ is several times faster on a CPU; what that loses near 0 is lost in the sum anyway.
-    """
+    """query [b h t a], twice the keys [b h s a], v [h 1 a], u_c [h a], coverage [b h s] -> vᵀ tanh(...) [b h t s]."""
     if coverage_weight is not None and coverage is not None:
         keys = keys + coverage[..., None] * (2 * coverage_weight)[:, None]
     with without_autocast(keys.device.type):
-        hidden = torch.sigmoid((2 * query).to(keys.dtype)[:, :, :, None] + keys[:, :, None])  # [b h t s a]
-        return _dot(hidden, 2 * v) - v.sum(-1, keepdim=True)
-
-
-def _dot(x: Tensor, v: Tensor) -> Tensor:
-    """x [b h t s a], v [h 1 a] -> [b h t s]"""
-    return x @ v[0, 0] if len(v) == 1 else torch.einsum("bhtsa,hza->bhts", x, v)
+        return tanh_energies((2 * query).to(keys.dtype), keys, v)

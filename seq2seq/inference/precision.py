@@ -79,8 +79,9 @@ class Int8Product(nn.Module):
 def _rounded(x: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
     """x [n i] -> signed bytes [n i], ±most for the largest element of each row, and the size of those [n 1]."""
     largest = x.abs().amax(-1, keepdim=True).clamp_(min=_TINY)
-    # Not `to`, which may keep strides of x that `_int_mm` would misread.
-    return x.new_empty(x.shape, dtype=torch.int8).copy_((x * (most / largest)).round_()), largest
+    rounded = torch.div(x, largest / most).round_()
+    # In contiguous format: `to` alone may keep strides of x that `_int_mm` would misread.
+    return rounded.to(torch.int8, memory_format=torch.contiguous_format), largest
 
 
 def _by_columns(weight: Tensor) -> Tensor:

@@ -64,7 +64,8 @@ class Constraints:
         self._forbidden = self._forbidden.to(log_probs.device)
         log_probs.index_fill_(1, self._forbidden, -torch.inf)
         if length < self._none_early_from:
-            log_probs[torch.from_numpy(length < self._shortest[rows]), EOS] = -torch.inf
+            early = torch.from_numpy(length < self._shortest[rows]).to(log_probs.device)
+            log_probs[:, EOS].masked_fill_(early, -torch.inf)
         if repetitions is not None and ending is not None:
             log_probs[repetitions] = -torch.inf
             nothing_left = log_probs.amax(1) == -torch.inf  # then ending is better than repeating
