@@ -50,7 +50,7 @@ def test_it_passes_gradcheck(heads: int) -> None:
 
 def test_a_large_hidden_layer_is_not_kept(kept: int) -> None:
     saved: list[int] = []
-    query, keys, v = parts(1, 1)
+    query, keys, v = parts(1, 2)
 
     def note(x: Tensor) -> Tensor:
         saved.append(x.numel())
@@ -58,5 +58,4 @@ def test_a_large_hidden_layer_is_not_kept(kept: int) -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
         tanh_energies(query, keys, v)
-    needed = sorted([query.numel(), keys.numel(), v.numel()])
-    assert (sorted(saved) == needed) == (kept == 0)
+    assert (max(saved) > keys.numel()) == (kept > 0)
