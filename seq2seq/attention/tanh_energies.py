@@ -24,7 +24,7 @@ def tanh_energies(query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
     """
     if not torch.is_grad_enabled():
         return _energies(query, keys, v)
-    energies: Tensor = _TanhEnergies.apply(query, keys, v)
+    energies: Tensor = _TanhEnergies.apply(query, keys, v)  # type: ignore[no-untyped-call]
     return energies
 
 
