@@ -363,9 +363,13 @@ class Training:
     processes: int | None = number(None, least=1, most=1024)
     """That share each batch, on a CPU; each has one thread. null: as many as there would be threads (OMP_NUM_THREADS,
     or the cores), as long as each has 256 tokens of a batch; a run goes on with the number it began with."""
-    optimizer: str = choice("adam", "adamw", "sgd")
+    optimizer: str = choice("adam", "adamw", "sgd", "adadelta")
+    """`adadelta` (Zeiler 2012) has rho 0.95 and eps 1e-6, as in Bahdanau 2015, and wants learning_rate=1.0, with which
+    it finds its own rates."""
     learning_rate: float = number(1e-3, above=0)
     weight_decay: float = number(0.0, least=0)
+    """Of matrices and embeddings; biases, vectors and scales never decay. `adamw` takes it from the weights
+    (Loshchilov 2019), the others add it to the gradient."""
     schedule: str = choice("plateau", "constant", "inverse_sqrt", "cosine")
     warmup_updates: int = number(0, least=0)
     """The rate grows linearly from 0 over so many updates, under every schedule."""

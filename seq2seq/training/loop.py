@@ -100,7 +100,7 @@ class Trainer:
             )
         saved = checkpoint.load(self.run_dir / "last", self.device)
         self.model.load_state_dict(saved.model.state_dict())
-        checkpoint.restore_optimizer(self.optimizer, state.tensors)
+        checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), state.tensors)
         self.position = Position(**state.values["position"])
         if self.options.processes is None:
             self.processes = state.values.get("processes", 1)
@@ -299,7 +299,7 @@ class Trainer:
             "hashes": self.hashes,
             "processes": self.processes,
         }
-        state = TrainingState(values, checkpoint.optimizer_tensors(self.optimizer))
+        state = TrainingState(values, checkpoint.optimizer_tensors(self.optimizer, self.model.parameters()))
         checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)
 
     def _card(self) -> str:

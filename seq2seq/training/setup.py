@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
+from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, parse, to_plain
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
@@ -24,6 +24,7 @@ from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
+from seq2seq.training.optimizer import make_optimizer
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
@@ -35,12 +36,6 @@ _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every
 
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
-
-_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
 
 
 @dataclass(frozen=True)
@@ -171,7 +166,9 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         validation=data.validation,
         options=training,
         loss=_loss(config),
-        optimizer=_optimizer(training, model),
+        optimizer=make_optimizer(
+            training.optimizer, model, learning_rate=training.learning_rate, weight_decay=training.weight_decay
+        ),
         schedule=Schedule(
             name=training.schedule,
             base=training.learning_rate,
@@ -195,15 +192,6 @@ def _loss(config: TrainConfig) -> TranslationLoss:
     if isinstance(normaliser, Reinforce):
         return TranslationLoss(config.training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
     return TranslationLoss(config.training.label_smoothing, guided_weight=config.training.guided_alignment)
-
-
-def _optimizer(training: Training, model: TranslationModel) -> torch.optim.Optimizer:
-    return _OPTIMIZERS[training.optimizer](
-        model.parameters(),
-        lr=training.learning_rate,
-        weight_decay=training.weight_decay,
-        fused=True,
-    )  # type: ignore[call-arg]
 
 
 def _log_parameters(model: TranslationModel) -> None:
