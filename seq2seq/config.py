@@ -370,12 +370,16 @@ class Training:
     weight_decay: float = number(0.0, least=0)
     """Of matrices and embeddings; biases, vectors and scales never decay. `adamw` takes it from the weights
     (Loshchilov 2019), the others add it to the gradient."""
-    schedule: str = choice("plateau", "constant", "inverse_sqrt", "cosine")
+    schedule: str = choice("plateau", "constant", "inverse_sqrt", "cosine", "halving")
+    """`halving` (Luong 2015): learning_rate for `halve_after` epochs, and then half as much every `halve_every`."""
     warmup_updates: int = number(0, least=0)
     """The rate grows linearly from 0 over so many updates, under every schedule."""
     plateau_factor: float = number(0.5, above=0, below=1)
     plateau_patience: int = number(1, least=0)
     """Validations in a row in which neither metric nor loss gets better that `plateau` waits before it multiplies."""
+    halve_after: float = number(8.0, least=0)
+    """Epochs, of which fractions count too."""
+    halve_every: float = number(1.0, least=0.001)
     clip_norm: float = number(1.0, least=0)
     """Of the whole gradient; 0: no clipping."""
     label_smoothing: float = number(0.1, least=0, below=1)

@@ -175,6 +175,8 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
             warmup_updates=training.warmup_updates,
             plateau_factor=training.plateau_factor,
             plateau_patience=training.plateau_patience,
+            halve_after=training.halve_after,
+            halve_every=training.halve_every,
         ),
         device=device,
         processes=training.processes or default_processes(device, training.batch_tokens),
@@ -183,6 +185,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
     )
     limits = [training.max_updates, training.max_epochs and training.max_epochs * trainer.batches_per_epoch]
+    trainer.schedule.updates_per_epoch = trainer.batches_per_epoch
     trainer.schedule.total_updates = min(limit for limit in limits if limit is not None)
     return trainer
 
