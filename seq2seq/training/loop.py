@@ -5,7 +5,7 @@ import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -192,7 +192,7 @@ class Trainer:
         if position.update % self.options.log_every == 0 or position.update == self.schedule.total_updates:
             self._refuse_divergence(float(loss.nll), "training")
             values = {
-                "loss": float(loss.total.detach()) / loss.tokens,
+                "loss": float(loss.total) / loss.tokens,
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
                 "gradient_norm": float(norm),
@@ -232,11 +232,14 @@ class Trainer:
         # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
         torch.manual_seed(self.seed * 1_000_003 + self.position.update + (number << 40))
         self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-            loss = self.loss(self.model, batch, self.position.baseline)
         self.optimizer.zero_grad()
-        torch.autograd.backward(loss.total / tokens)
-        return loss
+        losses = []
+        for part in batch.split(self.options.accumulate):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+                loss = self.loss(self.model, part, self.position.baseline)
+            torch.autograd.backward(loss.total / tokens)
+            losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory
+        return Loss.of_parts(losses)
 
     def _refuse_divergence(self, loss: float, kind: str) -> None:
         if not math.isfinite(loss):

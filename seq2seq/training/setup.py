@@ -179,7 +179,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
             halve_every=training.halve_every,
         ),
         device=device,
-        processes=training.processes or default_processes(device, training.batch_tokens),
+        processes=training.processes or default_processes(device, training.batch_tokens // training.accumulate),
         seed=config.seed,
         hashes=data.hashes,
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
