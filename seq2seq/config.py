@@ -385,6 +385,8 @@ class Training:
     halve_every: float = number(1.0, least=0.001)
     clip_norm: float = number(1.0, least=0)
     """Of the whole gradient; 0: no clipping."""
+    max_skipped: int = number(20, least=0)
+    """An update whose gradient is not finite is skipped; after more than so many in a row training stops."""
     label_smoothing: float = number(0.1, least=0, below=1)
     guided_alignment: float = number(0.0, least=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""

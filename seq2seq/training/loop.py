@@ -53,6 +53,10 @@ class Position:
     """Due validations since one of those two got better."""
     baseline: float = 0.0
     """REINFORCE's b."""
+    skipped: int = 0
+    """Updates that were left out because their gradient was not finite."""
+    skipped_in_a_row: int = 0
+    """Those of them since the last one that was not."""
     metrics_size: int = 0
 
 
@@ -180,22 +184,42 @@ class Trainer:
         loss = self._gradient(batch)
         limit = self.options.clip_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        if not norm.isfinite():
+            self._skip(float(norm))
+            return loss, norm
+        position.skipped_in_a_row = 0
         self.optimizer.step()
         if loss.reward is not None:
             position.baseline = 0.9 * position.baseline + 0.1 * loss.reward
         return loss, norm
+
+    def _skip(self, norm: float) -> None:
+        """Leave weights and optimizer as they are. Raises ConfigError if that came too often in a row."""
+        position = self.position
+        position.skipped += 1
+        position.skipped_in_a_row += 1
+        logger.warning(
+            "update %d is skipped: the norm of its gradient is %s (%d skipped so far)",
+            position.update,
+            norm,
+            position.skipped,
+        )
+        if position.skipped_in_a_row > self.options.max_skipped:
+            self._refuse_divergence(norm, f"norm of the gradient, {position.skipped_in_a_row} times in a row,")
 
     def _update(self, batch: Batch, progress: Progress) -> None:
         position = self.position
         loss, norm = self.step(batch)
         progress.advance(loss.tokens)
         if position.update % self.options.log_every == 0 or position.update == self.schedule.total_updates:
-            self._refuse_divergence(float(loss.nll), "training")
+            if not position.skipped_in_a_row:
+                self._refuse_divergence(float(loss.nll), "training loss")
             values = {
                 "loss": float(loss.total) / loss.tokens,
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
                 "gradient_norm": float(norm),
+                "skipped": position.skipped,
                 "learning_rate": self.schedule.rate(position.update),
                 **progress.speed(),
                 "epoch": position.epoch,
@@ -241,10 +265,10 @@ class Trainer:
             losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory
         return Loss.of_parts(losses)
 
-    def _refuse_divergence(self, loss: float, kind: str) -> None:
-        if not math.isfinite(loss):
+    def _refuse_divergence(self, number: float, name: str) -> None:
+        if not math.isfinite(number):
             raise ConfigError(
-                f"training.learning_rate={self.options.learning_rate}: the {kind} loss is {loss} at update "
+                f"training.learning_rate={self.options.learning_rate}: the {name} is {number} at update "
                 f"{self.position.update}. Take a lower rate, or a training.clip_norm above 0 (now "
                 f"{self.options.clip_norm}); {self.run_dir}/best is from before."
             )
@@ -260,7 +284,7 @@ class Trainer:
         then gives the run that never had it."""
         position, metric = self.position, self.options.metric
         self.scores, samples = self.validation.run(self.translator)
-        self._refuse_divergence(self.scores["loss"], "validation")
+        self._refuse_divergence(self.scores["loss"], "validation loss")
         improved = position.best is None or _better(self.scores[metric], position.best, metric)
         if improved:
             position.best = self.scores[metric]

@@ -31,7 +31,7 @@ from seq2seq.training.workers import default_processes
 
 logger = logging.getLogger(__name__)
 
-_MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every", "tensorboard")
+_MAY_CHANGE = ("max_updates", "max_epochs", "patience", "max_skipped", "save_every", "log_every", "tensorboard")
 """Keys of `training` that a resumed run may change."""
 
 _WITHOUT_EFFECT = ("test", "cache_dir")
