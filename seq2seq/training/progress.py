@@ -77,7 +77,7 @@ class Progress:
         self._tokens, self._measured = 0, time.monotonic()
 
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
-        """A line of metrics: `event` is train or valid. What is not finite becomes null, for JSON has no word for it."""
+        """A line of metrics: `event` is train or valid. What is not finite, for which JSON has no word, is null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
         self._file.flush()
