@@ -390,7 +390,9 @@ class Training:
     label_smoothing: float = number(0.1, least=0, below=1)
     guided_alignment: float = number(0.0, least=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
-    precision: str = choice("fp32", "bf16")
+    precision: str = choice("fp32", "bf16", "fp16", "auto")
+    """Of the products. `auto`: bf16 where the device has instructions for it, else fp32; a run goes on with what it
+    began with. `fp16` is for CUDA devices without bf16, and scales the loss (Micikevicius 2018)."""
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
@@ -642,9 +644,7 @@ class BenchmarkConfig:
     measure: list[str] = field(default_factory=lambda: [*_MEASURES], metadata={"choices": _MEASURES})
     growth: bool = False
     """Also tables of the rates against the lengths, batches, beams and vocabularies of generated sentences."""
-    precisions: list[str] = field(
-        default_factory=lambda: ["fp32", "bf16"], metadata=Training.__dataclass_fields__["precision"].metadata
-    )
+    precisions: list[str] = field(default_factory=lambda: ["fp32", "bf16"], metadata={"choices": ("fp32", "bf16")})
     """Of training."""
     decode_precisions: list[str] = field(
         default_factory=lambda: ["fp32"], metadata=Decoding.__dataclass_fields__["precision"].metadata

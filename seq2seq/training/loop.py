@@ -22,6 +22,7 @@ from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
+from seq2seq.training.precision import casting
 from seq2seq.training.progress import Progress
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation, show_samples
@@ -91,6 +92,8 @@ class Trainer:
         self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
         self.batches_per_epoch = len(self._plan(None))
         self._workers = Workers(self.model, self._work, 0)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "fp16")
+        self._scaler.scale(torch.zeros((), device=self.device))  # only now it has a scale
 
     def resume(self) -> bool:
         """Go on from the state in the run directory; False if there is none."""
@@ -110,6 +113,7 @@ class Trainer:
             self.processes = state.values.get("processes", 1)
         self.schedule.factor, self.schedule.waited = state.values["schedule"]
         self.scores = state.values["scores"]
+        self._scaler.load_state_dict(state.values.get("scaler", {}))
         return True
 
     def reason_to_stop(self) -> str:
@@ -182,8 +186,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self._gradient(batch)
+        self._scaler.unscale_(self.optimizer)
         limit = self.options.clip_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self._scaler.update()
         if not norm.isfinite():
             self._skip(float(norm))
             return loss, norm
@@ -234,34 +240,35 @@ class Trainer:
             yield
 
     def _gradient(self, batch: Batch) -> Loss:
-        """The loss of a batch, and in the parameters the gradient of its mean over tokens."""
+        """The loss of a batch, and in the parameters the gradient of its mean over tokens, times the loss scale."""
         shares, tokens, position = batch.split(1 + len(self._workers)), batch.tokens, self.position
+        scale = self._scaler.get_scale()
         self._workers.start(
             [
-                (number, position.update, position.baseline, share.arrays(), tokens)
+                (number, position.update, position.baseline, share.arrays(), tokens, scale)
                 for number, share in enumerate(shares[1:], 1)
             ]
         )
-        losses = [self._gradient_of_share(0, shares[0], tokens)]
+        losses = [self._gradient_of_share(0, shares[0], tokens, scale)]
         losses += [Loss.of_numbers(*numbers) for numbers in self._workers.collect(len(shares) - 1)]
         return Loss.of_parts(losses)
 
-    def _work(self, message: tuple[int, int, float, dict[str, Any], int]) -> LossNumbers:
+    def _work(self, message: tuple[int, int, float, dict[str, Any], int, float]) -> LossNumbers:
         """What another process does of an update."""
-        number, self.position.update, self.position.baseline, arrays, tokens = message
-        return self._gradient_of_share(number, Batch.of_arrays(arrays), tokens).numbers()
+        number, self.position.update, self.position.baseline, arrays, tokens, scale = message
+        return self._gradient_of_share(number, Batch.of_arrays(arrays), tokens, scale).numbers()
 
-    def _gradient_of_share(self, number: int, batch: Batch, tokens: int) -> Loss:
-        """The loss of one share of a batch that has so many tokens, and its part of the gradient."""
+    def _gradient_of_share(self, number: int, batch: Batch, tokens: int, scale: float) -> Loss:
+        """The loss of one share of a batch that has so many tokens, and its part of the gradient, times `scale`."""
         # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
         torch.manual_seed(self.seed * 1_000_003 + self.position.update + (number << 40))
         self.model.train()
         self.optimizer.zero_grad()
         losses = []
         for part in batch.split(self.options.accumulate):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            with casting(self.options.precision, self.device):
                 loss = self.loss(self.model, part, self.position.baseline)
-            torch.autograd.backward(loss.total / tokens)
+            torch.autograd.backward(loss.total / (tokens / scale))
             losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory
         return Loss.of_parts(losses)
 
@@ -325,6 +332,7 @@ class Trainer:
             "scores": self.scores,
             "hashes": self.hashes,
             "processes": self.processes,
+            "scaler": self._scaler.state_dict(),
         }
         state = TrainingState(values, checkpoint.optimizer_tensors(self.optimizer, self.model.parameters()))
         checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)

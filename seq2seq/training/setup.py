@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.optimizer import make_optimizer
+from seq2seq.training.precision import fastest_precision
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
@@ -202,15 +203,34 @@ def _log_parameters(model: TranslationModel) -> None:
     logger.info("%s parameters on %s", f"{count:,}", next(model.parameters()).device)
 
 
-def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
-    """Raises ConfigError naming every key in which a run that is there differs and may not."""
+def settle_precision(config: TrainConfig, run_dir: Path, device: torch.device) -> TrainConfig:
+    """With a name in place of training.precision=auto: of the run that is there, else of what is fastest."""
+    if config.training.precision != "auto":
+        return config
+    old = _stored_config(run_dir)
+    precision = fastest_precision(device) if old is None else old.training.precision
+    logger.info("training.precision=auto: %s", precision)
+    return replace(config, training=replace(config.training, precision=precision))
+
+
+def _stored_config(run_dir: Path) -> TrainConfig | None:
+    """Of the run that is there, with today's defaults for what was not there yet."""
     path = run_dir / "config.json"
     if not path.is_file():
-        return
+        return None
     try:
-        old = to_plain(parse("train", json.loads(path.read_text())))  # with today's defaults for what was not there yet
+        config: TrainConfig = parse("train", json.loads(path.read_text()))
     except (OSError, ValueError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
+    return config
+
+
+def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
+    """Raises ConfigError naming every key in which a run that is there differs and may not."""
+    stored = _stored_config(run_dir)
+    if stored is None:
+        return
+    old = to_plain(stored)
     differing = [key for key in differences(old, to_plain(config), "") if not _may_change(key)]
     if differing:
         keys = "\n".join(f"  {key}" for key in differing)
