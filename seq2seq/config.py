@@ -356,6 +356,8 @@ class Training:
 
     max_updates: int | None = number(None, least=1)
     max_epochs: int | None = number(50, least=1)
+    max_hours: float | None = number(None, above=0)
+    """Of training, over all resumes; null: as long as it takes."""
     batch_tokens: int = number(1024, least=1)
     """Target tokens of an update, EOS and padding counted."""
     batch_sentences: int | None = number(None, least=1)
@@ -370,6 +372,8 @@ class Training:
     """`adadelta` (Zeiler 2012) has rho 0.95 and eps 1e-6, as in Bahdanau 2015, and wants learning_rate=1.0, with which
     it finds its own rates."""
     learning_rate: float = number(1e-3, above=0)
+    min_learning_rate: float | None = number(None, above=0)
+    """Training stops when the schedule falls below; null: whatever the rate."""
     weight_decay: float = number(0.0, least=0)
     """Of matrices and embeddings; biases, vectors and scales never decay. `adamw` takes it from the weights
     (Loshchilov 2019), the others add it to the gradient."""
@@ -716,6 +720,8 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
         _check_model(config, errors)
     if isinstance(config, Data):
         _check_data(config, errors)
+    if isinstance(config, Training):
+        _check_training(config, errors)
     if isinstance(config, Decoding):
         _check_decoding(config, errors)
     if isinstance(config, BenchmarkConfig):
@@ -883,6 +889,20 @@ def _check_data(data: Data, errors: list[str]) -> None:
         errors.append(
             f"data.byte_fallback=true and data.tokenizer={data.tokenizer}: only bpe and unigram can spell bytes. "
             "Leave data.byte_fallback=null."
+        )
+
+
+def _check_training(training: Training, errors: list[str]) -> None:
+    least, rate = training.min_learning_rate, training.learning_rate
+    if least is not None and least > rate:
+        errors.append(
+            f"training.min_learning_rate={least} and training.learning_rate={rate}: training would stop before it "
+            "begins. Lower training.min_learning_rate."
+        )
+    if least is not None and training.schedule == "constant":
+        errors.append(
+            f"training.min_learning_rate={least} and training.schedule=constant: this rate never falls. "
+            "Take another schedule, or training.min_learning_rate=null."
         )
 
 

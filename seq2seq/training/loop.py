@@ -3,6 +3,7 @@
 import logging
 import math
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -59,6 +60,8 @@ class Position:
     skipped_in_a_row: int = 0
     """Those of them since the last one that was not."""
     metrics_size: int = 0
+    hours: float = 0.0
+    """Of training and validating, without the time between a stop and a resume."""
 
 
 @dataclass
@@ -126,11 +129,17 @@ class Trainer:
                 f"neither {self.options.metric} nor the loss got better in {position.without_progress} validations "
                 "(training.patience)"
             )
+        if self.options.max_hours is not None and position.hours >= self.options.max_hours:
+            return f"training.max_hours={self.options.max_hours} is reached ({position.hours:.3g} hours)"
+        rate, least = self.schedule.rate(position.update + 1), self.options.min_learning_rate
+        if least is not None and rate < least and position.update >= self.schedule.warmup_updates:
+            return f"the learning rate falls to {rate:.3g}, below training.min_learning_rate={least}"
         return ""
 
     def run(self) -> None:
         """Train to the end. Raises StoppedBySignal after saving the state."""
         position, total = self.position, self.schedule.total_updates
+        self._counted_until = time.monotonic()
         with (
             Progress(
                 self.run_dir,
@@ -145,9 +154,10 @@ class Trainer:
         ):
             for batch in self.batches():
                 self._update(batch, progress)
+                self._count_time()
                 stop = list(stopped)  # a signal that comes after this is for the next update
                 due = self._validation_is_due()
-                if due or position.update == total:
+                if due or self.reason_to_stop():
                     self._validate(progress, due)
                 elif position.update % self.options.save_every == 0 or stop:
                     self._save(progress)
@@ -324,7 +334,13 @@ class Trainer:
         counted.update({name: self.scores[name] for name in better})
         return bool(better)
 
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.position.hours += (now - self._counted_until) / 3600
+        self._counted_until = now
+
     def _save(self, progress: Progress) -> None:
+        self._count_time()
         self.position.metrics_size = progress.size
         values = {
             "position": vars(self.position),
