@@ -391,6 +391,9 @@ class Training:
     """Of the whole gradient; 0: no clipping."""
     max_skipped: int = number(20, least=0)
     """An update whose gradient is not finite is skipped; after more than so many in a row training stops."""
+    ema: float | None = number(None, above=0, below=1)
+    """Decay of an exponential moving average of the weights, for example 0.999: it is validated, chosen from and
+    translated with; null: the weights themselves are."""
     label_smoothing: float = number(0.1, least=0, below=1)
     guided_alignment: float = number(0.0, least=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""

@@ -13,12 +13,14 @@ def model_card(config: TrainConfig, updates: int, epochs: int, scores: dict[str,
     kind = f"placement `{attention.placement.name}`" + (f", attention `{' x '.join(parts)}`" if parts else "")
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
     contents = "\n".join(f"| {name} | {content} |" for name, content in hashes.items())
+    ema = config.training.ema
+    average = "" if ema is None else f" The weights are an exponential moving average, decay {ema}."
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
 A recurrent translation model, {kind}.
 
 Trained by seq2seq {__version__} (torch {torch.__version__}) on `{config.data.train}`: {updates} updates, \
-{epochs} whole epochs, seed {config.seed}.
+{epochs} whole epochs, seed {config.seed}.{average}
 
 | validation (search with beam {config.decoding.beam_size}) | |
 |---|---|

@@ -23,6 +23,7 @@ from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
+from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.precision import casting
 from seq2seq.training.progress import Progress
 from seq2seq.training.schedule import Schedule
@@ -95,6 +96,7 @@ class Trainer:
         self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
         self.batches_per_epoch = len(self._plan(None))
         self._workers = Workers(self.model, self._work, 0)
+        self._average = None if self.options.ema is None else MovingAverage(self.model, self.options.ema)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "fp16")
         self._scaler.scale(torch.zeros((), device=self.device))  # only now it has a scale
 
@@ -110,7 +112,10 @@ class Trainer:
             )
         saved = checkpoint.load(self.run_dir / "last", self.device)
         self.model.load_state_dict(saved.model.state_dict())
-        checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), state.tensors)
+        if self._average is not None:
+            self._average.restore(state.tensors)
+        moments = {key: tensor for key, tensor in state.tensors.items() if not key.startswith(PREFIX)}
+        checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), moments)
         self.position = Position(**state.values["position"])
         if self.options.processes is None:
             self.processes = state.values.get("processes", 1)
@@ -205,6 +210,8 @@ class Trainer:
             return loss, norm
         position.skipped_in_a_row = 0
         self.optimizer.step()
+        if self._average is not None:
+            self._average.update(position.update)
         if loss.reward is not None:
             position.baseline = 0.9 * position.baseline + 0.1 * loss.reward
         return loss, norm
@@ -300,7 +307,8 @@ class Trainer:
         """Score, and save. Only a validation that is `due` counts for plateaus and patience: raising a limit later
         then gives the run that never had it."""
         position, metric = self.position, self.options.metric
-        self.scores, samples = self.validation.run(self.translator)
+        with self._averaged():
+            self.scores, samples = self.validation.run(self.translator)
         self._refuse_divergence(self.scores["loss"], "validation loss")
         improved = position.best is None or _better(self.scores[metric], position.best, metric)
         if improved:
@@ -319,7 +327,8 @@ class Trainer:
             " (best)" if improved else "",
         )
         if improved:
-            checkpoint.save(self.run_dir / "best", self.checkpoint, self._card())
+            with self._averaged():
+                checkpoint.save(self.run_dir / "best", self.checkpoint, self._card())
         self._save(progress)
         progress.pause()
 
@@ -350,8 +359,20 @@ class Trainer:
             "processes": self.processes,
             "scaler": self._scaler.state_dict(),
         }
-        state = TrainingState(values, checkpoint.optimizer_tensors(self.optimizer, self.model.parameters()))
-        checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)
+        moments = checkpoint.optimizer_tensors(self.optimizer, self.model.parameters())
+        with self._averaged() as weights:
+            state = TrainingState(values, {**moments, **weights})
+            checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[dict[str, Tensor]]:
+        """Within it the model has the weights to validate and to translate with; gives those that training goes on
+        with, where they are others."""
+        if self._average is None:
+            yield {}
+            return
+        with self._average.in_place() as weights:
+            yield weights
 
     def _card(self) -> str:
         epochs = self.position.epoch + (self.position.batch == self.batches_per_epoch)

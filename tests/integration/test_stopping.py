@@ -16,7 +16,7 @@ from seq2seq.cli.main import main
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(tmp_path)
-    command = ["train", *trainers.write_corpus(tmp_path), "decoding.max_length=3", "training.validate_every=100"]
+    command = ["train", *trainers.write_corpus(tmp_path), "training.validate_every=100"]
     return lambda run, *more: main([*command, f"run_dir={run}", *more])
 
 

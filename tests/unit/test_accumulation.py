@@ -17,7 +17,7 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="process
 
 def weights_after(directory: Path, updates: int, *more: str) -> tuple[list[float], dict[str, Tensor]]:
     """The losses and the gradients' norms of so many updates, and the weights they end in."""
-    trainer = trainers.make(directory, *WHOLE, *more)
+    trainer = trainers.make(directory, *WHOLE, *more, precise=True)
     numbers, batches = [], trainer.batches()
     with trainer.sharing():
         for _ in range(updates):
