@@ -406,6 +406,8 @@ class Training:
     """Chooses the best checkpoint and stops early."""
     patience: int | None = number(6, least=1)
     """Validations in a row in which neither metric nor loss gets better before training stops; null: never."""
+    keep_best: int = number(1, least=1)
+    """Checkpoints that are kept as RUN_DIR/best-UPDATE, for `seq2seq average`; 1: only `best`."""
     save_every: int = number(500, least=1)
     log_every: int = number(10, least=1)
     tensorboard: bool = False
@@ -596,6 +598,18 @@ class ShortlistConfig:
 
 
 @dataclass
+class AverageConfig:
+    """`seq2seq average`"""
+
+    checkpoint: list[str] = field(default_factory=list)
+    """Checkpoints of one training, [a,b,c]."""
+    run_dir: str | None = None
+    """Instead of them, a run that was trained with training.keep_best: all that it has kept."""
+    output: str = REQUIRED
+    """A directory for the checkpoint that is made."""
+
+
+@dataclass
 class CompareConfig:
     """`seq2seq compare`"""
 
@@ -694,6 +708,7 @@ COMMANDS: dict[str, type] = {
     "align": AlignConfig,
     "plot": PlotConfig,
     "shortlist": ShortlistConfig,
+    "average": AverageConfig,
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
 }
@@ -733,6 +748,13 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
         errors.append(
             f"source={config.source} and target={config.target}: pairs have two sides. Give both, or neither to take "
             "what the checkpoint was trained on."
+        )
+    if isinstance(config, AverageConfig) and (
+        len(config.checkpoint) == 1 or bool(config.checkpoint) == (config.run_dir is not None)
+    ):
+        errors.append(
+            f"checkpoint={config.checkpoint} and run_dir={config.run_dir}: expected two checkpoints or more, [a,b], or "
+            "a run_dir instead of them."
         )
     if isinstance(config, TrainConfig):
         _check_ties(config.model, config.data, errors)

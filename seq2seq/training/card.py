@@ -1,8 +1,10 @@
 """The model card: what a checkpoint is, made of, and worth."""
 
+from collections.abc import Sequence
+
 import torch
 
-from seq2seq.config import TrainConfig
+from seq2seq.config import Data, TrainConfig
 from seq2seq.version import __version__
 
 
@@ -29,6 +31,22 @@ Trained by seq2seq {__version__} (torch {torch.__version__}) on `{config.data.tr
 | data | SHA-256 |
 |---|---|
 {contents}
+
+Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
+"""
+
+
+def average_card(data: Data, names: Sequence[str]) -> str:
+    """Markdown, of the mean of the checkpoints of these names."""
+    rows = "\n".join(f"- `{name}`" for name in names)
+    return f"""# {data.source_lang} to {data.target_lang}
+
+A recurrent translation model whose weights are the mean of those of {len(names)} checkpoints, made by seq2seq \
+{__version__}:
+
+{rows}
+
+They were trained on `{data.train}`; their own cards say how, and what they score.
 
 Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
 """

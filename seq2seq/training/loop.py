@@ -21,6 +21,7 @@ from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training import checkpoint
+from seq2seq.training.best import directory_name, ranked, remove_others
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
@@ -52,6 +53,8 @@ class Position:
     best: float | None = None
     counted: dict[str, float] = field(default_factory=dict)
     """The best metric and the best loss of the validations that were due."""
+    kept: dict[str, float] = field(default_factory=dict)
+    """The names and the metrics of the best checkpoints, where several are kept."""
     without_progress: int = 0
     """Due validations since one of those two got better."""
     baseline: float = 0.0
@@ -326,11 +329,22 @@ class Trainer:
             *(self.scores[name] for name in ("loss", "perplexity", "bleu", "chrf")),
             " (best)" if improved else "",
         )
-        if improved:
-            with self._averaged():
-                checkpoint.save(self.run_dir / "best", self.checkpoint, self._card())
+        with self._averaged():
+            for name in [*(["best"] if improved else []), *self._kept_name()]:
+                checkpoint.save(self.run_dir / name, self.checkpoint, self._card())
         self._save(progress)
+        if self.options.keep_best > 1:  # only now, when no saved state names the others any more
+            remove_others(self.run_dir, position.kept)
         progress.pause()
+
+    def _kept_name(self) -> list[str]:
+        """What the checkpoint is called if it is one of the `keep_best` best so far."""
+        position, most, metric = self.position, self.options.keep_best, self.options.metric
+        if most == 1:
+            return []
+        name = directory_name(position.update)
+        position.kept = ranked({**position.kept, name: self.scores[metric]}, most, metric)
+        return [name] if name in position.kept else []
 
     def _made_progress(self) -> bool:
         """Whether the metric or the loss is the best so far: BLEU may stay at 0 for long while the loss falls."""

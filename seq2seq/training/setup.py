@@ -33,8 +33,8 @@ from seq2seq.training.workers import default_processes
 logger = logging.getLogger(__name__)
 
 _MAY_CHANGE = (
-    "max_updates", "max_epochs", "max_hours", "min_learning_rate", "patience", "max_skipped", "save_every", "log_every",
-    "tensorboard",
+    "max_updates", "max_epochs", "max_hours", "min_learning_rate", "patience", "max_skipped", "keep_best", "save_every",
+    "log_every", "tensorboard",
 )  # fmt: skip
 """Keys of `training` that a resumed run may change."""
 
