@@ -356,34 +356,58 @@ class Training:
 
     max_updates: int | None = number(None, least=1)
     max_epochs: int | None = number(50, least=1)
+    max_hours: float | None = number(None, above=0)
+    """Of training, over all resumes; null: as long as it takes."""
     batch_tokens: int = number(1024, least=1)
     """Target tokens of an update, EOS and padding counted."""
     batch_sentences: int | None = number(None, least=1)
     """Pairs of an update at most, where batch_tokens allows as many; null: as many as it allows."""
     processes: int | None = number(None, least=1, most=1024)
     """That share each batch, on a CPU; each has one thread. null: as many as there would be threads (OMP_NUM_THREADS,
-    or the cores), as long as each has 256 tokens of a batch; a run goes on with the number it began with."""
-    optimizer: str = choice("adam", "adamw", "sgd")
+    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with."""
+    accumulate: int = number(1, least=1)
+    """Parts in which the work of an update is done, one after the other, and whose gradients are added up: the same
+    update in less memory. batch_tokens stays what the whole update has."""
+    optimizer: str = choice("adam", "adamw", "sgd", "adadelta")
+    """`adadelta` (Zeiler 2012) has rho 0.95 and eps 1e-6, as in Bahdanau 2015, and wants learning_rate=1.0, with which
+    it finds its own rates."""
     learning_rate: float = number(1e-3, above=0)
+    min_learning_rate: float | None = number(None, above=0)
+    """Training stops when the schedule falls below; null: whatever the rate."""
     weight_decay: float = number(0.0, least=0)
-    schedule: str = choice("plateau", "constant", "inverse_sqrt", "cosine")
+    """Of matrices and embeddings; biases, vectors and scales never decay. `adamw` takes it from the weights
+    (Loshchilov 2019), the others add it to the gradient."""
+    schedule: str = choice("plateau", "constant", "inverse_sqrt", "cosine", "halving")
+    """`halving` (Luong 2015): learning_rate for `halve_after` epochs, and then half as much every `halve_every`."""
     warmup_updates: int = number(0, least=0)
     """The rate grows linearly from 0 over so many updates, under every schedule."""
     plateau_factor: float = number(0.5, above=0, below=1)
     plateau_patience: int = number(1, least=0)
     """Validations in a row in which neither metric nor loss gets better that `plateau` waits before it multiplies."""
+    halve_after: float = number(8.0, least=0)
+    """Epochs, of which fractions count too."""
+    halve_every: float = number(1.0, least=0.001)
     clip_norm: float = number(1.0, least=0)
     """Of the whole gradient; 0: no clipping."""
+    max_skipped: int = number(20, least=0)
+    """An update whose gradient is not finite is skipped; after more than so many in a row training stops."""
+    ema: float | None = number(None, above=0, below=1)
+    """Decay of an exponential moving average of the weights, for example 0.999: it is validated, chosen from and
+    translated with; null: the weights themselves are."""
     label_smoothing: float = number(0.1, least=0, below=1)
     guided_alignment: float = number(0.0, least=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
-    precision: str = choice("fp32", "bf16")
+    precision: str = choice("fp32", "bf16", "fp16", "auto")
+    """Of the products. `auto`: bf16 where the device has instructions for it, else fp32; a run goes on with what it
+    began with. `fp16` is for CUDA devices without bf16, and scales the loss (Micikevicius 2018)."""
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
     """Chooses the best checkpoint and stops early."""
     patience: int | None = number(6, least=1)
     """Validations in a row in which neither metric nor loss gets better before training stops; null: never."""
+    keep_best: int = number(1, least=1)
+    """Checkpoints that are kept as RUN_DIR/best-UPDATE, for `seq2seq average`; 1: only `best`."""
     save_every: int = number(500, least=1)
     log_every: int = number(10, least=1)
     tensorboard: bool = False
@@ -574,6 +598,18 @@ class ShortlistConfig:
 
 
 @dataclass
+class AverageConfig:
+    """`seq2seq average`"""
+
+    checkpoint: list[str] = field(default_factory=list)
+    """Checkpoints of one training, [a,b,c]."""
+    run_dir: str | None = None
+    """Instead of them, a run that was trained with training.keep_best: all that it has kept."""
+    output: str = REQUIRED
+    """A directory for the checkpoint that is made."""
+
+
+@dataclass
 class CompareConfig:
     """`seq2seq compare`"""
 
@@ -629,9 +665,7 @@ class BenchmarkConfig:
     measure: list[str] = field(default_factory=lambda: [*_MEASURES], metadata={"choices": _MEASURES})
     growth: bool = False
     """Also tables of the rates against the lengths, batches, beams and vocabularies of generated sentences."""
-    precisions: list[str] = field(
-        default_factory=lambda: ["fp32", "bf16"], metadata=Training.__dataclass_fields__["precision"].metadata
-    )
+    precisions: list[str] = field(default_factory=lambda: ["fp32", "bf16"], metadata={"choices": ("fp32", "bf16")})
     """Of training."""
     decode_precisions: list[str] = field(
         default_factory=lambda: ["fp32"], metadata=Decoding.__dataclass_fields__["precision"].metadata
@@ -674,6 +708,7 @@ COMMANDS: dict[str, type] = {
     "align": AlignConfig,
     "plot": PlotConfig,
     "shortlist": ShortlistConfig,
+    "average": AverageConfig,
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
 }
@@ -703,6 +738,8 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
         _check_model(config, errors)
     if isinstance(config, Data):
         _check_data(config, errors)
+    if isinstance(config, Training):
+        _check_training(config, errors)
     if isinstance(config, Decoding):
         _check_decoding(config, errors)
     if isinstance(config, BenchmarkConfig):
@@ -711,6 +748,13 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
         errors.append(
             f"source={config.source} and target={config.target}: pairs have two sides. Give both, or neither to take "
             "what the checkpoint was trained on."
+        )
+    if isinstance(config, AverageConfig) and (
+        len(config.checkpoint) == 1 or bool(config.checkpoint) == (config.run_dir is not None)
+    ):
+        errors.append(
+            f"checkpoint={config.checkpoint} and run_dir={config.run_dir}: expected two checkpoints or more, [a,b], or "
+            "a run_dir instead of them."
         )
     if isinstance(config, TrainConfig):
         _check_ties(config.model, config.data, errors)
@@ -870,6 +914,20 @@ def _check_data(data: Data, errors: list[str]) -> None:
         errors.append(
             f"data.byte_fallback=true and data.tokenizer={data.tokenizer}: only bpe and unigram can spell bytes. "
             "Leave data.byte_fallback=null."
+        )
+
+
+def _check_training(training: Training, errors: list[str]) -> None:
+    least, rate = training.min_learning_rate, training.learning_rate
+    if least is not None and least > rate:
+        errors.append(
+            f"training.min_learning_rate={least} and training.learning_rate={rate}: training would stop before it "
+            "begins. Lower training.min_learning_rate."
+        )
+    if least is not None and training.schedule == "constant":
+        errors.append(
+            f"training.min_learning_rate={least} and training.schedule=constant: this rate never falls. "
+            "Take another schedule, or training.min_learning_rate=null."
         )
 
 

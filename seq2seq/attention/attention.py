@@ -270,8 +270,8 @@ class FixedVector(nn.Module):
 
 
 def _full(x: Tensor) -> Tensor:
-    """At least in fp32: the steps read it elementwise, which is slower in bf16."""
-    return x.float() if x.dtype is torch.bfloat16 else x
+    """At least in fp32: the steps read it elementwise, which is slower in 16 bits."""
+    return x.float() if x.dtype.itemsize == 2 else x
 
 
 def _as_it_is(x: Tensor) -> Tensor:

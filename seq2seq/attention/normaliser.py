@@ -42,7 +42,7 @@ class Sparsemax(nn.Module):
 
     def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
         # Whatever is 1 or more below the maximum has weight 0, −∞ too: 2 below is far enough, and finite.
-        z = (energies.float() if energies.dtype is torch.bfloat16 else energies).clone()
+        z = (energies.float() if energies.dtype.itemsize == 2 else energies).clone()
         z = (z - z.amax(-1, keepdim=True)).clamp(min=-2)
         ordered = z.sort(-1, descending=True).values
         size = torch.arange(1, z.size(-1) + 1, device=z.device, dtype=z.dtype)

@@ -47,7 +47,9 @@ class Task:
             config.training,
             precision=precision,
             processes=config.training.processes
-            or min(config.threads, default_processes(device, config.training.batch_tokens)),
+            or min(
+                config.threads, default_processes(device, config.training.batch_tokens // config.training.accumulate)
+            ),
             max_updates=_ENDLESS,
             max_epochs=None,
         )

@@ -43,7 +43,7 @@ _OURS = ("seed", "run_dir", "device", "check")
 _WITHOUT_EFFECT = {
     "": ("run_dir", "device", "check"),
     "data": ("train", "valid", "test", "cache_dir"),
-    "training": ("save_every", "log_every", "tensorboard"),
+    "training": ("keep_best", "save_every", "log_every", "tensorboard"),
 }
 """Keys of a training that change no result: the files of `data` count by their content."""
 

@@ -14,7 +14,15 @@ from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.loop import StoppedBySignal
-from seq2seq.training.setup import check_run_dir, claim_run_dir, default_run_dir, make_trainer, prepare_data
+from seq2seq.training.precision import check_precision
+from seq2seq.training.setup import (
+    check_run_dir,
+    claim_run_dir,
+    default_run_dir,
+    make_trainer,
+    prepare_data,
+    settle_precision,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +31,11 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = choose_device(config.device)
     keep_freed_memory()
+    check_precision(config.training.precision, device)
+    run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
+    config = settle_precision(config, run_dir, device)
     if device.type == "cpu" and config.training.precision == "fp32":
         choose_fp32_products()
-    run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
     check_run_dir(run_dir, config)
     data = prepare_data(config)
     trainer = make_trainer(config, data, run_dir, device)

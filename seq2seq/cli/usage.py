@@ -17,6 +17,7 @@ _PURPOSE = {
     "align": "source and target to word alignments, and their AER against gold ones",
     "plot": "attention matrices as pictures, or in the terminal",
     "shortlist": "a checkpoint and aligned text to the pieces that its translations may use",
+    "average": "checkpoints of one training to one that has the mean of their weights",
     "compare": "finished runs, or a grid of variants x seeds that it trains, in one table",
     "benchmark": "the speed of training and decoding beside the machine's, and beside other toolkits'",
 }
@@ -29,6 +30,7 @@ _EXAMPLES = {
     "align": "checkpoint=runs/NAME/best source=test.en target=test.de gold=test.align",
     "plot": "checkpoint=runs/NAME/best input=source.txt output=pictures",
     "shortlist": "checkpoint=runs/NAME/best candidates=100",
+    "average": "run_dir=runs/NAME output=runs/NAME/average",
     "compare": "runs=[runs/one,runs/other] source=test.en reference=test.de gold=test.align",
     "benchmark": "experiment=benchmark/model_a threads=1 cpu=0",
 }

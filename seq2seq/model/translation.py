@@ -90,5 +90,5 @@ class TranslationModel(nn.Module):
         """
         features, attended, state = self.decoder.step(tokens, memory, state)
         logits = (project or self.output.logits)(self.output.features(features))
-        logits = logits.float() if logits.dtype is torch.bfloat16 else logits
+        logits = logits.float() if logits.dtype.itemsize == 2 else logits
         return logits.log_softmax(-1), attended, state

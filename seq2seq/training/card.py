@@ -1,8 +1,10 @@
 """The model card: what a checkpoint is, made of, and worth."""
 
+from collections.abc import Sequence
+
 import torch
 
-from seq2seq.config import TrainConfig
+from seq2seq.config import Data, TrainConfig
 from seq2seq.version import __version__
 
 
@@ -13,12 +15,14 @@ def model_card(config: TrainConfig, updates: int, epochs: int, scores: dict[str,
     kind = f"placement `{attention.placement.name}`" + (f", attention `{' x '.join(parts)}`" if parts else "")
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
     contents = "\n".join(f"| {name} | {content} |" for name, content in hashes.items())
+    ema = config.training.ema
+    average = "" if ema is None else f" The weights are an exponential moving average, decay {ema}."
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
 A recurrent translation model, {kind}.
 
 Trained by seq2seq {__version__} (torch {torch.__version__}) on `{config.data.train}`: {updates} updates, \
-{epochs} whole epochs, seed {config.seed}.
+{epochs} whole epochs, seed {config.seed}.{average}
 
 | validation (search with beam {config.decoding.beam_size}) | |
 |---|---|
@@ -27,6 +31,22 @@ Trained by seq2seq {__version__} (torch {torch.__version__}) on `{config.data.tr
 | data | SHA-256 |
 |---|---|
 {contents}
+
+Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
+"""
+
+
+def average_card(data: Data, names: Sequence[str]) -> str:
+    """Markdown, of the mean of the checkpoints of these names."""
+    rows = "\n".join(f"- `{name}`" for name in names)
+    return f"""# {data.source_lang} to {data.target_lang}
+
+A recurrent translation model whose weights are the mean of those of {len(names)} checkpoints, made by seq2seq \
+{__version__}:
+
+{rows}
+
+They were trained on `{data.train}`; their own cards say how, and what they score.
 
 Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
 """

@@ -4,7 +4,7 @@ Tensors are safetensors, everything else is JSON: loading executes nothing.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,20 +172,24 @@ def load_state(path: Path) -> TrainingState | None:
         raise DataError(f"{path}: the training state can't be read ({error})") from error
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's moments, by parameter number and name."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:
+    """The optimizer's moments, by the number of the parameter among these and their name."""
     return {
         f"{number}.{name}": value
-        for number, values in optimizer.state_dict()["state"].items()
-        for name, value in values.items()
+        for number, parameter in enumerate(parameters)
+        for name, value in optimizer.state.get(parameter, {}).items()
         if isinstance(value, Tensor)
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took."""
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what `optimizer_tensors` took of the same parameters."""
+    numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
+    places = [numbers[id(parameter)] for parameter in parameters]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".")
-        state.setdefault(int(number), {})[name] = tensor
+        state.setdefault(places[int(number)], {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

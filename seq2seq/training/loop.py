@@ -3,9 +3,10 @@
 import logging
 import math
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,8 +21,11 @@ from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training import checkpoint
+from seq2seq.training.best import directory_name, ranked, remove_others
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
+from seq2seq.training.moving_average import PREFIX, MovingAverage
+from seq2seq.training.precision import casting
 from seq2seq.training.progress import Progress
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation, show_samples
@@ -49,11 +53,19 @@ class Position:
     best: float | None = None
     counted: dict[str, float] = field(default_factory=dict)
     """The best metric and the best loss of the validations that were due."""
+    kept: dict[str, float] = field(default_factory=dict)
+    """The names and the metrics of the best checkpoints, where several are kept."""
     without_progress: int = 0
     """Due validations since one of those two got better."""
     baseline: float = 0.0
     """REINFORCE's b."""
+    skipped: int = 0
+    """Updates that were left out because their gradient was not finite."""
+    skipped_in_a_row: int = 0
+    """Those of them since the last one that was not."""
     metrics_size: int = 0
+    hours: float = 0.0
+    """Of training and validating, without the time between a stop and a resume."""
 
 
 @dataclass
@@ -87,6 +99,9 @@ class Trainer:
         self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
         self.batches_per_epoch = len(self._plan(None))
         self._workers = Workers(self.model, self._work, 0)
+        self._average = None if self.options.ema is None else MovingAverage(self.model, self.options.ema)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "fp16")
+        self._scaler.scale(torch.zeros((), device=self.device))  # only now it has a scale
 
     def resume(self) -> bool:
         """Go on from the state in the run directory; False if there is none."""
@@ -100,12 +115,16 @@ class Trainer:
             )
         saved = checkpoint.load(self.run_dir / "last", self.device)
         self.model.load_state_dict(saved.model.state_dict())
-        checkpoint.restore_optimizer(self.optimizer, state.tensors)
+        if self._average is not None:
+            self._average.restore(state.tensors)
+        moments = {key: tensor for key, tensor in state.tensors.items() if not key.startswith(PREFIX)}
+        checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), moments)
         self.position = Position(**state.values["position"])
         if self.options.processes is None:
             self.processes = state.values.get("processes", 1)
         self.schedule.factor, self.schedule.waited = state.values["schedule"]
         self.scores = state.values["scores"]
+        self._scaler.load_state_dict(state.values.get("scaler", {}))
         return True
 
     def reason_to_stop(self) -> str:
@@ -118,11 +137,17 @@ class Trainer:
                 f"neither {self.options.metric} nor the loss got better in {position.without_progress} validations "
                 "(training.patience)"
             )
+        if self.options.max_hours is not None and position.hours >= self.options.max_hours:
+            return f"training.max_hours={self.options.max_hours} is reached ({position.hours:.3g} hours)"
+        rate, least = self.schedule.rate(position.update + 1), self.options.min_learning_rate
+        if least is not None and rate < least and position.update >= self.schedule.warmup_updates:
+            return f"the learning rate falls to {rate:.3g}, below training.min_learning_rate={least}"
         return ""
 
     def run(self) -> None:
         """Train to the end. Raises StoppedBySignal after saving the state."""
         position, total = self.position, self.schedule.total_updates
+        self._counted_until = time.monotonic()
         with (
             Progress(
                 self.run_dir,
@@ -137,9 +162,10 @@ class Trainer:
         ):
             for batch in self.batches():
                 self._update(batch, progress)
+                self._count_time()
                 stop = list(stopped)  # a signal that comes after this is for the next update
                 due = self._validation_is_due()
-                if due or position.update == total:
+                if due or self.reason_to_stop():
                     self._validate(progress, due)
                 elif position.update % self.options.save_every == 0 or stop:
                     self._save(progress)
@@ -178,24 +204,48 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self._gradient(batch)
+        self._scaler.unscale_(self.optimizer)
         limit = self.options.clip_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self._scaler.update()
+        if not norm.isfinite():
+            self._skip(float(norm))
+            return loss, norm
+        position.skipped_in_a_row = 0
         self.optimizer.step()
+        if self._average is not None:
+            self._average.update(position.update)
         if loss.reward is not None:
             position.baseline = 0.9 * position.baseline + 0.1 * loss.reward
         return loss, norm
+
+    def _skip(self, norm: float) -> None:
+        """Leave weights and optimizer as they are. Raises ConfigError if that came too often in a row."""
+        position = self.position
+        position.skipped += 1
+        position.skipped_in_a_row += 1
+        logger.warning(
+            "update %d is skipped: the norm of its gradient is %s (%d skipped so far)",
+            position.update,
+            norm,
+            position.skipped,
+        )
+        if position.skipped_in_a_row > self.options.max_skipped:
+            self._refuse_divergence(norm, f"norm of the gradient, {position.skipped_in_a_row} times in a row,")
 
     def _update(self, batch: Batch, progress: Progress) -> None:
         position = self.position
         loss, norm = self.step(batch)
         progress.advance(loss.tokens)
         if position.update % self.options.log_every == 0 or position.update == self.schedule.total_updates:
-            self._refuse_divergence(float(loss.nll), "training")
+            if not position.skipped_in_a_row:
+                self._refuse_divergence(float(loss.nll), "training loss")
             values = {
-                "loss": float(loss.total.detach()) / loss.tokens,
+                "loss": float(loss.total) / loss.tokens,
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
                 "gradient_norm": float(norm),
+                "skipped": position.skipped,
                 "learning_rate": self.schedule.rate(position.update),
                 **progress.speed(),
                 "epoch": position.epoch,
@@ -210,38 +260,42 @@ class Trainer:
             yield
 
     def _gradient(self, batch: Batch) -> Loss:
-        """The loss of a batch, and in the parameters the gradient of its mean over tokens."""
+        """The loss of a batch, and in the parameters the gradient of its mean over tokens, times the loss scale."""
         shares, tokens, position = batch.split(1 + len(self._workers)), batch.tokens, self.position
+        scale = self._scaler.get_scale()
         self._workers.start(
             [
-                (number, position.update, position.baseline, share.arrays(), tokens)
+                (number, position.update, position.baseline, share.arrays(), tokens, scale)
                 for number, share in enumerate(shares[1:], 1)
             ]
         )
-        losses = [self._gradient_of_share(0, shares[0], tokens)]
+        losses = [self._gradient_of_share(0, shares[0], tokens, scale)]
         losses += [Loss.of_numbers(*numbers) for numbers in self._workers.collect(len(shares) - 1)]
         return Loss.of_parts(losses)
 
-    def _work(self, message: tuple[int, int, float, dict[str, Any], int]) -> LossNumbers:
+    def _work(self, message: tuple[int, int, float, dict[str, Any], int, float]) -> LossNumbers:
         """What another process does of an update."""
-        number, self.position.update, self.position.baseline, arrays, tokens = message
-        return self._gradient_of_share(number, Batch.of_arrays(arrays), tokens).numbers()
+        number, self.position.update, self.position.baseline, arrays, tokens, scale = message
+        return self._gradient_of_share(number, Batch.of_arrays(arrays), tokens, scale).numbers()
 
-    def _gradient_of_share(self, number: int, batch: Batch, tokens: int) -> Loss:
-        """The loss of one share of a batch that has so many tokens, and its part of the gradient."""
+    def _gradient_of_share(self, number: int, batch: Batch, tokens: int, scale: float) -> Loss:
+        """The loss of one share of a batch that has so many tokens, and its part of the gradient, times `scale`."""
         # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
         torch.manual_seed(self.seed * 1_000_003 + self.position.update + (number << 40))
         self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-            loss = self.loss(self.model, batch, self.position.baseline)
         self.optimizer.zero_grad()
-        torch.autograd.backward(loss.total / tokens)
-        return loss
+        losses = []
+        for part in batch.split(self.options.accumulate):
+            with casting(self.options.precision, self.device):
+                loss = self.loss(self.model, part, self.position.baseline)
+            torch.autograd.backward(loss.total / (tokens / scale))
+            losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory
+        return Loss.of_parts(losses)
 
-    def _refuse_divergence(self, loss: float, kind: str) -> None:
-        if not math.isfinite(loss):
+    def _refuse_divergence(self, number: float, name: str) -> None:
+        if not math.isfinite(number):
             raise ConfigError(
-                f"training.learning_rate={self.options.learning_rate}: the {kind} loss is {loss} at update "
+                f"training.learning_rate={self.options.learning_rate}: the {name} is {number} at update "
                 f"{self.position.update}. Take a lower rate, or a training.clip_norm above 0 (now "
                 f"{self.options.clip_norm}); {self.run_dir}/best is from before."
             )
@@ -256,8 +310,9 @@ class Trainer:
         """Score, and save. Only a validation that is `due` counts for plateaus and patience: raising a limit later
         then gives the run that never had it."""
         position, metric = self.position, self.options.metric
-        self.scores, samples = self.validation.run(self.translator)
-        self._refuse_divergence(self.scores["loss"], "validation")
+        with self._averaged():
+            self.scores, samples = self.validation.run(self.translator)
+        self._refuse_divergence(self.scores["loss"], "validation loss")
         improved = position.best is None or _better(self.scores[metric], position.best, metric)
         if improved:
             position.best = self.scores[metric]
@@ -274,10 +329,22 @@ class Trainer:
             *(self.scores[name] for name in ("loss", "perplexity", "bleu", "chrf")),
             " (best)" if improved else "",
         )
-        if improved:
-            checkpoint.save(self.run_dir / "best", self.checkpoint, self._card())
+        with self._averaged():
+            for name in [*(["best"] if improved else []), *self._kept_name()]:
+                checkpoint.save(self.run_dir / name, self.checkpoint, self._card())
         self._save(progress)
+        if self.options.keep_best > 1:  # only now, when no saved state names the others any more
+            remove_others(self.run_dir, position.kept)
         progress.pause()
+
+    def _kept_name(self) -> list[str]:
+        """What the checkpoint is called if it is one of the `keep_best` best so far."""
+        position, most, metric = self.position, self.options.keep_best, self.options.metric
+        if most == 1:
+            return []
+        name = directory_name(position.update)
+        position.kept = ranked({**position.kept, name: self.scores[metric]}, most, metric)
+        return [name] if name in position.kept else []
 
     def _made_progress(self) -> bool:
         """Whether the metric or the loss is the best so far: BLEU may stay at 0 for long while the loss falls."""
@@ -290,7 +357,13 @@ class Trainer:
         counted.update({name: self.scores[name] for name in better})
         return bool(better)
 
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.position.hours += (now - self._counted_until) / 3600
+        self._counted_until = now
+
     def _save(self, progress: Progress) -> None:
+        self._count_time()
         self.position.metrics_size = progress.size
         values = {
             "position": vars(self.position),
@@ -298,9 +371,22 @@ class Trainer:
             "scores": self.scores,
             "hashes": self.hashes,
             "processes": self.processes,
+            "scaler": self._scaler.state_dict(),
         }
-        state = TrainingState(values, checkpoint.optimizer_tensors(self.optimizer))
-        checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)
+        moments = checkpoint.optimizer_tensors(self.optimizer, self.model.parameters())
+        with self._averaged() as weights:
+            state = TrainingState(values, {**moments, **weights})
+            checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[dict[str, Tensor]]:
+        """Within it the model has the weights to validate and to translate with; gives those that training goes on
+        with, where they are others."""
+        if self._average is None:
+            yield {}
+            return
+        with self._average.in_place() as weights:
+            yield weights
 
     def _card(self) -> str:
         epochs = self.position.epoch + (self.position.batch == self.batches_per_epoch)

@@ -169,7 +169,7 @@ def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:
     weights [b h t s], links A [b t s], rows of sum 1, or 0 where nothing is linked -> the sum. A position of weight 0,
     which a window hides, has no term.
     """
-    mean = (weights.float() if weights.dtype is torch.bfloat16 else weights).mean(1)  # [b t s]
+    mean = (weights.float() if weights.dtype.itemsize == 2 else weights).mean(1)  # [b t s]
     seen = mean > _LEAST_WEIGHT
     return -(links * seen * mean.clamp(min=_LEAST_WEIGHT).log()).sum()
 

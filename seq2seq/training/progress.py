@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -76,8 +77,9 @@ class Progress:
         self._tokens, self._measured = 0, time.monotonic()
 
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
-        """A line of metrics: `event` is train or valid."""
-        self._file.write(json.dumps({"event": event, "update": update, **values}) + "\n")
+        """A line of metrics: `event` is train or valid. What is not finite, for which JSON has no word, is null."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():

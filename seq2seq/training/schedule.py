@@ -18,6 +18,11 @@ class Schedule:
     """What plateaus have multiplied the rate by so far."""
     waited: int = 0
     """Validations since the last one with progress, or the last plateau."""
+    halve_after: float = math.inf
+    """Epochs at the base rate before `halving` begins."""
+    halve_every: float = 1.0
+    """Epochs at each rate from then on."""
+    updates_per_epoch: int = 1
 
     def rate(self, update: int) -> float:
         """Of this update."""
@@ -28,6 +33,9 @@ class Schedule:
         if self.name == "cosine":
             done = (update - self.warmup_updates) / max(self.total_updates - self.warmup_updates, 1)
             return self.base * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+        if self.name == "halving":
+            epochs = (update - 1) / self.updates_per_epoch - self.halve_after
+            return self.base * 0.5 ** max(math.floor(epochs / self.halve_every) + 1, 0)
         return self.base * self.factor
 
     def validated(self, improved: bool) -> None:

@@ -3,14 +3,14 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
+from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, parse, to_plain
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
@@ -24,23 +24,22 @@ from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
+from seq2seq.training.optimizer import make_optimizer
+from seq2seq.training.precision import fastest_precision
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
 
 logger = logging.getLogger(__name__)
 
-_MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every", "tensorboard")
+_MAY_CHANGE = (
+    "max_updates", "max_epochs", "max_hours", "min_learning_rate", "patience", "max_skipped", "keep_best", "save_every",
+    "log_every", "tensorboard",
+)  # fmt: skip
 """Keys of `training` that a resumed run may change."""
 
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
-
-_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
 
 
 @dataclass(frozen=True)
@@ -171,21 +170,26 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         validation=data.validation,
         options=training,
         loss=_loss(config),
-        optimizer=_optimizer(training, model),
+        optimizer=make_optimizer(
+            training.optimizer, model, learning_rate=training.learning_rate, weight_decay=training.weight_decay
+        ),
         schedule=Schedule(
             name=training.schedule,
             base=training.learning_rate,
             warmup_updates=training.warmup_updates,
             plateau_factor=training.plateau_factor,
             plateau_patience=training.plateau_patience,
+            halve_after=training.halve_after,
+            halve_every=training.halve_every,
         ),
         device=device,
-        processes=training.processes or default_processes(device, training.batch_tokens),
+        processes=training.processes or default_processes(device, training.batch_tokens // training.accumulate),
         seed=config.seed,
         hashes=data.hashes,
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
     )
     limits = [training.max_updates, training.max_epochs and training.max_epochs * trainer.batches_per_epoch]
+    trainer.schedule.updates_per_epoch = trainer.batches_per_epoch
     trainer.schedule.total_updates = min(limit for limit in limits if limit is not None)
     return trainer
 
@@ -197,29 +201,39 @@ def _loss(config: TrainConfig) -> TranslationLoss:
     return TranslationLoss(config.training.label_smoothing, guided_weight=config.training.guided_alignment)
 
 
-def _optimizer(training: Training, model: TranslationModel) -> torch.optim.Optimizer:
-    return _OPTIMIZERS[training.optimizer](
-        model.parameters(),
-        lr=training.learning_rate,
-        weight_decay=training.weight_decay,
-        fused=True,
-    )  # type: ignore[call-arg]
-
-
 def _log_parameters(model: TranslationModel) -> None:
     count = sum(parameter.numel() for parameter in model.parameters())
     logger.info("%s parameters on %s", f"{count:,}", next(model.parameters()).device)
 
 
-def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
-    """Raises ConfigError naming every key in which a run that is there differs and may not."""
+def settle_precision(config: TrainConfig, run_dir: Path, device: torch.device) -> TrainConfig:
+    """With a name in place of training.precision=auto: of the run that is there, else of what is fastest."""
+    if config.training.precision != "auto":
+        return config
+    old = _stored_config(run_dir)
+    precision = fastest_precision(device) if old is None else old.training.precision
+    logger.info("training.precision=auto: %s", precision)
+    return replace(config, training=replace(config.training, precision=precision))
+
+
+def _stored_config(run_dir: Path) -> TrainConfig | None:
+    """Of the run that is there, with today's defaults for what was not there yet."""
     path = run_dir / "config.json"
     if not path.is_file():
-        return
+        return None
     try:
-        old = to_plain(parse("train", json.loads(path.read_text())))  # with today's defaults for what was not there yet
+        config: TrainConfig = parse("train", json.loads(path.read_text()))
     except (OSError, ValueError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
+    return config
+
+
+def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
+    """Raises ConfigError naming every key in which a run that is there differs and may not."""
+    stored = _stored_config(run_dir)
+    if stored is None:
+        return
+    old = to_plain(stored)
     differing = [key for key in differences(old, to_plain(config), "") if not _may_change(key)]
     if differing:
         keys = "\n".join(f"  {key}" for key in differing)

@@ -153,6 +153,15 @@ def test_plateau_waits_its_patience_then_multiplies() -> None:
     assert rates == [2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.5]
 
 
+def test_halving_begins_after_so_many_epochs_and_goes_on_every_so_many() -> None:
+    luong = schedule("halving", warmup_updates=0, halve_after=2, halve_every=1, updates_per_epoch=3)
+    assert [luong.rate(update) for update in range(1, 13)] == [2.0] * 6 + [1.0] * 3 + [0.5] * 3
+    half_epochs = schedule("halving", warmup_updates=0, halve_after=0.5, halve_every=1.5, updates_per_epoch=4)
+    assert [half_epochs.rate(update) for update in range(1, 10)] == [2.0] * 2 + [1.0] * 6 + [0.5]
+    at_once = schedule("halving", warmup_updates=3, halve_after=0, halve_every=1, updates_per_epoch=2)
+    assert [at_once.rate(update) for update in range(3, 7)] == [2.0, 0.5, 0.25, 0.25]
+
+
 def test_only_plateau_listens() -> None:
     constant = schedule("constant")
     for _ in itertools.repeat(None, 5):

@@ -1,0 +1,91 @@
+"""What ends a training, and that it goes on when the limit is raised."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import trainers
+from safetensors.torch import load_file
+
+from seq2seq.cli.main import main
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+    command = ["train", *trainers.write_corpus(tmp_path), "training.validate_every=100"]
+    return lambda run, *more: main([*command, f"run_dir={run}", *more])
+
+
+def state(run: str) -> Any:
+    return json.loads(Path(f"{run}/last/state.json").read_text())
+
+
+def weights(run: str) -> dict[str, torch.Tensor]:
+    return load_file(f"{run}/last/model.safetensors")
+
+
+def test_hours_are_counted_over_resumes(
+    train: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+
+    def a_minute_later() -> float:
+        clock[0] += 60
+        return clock[0]
+
+    monkeypatch.setattr(time, "monotonic", a_minute_later)
+    assert train("run", "training.max_updates=3") == 0
+    hours = state("run")["position"]["hours"]
+    assert hours >= 3 / 60
+    assert train("run", "training.max_updates=100", f"training.max_hours={hours + 0.25}") == 0
+    assert f"training.max_hours={hours + 0.25} is reached" in capfd.readouterr().err
+    position = state("run")["position"]
+    assert 3 < position["update"] < 3 + 15
+    assert hours + 0.25 <= position["hours"] < hours + 0.5
+    assert Path("run/best/model.safetensors").is_file()
+    events = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert (events[-1]["event"], events[-1]["update"]) == ("valid", position["update"])
+    assert train("run", "training.max_updates=100", f"training.max_hours={hours + 0.25}") == 0
+    assert "nothing to do, training.max_hours" in capfd.readouterr().err
+    assert state("run")["position"]["update"] == position["update"]
+
+
+def test_training_stops_when_the_rate_falls_too_low_and_goes_on_below(
+    train: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    falling = ["training.schedule=inverse_sqrt", "training.warmup_updates=4", "training.max_updates=20"]
+    assert train("whole", *falling) == 0
+    assert train("parts", *falling, "training.min_learning_rate=0.006") == 0
+    assert "below training.min_learning_rate=0.006" in capfd.readouterr().err
+    assert state("parts")["position"]["update"] == 11  # 0.01 √(4/11) is 0.00603, √(4/12) gives 0.00577
+    assert train("parts", *falling) == 0
+    assert state("parts")["position"]["update"] == 20
+    for name, tensor in weights("whole").items():
+        assert torch.equal(tensor, weights("parts")[name]), name
+
+
+def test_a_plateau_may_end_it(train: Any) -> None:
+    still = ["training.learning_rate=1e-12", "training.plateau_patience=0", "training.validate_every=1"]
+    assert train("run", *still, "training.min_learning_rate=3e-13", "training.patience=null") == 0
+    assert state("run")["schedule"][0] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (["training.min_learning_rate=1"], "training.min_learning_rate=1.0 and training.learning_rate=0.01"),
+        (
+            ["training.min_learning_rate=0.001", "training.schedule=constant"],
+            "training.min_learning_rate=0.001 and training.schedule=constant",
+        ),
+    ],
+)
+def test_a_rate_that_never_falls_so_low_is_refused(
+    train: Any, capfd: pytest.CaptureFixture[str], more: list[str], complaint: str
+) -> None:
+    assert train("run", *more) == 2
+    assert complaint in capfd.readouterr().err

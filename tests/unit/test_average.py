@@ -1,0 +1,137 @@
+"""The best checkpoints of a run, and the mean of several."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import trainers
+from safetensors.torch import load_file
+from torch import Tensor
+
+from seq2seq.cli.main import main
+from seq2seq.training.best import directories, ranked, remove_others
+from seq2seq.training.validation import Validation
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return load_file(path / "model.safetensors")
+
+
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The losses of the validations to come."""
+    to_come: list[float] = []
+
+    def run(self: Validation, translator: Any) -> tuple[dict[str, float], list[Any]]:
+        return {"loss": to_come.pop(0), "perplexity": 1.0, "bleu": 0.0, "chrf": 0.0}, []
+
+    monkeypatch.setattr(Validation, "run", run)
+    return to_come
+
+
+def kept(run_dir: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((run_dir / "last/state.json").read_text())["position"]["kept"]
+    assert sorted(path.name for path in directories(run_dir)) == sorted(found)
+    return found
+
+
+def test_the_best_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]) -> None:
+    options = ["training.keep_best=2", "training.metric=loss", "training.validate_every=1", "training.patience=null"]
+    run_dir = tmp_path / "run"
+    scores += [5, 4, 6, 4, 3]
+    trainers.make(tmp_path, *options, "training.max_updates=3").run()
+    assert kept(run_dir) == {"best-000002": 4, "best-000001": 5}
+    second = weights(run_dir / "best-000002")
+    trainers.make(tmp_path, *options, "training.max_updates=4").run()
+    assert list(kept(run_dir)) == ["best-000002", "best-000004"]  # of equal ones the first comes first
+    trainers.make(tmp_path, *options, "training.max_updates=5").run()
+    assert kept(run_dir) == {"best-000005": 3, "best-000002": 4}
+    assert all(tensor.equal(second[name]) for name, tensor in weights(run_dir / "best-000002").items())
+    best = weights(run_dir / "best")
+    assert all(tensor.equal(best[name]) for name, tensor in weights(run_dir / "best-000005").items())
+
+
+def test_one_is_kept_by_default(tmp_path: Path, scores: list[float]) -> None:
+    scores += [5, 4]
+    trainers.make(tmp_path, "training.validate_every=1", "training.max_updates=2").run()
+    assert kept(tmp_path / "run") == {}
+
+
+def test_they_are_ranked_by_the_metric() -> None:
+    given = {"a": 1.0, "b": 3.0, "c": 2.0, "d": 3.0}
+    assert list(ranked(given, 3, "bleu")) == ["b", "d", "c"]
+    assert list(ranked(given, 3, "loss")) == ["a", "c", "b"]
+
+
+def test_nothing_else_is_deleted(tmp_path: Path) -> None:
+    for name in ("best", "best-000001", "best-1000000", "best-mine", "best-12", "last"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in directories(tmp_path)] == ["best-000001", "best-1000000"]
+    remove_others(tmp_path, ["best-1000000"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-1000000", "best-12", "best-mine", "last"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run directories: `run` with three checkpoints, `other` with another model, `lower` with another tokenizer."""
+    directory = tmp_path_factory.mktemp("runs")
+    options = ["training.keep_best=3", "training.validate_every=1"]
+    trainers.make(directory, *options, "training.max_updates=3").run()
+    for run, change in (("other", "model.hidden_size=14"), ("lower", "data.normalization=nfkc_cf")):
+        trainers.make(directory, change, "training.max_updates=1", run=run).run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        yield directory
+
+
+def test_an_average_is_the_mean_of_the_weights(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["average", "run_dir=run", "output=mean"]) == 0
+    names = [f"run/best-00000{update}" for update in (1, 2, 3)]
+    assert f"mean: the mean of {', '.join(names)}" in capfd.readouterr().err
+    parts = [weights(runs / name) for name in names]
+    found = weights(runs / "mean")
+    assert found.keys() == parts[0].keys()
+    for name, tensor in found.items():
+        expected = sum(part[name].double() for part in parts) / 3
+        assert torch.equal(tensor, expected.float()), name  # type: ignore[union-attr]
+        assert not torch.equal(parts[0][name], parts[2][name])
+    card = (runs / "mean/README.md").read_text()
+    assert all(f"- `{name}`" in card for name in names)
+    given = ["input=valid.en", "output=out.txt", "decoding.max_length=3"]
+    assert main(["translate", "checkpoint=mean", *given]) == 0
+
+
+def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
+    assert main(["average", "checkpoint=[run/last,run/last]", "output=same"]) == 0
+    last = weights(runs / "run/last")
+    assert all(tensor.equal(last[name]) for name, tensor in weights(runs / "same").items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["checkpoint=[run,other]"], "checkpoint=[run,other]: they differ, from the first to the second, in\n"
+         "  model.hidden_size: was 12, now 14\n"),
+        (["checkpoint=[run,run,lower]"], "checkpoint=[run,lower]: they differ, from the first to the second, in\n"
+         "  source.model: another tokenizer\n  target.model: another tokenizer\n"),
+        (["checkpoint=[run]"], "expected two checkpoints or more"),
+        (["checkpoint=[run]", "run_dir=run"], "expected two checkpoints or more"),
+        ([], "expected two checkpoints or more"),
+        (["run_dir=other"], "run_dir=other: has 0 checkpoints best-UPDATE"),
+        (["checkpoint=[run,nowhere]"], "nowhere: no checkpoint here"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_averaged_is_named(
+    runs: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    assert main(["average", *arguments, "output=new"]) == 2
+    assert complaint in capfd.readouterr().err
+    assert not (runs / "new").exists()
+
+
+def test_nothing_is_overwritten(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["average", "run_dir=run", "output=run"]) == 2
+    assert "output=run: is there already" in capfd.readouterr().err

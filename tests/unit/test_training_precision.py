@@ -1,0 +1,97 @@
+"""Training in 16 bits: what `auto` is, and the loss scale of fp16."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import trainers
+from torch import Tensor
+
+from seq2seq.cli.main import main
+from seq2seq.config import ConfigError
+from seq2seq.training import precision
+from seq2seq.training.loop import Trainer
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
+CPU = torch.device("cpu")
+FP16 = ["training.precision=fp16", "model.dropout=0", "training.optimizer=sgd", "training.learning_rate=0.5"]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({}, "fp32"),
+        ({"avx512_bf16": False, "avx2": True}, "fp32"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"bf16": True}, "bf16"),
+    ],
+)
+def test_auto_asks_the_processor(capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert precision.fastest_precision(CPU) == expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert precision.fastest_precision(CPU) == "fp32"
+
+
+def test_fp16_is_refused_where_it_is_slow() -> None:
+    with pytest.raises(ConfigError, match=r"training.precision=fp16 and device=cpu: .* Take training.precision=auto"):
+        precision.check_precision("fp16", CPU)
+    precision.check_precision("fp16", torch.device("cuda"))
+    precision.check_precision("bf16", CPU)
+
+
+def test_auto_is_settled_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    capable = {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable)
+    command = ["train", *trainers.write_corpus(tmp_path), f"run_dir={tmp_path / 'run'}"]
+    assert main([*command, "training.precision=auto", "training.max_updates=1"]) == 0
+    assert "training.precision=auto: bf16" in capfd.readouterr().err
+    assert json.loads((tmp_path / "run/config.json").read_text())["training"]["precision"] == "bf16"
+    capable["avx512_bf16"] = False
+    assert main([*command, "training.precision=auto", "training.max_updates=2"]) == 0
+    assert json.loads((tmp_path / "run/config.json").read_text())["training"]["precision"] == "bf16"
+    assert main([*command, "training.precision=fp32", "training.max_updates=3"]) == 2
+    assert "training.precision: was 'bf16', now 'fp32'" in capfd.readouterr().err
+
+
+def gradients(trainer: Trainer) -> dict[str, Tensor]:
+    """Of the first batch, as the optimizer saw them."""
+    with trainer.sharing():
+        trainer.step(next(trainer.batches()))
+    return {name: weight.grad.clone() for name, weight in trainer.model.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=LINUX)])
+def test_the_loss_scale_leaves_no_trace_in_the_gradient(tmp_path: Path, processes: int) -> None:
+    more = ["training.accumulate=2", "training.clip_norm=0", f"training.processes={processes}"]
+    expected = gradients(trainers.make(tmp_path, *FP16, "training.precision=fp32", *more))
+    found = gradients(trainers.make(tmp_path, *FP16, *more))
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=0, atol=0.02 * float(gradient.abs().max()))
+
+
+def test_an_update_that_overflows_is_skipped_and_halves_the_scale(tmp_path: Path) -> None:
+    trainer = trainers.make(tmp_path, *FP16)
+    trainer.options.clip_norm = 0.0
+    scaler = trainer._scaler
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0**120})
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.step(next(trainer.batches()))
+    assert trainer.position.skipped == 1
+    assert scaler.get_scale() == 2.0**119
+    assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
+
+
+def test_the_scale_belongs_to_the_state(tmp_path: Path) -> None:
+    trainer = trainers.make(tmp_path, *FP16, "training.max_updates=2")
+    assert trainer._scaler.get_scale() == 2.0**16
+    trainer._scaler.load_state_dict({**trainer._scaler.state_dict(), "scale": 2.0**120})
+    trainer.run()
+    again = trainers.make(tmp_path, *FP16)
+    assert again._scaler.state_dict() == trainer._scaler.state_dict()
+    assert again._scaler.get_scale() == 2.0**118
