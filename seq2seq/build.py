@@ -82,7 +82,8 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
 
     def stack(input_size: int) -> Stack:
         return Stack(options.cell, input_size, d, options.decoder_layers, residual=options.residual,
-                     dropout=options.dropout)  # fmt: skip
+                     dropout=options.dropout, variational=options.variational_dropout,
+                     recurrent_dropout=options.recurrent_dropout)  # fmt: skip
 
     match where:
         case config.Before():
@@ -92,7 +93,8 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
             return placement.After(stack(e), d, memory_size, input_feeding=where.input_feeding)
         case config.Between():
             readout = Readout(where.readout, d, e, memory_size, d)
-            return placement.Between(stack(memory_size), CELLS[options.cell](e, d), readout)
+            first = CELLS[options.cell](e, d, recurrent_dropout=options.recurrent_dropout)
+            return placement.Between(stack(memory_size), first, readout)
         case config.NoAttention():
             context_size = memory_size if where.feed_source else 0
             readout = Readout(where.readout, d, e, context_size, d)
@@ -118,6 +120,8 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
         bidirectional=options.bidirectional,
         residual=options.residual,
         dropout=options.dropout,
+        variational=options.variational_dropout,
+        recurrent_dropout=options.recurrent_dropout,
     )
     source_embedding = _embedding(source_vocab, options.embedding_size)
     ties = options.tied_embeddings
@@ -129,8 +133,15 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
         _placement(options, memory_size),
         attention(options.attention, options.hidden_size, memory_size),
         dropout=options.dropout,
+        variational=options.variational_dropout,
     )
     output = Output(options.hidden_size, target_vocab, target_embedding if ties in ("target_output", "all") else None)
     return TranslationModel(
-        source_embedding, encoder, _bridge(options, memory_size), decoder, output, dropout=options.dropout
+        source_embedding,
+        encoder,
+        _bridge(options, memory_size),
+        decoder,
+        output,
+        dropout=options.dropout,
+        variational=options.variational_dropout,
     )

@@ -318,6 +318,13 @@ class Model:
     residual: bool = False
     """Add a layer's input to its output, from the second layer on."""
     dropout: float = number(0.2, least=0, below=1)
+    """Of the embeddings, between layers, of the encoder's states and of what the vocabulary is projected from."""
+    variational_dropout: bool = False
+    """`dropout` is the same at all steps of a sentence, and then also of the vector that input feeding hands on (Gal &
+    Ghahramani 2016)."""
+    recurrent_dropout: float = number(0.0, least=0, below=1)
+    """Of the previous state where a recurrent layer reads it, the same at all steps (Gal & Ghahramani 2016); with it
+    such layers run step by step."""
     tied_embeddings: str = choice("none", "source_target", "target_output", "all")
 
 
@@ -807,6 +814,11 @@ def memory_size(model: Model) -> int:
 
 def _check_model(model: Model, errors: list[str]) -> None:
     attention = model.attention
+    if model.variational_dropout and not model.dropout:
+        errors.append(
+            "model.variational_dropout=true and model.dropout=0: there is nothing to be the same at all steps. "
+            "Give model.dropout a probability, or take model.variational_dropout=false."
+        )
     if model.bidirectional and model.encoder_hidden_size is None and model.hidden_size % 2:
         errors.append(
             f"model.hidden_size={model.hidden_size} and model.bidirectional=true: an odd size can't be halved between "

@@ -105,7 +105,7 @@ class _ConvertedLayer(Recurrent):
 
     def __init__(self, layer: Recurrent, product: Product) -> None:
         nn.Module.__init__(self)
-        self.rnn, self.gate_size = layer.rnn, layer.gate_size
+        self.rnn, self.gate_size, self.recurrent_dropout = layer.rnn, layer.gate_size, layer.recurrent_dropout
         weight, recurrent_weight, bias, recurrent_bias = layer.rnn.all_weights[0]
         self.from_input = product(weight, bias)
         self.from_state = product(recurrent_weight, recurrent_bias)
@@ -117,13 +117,7 @@ class _ConvertedLayer(Recurrent):
         return self.from_state(h)
 
     def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        zero = x.new_zeros(len(x), self.rnn.hidden_size)
-        state = (zero,) * self.state_parts if state is None else state
-        hidden = []
-        for gates in self.gates(x).unbind(1):
-            state = self.step(gates, state)
-            hidden.append(state[0])
-        return torch.stack(hidden, 1), state
+        return self.step_by_step(x, state)
 
 
 class _ConvertedGRU(_ConvertedLayer, GRU):

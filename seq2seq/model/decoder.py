@@ -18,13 +18,14 @@ class Decoder(nn.Module):
     """One loop for every attention: the kind of attention is nowhere asked for."""
 
     def __init__(
-        self, embedding: nn.Embedding, placement: Placement, attention: Attention | FixedVector, *, dropout: float
-    ) -> None:
+        self, embedding: nn.Embedding, placement: Placement, attention: Attention | FixedVector, *, dropout: float,
+        variational: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.embedding = embedding
         self.placement = placement
         self.attention = attention
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=variational)
 
     def start(self, memory: Memory, layers: tuple[LayerState, ...]) -> State:
         """The state before the first step."""
@@ -69,13 +70,14 @@ class Decoder(nn.Module):
     def _step_by_step(self, inputs: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
         outputs: list[Tensor] = []
         seen: list[Attended] = []
+        masks = self.placement.masks(inputs)
         with shared_gradients():
             for x in inputs.unbind(1):
 
                 def attend(query: Tensor, now: State = state) -> Attended:
                     return self.attention(query, memory, now.position[:, None], now.coverage)
 
-                step = self.placement.step(x, state.layers, state.feed, attend)
+                step = self.placement.step(x, state.layers, state.feed, attend, masks)
                 outputs.append(step.output)
                 seen.append(step.attended)
                 state = State(step.layers, state.position + 1, step.feed, step.attended.coverage)

@@ -27,18 +27,23 @@ class Encoder(nn.Module):
         bidirectional: bool,
         residual: bool,
         dropout: float,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         directions = 2 if bidirectional else 1
         self.output_size = directions * hidden_size
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                CELLS[cell](embedding_size if layer == 0 else self.output_size, hidden_size) for _ in range(directions)
+                CELLS[cell](
+                    embedding_size if layer == 0 else self.output_size, hidden_size, recurrent_dropout=recurrent_dropout
+                )
+                for _ in range(directions)
             )
             for layer in range(layers)
         )
         self.residual = residual
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=variational)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """embedded [b s e], lengths [b] -> states [b s m]."""

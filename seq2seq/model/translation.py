@@ -58,7 +58,7 @@ class TranslationModel(nn.Module):
 
     def __init__(
         self, source_embedding: nn.Embedding, encoder: Encoder, bridge: nn.Module, decoder: Decoder, output: Output,
-        *, dropout: float,
+        *, dropout: float, variational: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.source_embedding = source_embedding
@@ -66,7 +66,7 @@ class TranslationModel(nn.Module):
         self.bridge = bridge
         self.decoder = decoder
         self.output = output
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=variational)
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""

@@ -1,5 +1,6 @@
 """From a training configuration to a trainer: data, tokenizers, model, optimizer, run directory."""
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterator
@@ -36,6 +37,9 @@ _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
 
+_LATER = ("variational_dropout", "recurrent_dropout")
+"""Keys of `model` and `data` that came after others, and leave a run its name as long as they are at their defaults."""
+
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -59,6 +63,10 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
     train = Path(config.data.train)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name else train.name
     values = to_plain(config)
+    for section, options in (("model", config.model), ("data", config.data)):
+        for option in dataclasses.fields(options):
+            if option.name in _LATER and values[section][option.name] == option.default:
+                del values[section][option.name]
     for key in _WITHOUT_EFFECT:
         del values["data"][key]
     if config.data.alignments is None:  # such runs keep the name that they had before there were alignments
