@@ -134,6 +134,7 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
         attention(options.attention, options.hidden_size, memory_size),
         dropout=options.dropout,
         variational=options.variational_dropout,
+        word_dropout=options.word_dropout,
     )
     output = Output(options.hidden_size, target_vocab, target_embedding if ties in ("target_output", "all") else None)
     return TranslationModel(
@@ -144,4 +145,5 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
         output,
         dropout=options.dropout,
         variational=options.variational_dropout,
+        word_dropout=options.word_dropout,
     )

@@ -325,6 +325,9 @@ class Model:
     recurrent_dropout: float = number(0.0, least=0, below=1)
     """Of the previous state where a recurrent layer reads it, the same at all steps (Gal & Ghahramani 2016); with it
     such layers run step by step."""
+    word_dropout: float = number(0.0, least=0, below=1)
+    """Of source and target words: a piece's embedding is zeroed wherever it stands in a sentence (Gal & Ghahramani
+    2016, section 4.2)."""
     tied_embeddings: str = choice("none", "source_target", "target_output", "all")
 
 

@@ -41,6 +41,23 @@ class Dropout(nn.Module):
         return f"p={self.p}" + (", variational" if self.variational else "")
 
 
+class WordDropout(nn.Module):
+    """Zeroes the embedding of a word wherever it stands in its sentence, with probability p, and divides the others by
+    1 − p: dropout of the rows of the embedding (Gal & Ghahramani 2016, section 4.2; Sennrich 2016 drops them too)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.dropout = Dropout(p)
+
+    def forward(self, embedded: Tensor, tokens: Tensor) -> Tensor:
+        """embedded [b t e], tokens [b t] -> [b t e]."""
+        mask = self.dropout.mask(embedded, *tokens.shape)
+        if mask is None:
+            return embedded
+        first = (tokens[:, :, None] == tokens[:, None]).to(torch.uint8).argmax(-1)  # [b t]: where the word comes first
+        return embedded * mask.gather(1, first)[..., None]
+
+
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
     """x times the mask, if there is one."""
     return x if mask is None else x * mask
