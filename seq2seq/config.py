@@ -353,6 +353,12 @@ class Data:
     character_coverage: float = number(0.9995, above=0, most=1)
     normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
     """Sentencepiece's normalization rule; `identity` leaves raw text raw."""
+    subword_sampling: float | None = number(None, above=0, most=1)
+    """Cut the training text into other pieces each time: of unigram the α that their probabilities are raised to (Kudo
+    2018; for example 0.2), of bpe the share of merges that are left out (BPE-dropout, Provilkov 2020; 0.1). Batches are
+    planned by the lengths without it. null: always the best pieces."""
+    subword_nbest: int | None = number(None, least=2, most=512)
+    """Unigram draws from so many of the best segmentations (Kudo's l); null: from all."""
     max_length: int = number(200, least=1)
     """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
     bleu_tokenizer: str | None = None
@@ -885,6 +891,22 @@ def _check_data(data: Data, errors: list[str]) -> None:
         errors.append(
             f"data.byte_fallback=true and data.tokenizer={data.tokenizer}: only bpe and unigram can spell bytes. "
             "Leave data.byte_fallback=null."
+        )
+    if data.subword_sampling is not None and data.tokenizer in ("char", "word"):
+        errors.append(
+            f"data.subword_sampling={data.subword_sampling} and data.tokenizer={data.tokenizer}: there is one way only "
+            "to cut a text into these. Take data.tokenizer=bpe or unigram, or data.subword_sampling=null."
+        )
+    if data.subword_nbest is not None and (data.subword_sampling is None or data.tokenizer != "unigram"):
+        errors.append(
+            f"data.subword_nbest={data.subword_nbest}, data.subword_sampling={data.subword_sampling} and "
+            f"data.tokenizer={data.tokenizer}: only unigram draws from the best segmentations. Leave "
+            "data.subword_nbest=null, or take data.tokenizer=unigram data.subword_sampling=0.2."
+        )
+    if data.subword_sampling is not None and data.alignments is not None:
+        errors.append(
+            f"data.subword_sampling={data.subword_sampling} and data.alignments={data.alignments}: the alignments are "
+            "between the pieces that sampling replaces. Take data.subword_sampling=null, or data.alignments=null."
         )
 
 

@@ -19,6 +19,7 @@ from seq2seq.config import ConfigError, Training
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
+from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
@@ -76,6 +77,8 @@ class Trainer:
     """The model card of a checkpoint, from its updates, whole epochs and last validation."""
     processes: int = 1
     """That share each batch, within `sharing`."""
+    sampling: SubwordSampling | None = None
+    """None: the corpus' own pieces, each time."""
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
@@ -167,8 +170,14 @@ class Trainer:
                 if position.update >= self.schedule.total_updates:
                     return
                 position.batch += 1
-                yield make_batch(self.corpus, rows).to(self.device)
+                yield self._batch(rows).to(self.device)
             position.epoch, position.batch = position.epoch + 1, 0
+
+    def _batch(self, rows: NDArray[np.int64]) -> Batch:
+        """The next one, of these rows."""
+        if self.sampling is None:
+            return make_batch(self.corpus, rows)
+        return self.sampling.batch(self.corpus, rows, (self.seed, self.position.epoch, self.position.batch))
 
     def step(self, batch: Batch) -> tuple[Loss, Tensor]:
         """One update: the loss of the batch, and the norm of its gradient before clipping."""

@@ -19,6 +19,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.links import WordLinks
+from seq2seq.text.sampling import SubwordSampling
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.card import model_card
@@ -37,7 +38,7 @@ _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
 
-_LATER = ("variational_dropout", "recurrent_dropout", "word_dropout")
+_LATER = ("variational_dropout", "recurrent_dropout", "word_dropout", "subword_sampling", "subword_nbest")
 """Keys of `model` and `data` that came after others, and leave a run its name as long as they are at their defaults."""
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -189,6 +190,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         ),
         device=device,
         processes=training.processes or default_processes(device, training.batch_tokens),
+        sampling=_sampling(config.data, data),
         seed=config.seed,
         hashes=data.hashes,
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
@@ -203,6 +205,14 @@ def _loss(config: TrainConfig) -> TranslationLoss:
     if isinstance(normaliser, Reinforce):
         return TranslationLoss(config.training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
     return TranslationLoss(config.training.label_smoothing, guided_weight=config.training.guided_alignment)
+
+
+def _sampling(options: Data, data: PreparedData) -> SubwordSampling | None:
+    if options.subword_sampling is None:
+        return None
+    return SubwordSampling(
+        data.source, data.target, options.subword_sampling, options.subword_nbest, options.max_length
+    )
 
 
 def _optimizer(training: Training, model: TranslationModel) -> torch.optim.Optimizer:
