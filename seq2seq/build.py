@@ -12,7 +12,7 @@ from seq2seq.model import bridge, placement
 from seq2seq.model.decoder import Decoder
 from seq2seq.model.encoder import Encoder
 from seq2seq.model.placement import Placement, Readout
-from seq2seq.model.recurrent import CELLS, Stack
+from seq2seq.model.recurrent import Stack, recurrent_layer
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.text.tokenizer import PAD
 
@@ -83,7 +83,7 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
     def stack(input_size: int) -> Stack:
         return Stack(options.cell, input_size, d, options.decoder_layers, residual=options.residual,
                      dropout=options.dropout, variational=options.variational_dropout,
-                     recurrent_dropout=options.recurrent_dropout)  # fmt: skip
+                     recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm)  # fmt: skip
 
     match where:
         case config.Before():
@@ -93,7 +93,9 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
             return placement.After(stack(e), d, memory_size, input_feeding=where.input_feeding)
         case config.Between():
             readout = Readout(where.readout, d, e, memory_size, d)
-            first = CELLS[options.cell](e, d, recurrent_dropout=options.recurrent_dropout)
+            first = recurrent_layer(
+                options.cell, e, d, recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm
+            )
             return placement.Between(stack(memory_size), first, readout)
         case config.NoAttention():
             context_size = memory_size if where.feed_source else 0
@@ -122,6 +124,7 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
         dropout=options.dropout,
         variational=options.variational_dropout,
         recurrent_dropout=options.recurrent_dropout,
+        layer_norm=options.layer_norm,
     )
     source_embedding = _embedding(source_vocab, options.embedding_size)
     ties = options.tied_embeddings

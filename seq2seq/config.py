@@ -317,6 +317,8 @@ class Model:
     bidirectional: bool = True
     residual: bool = False
     """Add a layer's input to its output, from the second layer on."""
+    layer_norm: bool = False
+    """Within the recurrent layers (Ba 2016), which then run step by step."""
     dropout: float = number(0.2, least=0, below=1)
     """Of the embeddings, between layers, of the encoder's states and of what the vocabulary is projected from."""
     variational_dropout: bool = False

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.score import HeadLinear
 from seq2seq.config import ConfigError
-from seq2seq.model.recurrent import GRU, LSTM, LayerState, Recurrent
+from seq2seq.model.recurrent import GRU, LSTM, LayerNormGRU, LayerNormLSTM, LayerState, Recurrent
 from seq2seq.model.translation import Output, TranslationModel
 
 _TINY = 1e-30
@@ -105,10 +105,10 @@ class _ConvertedLayer(Recurrent):
 
     def __init__(self, layer: Recurrent, product: Product) -> None:
         nn.Module.__init__(self)
-        self.rnn, self.gate_size, self.recurrent_dropout = layer.rnn, layer.gate_size, layer.recurrent_dropout
-        weight, recurrent_weight, bias, recurrent_bias = layer.rnn.all_weights[0]
-        self.from_input = product(weight, bias)
-        self.from_state = product(recurrent_weight, recurrent_bias)
+        self.gate_size = layer.gate_size
+        for name, child in layer.named_children():
+            setattr(self, name, child)
+        self.from_input, self.from_state = (product(*matrix_and_bias) for matrix_and_bias in layer.products)
 
     def gates(self, x: Tensor) -> Tensor:
         return self.from_input(x)
@@ -125,6 +125,14 @@ class _ConvertedGRU(_ConvertedLayer, GRU):
 
 
 class _ConvertedLSTM(_ConvertedLayer, LSTM):
+    pass
+
+
+class _ConvertedLayerNormGRU(_ConvertedLayer, LayerNormGRU):
+    pass
+
+
+class _ConvertedLayerNormLSTM(_ConvertedLayer, LayerNormLSTM):
     pass
 
 
@@ -178,6 +186,10 @@ def _in_place_of(module: nn.Module, product: Product) -> nn.Module:
             return _ConvertedGRU(module, product)
         case LSTM():
             return _ConvertedLSTM(module, product)
+        case LayerNormGRU():
+            return _ConvertedLayerNormGRU(module, product)
+        case LayerNormLSTM():
+            return _ConvertedLayerNormLSTM(module, product)
         case Output():
             return _ConvertedOutput(module, product)
     return module

@@ -36,14 +36,21 @@ class Recurrent(nn.Module):
         for bias in biases:
             nn.init.zeros_(bias)
 
+    @property
+    def products(self) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
+        """Matrix and bias for the input, and for the state."""
+        weight, recurrent_weight, *biases = self.rnn.all_weights[0]
+        bias, recurrent_bias = biases or (None, None)
+        return (weight, bias), (recurrent_weight, recurrent_bias)
+
     def gates(self, x: Tensor) -> Tensor:
         """The input's part of the gates: [.. i] -> [.. g]."""
-        weight, _, bias, _ = self.rnn.all_weights[0]
+        (weight, bias), _ = self.products
         return linear(x, weight, bias)
 
     def recurrent_gates(self, h: Tensor) -> Tensor:
         """The previous state's part of the gates: [b d] -> [b g]."""
-        _, weight, _, bias = self.rnn.all_weights[0]
+        _, (weight, bias) = self.products
         return linear(h, weight, bias)
 
     def state_mask(self, x: Tensor) -> Tensor | None:
@@ -152,7 +159,80 @@ class LSTM(Recurrent):
         return output, (h[0], c[0])
 
 
+class GateNorm(nn.Module):
+    """LN(a) = g ∘ (a − μ) / σ + β of each of several parts of the gates (Ba 2016, eq. 4)."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.parts = nn.ModuleList(nn.LayerNorm(size) for size in sizes)
+
+    def forward(self, gates: Tensor) -> Tensor:
+        """[.. g] -> [.. g]"""
+        split = gates.split_with_sizes(self.sizes, -1)
+        return torch.cat([part(x) for part, x in zip(self.parts, split, strict=True)], -1)
+
+
+class LayerNormGRU(Recurrent):
+    """r, z = σ(LN(W x) + LN(U h)), n = tanh(LN(W x) + r ∘ LN(U h)), h' as in a GRU (Ba 2016, supplement).
+
+    r and z are normalised together, n by itself. What joins the input's part of the gates does so before LN.
+    """
+
+    state_parts = 1
+    gate_parts = 3
+
+    def __init__(self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0) -> None:
+        super().__init__(nn.GRU(input_size, hidden_size, bias=False, batch_first=True), recurrent_dropout)
+        self.input_norm = GateNorm(2 * hidden_size, hidden_size)
+        self.recurrent_norm = GateNorm(2 * hidden_size, hidden_size)
+
+    def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
+        recurrent = self.recurrent_gates(masked(state[0], mask))
+        return (GRU.cell(self.input_norm(gates), self.recurrent_norm(recurrent), state[0]),)
+
+    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
+        return self.step_by_step(x, state, self.state_mask(x))
+
+
+class LayerNormLSTM(Recurrent):
+    """i, f, g, o = LN(W x) + LN(U h), c' as in an LSTM, h = σ(o) ∘ tanh(LN(c')) (Ba 2016, supplement).
+
+    The four are normalised together; b is in LN's β.
+    """
+
+    state_parts = 2
+    gate_parts = 4
+
+    def __init__(self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0) -> None:
+        super().__init__(nn.LSTM(input_size, hidden_size, bias=False, batch_first=True), recurrent_dropout)
+        self.input_norm = GateNorm(4 * hidden_size)
+        self.recurrent_norm = GateNorm(4 * hidden_size)
+        self.cell_norm = nn.LayerNorm(hidden_size)
+        beta = self.input_norm.parts[0].get_parameter("bias")
+        nn.init.ones_(beta[hidden_size : 2 * hidden_size])  # the forget gate, as without LN
+
+    def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
+        h, c = state
+        recurrent = self.recurrent_gates(masked(h, mask))
+        i, f, g, o = (self.input_norm(gates) + self.recurrent_norm(recurrent)).chunk(4, -1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return (torch.sigmoid(o) * torch.tanh(self.cell_norm(c)), c)
+
+    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
+        return self.step_by_step(x, state, self.state_mask(x))
+
+
 CELLS: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
+LAYER_NORM_CELLS: dict[str, type[LayerNormGRU] | type[LayerNormLSTM]] = {"gru": LayerNormGRU, "lstm": LayerNormLSTM}
+
+
+def recurrent_layer(
+    cell: str, input_size: int, hidden_size: int, *, recurrent_dropout: float, layer_norm: bool
+) -> Recurrent:
+    """A layer of this kind."""
+    kind = LAYER_NORM_CELLS[cell] if layer_norm else CELLS[cell]
+    return kind(input_size, hidden_size, recurrent_dropout=recurrent_dropout)
 
 
 def run_together(layers: Sequence[Recurrent], inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -182,12 +262,18 @@ class Stack(nn.Module):
 
     def __init__(
         self, cell: str, input_size: int, hidden_size: int, layers: int, *, residual: bool, dropout: float,
-        variational: bool = False, recurrent_dropout: float = 0.0,
+        variational: bool = False, recurrent_dropout: float = 0.0, layer_norm: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.hidden_size = hidden_size
         self.layers = nn.ModuleList(
-            CELLS[cell](input_size if layer == 0 else hidden_size, hidden_size, recurrent_dropout=recurrent_dropout)
+            recurrent_layer(
+                cell,
+                hidden_size if layer else input_size,
+                hidden_size,
+                recurrent_dropout=recurrent_dropout,
+                layer_norm=layer_norm,
+            )
             for layer in range(layers)
         )
         self.residual = residual

@@ -38,7 +38,7 @@ _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
 
-_LATER = ("variational_dropout", "recurrent_dropout", "word_dropout", "subword_sampling", "subword_nbest")
+_LATER = ("layer_norm", "variational_dropout", "recurrent_dropout", "word_dropout", "subword_sampling", "subword_nbest")
 """Keys of `model` and `data` that came after others, and leave a run its name as long as they are at their defaults."""
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
