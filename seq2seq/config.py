@@ -395,6 +395,13 @@ class Training:
     label_smoothing: float = number(0.1, least=0, below=1)
     guided_alignment: float = number(0.0, least=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
+    scheduled_sampling: str = choice("none", "linear", "inverse_sigmoid")
+    """How the share of the decoder's inputs grows that are its own words instead of the reference's (Bengio 2015); with
+    it an update also decodes its batch word by word."""
+    sampled_inputs_half: int | None = number(None, least=1)
+    """The update at which scheduled sampling makes every second input the model's own."""
+    sampled_inputs_most: float = number(1.0, above=0, most=1)
+    """The share never becomes greater."""
     precision: str = choice("fp32", "bf16")
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
@@ -721,6 +728,8 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
         _check_model(config, errors)
     if isinstance(config, Data):
         _check_data(config, errors)
+    if isinstance(config, Training):
+        _check_training(config, errors)
     if isinstance(config, Decoding):
         _check_decoding(config, errors)
     if isinstance(config, BenchmarkConfig):
@@ -909,6 +918,21 @@ def _check_data(data: Data, errors: list[str]) -> None:
         errors.append(
             f"data.subword_sampling={data.subword_sampling} and data.alignments={data.alignments}: the alignments are "
             "between the pieces that sampling replaces. Take data.subword_sampling=null, or data.alignments=null."
+        )
+
+
+def _check_training(training: Training, errors: list[str]) -> None:
+    schedule, half, most = training.scheduled_sampling, training.sampled_inputs_half, training.sampled_inputs_most
+    if schedule != "none" and half is None:
+        errors.append(
+            f"training.scheduled_sampling={schedule} and training.sampled_inputs_half=null: how fast shall the share "
+            "grow? Give training.sampled_inputs_half, an update, or take training.scheduled_sampling=none."
+        )
+    if schedule == "none" and (half is not None or most != 1):
+        errors.append(
+            f"training.scheduled_sampling=none, training.sampled_inputs_half={half} and "
+            f"training.sampled_inputs_most={most}: they would change nothing. Take training.scheduled_sampling=linear "
+            "or inverse_sigmoid, or leave them out."
         )
 
 

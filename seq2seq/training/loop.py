@@ -24,6 +24,7 @@ from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
 from seq2seq.training.progress import Progress
+from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation, show_samples
 from seq2seq.training.workers import Workers, working
@@ -79,6 +80,8 @@ class Trainer:
     """That share each batch, within `sharing`."""
     sampling: SubwordSampling | None = None
     """None: the corpus' own pieces, each time."""
+    sampled_inputs: SampledInputs | None = None
+    """None: the decoder's inputs are the reference's."""
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
@@ -204,6 +207,11 @@ class Trainer:
                 "loss": float(loss.total.detach()) / loss.tokens,
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
+                **(
+                    {}
+                    if self.sampled_inputs is None
+                    else {"sampled_inputs": self.sampled_inputs.probability(position.update)}
+                ),
                 "gradient_norm": float(norm),
                 "learning_rate": self.schedule.rate(position.update),
                 **progress.speed(),
@@ -242,6 +250,8 @@ class Trainer:
         torch.manual_seed(self.seed * 1_000_003 + self.position.update + (number << 40))
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            if self.sampled_inputs is not None:
+                batch = self.sampled_inputs(self.model, batch, self.position.update)
             loss = self.loss(self.model, batch, self.position.baseline)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss.total / tokens)

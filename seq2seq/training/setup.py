@@ -26,6 +26,7 @@ from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
+from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
@@ -191,6 +192,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         device=device,
         processes=training.processes or default_processes(device, training.batch_tokens),
         sampling=_sampling(config.data, data),
+        sampled_inputs=_sampled_inputs(training),
         seed=config.seed,
         hashes=data.hashes,
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
@@ -213,6 +215,12 @@ def _sampling(options: Data, data: PreparedData) -> SubwordSampling | None:
     return SubwordSampling(
         data.source, data.target, options.subword_sampling, options.subword_nbest, options.max_length
     )
+
+
+def _sampled_inputs(training: Training) -> SampledInputs | None:
+    if training.sampled_inputs_half is None:
+        return None
+    return SampledInputs(training.scheduled_sampling, training.sampled_inputs_half, training.sampled_inputs_most)
 
 
 def _optimizer(training: Training, model: TranslationModel) -> torch.optim.Optimizer:

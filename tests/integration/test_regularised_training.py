@@ -17,7 +17,7 @@ TINY = [
 ]  # fmt: skip
 DRAWN = [
     "model.dropout=0.2", "model.variational_dropout=true", "model.recurrent_dropout=0.2", "model.word_dropout=0.1",
-    "data.subword_sampling=0.3",
+    "data.subword_sampling=0.3", "training.scheduled_sampling=inverse_sigmoid", "training.sampled_inputs_half=6",
 ]  # fmt: skip
 
 
