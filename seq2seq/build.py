@@ -12,7 +12,7 @@ from seq2seq.model import bridge, placement
 from seq2seq.model.decoder import Decoder
 from seq2seq.model.encoder import Encoder
 from seq2seq.model.placement import Placement, Readout
-from seq2seq.model.recurrent import CELLS, Stack
+from seq2seq.model.recurrent import Stack, recurrent_layer
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.text.tokenizer import PAD
 
@@ -82,7 +82,8 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
 
     def stack(input_size: int) -> Stack:
         return Stack(options.cell, input_size, d, options.decoder_layers, residual=options.residual,
-                     dropout=options.dropout)  # fmt: skip
+                     dropout=options.dropout, variational=options.variational_dropout,
+                     recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm)  # fmt: skip
 
     match where:
         case config.Before():
@@ -92,7 +93,10 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
             return placement.After(stack(e), d, memory_size, input_feeding=where.input_feeding)
         case config.Between():
             readout = Readout(where.readout, d, e, memory_size, d)
-            return placement.Between(stack(memory_size), CELLS[options.cell](e, d), readout)
+            first = recurrent_layer(
+                options.cell, e, d, recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm
+            )
+            return placement.Between(stack(memory_size), first, readout)
         case config.NoAttention():
             context_size = memory_size if where.feed_source else 0
             readout = Readout(where.readout, d, e, context_size, d)
@@ -118,6 +122,9 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
         bidirectional=options.bidirectional,
         residual=options.residual,
         dropout=options.dropout,
+        variational=options.variational_dropout,
+        recurrent_dropout=options.recurrent_dropout,
+        layer_norm=options.layer_norm,
     )
     source_embedding = _embedding(source_vocab, options.embedding_size)
     ties = options.tied_embeddings
@@ -129,8 +136,17 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
         _placement(options, memory_size),
         attention(options.attention, options.hidden_size, memory_size),
         dropout=options.dropout,
+        variational=options.variational_dropout,
+        word_dropout=options.word_dropout,
     )
     output = Output(options.hidden_size, target_vocab, target_embedding if ties in ("target_output", "all") else None)
     return TranslationModel(
-        source_embedding, encoder, _bridge(options, memory_size), decoder, output, dropout=options.dropout
+        source_embedding,
+        encoder,
+        _bridge(options, memory_size),
+        decoder,
+        output,
+        dropout=options.dropout,
+        variational=options.variational_dropout,
+        word_dropout=options.word_dropout,
     )

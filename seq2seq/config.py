@@ -317,7 +317,19 @@ class Model:
     bidirectional: bool = True
     residual: bool = False
     """Add a layer's input to its output, from the second layer on."""
+    layer_norm: bool = False
+    """Within the recurrent layers (Ba 2016), which then run step by step."""
     dropout: float = number(0.2, least=0, below=1)
+    """Of the embeddings, between layers, of the encoder's states and of what the vocabulary is projected from."""
+    variational_dropout: bool = False
+    """`dropout` is the same at all steps of a sentence, and then also of the vector that input feeding hands on (Gal &
+    Ghahramani 2016)."""
+    recurrent_dropout: float = number(0.0, least=0, below=1)
+    """Of the previous state where a recurrent layer reads it, the same at all steps (Gal & Ghahramani 2016); with it
+    such layers run step by step."""
+    word_dropout: float = number(0.0, least=0, below=1)
+    """Of source and target words: a piece's embedding is zeroed wherever it stands in a sentence (Gal & Ghahramani
+    2016, section 4.2)."""
     tied_embeddings: str = choice("none", "source_target", "target_output", "all")
 
 
@@ -343,6 +355,12 @@ class Data:
     character_coverage: float = number(0.9995, above=0, most=1)
     normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
     """Sentencepiece's normalization rule; `identity` leaves raw text raw."""
+    subword_sampling: float | None = number(None, above=0, most=1)
+    """Cut the training text into other pieces each time: of unigram the α that their probabilities are raised to (Kudo
+    2018; for example 0.2), of bpe the share of merges that are left out (BPE-dropout, Provilkov 2020; 0.1). Batches are
+    planned by the lengths without it. null: always the best pieces."""
+    subword_nbest: int | None = number(None, least=2, most=512)
+    """Unigram draws from so many of the best segmentations (Kudo's l); null: from all."""
     max_length: int = number(200, least=1)
     """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
     bleu_tokenizer: str | None = None
@@ -400,6 +418,13 @@ class Training:
     precision: str = choice("fp32", "bf16", "fp16", "auto")
     """Of the products. `auto`: bf16 where the device has instructions for it, else fp32; a run goes on with what it
     began with. `fp16` is for CUDA devices without bf16, and scales the loss (Micikevicius 2018)."""
+    scheduled_sampling: str = choice("none", "linear", "inverse_sigmoid")
+    """How the share of the decoder's inputs grows that are its own words instead of the reference's (Bengio 2015); with
+    it an update also decodes its batch word by word."""
+    sampled_inputs_half: int | None = number(None, least=1)
+    """The update at which scheduled sampling makes every second input the model's own."""
+    sampled_inputs_most: float = number(1.0, above=0, most=1)
+    """The share never becomes greater."""
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
@@ -851,6 +876,11 @@ def memory_size(model: Model) -> int:
 
 def _check_model(model: Model, errors: list[str]) -> None:
     attention = model.attention
+    if model.variational_dropout and not model.dropout:
+        errors.append(
+            "model.variational_dropout=true and model.dropout=0: there is nothing to be the same at all steps. "
+            "Give model.dropout a probability, or take model.variational_dropout=false."
+        )
     if model.bidirectional and model.encoder_hidden_size is None and model.hidden_size % 2:
         errors.append(
             f"model.hidden_size={model.hidden_size} and model.bidirectional=true: an odd size can't be halved between "
@@ -915,9 +945,37 @@ def _check_data(data: Data, errors: list[str]) -> None:
             f"data.byte_fallback=true and data.tokenizer={data.tokenizer}: only bpe and unigram can spell bytes. "
             "Leave data.byte_fallback=null."
         )
+    if data.subword_sampling is not None and data.tokenizer in ("char", "word"):
+        errors.append(
+            f"data.subword_sampling={data.subword_sampling} and data.tokenizer={data.tokenizer}: there is one way only "
+            "to cut a text into these. Take data.tokenizer=bpe or unigram, or data.subword_sampling=null."
+        )
+    if data.subword_nbest is not None and (data.subword_sampling is None or data.tokenizer != "unigram"):
+        errors.append(
+            f"data.subword_nbest={data.subword_nbest}, data.subword_sampling={data.subword_sampling} and "
+            f"data.tokenizer={data.tokenizer}: only unigram draws from the best segmentations. Leave "
+            "data.subword_nbest=null, or take data.tokenizer=unigram data.subword_sampling=0.2."
+        )
+    if data.subword_sampling is not None and data.alignments is not None:
+        errors.append(
+            f"data.subword_sampling={data.subword_sampling} and data.alignments={data.alignments}: the alignments are "
+            "between the pieces that sampling replaces. Take data.subword_sampling=null, or data.alignments=null."
+        )
 
 
 def _check_training(training: Training, errors: list[str]) -> None:
+    schedule, half, most = training.scheduled_sampling, training.sampled_inputs_half, training.sampled_inputs_most
+    if schedule != "none" and half is None:
+        errors.append(
+            f"training.scheduled_sampling={schedule} and training.sampled_inputs_half=null: how fast shall the share "
+            "grow? Give training.sampled_inputs_half, an update, or take training.scheduled_sampling=none."
+        )
+    if schedule == "none" and (half is not None or most != 1):
+        errors.append(
+            f"training.scheduled_sampling=none, training.sampled_inputs_half={half} and "
+            f"training.sampled_inputs_most={most}: they would change nothing. Take training.scheduled_sampling=linear "
+            "or inverse_sigmoid, or leave them out."
+        )
     least, rate = training.min_learning_rate, training.learning_rate
     if least is not None and least > rate:
         errors.append(

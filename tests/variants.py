@@ -145,6 +145,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "encoder_layers": (1, 2),
     "bidirectional": (True, False),
     "residual": (False, True),
+    "layer_norm": (False, True),
     "tied_embeddings": ("none", "source_target", "target_output", "all"),
     "memory_size": (HIDDEN_SIZE, 6),
     "embedding_size": (3, HIDDEN_SIZE),
@@ -171,7 +172,7 @@ def plain_model(row: Row) -> dict[str, Any]:
         score["coverage"] = True
     if row["readout"] != "maxout":
         placement["readout"] = row["readout"]
-    same = ("cell", "decoder_layers", "encoder_layers", "bidirectional", "residual", "tied_embeddings")
+    same = ("cell", "decoder_layers", "encoder_layers", "bidirectional", "residual", "layer_norm", "tied_embeddings")
     return {
         "attention": {
             "score": score,

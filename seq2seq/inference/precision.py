@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.score import HeadLinear
 from seq2seq.config import ConfigError
-from seq2seq.model.recurrent import GRU, LSTM, LayerState, Recurrent
+from seq2seq.model.recurrent import GRU, LSTM, LayerNormGRU, LayerNormLSTM, LayerState, Recurrent
 from seq2seq.model.translation import Output, TranslationModel
 
 _TINY = 1e-30
@@ -106,10 +106,10 @@ class _ConvertedLayer(Recurrent):
 
     def __init__(self, layer: Recurrent, product: Product) -> None:
         nn.Module.__init__(self)
-        self.rnn, self.gate_size = layer.rnn, layer.gate_size
-        weight, recurrent_weight, bias, recurrent_bias = layer.rnn.all_weights[0]
-        self.from_input = product(weight, bias)
-        self.from_state = product(recurrent_weight, recurrent_bias)
+        self.gate_size = layer.gate_size
+        for name, child in layer.named_children():
+            setattr(self, name, child)
+        self.from_input, self.from_state = (product(*matrix_and_bias) for matrix_and_bias in layer.products)
 
     def gates(self, x: Tensor) -> Tensor:
         return self.from_input(x)
@@ -118,13 +118,7 @@ class _ConvertedLayer(Recurrent):
         return self.from_state(h)
 
     def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        zero = x.new_zeros(len(x), self.rnn.hidden_size)
-        state = (zero,) * self.state_parts if state is None else state
-        hidden = []
-        for gates in self.gates(x).unbind(1):
-            state = self.step(gates, state)
-            hidden.append(state[0])
-        return torch.stack(hidden, 1), state
+        return self.step_by_step(x, state)
 
 
 class _ConvertedGRU(_ConvertedLayer, GRU):
@@ -132,6 +126,14 @@ class _ConvertedGRU(_ConvertedLayer, GRU):
 
 
 class _ConvertedLSTM(_ConvertedLayer, LSTM):
+    pass
+
+
+class _ConvertedLayerNormGRU(_ConvertedLayer, LayerNormGRU):
+    pass
+
+
+class _ConvertedLayerNormLSTM(_ConvertedLayer, LayerNormLSTM):
     pass
 
 
@@ -185,6 +187,10 @@ def _in_place_of(module: nn.Module, product: Product) -> nn.Module:
             return _ConvertedGRU(module, product)
         case LSTM():
             return _ConvertedLSTM(module, product)
+        case LayerNormGRU():
+            return _ConvertedLayerNormGRU(module, product)
+        case LayerNormLSTM():
+            return _ConvertedLayerNormLSTM(module, product)
         case Output():
             return _ConvertedOutput(module, product)
     return module

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attended, Attention, FixedVector, Memory
 from seq2seq.attention.products import shared_gradients
-from seq2seq.model.dropout import Dropout
+from seq2seq.model.dropout import Dropout, WordDropout
 from seq2seq.model.placement import Placement
 from seq2seq.model.recurrent import LayerState
 from seq2seq.model.state import State
@@ -18,13 +18,15 @@ class Decoder(nn.Module):
     """One loop for every attention: the kind of attention is nowhere asked for."""
 
     def __init__(
-        self, embedding: nn.Embedding, placement: Placement, attention: Attention | FixedVector, *, dropout: float
-    ) -> None:
+        self, embedding: nn.Embedding, placement: Placement, attention: Attention | FixedVector, *, dropout: float,
+        variational: bool = False, word_dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.embedding = embedding
         self.placement = placement
         self.attention = attention
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=variational)
+        self.word_dropout = WordDropout(word_dropout)
 
     def start(self, memory: Memory, layers: tuple[LayerState, ...]) -> State:
         """The state before the first step."""
@@ -35,7 +37,7 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
         """Input tokens [b t] -> what the vocabulary is projected from [b t r], what was attended, the next state."""
-        embedded = self.dropout(self.embedding(tokens))  # [b t e]
+        embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))  # [b t e]
         inputs = self.placement.prepare(embedded)
         if self.placement.parallel and not self.attention.uses_coverage:
             outputs, attended, state = self._at_once(inputs, memory, state)
@@ -69,13 +71,14 @@ class Decoder(nn.Module):
     def _step_by_step(self, inputs: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
         outputs: list[Tensor] = []
         seen: list[Attended] = []
+        masks = self.placement.masks(inputs)
         with shared_gradients():
             for x in inputs.unbind(1):
 
                 def attend(query: Tensor, now: State = state) -> Attended:
                     return self.attention(query, memory, now.position[:, None], now.coverage)
 
-                step = self.placement.step(x, state.layers, state.feed, attend)
+                step = self.placement.step(x, state.layers, state.feed, attend, masks)
                 outputs.append(step.output)
                 seen.append(step.attended)
                 state = State(step.layers, state.position + 1, step.feed, step.attended.coverage)

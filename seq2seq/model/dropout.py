@@ -8,15 +8,28 @@ _LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Zeroes each element with probability p, known to 2⁻¹⁶, and divides the rest by 1 − p (Srivastava 2014)."""
+    """Zeroes each element with probability p, known to 2⁻¹⁶, and divides the rest by 1 − p (Srivastava 2014).
 
-    def __init__(self, p: float) -> None:
+    `variational`: what is drawn for a sequence is the same at all its steps (Gal & Ghahramani 2016, section 4).
+    """
+
+    def __init__(self, p: float, *, variational: bool = False) -> None:
         super().__init__()
         self.p = p
+        self.variational = variational
 
     def forward(self, x: Tensor) -> Tensor:
+        """x of any shape; where `variational`, [b t d]."""
         if not self.training or not self.p:
             return x
+        return x * self._drop(torch.ones_like(x[:, :1])) if self.variational else self._drop(x)
+
+    def mask(self, like: Tensor, *shape: int) -> Tensor | None:
+        """What to multiply with: 0 or 1/(1 − p) for each element of this shape, of the type of `like`; None: nothing
+        is dropped now."""
+        return self._drop(like.new_ones(shape)) if self.training and self.p else None
+
+    def _drop(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
         # torch draws one number for each element; each has bits enough for four.
@@ -25,4 +38,26 @@ class Dropout(nn.Module):
         return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return f"p={self.p}" + (", variational" if self.variational else "")
+
+
+class WordDropout(nn.Module):
+    """Zeroes the embedding of a word wherever it stands in its sentence, with probability p, and divides the others by
+    1 − p: dropout of the rows of the embedding (Gal & Ghahramani 2016, section 4.2; Sennrich 2016 drops them too)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.dropout = Dropout(p)
+
+    def forward(self, embedded: Tensor, tokens: Tensor) -> Tensor:
+        """embedded [b t e], tokens [b t] -> [b t e]."""
+        mask = self.dropout.mask(embedded, *tokens.shape)
+        if mask is None:
+            return embedded
+        first = (tokens[:, :, None] == tokens[:, None]).to(torch.uint8).argmax(-1)  # [b t]: where the word comes first
+        return embedded * mask.gather(1, first)[..., None]
+
+
+def masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    """x times the mask, if there is one."""
+    return x if mask is None else x * mask

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.model.dropout import Dropout
-from seq2seq.model.recurrent import CELLS, Recurrent, run_together
+from seq2seq.model.recurrent import Recurrent, recurrent_layer, run_together
 
 
 class Encoder(nn.Module):
@@ -27,18 +27,28 @@ class Encoder(nn.Module):
         bidirectional: bool,
         residual: bool,
         dropout: float,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__()
         directions = 2 if bidirectional else 1
         self.output_size = directions * hidden_size
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                CELLS[cell](embedding_size if layer == 0 else self.output_size, hidden_size) for _ in range(directions)
+                recurrent_layer(
+                    cell,
+                    self.output_size if layer else embedding_size,
+                    hidden_size,
+                    recurrent_dropout=recurrent_dropout,
+                    layer_norm=layer_norm,
+                )
+                for _ in range(directions)
             )
             for layer in range(layers)
         )
         self.residual = residual
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=variational)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """embedded [b s e], lengths [b] -> states [b s m]."""

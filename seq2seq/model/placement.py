@@ -18,10 +18,21 @@ from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attended
 from seq2seq.attention.products import Linear
-from seq2seq.model.recurrent import LayerState, Recurrent, Stack
+from seq2seq.model.dropout import masked
+from seq2seq.model.recurrent import LayerState, Masks, Recurrent, Stack
 
 Attend = Callable[[Tensor], Attended]
 """Queries [b t d] -> what was attended; closes over the memory and the position."""
+
+
+class StepMasks(NamedTuple):
+    """What dropout drew for all steps of a sequence; the context has the mask of the encoder's states."""
+
+    stack: Masks
+    feed: Tensor | None = None
+    """For the vector fed back [b d]"""
+    proposal: Tensor | None = None
+    """For the previous state of the layer below the context [b d]"""
 
 
 class Step(NamedTuple):
@@ -59,13 +70,25 @@ class Placement(nn.Module):
 
     parallel = False
     feed_size = 0
+    stack: Stack
 
     def prepare(self, embedded: Tensor) -> Tensor:
         """embedded [b t e] -> what `step` and `sequence` take as inputs [b t g]."""
         raise TypeError(f"{type(self).__name__} is not a placement")
 
-    def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
-        """inputs [b g], the layers' states, the vector fed back [b d] -> the step's results."""
+    def masks(self, inputs: Tensor) -> StepMasks:
+        """Draw what the `step`s of a sequence need: inputs [b t g]."""
+        return StepMasks(self.stack.masks(inputs))
+
+    def step(
+        self,
+        inputs: Tensor,
+        layers: tuple[LayerState, ...],
+        feed: Tensor | None,
+        attend: Attend,
+        masks: StepMasks | None = None,
+    ) -> Step:
+        """inputs [b g], the layers' states, the vector fed back [b d], what `masks` drew -> the step's results."""
         raise TypeError(f"{type(self).__name__} is not a placement")
 
     def sequence(
@@ -97,11 +120,18 @@ class Before(Placement):
     def prepare(self, embedded: Tensor) -> Tensor:
         return self.stack.first.gates(embedded)
 
-    def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
+    def step(
+        self,
+        inputs: Tensor,
+        layers: tuple[LayerState, ...],
+        feed: Tensor | None,
+        attend: Attend,
+        masks: StepMasks | None = None,
+    ) -> Step:
         attended = attend(layers[self.query_layer][0][:, None])
         context = attended.context[:, 0]
         lowest, *upper = (gates(context) for gates in self.context_gates)
-        output, new = self.stack.step(inputs + lowest, layers, upper)
+        output, new = self.stack.step(inputs + lowest, layers, upper, masks and masks.stack)
         return Step(output, new, attended)
 
     def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
@@ -125,9 +155,23 @@ class After(Placement):
     def prepare(self, embedded: Tensor) -> Tensor:
         return embedded if self.parallel else self.stack.first.gates(embedded)
 
-    def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
-        gates = self.stack.first.gates(inputs) if self.feed_gates is None else inputs + self.feed_gates(feed)
-        output, new = self.stack.step(gates, layers)
+    def masks(self, inputs: Tensor) -> StepMasks:
+        return StepMasks(self.stack.masks(inputs), feed=None if self.parallel else self.stack.input_mask(inputs))
+
+    def step(
+        self,
+        inputs: Tensor,
+        layers: tuple[LayerState, ...],
+        feed: Tensor | None,
+        attend: Attend,
+        masks: StepMasks | None = None,
+    ) -> Step:
+        if self.feed_gates is None:
+            gates = self.stack.first.gates(inputs)
+        else:
+            assert feed is not None
+            gates = inputs + self.feed_gates(masked(feed, masks and masks.feed))
+        output, new = self.stack.step(gates, layers, masks=masks and masks.stack)
         attended = attend(new[-1][0][:, None])
         attentional = self._combine(attended.context[:, 0], output)
         return Step(attentional, new, attended, None if self.parallel else attentional)
@@ -159,10 +203,21 @@ class Between(Placement):
     def prepare(self, embedded: Tensor) -> Tensor:
         return self.first.gates(embedded)
 
-    def step(self, inputs: Tensor, layers: tuple[LayerState, ...], feed: Tensor | None, attend: Attend) -> Step:
-        proposal = self.first.step(inputs, layers[0])
+    def masks(self, inputs: Tensor) -> StepMasks:
+        return StepMasks(self.stack.masks(inputs), proposal=self.first.state_mask(inputs))
+
+    def step(
+        self,
+        inputs: Tensor,
+        layers: tuple[LayerState, ...],
+        feed: Tensor | None,
+        attend: Attend,
+        masks: StepMasks | None = None,
+    ) -> Step:
+        proposal = self.first.step(inputs, layers[0], masks and masks.proposal)
         attended = attend(proposal[0][:, None])
-        output, new = self.stack.step(self.stack.first.gates(attended.context[:, 0]), (proposal, *layers[1:]))
+        gates = self.stack.first.gates(attended.context[:, 0])
+        output, new = self.stack.step(gates, (proposal, *layers[1:]), masks=masks and masks.stack)
         return Step(output, new, attended)
 
     def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attended, Memory
 from seq2seq.model.decoder import Decoder
-from seq2seq.model.dropout import Dropout
+from seq2seq.model.dropout import Dropout, WordDropout
 from seq2seq.model.encoder import Encoder
 from seq2seq.model.state import State
 
@@ -58,7 +58,7 @@ class TranslationModel(nn.Module):
 
     def __init__(
         self, source_embedding: nn.Embedding, encoder: Encoder, bridge: nn.Module, decoder: Decoder, output: Output,
-        *, dropout: float,
+        *, dropout: float, variational: bool = False, word_dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.source_embedding = source_embedding
@@ -66,11 +66,13 @@ class TranslationModel(nn.Module):
         self.bridge = bridge
         self.decoder = decoder
         self.output = output
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=variational)
+        self.word_dropout = WordDropout(word_dropout)
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
-        states = self.dropout(self.encoder(self.dropout(self.source_embedding(source)), lengths))  # [b s m]
+        embedded = self.dropout(self.word_dropout(self.source_embedding(source), source))  # [b s e]
+        states = self.dropout(self.encoder(embedded, lengths))  # [b s m]
         summary, layers = self.bridge(states, lengths)
         memory = self.decoder.attention.remember(states, lengths, summary)
         return memory, self.decoder.start(memory, layers)

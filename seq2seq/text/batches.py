@@ -79,14 +79,24 @@ def pad(rows: Sequence[Sequence[int] | NDArray[np.uint32]]) -> tuple[Tensor, Ten
 
 def make_batch(corpus: EncodedCorpus, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
     """The pairs of these rows."""
-    source, lengths = pad([corpus.source[int(row)] for row in rows])
-    targets, target_lengths = pad([corpus.target[int(row)] for row in rows])
+    links = None if corpus.links is None else [corpus.links[int(row)] for row in rows]
+    return pad_pairs([corpus.source[int(row)] for row in rows], [corpus.target[int(row)] for row in rows], links)
+
+
+def pad_pairs(
+    sources: Sequence[Sequence[int] | NDArray[np.uint32]],
+    targets_of: Sequence[Sequence[int] | NDArray[np.uint32]],
+    links_of: Sequence[NDArray[np.uint32]] | None = None,
+) -> Batch:
+    """Sequences of tokens, EOS last, and the target piece and source piece of each link [n 2] -> their batch."""
+    source, lengths = pad(sources)
+    targets, target_lengths = pad(targets_of)
     inputs = targets.roll(1, 1)
     inputs[:, 0] = BOS
     inputs[torch.arange(inputs.size(1)) >= target_lengths[:, None]] = PAD
     links = None
-    if corpus.links is not None:
-        links = spread_links([corpus.links[int(row)] for row in rows], targets.size(1), source.size(1))
+    if links_of is not None:
+        links = spread_links(links_of, targets.size(1), source.size(1))
     return Batch(source, lengths, inputs, targets, links)
 
 

@@ -100,6 +100,25 @@ class Tokenizer:
         """Piece numbers -> one line of text; specials vanish, invalid UTF-8 becomes U+FFFD."""
         return str(self._processor.decode([token for token in tokens if token not in (PAD, BOS, EOS)]))
 
+    def decode_lines(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """`decode` of several sequences of pieces that hold no PAD and no BOS, and EOS only as their last."""
+        decoded: list[str] = self._processor.decode([row[:-1] if row[-1:] == [EOS] else row for row in rows])
+        return decoded
+
+    def sample(self, lines: Sequence[str], amount: float, nbest: int | None, seed: int) -> list[list[int]]:
+        """`encode` into pieces that are drawn, the same for the same lines and seed (of 32 bits).
+
+        unigram: a segmentation x with probability ~ P(x)^amount, of the `nbest` most probable ones or of all (Kudo
+        2018, section 3.2); bpe: each merge is left out with probability `amount` (Provilkov 2020).
+        """
+        # Its generator belongs to a thread, and a seed is only sure to reach new ones: lists are encoded by such.
+        sentencepiece.set_random_generator_seed(min(seed, (1 << 32) - 2))  # the greatest means a random one
+        encoded: list[list[int]] = self._processor.encode(
+            list(lines), out_type=int, add_eos=True, enable_sampling=True, alpha=amount,
+            nbest_size=-1 if nbest is None else nbest, num_threads=1,
+        )  # fmt: skip
+        return encoded
+
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """The pieces by name."""
         self._names.update((token, str(self._processor.IdToPiece(token))) for token in set(tokens) - self._names.keys())

@@ -20,6 +20,7 @@ from seq2seq.config import ConfigError, Training
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
+from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.best import directory_name, ranked, remove_others
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
@@ -27,6 +28,7 @@ from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.precision import casting
 from seq2seq.training.progress import Progress
+from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation, show_samples
 from seq2seq.training.workers import Workers, working
@@ -88,6 +90,10 @@ class Trainer:
     """The model card of a checkpoint, from its updates, whole epochs and last validation."""
     processes: int = 1
     """That share each batch, within `sharing`."""
+    sampling: SubwordSampling | None = None
+    """None: the corpus' own pieces, each time."""
+    sampled_inputs: SampledInputs | None = None
+    """None: the decoder's inputs are the reference's."""
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
@@ -193,8 +199,14 @@ class Trainer:
                 if position.update >= self.schedule.total_updates:
                     return
                 position.batch += 1
-                yield make_batch(self.corpus, rows).to(self.device)
+                yield self._batch(rows).to(self.device)
             position.epoch, position.batch = position.epoch + 1, 0
+
+    def _batch(self, rows: NDArray[np.int64]) -> Batch:
+        """The next one, of these rows."""
+        if self.sampling is None:
+            return make_batch(self.corpus, rows)
+        return self.sampling.batch(self.corpus, rows, (self.seed, self.position.epoch, self.position.batch))
 
     def step(self, batch: Batch) -> tuple[Loss, Tensor]:
         """One update: the loss of the batch, and the norm of its gradient before clipping."""
@@ -244,6 +256,11 @@ class Trainer:
                 "loss": float(loss.total) / loss.tokens,
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
+                **(
+                    {}
+                    if self.sampled_inputs is None
+                    else {"sampled_inputs": self.sampled_inputs.probability(position.update)}
+                ),
                 "gradient_norm": float(norm),
                 "skipped": position.skipped,
                 "learning_rate": self.schedule.rate(position.update),
@@ -287,6 +304,8 @@ class Trainer:
         losses = []
         for part in batch.split(self.options.accumulate):
             with casting(self.options.precision, self.device):
+                if self.sampled_inputs is not None:
+                    part = self.sampled_inputs(self.model, part, self.position.update)
                 loss = self.loss(self.model, part, self.position.baseline)
             torch.autograd.backward(loss.total / (tokens / scale))
             losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory

@@ -1,5 +1,6 @@
 """From a training configuration to a trainer: data, tokenizers, model, optimizer, run directory."""
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, parse, to_plain
+from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
@@ -18,6 +19,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.links import WordLinks
+from seq2seq.text.sampling import SubwordSampling
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.card import model_card
@@ -26,6 +28,7 @@ from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.optimizer import make_optimizer
 from seq2seq.training.precision import fastest_precision
+from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
@@ -40,6 +43,9 @@ _MAY_CHANGE = (
 
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
+
+_LATER = ("layer_norm", "variational_dropout", "recurrent_dropout", "word_dropout", "subword_sampling", "subword_nbest")
+"""Keys of `model` and `data` that came after others, and leave a run its name as long as they are at their defaults."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,10 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
     train = Path(config.data.train)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name else train.name
     values = to_plain(config)
+    for section, options in (("model", config.model), ("data", config.data)):
+        for option in dataclasses.fields(options):
+            if option.name in _LATER and values[section][option.name] == option.default:
+                del values[section][option.name]
     for key in _WITHOUT_EFFECT:
         del values["data"][key]
     if config.data.alignments is None:  # such runs keep the name that they had before there were alignments
@@ -184,6 +194,8 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         ),
         device=device,
         processes=training.processes or default_processes(device, training.batch_tokens // training.accumulate),
+        sampling=_sampling(config.data, data),
+        sampled_inputs=_sampled_inputs(training),
         seed=config.seed,
         hashes=data.hashes,
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
@@ -199,6 +211,20 @@ def _loss(config: TrainConfig) -> TranslationLoss:
     if isinstance(normaliser, Reinforce):
         return TranslationLoss(config.training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
     return TranslationLoss(config.training.label_smoothing, guided_weight=config.training.guided_alignment)
+
+
+def _sampling(options: Data, data: PreparedData) -> SubwordSampling | None:
+    if options.subword_sampling is None:
+        return None
+    return SubwordSampling(
+        data.source, data.target, options.subword_sampling, options.subword_nbest, options.max_length
+    )
+
+
+def _sampled_inputs(training: Training) -> SampledInputs | None:
+    if training.sampled_inputs_half is None:
+        return None
+    return SampledInputs(training.scheduled_sampling, training.sampled_inputs_half, training.sampled_inputs_most)
 
 
 def _log_parameters(model: TranslationModel) -> None:

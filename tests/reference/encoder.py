@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from reference.parameters import Parameters, under
-from reference.recurrent import CELLS, STATE_PARTS
+from reference.parameters import Parameters
+from reference.recurrent import CELLS, STATE_PARTS, cell_parameters
 from seq2seq import config
 
 
@@ -12,9 +12,9 @@ def encode(model: config.Model, p: Parameters, embedded: list[Tensor]) -> list[T
     """h_i = [forward h_i ; backward h_i] (Bahdanau 2015, section 3.2), layer upon layer."""
     x = embedded
     for layer in range(model.encoder_layers):
-        forward = _run(model.cell, under(p, f"layers.{layer}.0.rnn"), x)
+        forward = _run(model.cell, cell_parameters(p, f"layers.{layer}.0"), x)
         if model.bidirectional:
-            backward = _run(model.cell, under(p, f"layers.{layer}.1.rnn"), x[::-1])[::-1]
+            backward = _run(model.cell, cell_parameters(p, f"layers.{layer}.1"), x[::-1])[::-1]
             states = [torch.cat(pair) for pair in zip(forward, backward, strict=True)]
         else:
             states = forward

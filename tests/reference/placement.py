@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reference.parameters import Parameters, under, widened
-from reference.recurrent import CELLS, LayerState, run_layers
+from reference.recurrent import CELLS, LayerState, cell_parameters, run_layers
 from seq2seq import config
 
 Attend = Callable[[Tensor], Tensor]
@@ -59,7 +59,7 @@ def between(
     model: config.Model, p: Parameters, y: Tensor, layers: list[LayerState], feed: Tensor | None, attend: Attend
 ) -> Step:
     """s'_t = RNN₁(y_t, s_{t-1}); a_t from s'_t; s_t = RNN₂(a_t, s'_t) (Firat & Cho 2016)."""
-    proposal = CELLS[model.cell](under(p, "first.rnn"), y, layers[0])
+    proposal = CELLS[model.cell](cell_parameters(p, "first"), y, layers[0])
     a = attend(proposal[0])
     s, new = run_layers(model.cell, _stack(model, p), a, [proposal, *layers[1:]], residual=model.residual)
     return Step(readout(model.attention.placement.readout, under(p, "read"), s, y, a), new)
@@ -90,4 +90,4 @@ def readout(kind: str, p: Parameters, s: Tensor, y: Tensor, a: Tensor | None) ->
 
 
 def _stack(model: config.Model, p: Parameters) -> list[Parameters]:
-    return [under(p, f"stack.layers.{layer}.rnn") for layer in range(model.decoder_layers)]
+    return [cell_parameters(p, f"stack.layers.{layer}") for layer in range(model.decoder_layers)]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from reference.parameters import Parameters
+from reference.parameters import Parameters, under
 
 LayerState = tuple[Tensor, ...]
 
@@ -11,6 +11,8 @@ LayerState = tuple[Tensor, ...]
 def gru(p: Parameters, x: Tensor, state: LayerState) -> LayerState:
     """Cho 2014, eq. 5 to 8, with r after the product U h, as cuDNN has it; z keeps the old state."""
     (h,) = state
+    if "input_norm.parts.0.weight" in p:
+        return _layer_norm_gru(p, x, h)
     w, u = p["weight_ih_l0"].chunk(3), p["weight_hh_l0"].chunk(3)
     b, c = p["bias_ih_l0"].chunk(3), p["bias_hh_l0"].chunk(3)
     r = torch.sigmoid(w[0] @ x + b[0] + u[0] @ h + c[0])
@@ -22,11 +24,44 @@ def gru(p: Parameters, x: Tensor, state: LayerState) -> LayerState:
 def lstm(p: Parameters, x: Tensor, state: LayerState) -> LayerState:
     """Hochreiter & Schmidhuber 1997 with the forget gate of Gers 2000."""
     h, c = state
+    if "input_norm.parts.0.weight" in p:
+        return _layer_norm_lstm(p, x, h, c)
     w, u = p["weight_ih_l0"].chunk(4), p["weight_hh_l0"].chunk(4)
     b, d = p["bias_ih_l0"].chunk(4), p["bias_hh_l0"].chunk(4)
     i, f, g, o = (w[gate] @ x + b[gate] + u[gate] @ h + d[gate] for gate in range(4))
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def _layer_norm_gru(p: Parameters, x: Tensor, h: Tensor) -> LayerState:
+    """Ba 2016, supplement, there with z for the new state."""
+    d = len(h)
+    a, b = p["weight_ih_l0"] @ x, p["weight_hh_l0"] @ h
+    rz = _normed(p, "input_norm.parts.0", a[: 2 * d]) + _normed(p, "recurrent_norm.parts.0", b[: 2 * d])
+    r, z = torch.sigmoid(rz[:d]), torch.sigmoid(rz[d:])
+    n = torch.tanh(_normed(p, "input_norm.parts.1", a[2 * d :]) + r * _normed(p, "recurrent_norm.parts.1", b[2 * d :]))
+    return ((1 - z) * n + z * h,)
+
+
+def _layer_norm_lstm(p: Parameters, x: Tensor, h: Tensor, c: Tensor) -> LayerState:
+    """Ba 2016, supplement."""
+    a = _normed(p, "input_norm.parts.0", p["weight_ih_l0"] @ x)
+    i, f, g, o = (a + _normed(p, "recurrent_norm.parts.0", p["weight_hh_l0"] @ h)).chunk(4)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(_normed(p, "cell_norm", c)), c
+
+
+def _normed(p: Parameters, name: str, a: Tensor) -> Tensor:
+    """Ba 2016, eq. 4; torch adds 1e-5 to the variance."""
+    mean = sum(a) / len(a)
+    variance = sum((x - mean) ** 2 for x in a) / len(a)
+    return p[f"{name}.weight"] * (a - mean) / torch.sqrt(variance + 1e-5) + p[f"{name}.bias"]
+
+
+def cell_parameters(p: Parameters, layer: str) -> Parameters:
+    """Of the layer called so: torch's names, and those of the norms where it has any."""
+    own = under(p, layer)
+    return {**under(own, "rnn"), **{name: value for name, value in own.items() if "norm" in name}}
 
 
 CELLS = {"gru": gru, "lstm": lstm}

@@ -184,9 +184,9 @@ def test_more_heads_than_the_query_has_dimensions() -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 65
-    assert len(possible_pairs()) == 1219
-    assert len(one_by_one_rows()) == 38
+    assert len(ROWS) == 64
+    assert len(possible_pairs()) == 1325
+    assert len(one_by_one_rows()) == 39
     assert {axis: len(values) for axis, values in AXES.items()} == {
         "score": 10,
         "window": 3,
@@ -201,6 +201,7 @@ def test_counts() -> None:
         "encoder_layers": 2,
         "bidirectional": 2,
         "residual": 2,
+        "layer_norm": 2,
         "tied_embeddings": 4,
         "memory_size": 2,
         "embedding_size": 2,
