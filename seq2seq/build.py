@@ -107,7 +107,9 @@ def _embedding(vocab_size: int, size: int) -> nn.Embedding:
     return embedding
 
 
-def translation_model(options: config.Model, source_vocab: int, target_vocab: int) -> TranslationModel:
+def translation_model(
+    options: config.Model, source_vocab: int, target_vocab: int, *, reverse_source: bool = False
+) -> TranslationModel:
     """A model with fresh weights, drawn from torch's global random generator."""
     memory_size = config.memory_size(options)
     encoder = Encoder(
@@ -132,5 +134,11 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
     )
     output = Output(options.hidden_size, target_vocab, target_embedding if ties in ("target_output", "all") else None)
     return TranslationModel(
-        source_embedding, encoder, _bridge(options, memory_size), decoder, output, dropout=options.dropout
+        source_embedding,
+        encoder,
+        _bridge(options, memory_size),
+        decoder,
+        output,
+        dropout=options.dropout,
+        reverse_source=reverse_source,
     )

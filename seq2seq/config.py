@@ -345,6 +345,9 @@ class Data:
     """Sentencepiece's normalization rule; `identity` leaves raw text raw."""
     max_length: int = number(200, least=1)
     """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
+    reverse_source: bool = False
+    """The encoder reads each source from its last piece to its first, EOS still at the end (Sutskever 2014); alignments
+    and pictures are in the order of the text."""
     bleu_tokenizer: str | None = None
     """Sacrebleu's tokenizer; null: by the target language (zh -> zh, ja -> ja-mecab, ko -> ko-mecab, else 13a)."""
     cache_dir: str = "runs/cache"

@@ -62,7 +62,12 @@ class Task:
     def fresh_model(self, config: BenchmarkConfig) -> TranslationModel:
         """One with weights drawn by the seed."""
         torch.manual_seed(config.seed)
-        return build.translation_model(config.model, len(self.prepared.source), len(self.prepared.target))
+        return build.translation_model(
+            config.model,
+            len(self.prepared.source),
+            len(self.prepared.target),
+            reverse_source=self.data.reverse_source,
+        )
 
 
 def prepare(config: BenchmarkConfig, scratch: Path) -> Task:

@@ -95,7 +95,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     except _UNREADABLE as error:
         raise DataError(f"{where}: not a readable checkpoint ({error})") from error
     with torch.device("meta"), _Undrawn():
-        model = build.translation_model(options, len(source), len(target))
+        model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
     return Checkpoint(model.to(device), options, data, source, target)
 

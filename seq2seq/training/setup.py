@@ -36,6 +36,9 @@ _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
 
+_YOUNGER = ("reverse_source",)
+"""Keys of `data` that are newer than the names of run directories: at their defaults they leave the name as it was."""
+
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -61,6 +64,9 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
     values = to_plain(config)
     for key in _WITHOUT_EFFECT:
         del values["data"][key]
+    for key in _YOUNGER:
+        if values["data"][key] == getattr(Data, key):
+            del values["data"][key]
     if config.data.alignments is None:  # such runs keep the name that they had before there were alignments
         del values["data"]["alignments"]
     else:
@@ -156,7 +162,9 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     """A trainer at update 0, or where the run directory's state left off."""
     check_precision(config.decoding.precision, device)
     torch.manual_seed(config.seed)
-    model = build.translation_model(config.model, len(data.source), len(data.target)).to(device)
+    model = build.translation_model(
+        config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
+    ).to(device)
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
     _log_parameters(model)
