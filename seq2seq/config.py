@@ -345,6 +345,13 @@ class Data:
     """Sentencepiece's normalization rule; `identity` leaves raw text raw."""
     max_length: int = number(200, least=1)
     """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
+    max_length_ratio: float | None = number(None, least=1)
+    """Training pairs whose longer side has more than so many times the shorter's pieces (EOS left out) are dropped and
+    counted; null: none."""
+    drop_identical: bool = False
+    """Drop and count training pairs whose two sides are the same text."""
+    drop_duplicates: bool = False
+    """Drop and count training pairs that stood in the same corpus before; white space around a side does not count."""
     reverse_source: bool = False
     """The encoder reads each source from its last piece to its first, EOS still at the end (Sutskever 2014); alignments
     and pictures are in the order of the text."""

@@ -15,6 +15,7 @@ from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText, read_lines
+from seq2seq.text.filters import Filters
 from seq2seq.text.tokenizer import EOS, Tokenizer
 from seq2seq.training.setup import PreparedData, prepare_data
 from seq2seq.training.validation import Validation
@@ -139,7 +140,7 @@ def _pieces(config: BenchmarkConfig, where: Path, scratch: Path) -> Task:
 
     def encoded(split: str) -> EncodedCorpus:
         text = ParallelText.find(str(scratch / split), *languages)
-        return encode_corpus(text, tokenizer, tokenizer, max_length=None, cache_dir=scratch / "cache")
+        return encode_corpus(text, tokenizer, tokenizer, filters=Filters(), cache_dir=scratch / "cache")
 
     valid = list(read_lines(scratch / f"valid.{languages[0]}"))
     prepared = _prepared(config, tokenizer, encoded("train"), encoded("valid"), valid)

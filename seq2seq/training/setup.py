@@ -17,6 +17,7 @@ from seq2seq.inference.unknown import read_dictionary
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
@@ -36,7 +37,7 @@ _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
 
-_YOUNGER = ("reverse_source",)
+_YOUNGER = ("reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates")
 """Keys of `data` that are newer than the names of run directories: at their defaults they leave the name as it was."""
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -94,18 +95,17 @@ def prepare_data(config: TrainConfig) -> PreparedData:
         links = WordLinks.find(data.alignments, data.source_lang, data.target_lang)
         hashes["alignments"] = links.content_hash()
     source, target = _tokenizers(train, data, hashes["train"], cache)
-    encoded = encode_corpus(train, source, target, max_length=data.max_length, cache_dir=cache, links=links)
-    held_out = encode_corpus(valid, source, target, max_length=None, cache_dir=cache)
+    filters = Filters(data.max_length, data.max_length_ratio, data.drop_identical, data.drop_duplicates)
+    encoded = encode_corpus(train, source, target, filters=filters, cache_dir=cache, links=links)
+    held_out = encode_corpus(valid, source, target, filters=Filters(), cache_dir=cache)
     for name, corpus in ((data.train, encoded), (data.valid, held_out)):
         if not len(corpus):
             raise DataError(f"{name}: no usable pair ({corpus.counts})")
     logger.info(
-        "%s: %d pairs, dropped %d with an empty side and %d longer than data.max_length=%d; %d + %d pieces",
+        "%s: %d pairs, dropped %s; %d + %d pieces",
         data.train,
         len(encoded),
-        encoded.counts["empty"],
-        encoded.counts["long"],
-        data.max_length,
+        ", ".join(f"{encoded.counts[reason]} {words}" for reason, words in filters.reasons().items()),
         len(source),
         len(target),
     )
