@@ -325,12 +325,17 @@ class Model:
 class Data:
     """A parallel corpus and its sub-words."""
 
-    train: str = REQUIRED
+    train: str | list[str] = REQUIRED
+    """Several, [a,b], are trained on together, and the sub-words are learned from each of them once."""
+    weights: list[int] | None = field(default=None, metadata={"least": 1})
+    """How many times each corpus of `train` comes in an epoch: with [3,1] an epoch is what it would be if the first one
+    stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
+    and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
     valid: str = REQUIRED
     test: str | None = None
-    alignments: str | None = None
+    alignments: str | list[str] | None = None
     """Word alignments of `train` for training.guided_alignment: a file, also as .gz, with a line of links `i-j` for
-    each pair, source word i and target word j, counted from 0."""
+    each pair, source word i and target word j, counted from 0. One for each corpus of `train`."""
     source_lang: str = REQUIRED
     target_lang: str = REQUIRED
     tokenizer: str = choice("bpe", "unigram", "char", "word")
@@ -875,7 +880,21 @@ def _check_guided(model: Model, data: Data, training: Training, errors: list[str
         )
 
 
+def several(names: str | list[str] | None) -> list[str]:
+    """One name or more, or none, as a list."""
+    return [names] if isinstance(names, str) else names or []
+
+
 def _check_data(data: Data, errors: list[str]) -> None:
+    corpora = len(several(data.train))
+    if not corpora:
+        errors.append("data.train=[]: expected a corpus, or several, [a,b].")
+    for key, given in (("weights", data.weights), ("alignments", data.alignments)):
+        if given is not None and len([given] if isinstance(given, str) else given) != corpora:
+            errors.append(
+                f"data.{key}={given} and data.train={data.train}: one is needed for each corpus, {corpora} in all. "
+                f"Give as many, or leave data.{key}=null."
+            )
     if data.byte_fallback and data.tokenizer in ("char", "word"):
         errors.append(
             f"data.byte_fallback=true and data.tokenizer={data.tokenizer}: only bpe and unigram can spell bytes. "

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,20 @@ from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import WordReader
 
 _CHUNK = 10_000
+
+
+class Rows(Protocol):
+    """Numbers of every pair."""
+
+    def __getitem__(self, row: int, /) -> NDArray[np.uint32]: ...
+
+
+class Side(Rows, Protocol):
+    """Tokens of every pair, EOS included."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many each has."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +66,13 @@ class EncodedLinks:
 class EncodedCorpus:
     """Pairs of token sequences, EOS included, and how many pairs were dropped and why."""
 
-    source: EncodedSide
-    target: EncodedSide
+    source: Side
+    target: Side
     counts: dict[str, int]
     """`kept`, and for each reason of the filters how many were left out for it; with links also `linked`: the target
     pieces that have one"""
-    links: EncodedLinks | None = None
-    """Where word alignments are given."""
+    links: Rows | None = None
+    """Where word alignments are given: target piece and source piece of each link [n 2]."""
 
     def __len__(self) -> int:
         return self.counts["kept"]

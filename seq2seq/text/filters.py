@@ -82,7 +82,7 @@ class Repeated:
     def again(self, source: str, target: str) -> bool:
         """Whether this was asked of the same pair before."""
         value = np.uint64(_hash(source, target))
-        place = int(np.searchsorted(self._hashes, value))
+        place = int(self._hashes.searchsorted(value))
         if place == len(self._hashes) or self._hashes[place] != value:
             return False
         seen = bool(self._seen[place])

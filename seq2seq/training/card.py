@@ -2,7 +2,7 @@
 
 import torch
 
-from seq2seq.config import TrainConfig
+from seq2seq.config import TrainConfig, several
 from seq2seq.version import __version__
 
 
@@ -13,11 +13,12 @@ def model_card(config: TrainConfig, updates: int, epochs: int, scores: dict[str,
     kind = f"placement `{attention.placement.name}`" + (f", attention `{' x '.join(parts)}`" if parts else "")
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
     contents = "\n".join(f"| {name} | {content} |" for name, content in hashes.items())
+    corpora = " and ".join(f"`{name}`" for name in several(config.data.train))
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
 A recurrent translation model, {kind}.
 
-Trained by seq2seq {__version__} (torch {torch.__version__}) on `{config.data.train}`: {updates} updates, \
+Trained by seq2seq {__version__} (torch {torch.__version__}) on {corpora}: {updates} updates, \
 {epochs} whole epochs, seed {config.seed}.
 
 | validation (search with beam {config.decoding.beam_size}) | |

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,18 @@ from typing import Any
 import torch
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
+from seq2seq.config import (
+    ConfigError,
+    Data,
+    Location,
+    NoAttention,
+    Reinforce,
+    TrainConfig,
+    Training,
+    parse,
+    several,
+    to_plain,
+)
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
@@ -19,6 +30,7 @@ from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
+from seq2seq.text.mixture import join
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.card import model_card
@@ -37,7 +49,7 @@ _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
 
-_YOUNGER = ("reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates")
+_YOUNGER = ("weights", "reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates")
 """Keys of `data` that are newer than the names of run directories: at their defaults they leave the name as it was."""
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -59,9 +71,13 @@ class PreparedData:
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
-    """runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>."""
-    train = Path(config.data.train)
+    """runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>; of several corpora the first one and
+    how many others.
+    """
+    first, *others = several(config.data.train)
+    train = Path(first)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name else train.name
+    corpus += f"+{len(others)}" if others else ""
     values = to_plain(config)
     for key in _WITHOUT_EFFECT:
         del values["data"][key]
@@ -80,37 +96,24 @@ def prepare_data(config: TrainConfig) -> PreparedData:
     data = config.data
     tokenizer = data.bleu_tokenizer or bleu_tokenizer(data.target_lang)
     check_tokenizer(tokenizer)
-    train = ParallelText.find(data.train, data.source_lang, data.target_lang)
+    languages = data.source_lang, data.target_lang
+    trains = [ParallelText.find(name, *languages) for name in several(data.train)]
     valid = ParallelText.find(data.valid, data.source_lang, data.target_lang)
     cache = Path(data.cache_dir)
-    hashes = {"train": train.content_hash(), "valid": valid.content_hash()}
+    contents = [text.content_hash() for text in trains]
+    hashes = {**_named("train", contents), "valid": valid.content_hash()}
     references = list(valid.pairs())
     if config.decoding.dictionary is not None:
         read_dictionary(Path(config.decoding.dictionary))
     if data.test is not None:  # read now, so that what is wrong with it is known before training
         for _ in ParallelText.find(data.test, data.source_lang, data.target_lang).pairs():
             pass
-    links = None
-    if data.alignments is not None:
-        links = WordLinks.find(data.alignments, data.source_lang, data.target_lang)
-        hashes["alignments"] = links.content_hash()
-    source, target = _tokenizers(train, data, hashes["train"], cache)
-    filters = Filters(data.max_length, data.max_length_ratio, data.drop_identical, data.drop_duplicates)
-    encoded = encode_corpus(train, source, target, filters=filters, cache_dir=cache, links=links)
+    links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
+    hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
+    source, target = _tokenizers(trains, data, contents, cache)
+    train = _training_set(trains, links, source, target, data)
     held_out = encode_corpus(valid, source, target, filters=Filters(), cache_dir=cache)
-    for name, corpus in ((data.train, encoded), (data.valid, held_out)):
-        if not len(corpus):
-            raise DataError(f"{name}: no usable pair ({corpus.counts})")
-    logger.info(
-        "%s: %d pairs, dropped %s; %d + %d pieces",
-        data.train,
-        len(encoded),
-        ", ".join(f"{encoded.counts[reason]} {words}" for reason, words in filters.reasons().items()),
-        len(source),
-        len(target),
-    )
-    if links is not None:
-        _check_links(links, encoded)
+    _check_usable(valid, held_out)
     validation = Validation(
         held_out,
         [s for s, _ in references],
@@ -120,18 +123,53 @@ def prepare_data(config: TrainConfig) -> PreparedData:
         config.training.batch_tokens,
         config.training.batch_sentences,
     )
-    return PreparedData(source, target, encoded, validation, hashes)
+    return PreparedData(source, target, train, validation, hashes)
+
+
+def _training_set(
+    trains: Sequence[ParallelText], links: Sequence[WordLinks], source: Tokenizer, target: Tokenizer, data: Data
+) -> EncodedCorpus:
+    """The corpora in tokens, as one. Says of each what it has and what was left out of it."""
+    filters = Filters(data.max_length, data.max_length_ratio, data.drop_identical, data.drop_duplicates)
+    encoded = []
+    for number, text in enumerate(trains):
+        given = links[number] if links else None
+        corpus = encode_corpus(text, source, target, filters=filters, cache_dir=Path(data.cache_dir), links=given)
+        _check_usable(text, corpus)
+        dropped = ", ".join(f"{corpus.counts[reason]} {words}" for reason, words in filters.reasons().items())
+        logger.info(
+            "%s: %d pairs, dropped %s; %d + %d pieces", text.name, len(corpus), dropped, len(source), len(target)
+        )
+        if given is not None:
+            _check_links(given, corpus)
+        encoded.append(corpus)
+    joined = join(encoded, data.weights or [1] * len(encoded))
+    if joined is not encoded[0]:
+        logger.info("%d corpora: an epoch has %d pairs", len(encoded), len(joined))
+    return joined
+
+
+def _named(kind: str, hashes: Sequence[str]) -> dict[str, str]:
+    """Under the kind's name; several are numbered."""
+    return {kind if len(hashes) == 1 else f"{kind}[{number}]": one for number, one in enumerate(hashes)}
+
+
+def _check_usable(text: ParallelText, corpus: EncodedCorpus) -> None:
+    if not len(corpus):
+        raise DataError(f"{text.name}: no usable pair ({corpus.counts})")
 
 
 def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
     """Say how much is linked. Raises DataError if nothing is."""
-    linked, pieces = corpus.counts["linked"], len(corpus.target.tokens) - len(corpus)
+    linked, pieces = corpus.counts["linked"], int(corpus.target.lengths.sum()) - len(corpus)
     if not linked:
         raise DataError(f"{links.path}: no link in it is between words of a pair that is used; nothing would be guided")
     logger.info("%s: %.1f%% of the target pieces are linked", links.path, 100 * linked / pieces)
 
 
-def _tokenizers(train: ParallelText, data: Data, content: str, cache: Path) -> tuple[Tokenizer, Tokenizer]:
+def _tokenizers(
+    trains: Sequence[ParallelText], data: Data, contents: Sequence[str], cache: Path
+) -> tuple[Tokenizer, Tokenizer]:
     options: dict[str, Any] = {
         "kind": data.tokenizer,
         "vocab_size": data.vocab_size,
@@ -139,12 +177,13 @@ def _tokenizers(train: ParallelText, data: Data, content: str, cache: Path) -> t
         "character_coverage": data.character_coverage,
         "normalization": data.normalization,
     }
-    entry = cache / f"tokenizer-{digest(content, len(train.files), data.joint, options)}"
+    texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
+    entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
     if not entry.is_dir():
-        logger.info("learning %s pieces from %s", data.tokenizer, data.train)
+        logger.info("learning %s pieces from %s", data.tokenizer, ", ".join(text.name for text in trains))
 
         def lines(*sides: int) -> Iterator[str]:
-            return (pair[side] for pair in train.pairs() for side in sides if pair[side].strip())
+            return (pair[side] for text in trains for pair in text.pairs() for side in sides if pair[side].strip())
 
         with replace_directory(entry) as unfinished:
             if data.joint:

@@ -1,0 +1,89 @@
+"""What is trained on, from end to end: several corpora, filters, several validation sets."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from sentences import PAIRS
+
+from seq2seq.cli.main import main
+
+TINY = [
+    "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
+    "data.character_coverage=1.0", "model.embedding_size=8", "model.hidden_size=8", "training.batch_tokens=64",
+    "training.learning_rate=0.01", "training.processes=1", "device=cpu",
+]  # fmt: skip
+PARTS = {"one": PAIRS[:15], "two": PAIRS[15:], "valid": PAIRS[::5], "other": PAIRS[1::6]}
+
+
+def write(name: str, pairs: list[tuple[str, str]]) -> None:
+    for column, language in enumerate(("en", "de")):
+        Path(f"{name}.{language}").write_text("".join(f"{pair[column]}\n" for pair in pairs))
+
+
+@pytest.fixture
+def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, pairs in PARTS.items():
+        write(name, pairs)
+    return tmp_path
+
+
+def train(*more: str) -> int:
+    return main(["train", *TINY, *more])
+
+
+def weights(checkpoint: str) -> dict[str, torch.Tensor]:
+    return load_file(f"{checkpoint}/model.safetensors")
+
+
+def same(one: str, other: str) -> bool:
+    found, expected = weights(one), weights(other)
+    return all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def state(run: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads(Path(f"{run}/last/state.json").read_text())
+    return found
+
+
+def test_weights_are_copies_and_a_stopped_run_ends_the_same(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mixed = ["data.train=[one,two]", "data.weights=[1,2]"]
+    assert train("run_dir=mixed", *mixed, "training.max_epochs=2") == 0
+    said = capfd.readouterr().err
+    assert "one: 15 pairs" in said
+    assert "two: 12 pairs" in said
+    assert "2 corpora: an epoch has 39 pairs" in said
+    assert set(state("mixed")["hashes"]) == {"train[0]", "train[1]", "valid"}
+    assert "on `one` and `two`" in Path("mixed/best/README.md").read_text()
+    assert train("run_dir=parts", *mixed, "training.max_epochs=2", "training.max_updates=7") == 0
+    assert train("run_dir=parts", *mixed, "training.max_epochs=2") == 0
+    assert same("parts/last", "mixed/last")
+    assert train("run_dir=parts", "data.train=[one,two]", "data.weights=[2,1]") == 2
+    assert "data.weights: was [1, 2], now [2, 1]" in capfd.readouterr().err
+    assert main(["shortlist", "checkpoint=mixed", "device=cpu"]) == 0
+    assert "one, two: aligning 27 pairs" in capfd.readouterr().err
+
+
+def test_a_list_of_one_is_that_corpus(corpora: Path) -> None:
+    assert train("run_dir=plain", "data.train=one", "training.max_updates=4") == 0
+    entries = sorted(path.name for path in Path("runs/cache").iterdir())
+    assert train("run_dir=listed", "data.train=[one]", "training.max_updates=4") == 0
+    assert sorted(path.name for path in Path("runs/cache").iterdir()) == entries
+    assert same("plain/last", "listed/last")
+    assert state("plain")["hashes"] == state("listed")["hashes"]
+
+
+def test_what_is_left_out_is_told_by_reason(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write("dirty", [*PARTS["one"], ("copy", "copy"), *PARTS["one"][:3], ("a " * 30, "b"), ("", "x")])
+    filters = ["data.max_length_ratio=4", "data.drop_identical=true", "data.drop_duplicates=true"]
+    assert train("check=true", "data.train=dirty", *filters) == 0
+    said = capfd.readouterr().err
+    assert (
+        "dirty: 15 pairs, dropped 1 with an empty side, 1 with the same text on both sides, 3 that stood there before, "
+        "0 longer than data.max_length=200, 1 with a side over data.max_length_ratio=4.0 times the other;" in said
+    )
+    assert train("check=true", "data.train=dirty") == 0
+    assert "dirty: 20 pairs, dropped 1 with an empty side, 0 longer than data.max_length=200;" in capfd.readouterr().err
