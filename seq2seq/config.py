@@ -331,7 +331,9 @@ class Data:
     """How many times each corpus of `train` comes in an epoch: with [3,1] an epoch is what it would be if the first one
     stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
     and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
-    valid: str = REQUIRED
+    valid: str | list[str] = REQUIRED
+    """Of several, [a,b], the first one alone chooses the best checkpoint, the learning rate and the end; the others are
+    only told of, in the log and as `valid/NAME` in metrics.jsonl."""
     test: str | None = None
     alignments: str | list[str] | None = None
     """Word alignments of `train` for training.guided_alignment: a file, also as .gz, with a line of links `i-j` for
@@ -889,6 +891,8 @@ def _check_data(data: Data, errors: list[str]) -> None:
     corpora = len(several(data.train))
     if not corpora:
         errors.append("data.train=[]: expected a corpus, or several, [a,b].")
+    if len(set(several(data.valid))) != max(len(several(data.valid)), 1):
+        errors.append(f"data.valid={data.valid}: expected a held-out set, or several, [a,b], each once.")
     for key, given in (("weights", data.weights), ("alignments", data.alignments)):
         if given is not None and len([given] if isinstance(given, str) else given) != corpora:
             errors.append(

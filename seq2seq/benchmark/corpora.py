@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from seq2seq import build
-from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig
+from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig, several
 from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
@@ -82,7 +82,7 @@ def prepare(config: BenchmarkConfig, scratch: Path) -> Task:
 
 def _text(config: BenchmarkConfig, data: Data) -> Task:
     prepared = prepare_data(TrainConfig(data, config.model, config.training, config.decoding))
-    translated = ParallelText.find(data.test or data.valid, data.source_lang, data.target_lang)
+    translated = ParallelText.find(data.test or several(data.valid)[0], data.source_lang, data.target_lang)
     pairs = list(translated.pairs())
     return Task(data, prepared, [s for s, _ in pairs], [t for _, t in pairs])
 

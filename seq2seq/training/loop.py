@@ -3,7 +3,7 @@
 import logging
 import math
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,8 @@ class Trainer:
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
+    further: Mapping[str, Validation] = field(default_factory=dict)
+    """By name, held-out sets that decide nothing."""
 
     def __post_init__(self) -> None:
         self.model = self.checkpoint.model
@@ -274,6 +276,10 @@ class Trainer:
             *(self.scores[name] for name in ("loss", "perplexity", "bleu", "chrf")),
             " (best)" if improved else "",
         )
+        for name, validation in self.further.items():
+            scores, _ = validation.run(self.translator)
+            progress.write(f"valid/{name}", position.update, scores)
+            logger.info("%s: loss %.3f, perplexity %.2f, BLEU %.2f, chrF %.2f", name, *scores.values())
         if improved:
             checkpoint.save(self.run_dir / "best", self.checkpoint, self._card())
         self._save(progress)

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,8 @@ class PreparedData:
     train: EncodedCorpus
     validation: Validation
     hashes: dict[str, str]
+    further: dict[str, Validation] = field(default_factory=dict)
+    """By name, the held-out sets after the first."""
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
@@ -98,32 +100,42 @@ def prepare_data(config: TrainConfig) -> PreparedData:
     check_tokenizer(tokenizer)
     languages = data.source_lang, data.target_lang
     trains = [ParallelText.find(name, *languages) for name in several(data.train)]
-    valid = ParallelText.find(data.valid, data.source_lang, data.target_lang)
+    valids = [ParallelText.find(name, *languages) for name in several(data.valid)]
     cache = Path(data.cache_dir)
     contents = [text.content_hash() for text in trains]
-    hashes = {**_named("train", contents), "valid": valid.content_hash()}
-    references = list(valid.pairs())
+    hashes = {**_named("train", contents), **_named("valid", [text.content_hash() for text in valids])}
+    for text in valids:  # read now, as is data.test, so that what is wrong with it is known before training
+        for _ in text.pairs():
+            pass
     if config.decoding.dictionary is not None:
         read_dictionary(Path(config.decoding.dictionary))
-    if data.test is not None:  # read now, so that what is wrong with it is known before training
+    if data.test is not None:
         for _ in ParallelText.find(data.test, data.source_lang, data.target_lang).pairs():
             pass
     links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
     hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
     source, target = _tokenizers(trains, data, contents, cache)
     train = _training_set(trains, links, source, target, data)
-    held_out = encode_corpus(valid, source, target, filters=Filters(), cache_dir=cache)
-    _check_usable(valid, held_out)
-    validation = Validation(
-        held_out,
-        [s for s, _ in references],
-        [t for _, t in references],
+    first, *others = [_validation(text, source, target, config, tokenizer) for text in valids]
+    further = {text.name: validation for text, validation in zip(valids[1:], others, strict=True)}
+    return PreparedData(source, target, train, first, hashes, further)
+
+
+def _validation(
+    text: ParallelText, source: Tokenizer, target: Tokenizer, config: TrainConfig, bleu_tokenizer: str
+) -> Validation:
+    corpus = encode_corpus(text, source, target, filters=Filters(), cache_dir=Path(config.data.cache_dir))
+    _check_usable(text, corpus)
+    pairs = list(text.pairs())
+    return Validation(
+        corpus,
+        [s for s, _ in pairs],
+        [t for _, t in pairs],
         config.decoding,
-        tokenizer,
+        bleu_tokenizer,
         config.training.batch_tokens,
         config.training.batch_sentences,
     )
-    return PreparedData(source, target, train, validation, hashes)
 
 
 def _training_set(
@@ -216,6 +228,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target),
         corpus=data.train,
         validation=data.validation,
+        further=data.further,
         options=training,
         loss=_loss(config),
         optimizer=_optimizer(training, model),

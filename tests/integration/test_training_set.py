@@ -87,3 +87,32 @@ def test_what_is_left_out_is_told_by_reason(corpora: Path, capfd: pytest.Capture
     )
     assert train("check=true", "data.train=dirty") == 0
     assert "dirty: 20 pairs, dropped 1 with an empty side, 0 longer than data.max_length=200;" in capfd.readouterr().err
+
+
+def test_the_first_validation_set_decides_and_all_are_told_of(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    length = ["data.train=one", "training.max_updates=20", "training.validate_every=5"]
+    assert train("run_dir=alone", *length) == 0
+    capfd.readouterr()
+    assert train("run_dir=both", *length, "data.valid=[valid,other]") == 0
+    said = capfd.readouterr().err
+    assert said.count("\nother: loss ") == said.count(": valid loss ") == 4
+    assert same("both/best", "alone/best")
+    assert same("both/last", "alone/last")
+    assert set(state("both")["hashes"]) == {"train", "valid[0]", "valid[1]"}
+    alone, both = ([json.loads(line) for line in Path(f"{run}/metrics.jsonl").read_text().splitlines()]
+                   for run in ("alone", "both"))  # fmt: skip
+    assert [e for e in both if e["event"] == "valid"] == [e for e in alone if e["event"] == "valid"]
+    further = [event for event in both if event["event"] == "valid/other"]
+    assert [event["update"] for event in further] == [5, 10, 15, 20]
+    assert set(further[-1]) == {"event", "update", "loss", "perplexity", "bleu", "chrf"}
+    assert train("run_dir=swapped", *length, "data.valid=[other,valid]") == 0
+    last = [json.loads(line) for line in Path("swapped/metrics.jsonl").read_text().splitlines()][-2]
+    assert last["event"] == "valid"
+    assert {key: last[key] for key in further[-1] if key != "event"} == pytest.approx(
+        {key: value for key, value in further[-1].items() if key != "event"}
+    )
+    assert train("run_dir=double", *length, "data.valid=[other,other]") == 2
+    assert train("run_dir=double", *length, "data.valid=[other,nowhere]") == 2
+    said = capfd.readouterr().err
+    assert "data.valid=['other', 'other']: expected a held-out set, or several, [a,b], each once." in said
+    assert "nowhere.en: no such file" in said
