@@ -395,6 +395,10 @@ class Training:
     guided_alignment: float = number(0.0, least=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
     precision: str = choice("fp32", "bf16")
+    start_from: str | None = None
+    """A checkpoint, or a run, for its best one, of any attention, cell and size: a fresh run begins with its weights in
+    all tensors of the same name and shape, and uses its sub-words, also on other corpora; optimizer and schedule begin
+    anew. A run that goes on does not need it any more."""
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
@@ -459,7 +463,7 @@ class TrainConfig:
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     """Of the validations."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>."""
+    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, start_from and seed>."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False

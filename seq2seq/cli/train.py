@@ -27,7 +27,7 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
         choose_fp32_products()
     run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
     check_run_dir(run_dir, config)
-    data = prepare_data(config)
+    data = prepare_data(config, run_dir)
     trainer = make_trainer(config, data, run_dir, device)
     if config.check:
         trainer.try_largest_batch()

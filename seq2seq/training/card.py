@@ -13,13 +13,15 @@ def model_card(config: TrainConfig, updates: int, epochs: int, scores: dict[str,
     kind = f"placement `{attention.placement.name}`" + (f", attention `{' x '.join(parts)}`" if parts else "")
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
     contents = "\n".join(f"| {name} | {content} |" for name, content in hashes.items())
+    start = config.training.start_from
+    start = "" if start is None else f" It began with the weights of `{start}`."
     corpora = " and ".join(f"`{name}`" for name in several(config.data.train))
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
 A recurrent translation model, {kind}.
 
 Trained by seq2seq {__version__} (torch {torch.__version__}) on {corpora}: {updates} updates, \
-{epochs} whole epochs, seed {config.seed}.
+{epochs} whole epochs, seed {config.seed}.{start}
 
 | validation (search with beam {config.decoding.beam_size}) | |
 |---|---|

@@ -160,12 +160,17 @@ def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, d
     model.load_state_dict({name: given[id(weight)] for name, weight in expected.items()}, assign=True)
 
 
+def find_state(path: Path) -> Path | None:
+    """Where the training state of this checkpoint is; None if there is none."""
+    return next((where for where in (path, previous_name(path)) if (where / "state.json").is_file()), None)
+
+
 def load_state(path: Path) -> TrainingState | None:
     """The training state beside this checkpoint, if there is one."""
-    if not (path / "state.json").is_file():
-        path = previous_name(path)
-    if not (path / "state.json").is_file():
+    found = find_state(path)
+    if found is None:
         return None
+    path = found
     try:
         return TrainingState(json.loads((path / "state.json").read_text()), load_file(path / "state.safetensors"))
     except (OSError, ValueError, safetensors.SafetensorError) as error:

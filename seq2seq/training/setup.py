@@ -33,10 +33,12 @@ from seq2seq.text.links import WordLinks
 from seq2seq.text.mixture import join
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.training import checkpoint
 from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
+from seq2seq.training.parts import start_from
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
@@ -51,6 +53,9 @@ _WITHOUT_EFFECT = ("test", "cache_dir")
 
 _YOUNGER = ("weights", "reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates")
 """Keys of `data` that are newer than the names of run directories: at their defaults they leave the name as it was."""
+
+_OF_TOKENIZERS = ("tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization")
+"""Keys of `data` that say how sub-words are learned."""
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -70,11 +75,13 @@ class PreparedData:
     hashes: dict[str, str]
     further: dict[str, Validation] = field(default_factory=dict)
     """By name, the held-out sets after the first."""
+    start: Checkpoint | None = None
+    """Whose weights a fresh run begins with."""
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
-    """runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>; of several corpora the first one and
-    how many others.
+    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, start and seed>; of several corpora
+    the first one and how many others.
     """
     first, *others = several(config.data.train)
     train = Path(first)
@@ -90,18 +97,22 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
         del values["data"]["alignments"]
     else:
         values["data"]["guided_alignment"] = config.training.guided_alignment
+    if config.training.start_from is not None:
+        values["data"]["start_from"] = config.training.start_from
     return Path("runs") / f"{corpus}-{attention}-{digest(values['model'], values['data'], config.seed)[:8]}"
 
 
-def prepare_data(config: TrainConfig) -> PreparedData:
-    """Read and check both corpora, learn the sub-words on the training side, encode. All of it is cached."""
+def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedData:
+    """Read and check all corpora, learn the sub-words on the training side, encode. All of it is cached.
+
+    With training.start_from the sub-words are that checkpoint's, or the run's own where its directory holds a state.
+    """
     data = config.data
     tokenizer = data.bleu_tokenizer or bleu_tokenizer(data.target_lang)
     check_tokenizer(tokenizer)
     languages = data.source_lang, data.target_lang
     trains = [ParallelText.find(name, *languages) for name in several(data.train)]
     valids = [ParallelText.find(name, *languages) for name in several(data.valid)]
-    cache = Path(data.cache_dir)
     contents = [text.content_hash() for text in trains]
     hashes = {**_named("train", contents), **_named("valid", [text.content_hash() for text in valids])}
     for text in valids:  # read now, as is data.test, so that what is wrong with it is known before training
@@ -114,11 +125,19 @@ def prepare_data(config: TrainConfig) -> PreparedData:
             pass
     links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
     hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
-    source, target = _tokenizers(trains, data, contents, cache)
+    resumed = run_dir is not None and checkpoint.find_state(run_dir / "last") is not None
+    start = None
+    if config.training.start_from is None:
+        source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
+    else:
+        where = run_dir / "last" if run_dir is not None and resumed else Path(config.training.start_from)
+        start = checkpoint.load(where, torch.device("cpu"))
+        _check_same_tokenizers(config.training.start_from, start.data, data)
+        source, target = start.source, start.target
     train = _training_set(trains, links, source, target, data)
     first, *others = [_validation(text, source, target, config, tokenizer) for text in valids]
-    further = {text.name: validation for text, validation in zip(valids[1:], others, strict=True)}
-    return PreparedData(source, target, train, first, hashes, further)
+    further = dict(zip((text.name for text in valids[1:]), others, strict=True))
+    return PreparedData(source, target, train, first, hashes, further, None if resumed else start)
 
 
 def _validation(
@@ -159,6 +178,23 @@ def _training_set(
     if joined is not encoded[0]:
         logger.info("%d corpora: an epoch has %d pairs", len(encoded), len(joined))
     return joined
+
+
+def _check_same_tokenizers(start_from: str, theirs: Data, ours: Data) -> None:
+    """Raises ConfigError naming the keys to change: what a run says of its sub-words has to be so."""
+    differing = [key for key in _OF_TOKENIZERS if getattr(theirs, key) != getattr(ours, key)]
+    if differing:
+        now = ", ".join(f"data.{key}={_word(getattr(ours, key))}" for key in differing)
+        then = " ".join(f"data.{key}={_word(getattr(theirs, key))}" for key in differing)
+        raise ConfigError(
+            f"{now} and training.start_from={start_from}: its sub-words, without which its embeddings are worth "
+            f"nothing, were learned otherwise. Give {then}, or take training.start_from=null."
+        )
+
+
+def _word(value: object) -> str:
+    """As on the command line."""
+    return json.dumps(value).strip('"')
 
 
 def _named(kind: str, hashes: Sequence[str]) -> dict[str, str]:
@@ -216,6 +252,8 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     model = build.translation_model(
         config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
     ).to(device)
+    if data.start is not None:
+        start_from(model, data.start.model, str(config.training.start_from))
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
     _log_parameters(model)
