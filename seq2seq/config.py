@@ -399,6 +399,9 @@ class Training:
     """A checkpoint, or a run, for its best one, of any attention, cell and size: a fresh run begins with its weights in
     all tensors of the same name and shape, and uses its sub-words, also on other corpora; optimizer and schedule begin
     anew. A run that goes on does not need it any more."""
+    freeze: list[str] = field(default_factory=list)
+    """Parts whose weights stay as they are, by name or the beginning of it up to a dot: [encoder,source_embedding],
+    [decoder.attention]. They have no gradient and no state of the optimizer; dropout works in them as in the others."""
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")

@@ -1,7 +1,8 @@
 """The parts of a model by name: which of them begin with the weights of another model, and which of them stay fixed."""
 
+import difflib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,3 +74,31 @@ def start_from(model: nn.Module, trained: nn.Module, name: str) -> None:
             "sizes of that model, or training.start_from=null."
         )
     logger.info("training.start_from=%s:\n%s", name, found)
+
+
+def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
+    """Keep all tensors under these names as they are: `encoder`, `decoder.attention`, or one tensor's whole name.
+
+    A tied tensor is fixed by any of its names. Raises ConfigError for a name that nothing has, and where nothing would
+    be left to train.
+    """
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for prefix in prefixes:
+        found = [tensor for name, tensor in parameters.items() if f"{name}.".startswith(f"{prefix}.")]
+        if not found:
+            raise ConfigError(f"training.freeze: {prefix!r}: no part of this model.{_nearest(prefix, parameters)}")
+        for tensor in found:
+            tensor.requires_grad_(False)
+    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    if all(not p.requires_grad for p in model.parameters()):
+        raise ConfigError(f"training.freeze={list(prefixes)}: nothing is left to train. Leave out a part.")
+    if prefixes:
+        logger.info("training.freeze: %s parameters stay as they are", f"{frozen:,}")
+
+
+def _nearest(prefix: str, names: Iterable[str]) -> str:
+    """The parts, and of all names, whole or not, those that are most like this one."""
+    known = {".".join(words[: n + 1]) for words in (name.split(".") for name in names) for n in range(len(words))}
+    close = difflib.get_close_matches(prefix, sorted(known), n=3)
+    parts = ", ".join(dict.fromkeys(part_of(name) for name in names))
+    return (f" Did you mean {' or '.join(map(repr, close))}?" if close else "") + f" Parts: {parts}."

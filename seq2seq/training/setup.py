@@ -38,7 +38,7 @@ from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
-from seq2seq.training.parts import start_from
+from seq2seq.training.parts import freeze, start_from
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
@@ -50,6 +50,9 @@ _MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every
 
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
+
+_OF_START = ("start_from", "freeze")
+"""Keys of `training` that tell runs apart where they are given."""
 
 _YOUNGER = ("weights", "reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates")
 """Keys of `data` that are newer than the names of run directories: at their defaults they leave the name as it was."""
@@ -97,8 +100,7 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
         del values["data"]["alignments"]
     else:
         values["data"]["guided_alignment"] = config.training.guided_alignment
-    if config.training.start_from is not None:
-        values["data"]["start_from"] = config.training.start_from
+    values["data"] |= {key: getattr(config.training, key) for key in _OF_START if getattr(config.training, key)}
     return Path("runs") / f"{corpus}-{attention}-{digest(values['model'], values['data'], config.seed)[:8]}"
 
 
@@ -254,6 +256,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     ).to(device)
     if data.start is not None:
         start_from(model, data.start.model, str(config.training.start_from))
+    freeze(model, config.training.freeze)
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
     _log_parameters(model)
@@ -297,7 +300,7 @@ def _loss(config: TrainConfig) -> TranslationLoss:
 
 def _optimizer(training: Training, model: TranslationModel) -> torch.optim.Optimizer:
     return _OPTIMIZERS[training.optimizer](
-        model.parameters(),
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=training.learning_rate,
         weight_decay=training.weight_decay,
         fused=True,

@@ -13,7 +13,7 @@ from seq2seq.cli.main import main
 TINY = [
     "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
     "data.character_coverage=1.0", "model.embedding_size=8", "model.hidden_size=8", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "training.processes=1", "device=cpu",
+    "training.learning_rate=0.01", "training.processes=1", "device=cpu", "decoding.max_length=4",
 ]  # fmt: skip
 PARTS = {"one": PAIRS[:15], "two": PAIRS[15:], "valid": PAIRS[::5], "other": PAIRS[1::6]}
 

@@ -14,7 +14,7 @@ from seq2seq.cli.main import main
 TINY = [
     "data.valid=two", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
     "data.character_coverage=1.0", "model.embedding_size=8", "model.hidden_size=8", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "training.processes=1", "device=cpu",
+    "training.learning_rate=0.01", "training.processes=1", "device=cpu", "decoding.max_length=4",
 ]  # fmt: skip
 
 
