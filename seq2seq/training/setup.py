@@ -78,8 +78,8 @@ class PreparedData:
     hashes: dict[str, str]
     further: dict[str, Validation] = field(default_factory=dict)
     """By name, the held-out sets after the first."""
-    start: Checkpoint | None = None
-    """Whose weights a fresh run begins with."""
+    start: Path | None = None
+    """The checkpoint whose weights a fresh run begins with."""
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
@@ -127,19 +127,18 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
             pass
     links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
     hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
-    resumed = run_dir is not None and checkpoint.find_state(run_dir / "last") is not None
-    start = None
-    if config.training.start_from is None:
+    start = None if config.training.start_from is None else Path(config.training.start_from)
+    if start is None:
         source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
     else:
-        where = run_dir / "last" if run_dir is not None and resumed else Path(config.training.start_from)
-        start = checkpoint.load(where, torch.device("cpu"))
-        _check_same_tokenizers(config.training.start_from, start.data, data)
-        source, target = start.source, start.target
+        own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
+        of = checkpoint.load(own or start, torch.device("cpu"))
+        _check_same_tokenizers(start, of.data, data)
+        source, target, start = of.source, of.target, None if own else start
     train = _training_set(trains, links, source, target, data)
     first, *others = [_validation(text, source, target, config, tokenizer) for text in valids]
     further = dict(zip((text.name for text in valids[1:]), others, strict=True))
-    return PreparedData(source, target, train, first, hashes, further, None if resumed else start)
+    return PreparedData(source, target, train, first, hashes, further, start)
 
 
 def _validation(
@@ -182,14 +181,14 @@ def _training_set(
     return joined
 
 
-def _check_same_tokenizers(start_from: str, theirs: Data, ours: Data) -> None:
+def _check_same_tokenizers(start: Path, theirs: Data, ours: Data) -> None:
     """Raises ConfigError naming the keys to change: what a run says of its sub-words has to be so."""
     differing = [key for key in _OF_TOKENIZERS if getattr(theirs, key) != getattr(ours, key)]
     if differing:
         now = ", ".join(f"data.{key}={_word(getattr(ours, key))}" for key in differing)
         then = " ".join(f"data.{key}={_word(getattr(theirs, key))}" for key in differing)
         raise ConfigError(
-            f"{now} and training.start_from={start_from}: its sub-words, without which its embeddings are worth "
+            f"{now} and training.start_from={start}: its sub-words, without which its embeddings are worth "
             f"nothing, were learned otherwise. Give {then}, or take training.start_from=null."
         )
 
@@ -255,7 +254,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
     ).to(device)
     if data.start is not None:
-        start_from(model, data.start.model, str(config.training.start_from))
+        start_from(model, checkpoint.load(data.start, device).model, str(data.start))
     freeze(model, config.training.freeze)
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")

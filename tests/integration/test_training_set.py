@@ -76,6 +76,18 @@ def test_a_list_of_one_is_that_corpus(corpora: Path) -> None:
     assert state("plain")["hashes"] == state("listed")["hashes"]
 
 
+def test_each_corpus_has_its_own_alignments(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        Path(f"{name}.align").write_text("0-0\n" * len(PARTS[name]))
+    guided = ["data.train=[one,two]", "training.guided_alignment=0.5"]
+    assert train("run_dir=run", *guided, "data.alignments=[one.align,two.align]", "training.max_updates=10") == 0
+    assert capfd.readouterr().err.count("% of the target pieces are linked") == 2
+    assert '"guided_alignment"' in Path("run/metrics.jsonl").read_text()
+    assert set(state("run")["hashes"]) == {"train[0]", "train[1]", "valid", "alignments[0]", "alignments[1]"}
+    assert train("run_dir=new", *guided, "data.alignments=[two.align,one.align]") == 2
+    assert "two.align:13: the file ends here, but one has a pair 13" in capfd.readouterr().err
+
+
 def test_what_is_left_out_is_told_by_reason(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write("dirty", [*PARTS["one"], ("copy", "copy"), *PARTS["one"][:3], ("a " * 30, "b"), ("", "x")])
     filters = ["data.max_length_ratio=4", "data.drop_identical=true", "data.drop_duplicates=true"]
