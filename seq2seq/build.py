@@ -111,7 +111,9 @@ def _embedding(vocab_size: int, size: int) -> nn.Embedding:
     return embedding
 
 
-def translation_model(options: config.Model, source_vocab: int, target_vocab: int) -> TranslationModel:
+def translation_model(
+    options: config.Model, source_vocab: int, target_vocab: int, *, reverse_source: bool = False
+) -> TranslationModel:
     """A model with fresh weights, drawn from torch's global random generator."""
     memory_size = config.memory_size(options)
     encoder = Encoder(
@@ -149,4 +151,5 @@ def translation_model(options: config.Model, source_vocab: int, target_vocab: in
         dropout=options.dropout,
         variational=options.variational_dropout,
         word_dropout=options.word_dropout,
+        reverse_source=reverse_source,
     )

@@ -337,12 +337,19 @@ class Model:
 class Data:
     """A parallel corpus and its sub-words."""
 
-    train: str = REQUIRED
-    valid: str = REQUIRED
+    train: str | list[str] = REQUIRED
+    """Several, [a,b], are trained on together, and the sub-words are learned from each of them once."""
+    weights: list[int] | None = field(default=None, metadata={"least": 1})
+    """How many times each corpus of `train` comes in an epoch: with [3,1] an epoch is what it would be if the first one
+    stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
+    and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
+    valid: str | list[str] = REQUIRED
+    """Of several, [a,b], the first one alone chooses the best checkpoint, the learning rate and the end; the others are
+    only told of, in the log and as `valid/NAME` in metrics.jsonl."""
     test: str | None = None
-    alignments: str | None = None
+    alignments: str | list[str] | None = None
     """Word alignments of `train` for training.guided_alignment: a file, also as .gz, with a line of links `i-j` for
-    each pair, source word i and target word j, counted from 0."""
+    each pair, source word i and target word j, counted from 0. One for each corpus of `train`."""
     source_lang: str = REQUIRED
     target_lang: str = REQUIRED
     tokenizer: str = choice("bpe", "unigram", "char", "word")
@@ -363,6 +370,16 @@ class Data:
     """Unigram draws from so many of the best segmentations (Kudo's l); null: from all."""
     max_length: int = number(200, least=1)
     """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
+    max_length_ratio: float | None = number(None, least=1)
+    """Training pairs whose longer side has more than so many times the shorter's pieces (EOS left out) are dropped and
+    counted; null: none."""
+    drop_identical: bool = False
+    """Drop and count training pairs whose two sides are the same text."""
+    drop_duplicates: bool = False
+    """Drop and count training pairs that stood in the same corpus before; white space around a side does not count."""
+    reverse_source: bool = False
+    """The encoder reads each source from its last piece to its first, EOS still at the end (Sutskever 2014); alignments
+    and pictures are in the order of the text."""
     bleu_tokenizer: str | None = None
     """Sacrebleu's tokenizer; null: by the target language (zh -> zh, ja -> ja-mecab, ko -> ko-mecab, else 13a)."""
     cache_dir: str = "runs/cache"
@@ -425,6 +442,13 @@ class Training:
     """The update at which scheduled sampling makes every second input the model's own."""
     sampled_inputs_most: float = number(1.0, above=0, most=1)
     """The share never becomes greater."""
+    start_from: str | None = None
+    """A checkpoint, or a run, for its best one, of any attention, cell and size: a fresh run begins with its weights in
+    all tensors of the same name and shape, and uses its sub-words, also on other corpora; optimizer and schedule begin
+    anew. A run that goes on does not need it any more."""
+    freeze: list[str] = field(default_factory=list)
+    """Parts whose weights stay as they are, by name or the beginning of it up to a dot: [encoder,source_embedding],
+    [decoder.attention]. They have no gradient and no state of the optimizer; dropout works in them as in the others."""
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
@@ -491,7 +515,7 @@ class TrainConfig:
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     """Of the validations."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>."""
+    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, start_from and seed>."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
@@ -939,7 +963,23 @@ def _check_guided(model: Model, data: Data, training: Training, errors: list[str
         )
 
 
+def several(names: str | list[str] | None) -> list[str]:
+    """One name or more, or none, as a list."""
+    return [names] if isinstance(names, str) else names or []
+
+
 def _check_data(data: Data, errors: list[str]) -> None:
+    corpora = len(several(data.train))
+    if not corpora:
+        errors.append("data.train=[]: expected a corpus, or several, [a,b].")
+    if len(set(several(data.valid))) != max(len(several(data.valid)), 1):
+        errors.append(f"data.valid={data.valid}: expected a held-out set, or several, [a,b], each once.")
+    for key, given in (("weights", data.weights), ("alignments", data.alignments)):
+        if given is not None and len([given] if isinstance(given, str) else given) != corpora:
+            errors.append(
+                f"data.{key}={given} and data.train={data.train}: one is needed for each corpus, {corpora} in all. "
+                f"Give as many, or leave data.{key}=null."
+            )
     if data.byte_fallback and data.tokenizer in ("char", "word"):
         errors.append(
             f"data.byte_fallback=true and data.tokenizer={data.tokenizer}: only bpe and unigram can spell bytes. "

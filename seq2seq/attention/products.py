@@ -40,7 +40,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     lose more in conversions than it gains.
     """
     shared = _shared.get()
-    if shared is None or not weight.requires_grad or (weight.dim() == 2 and len(weight) < _WORTH_STACKING):
+    if shared is None or (weight.dim() == 2 and len(weight) < _WORTH_STACKING):
         return _product(x, weight, bias)
     key = _place(weight), None if bias is None else _place(bias)
     if key not in shared:
@@ -95,7 +95,8 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, of: _Shared) -> Tensor:
-        ctx.save_for_backward(x)
+        if ctx.needs_input_grad[1]:  # else the matrix and its bias are fixed
+            ctx.save_for_backward(x)
         ctx.of, ctx.number = of, of.steps
         of.steps += 1
         return _product(x, of.weight, of.bias)
@@ -103,9 +104,10 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, None, None]:
         (gradient,) = grad_outputs
-        (x,) = ctx.saved_tensors
         of: _Shared = ctx.of
-        of.left[ctx.number] = x, gradient
+        if ctx.needs_input_grad[1]:
+            (x,) = ctx.saved_tensors
+            of.left[ctx.number] = x, gradient
         return gradient @ of.weight if ctx.needs_input_grad[0] else None, None, None
 
 
@@ -119,12 +121,13 @@ class _Gradient(torch.autograd.Function):
         return weight.new_empty(0)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor | None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         of: _Shared = ctx.of
         inputs, gradients = (_stacked(steps, of.weight) for steps in zip(*of.left.values(), strict=True))
         of.left.clear()  # inputs [.. n i], gradients [.. n o]
-        bias = None if of.bias is None else gradients.sum(0, dtype=ctx.dtype)
-        return (gradients.transpose(-1, -2) @ inputs).to(ctx.dtype), bias, None
+        bias = gradients.sum(0, dtype=ctx.dtype) if ctx.needs_input_grad[1] else None
+        weight = (gradients.transpose(-1, -2) @ inputs).to(ctx.dtype) if ctx.needs_input_grad[0] else None
+        return weight, bias, None
 
 
 def _stacked(steps: Sequence[Tensor], weight: Tensor) -> Tensor:

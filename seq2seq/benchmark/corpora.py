@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from seq2seq import build
-from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig
+from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig, several
 from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText, read_lines
+from seq2seq.text.filters import Filters
 from seq2seq.text.tokenizer import EOS, Tokenizer
 from seq2seq.training.setup import PreparedData, prepare_data
 from seq2seq.training.validation import Validation
@@ -64,7 +65,12 @@ class Task:
     def fresh_model(self, config: BenchmarkConfig) -> TranslationModel:
         """One with weights drawn by the seed."""
         torch.manual_seed(config.seed)
-        return build.translation_model(config.model, len(self.prepared.source), len(self.prepared.target))
+        return build.translation_model(
+            config.model,
+            len(self.prepared.source),
+            len(self.prepared.target),
+            reverse_source=self.data.reverse_source,
+        )
 
 
 def prepare(config: BenchmarkConfig, scratch: Path) -> Task:
@@ -78,7 +84,7 @@ def prepare(config: BenchmarkConfig, scratch: Path) -> Task:
 
 def _text(config: BenchmarkConfig, data: Data) -> Task:
     prepared = prepare_data(TrainConfig(data, config.model, config.training, config.decoding))
-    translated = ParallelText.find(data.test or data.valid, data.source_lang, data.target_lang)
+    translated = ParallelText.find(data.test or several(data.valid)[0], data.source_lang, data.target_lang)
     pairs = list(translated.pairs())
     return Task(data, prepared, [s for s, _ in pairs], [t for _, t in pairs])
 
@@ -136,7 +142,7 @@ def _pieces(config: BenchmarkConfig, where: Path, scratch: Path) -> Task:
 
     def encoded(split: str) -> EncodedCorpus:
         text = ParallelText.find(str(scratch / split), *languages)
-        return encode_corpus(text, tokenizer, tokenizer, max_length=None, cache_dir=scratch / "cache")
+        return encode_corpus(text, tokenizer, tokenizer, filters=Filters(), cache_dir=scratch / "cache")
 
     valid = list(read_lines(scratch / f"valid.{languages[0]}"))
     prepared = _prepared(config, tokenizer, encoded("train"), encoded("valid"), valid)

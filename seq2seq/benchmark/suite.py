@@ -16,7 +16,7 @@ from seq2seq.benchmark.corpora import Task
 from seq2seq.benchmark.decoding import Row
 from seq2seq.benchmark.peers import Peer
 from seq2seq.benchmark.training import Run, Slice
-from seq2seq.config import BenchmarkConfig
+from seq2seq.config import BenchmarkConfig, several
 from seq2seq.inference import metrics
 from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import make_batch
@@ -65,7 +65,7 @@ def measure(
 def _describe_data(task: Task) -> Report:
     train = task.prepared.train
     return {
-        "name": task.data.train,
+        "name": "+".join(several(task.data.train)),
         "pairs": len(train),
         "source_tokens": int(train.source.lengths.sum()),
         "target_tokens": int(train.target.lengths.sum()),

@@ -27,7 +27,7 @@ from seq2seq.cli.compose import composed
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.cli.score import force_all
-from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, to_plain
+from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, several, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, Gold, agreement
 from seq2seq.inference.comparison import Failed, Measured
@@ -252,8 +252,9 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
         if cell.run is not None:
             contents["weights"] = _file_hash(checkpoint.find(cell.run) / "model.safetensors")
         else:
-            for key, name in (("train", data.train), ("valid", data.valid)):
-                contents[key] = corpus(name, data.source_lang, data.target_lang)
+            for key, names in (("train", several(data.train)), ("valid", several(data.valid))):
+                of_each = [corpus(name, data.source_lang, data.target_lang) for name in names]
+                contents[key] = of_each[0] if len(of_each) == 1 else _hash(of_each)
         found.append(
             {
                 "training": settings(cell.training),
@@ -268,7 +269,9 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
 def changes(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """In which keys a result belongs to something else; empty if it does not."""
     try:
-        data = {**old["training"]["data"], "train": "-", "valid": "-"}
+        data = old["training"]["data"]
+        listed = next((data[key] for key in ("weights", "alignments") if isinstance(data.get(key), list)), ["-"])
+        data = {**data, "train": ["-"] * len(listed), "valid": "-"}
         then = {
             **old,
             "training": settings(parse("train", {**old["training"], "data": data})),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from seq2seq.cli.machine import choose_device
-from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig
+from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig, several
 from seq2seq.inference.shortlist import FILE, learn
 from seq2seq.text.corpus import DataError, ParallelText, find_file
 from seq2seq.training import checkpoint
@@ -26,13 +26,15 @@ def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
             f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "
             "by. Take a checkpoint with another placement."
         )
-    text = _text(config, of.data)
-    pairs = draw((pair for pair in text.pairs() if pair[0].strip() and pair[1].strip()), config.max_pairs, config.seed)
+    texts = _texts(config, of.data)
+    name = ", ".join(text.name for text in texts)
+    filled = (pair for text in texts for pair in text.pairs() if pair[0].strip() and pair[1].strip())
+    pairs = draw(filled, config.max_pairs, config.seed)
     encoded = zip(of.source.encode([s for s, _ in pairs]), of.target.encode([t for _, t in pairs]), strict=True)
     short = [pair for pair in encoded if max(map(len, pair)) <= of.data.max_length]
     if not short:
-        raise DataError(f"{text.name}: no pair of at most data.max_length={of.data.max_length} pieces to align")
-    logger.info("%s: aligning %d pairs", text.name, len(short))
+        raise DataError(f"{name}: no pair of at most data.max_length={of.data.max_length} pieces to align")
+    logger.info("%s: aligning %d pairs", name, len(short))
     sources, targets = [source for source, _ in short], [target for _, target in short]
     found = learn(of.model.eval(), sources, targets, config.candidates, config.batch_size)
     found.save(directory)
@@ -40,12 +42,12 @@ def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
     return 0
 
 
-def _text(config: ShortlistConfig, data: Data) -> ParallelText:
+def _texts(config: ShortlistConfig, data: Data) -> list[ParallelText]:
     """What is to be aligned. Raises DataError where it is not there."""
     if config.source is not None and config.target is not None:
-        return ParallelText(config.source, (find_file(config.source), find_file(config.target)))
+        return [ParallelText(config.source, (find_file(config.source), find_file(config.target)))]
     try:
-        return ParallelText.find(data.train, data.source_lang, data.target_lang)
+        return [ParallelText.find(name, data.source_lang, data.target_lang) for name in several(data.train)]
     except DataError as error:
         message = f"{error}; the checkpoint was trained on it. Give text to align: source=FILE target=FILE"
         raise DataError(message) from error

@@ -37,7 +37,7 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
     if device.type == "cpu" and config.training.precision == "fp32":
         choose_fp32_products()
     check_run_dir(run_dir, config)
-    data = prepare_data(config)
+    data = prepare_data(config, run_dir)
     trainer = make_trainer(config, data, run_dir, device)
     if config.check:
         trainer.try_largest_batch()

@@ -52,7 +52,7 @@ class Encoder(nn.Module):
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """embedded [b s e], lengths [b] -> states [b s m]."""
-        backwards = _reversal(lengths, embedded.size(1))
+        backwards = reversal(lengths, embedded.size(1))
         x = embedded
         for number, directions in enumerate(self.layers):
             assert isinstance(directions, nn.ModuleList)
@@ -64,17 +64,18 @@ class Encoder(nn.Module):
     def _run(directions: nn.ModuleList, x: Tensor, reversal: Tensor) -> Tensor:
         """One layer, [b s e] or [b s m] -> [b s m]."""
         layers = [layer for layer in directions if isinstance(layer, Recurrent)]
-        inputs = [_reorder(x, reversal) if turned else x for turned in range(len(layers))]
+        inputs = [reorder(x, reversal) if turned else x for turned in range(len(layers))]
         states = run_together(layers, inputs)
-        return torch.cat([_reorder(h, reversal) if turned else h for turned, h in enumerate(states)], -1)
+        return torch.cat([reorder(h, reversal) if turned else h for turned, h in enumerate(states)], -1)
 
 
-def _reversal(lengths: Tensor, size: int) -> Tensor:
+def reversal(lengths: Tensor, size: int) -> Tensor:
     """Positions that turn each sentence around and leave its padding: lengths [b] -> [b s]; its own inverse."""
     positions = torch.arange(size, device=lengths.device)
     turned = lengths[:, None] - 1 - positions
     return torch.where(turned >= 0, turned, positions)
 
 
-def _reorder(x: Tensor, positions: Tensor) -> Tensor:
+def reorder(x: Tensor, positions: Tensor) -> Tensor:
+    """x [b s ..] with what stands at these positions [b s]."""
     return x.gather(1, positions[..., None].expand_as(x))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seq2seq.attention.attention import Attended, Memory
 from seq2seq.model.decoder import Decoder
 from seq2seq.model.dropout import Dropout, WordDropout
-from seq2seq.model.encoder import Encoder
+from seq2seq.model.encoder import Encoder, reorder, reversal
 from seq2seq.model.state import State
 
 
@@ -54,11 +54,16 @@ class Decoded:
 
 
 class TranslationModel(nn.Module):
-    """Encoder, bridge, decoder and the projection to the vocabulary, which is done once, outside the time loop."""
+    """Encoder, bridge, decoder and the projection to the vocabulary, which is done once, outside the time loop.
+
+    With `reverse_source` the encoder reads each source from its last word to its first (Sutskever 2014, section 3.3),
+    its EOS still at the end. Its states go back to their words' places before anything attends to them: windows,
+    `location`, alignments and pictures know the order of the text alone.
+    """
 
     def __init__(
         self, source_embedding: nn.Embedding, encoder: Encoder, bridge: nn.Module, decoder: Decoder, output: Output,
-        *, dropout: float, variational: bool = False, word_dropout: float = 0.0,
+        *, dropout: float, variational: bool = False, word_dropout: float = 0.0, reverse_source: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.source_embedding = source_embedding
@@ -68,12 +73,16 @@ class TranslationModel(nn.Module):
         self.output = output
         self.dropout = Dropout(dropout, variational=variational)
         self.word_dropout = WordDropout(word_dropout)
+        self.reverse_source = reverse_source
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
+        turned = reversal(lengths - 1, source.size(1)) if self.reverse_source else None  # [b s], EOS where it was
+        source = source if turned is None else source.gather(1, turned)
         embedded = self.dropout(self.word_dropout(self.source_embedding(source), source))  # [b s e]
         states = self.dropout(self.encoder(embedded, lengths))  # [b s m]
         summary, layers = self.bridge(states, lengths)
+        states = states if turned is None else reorder(states, turned)
         memory = self.decoder.attention.remember(states, lengths, summary)
         return memory, self.decoder.start(memory, layers)
 

@@ -7,18 +7,33 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.text.corpus import ParallelText
+from seq2seq.text.filters import Filters, Sieve
 from seq2seq.text.links import Link, WordLinks, join_pieces
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import WordReader
 
 _CHUNK = 10_000
+
+
+class Rows(Protocol):
+    """Numbers of every pair."""
+
+    def __getitem__(self, row: int, /) -> NDArray[np.uint32]: ...
+
+
+class Side(Rows, Protocol):
+    """Tokens of every pair, EOS included."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many each has."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +66,13 @@ class EncodedLinks:
 class EncodedCorpus:
     """Pairs of token sequences, EOS included, and how many pairs were dropped and why."""
 
-    source: EncodedSide
-    target: EncodedSide
+    source: Side
+    target: Side
     counts: dict[str, int]
-    """`kept`, `empty` (a side without text), `long` (a side of more than max_length pieces); with links also `linked`:
-    the target pieces that have one"""
-    links: EncodedLinks | None = None
-    """Where word alignments are given."""
+    """`kept`, and for each reason of the filters how many were left out for it; with links also `linked`: the target
+    pieces that have one"""
+    links: Rows | None = None
+    """Where word alignments are given: target piece and source piece of each link [n 2]."""
 
     def __len__(self) -> int:
         return self.counts["kept"]
@@ -73,17 +88,17 @@ def encode_corpus(
     source: Tokenizer,
     target: Tokenizer,
     *,
-    max_length: int | None,
+    filters: Filters,
     cache_dir: Path,
     links: WordLinks | None = None,
 ) -> EncodedCorpus:
-    """The corpus in tokens, from the cache where it is there. Drops pairs with an empty or over-long side."""
+    """The corpus in tokens, from the cache where it is there. Drops pairs with an empty side, and what is filtered."""
     sides = [hashlib.sha256(tokenizer.model).hexdigest() for tokenizer in (source, target)]
     given = [] if links is None else [links.content_hash(), links.languages]
-    entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, max_length, *given)}"
+    entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, *filters.key(), *given)}"
     if not entry.is_dir():
         with replace_directory(entry) as unfinished:
-            _encode(text, source, target, max_length, links, unfinished)
+            _encode(text, source, target, filters, links, unfinished)
     return _open(entry)
 
 
@@ -103,11 +118,12 @@ def _encode(
     text: ParallelText,
     source: Tokenizer,
     target: Tokenizer,
-    max_length: int | None,
+    filters: Filters,
     links: WordLinks | None,
     entry: Path,
 ) -> None:
-    counts = {"kept": 0, "empty": 0, "long": 0}
+    counts = {"kept": 0, **dict.fromkeys(filters.reasons(), 0)}
+    sieve = Sieve(filters, text)
     names = ["source.tokens", "target.tokens"]
     readers: list[WordReader] = []
     rows: Iterator[tuple[str, str, list[Link]]] = ((s, t, []) for s, t in text.pairs())
@@ -119,12 +135,16 @@ def _encode(
     with ExitStack() as files:
         columns = [_Column(files.enter_context((entry / name).open("wb"))) for name in names]
         for chunk in _chunks(rows):
-            filled = [row for row in chunk if row[0].strip() and row[1].strip()]
-            counts["empty"] += len(chunk) - len(filled)
+            filled = []
+            for row in chunk:
+                if (reason := sieve.of_text(row[0], row[1])) is None:
+                    filled.append(row)
+                else:
+                    counts[reason] += 1
             sources, targets = source.encode([s for s, _, _ in filled]), target.encode([t for _, t, _ in filled])
             for row, *pair in zip(filled, sources, targets, strict=True):
-                if max_length is not None and max(map(len, pair)) > max_length:
-                    counts["long"] += 1
+                if (reason := sieve.of_lengths(*map(len, pair))) is not None:
+                    counts[reason] += 1
                     continue
                 counts["kept"] += 1
                 for column, tokens in zip(columns[:2], pair, strict=True):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from seq2seq.config import Data, TrainConfig
+from seq2seq.config import Data, TrainConfig, several
 from seq2seq.version import __version__
 
 
@@ -17,12 +17,15 @@ def model_card(config: TrainConfig, updates: int, epochs: int, scores: dict[str,
     contents = "\n".join(f"| {name} | {content} |" for name, content in hashes.items())
     ema = config.training.ema
     average = "" if ema is None else f" The weights are an exponential moving average, decay {ema}."
+    start = config.training.start_from
+    start = "" if start is None else f" It began with the weights of `{start}`."
+    corpora = " and ".join(f"`{name}`" for name in several(config.data.train))
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
 A recurrent translation model, {kind}.
 
-Trained by seq2seq {__version__} (torch {torch.__version__}) on `{config.data.train}`: {updates} updates, \
-{epochs} whole epochs, seed {config.seed}.{average}
+Trained by seq2seq {__version__} (torch {torch.__version__}) on {corpora}: {updates} updates, \
+{epochs} whole epochs, seed {config.seed}.{start}{average}
 
 | validation (search with beam {config.decoding.beam_size}) | |
 |---|---|

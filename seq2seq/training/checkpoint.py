@@ -95,7 +95,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     except _UNREADABLE as error:
         raise DataError(f"{where}: not a readable checkpoint ({error})") from error
     with torch.device("meta"), _Undrawn():
-        model = build.translation_model(options, len(source), len(target))
+        model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
     return Checkpoint(model.to(device), options, data, source, target)
 
@@ -160,12 +160,17 @@ def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, d
     model.load_state_dict({name: given[id(weight)] for name, weight in expected.items()}, assign=True)
 
 
+def find_state(path: Path) -> Path | None:
+    """Where the training state of this checkpoint is; None if there is none."""
+    return next((where for where in (path, previous_name(path)) if (where / "state.json").is_file()), None)
+
+
 def load_state(path: Path) -> TrainingState | None:
     """The training state beside this checkpoint, if there is one."""
-    if not (path / "state.json").is_file():
-        path = previous_name(path)
-    if not (path / "state.json").is_file():
+    found = find_state(path)
+    if found is None:
         return None
+    path = found
     try:
         return TrainingState(json.loads((path / "state.json").read_text()), load_file(path / "state.safetensors"))
     except (OSError, ValueError, safetensors.SafetensorError) as error:
@@ -187,7 +192,7 @@ def restore_optimizer(
 ) -> None:
     """Put back what `optimizer_tensors` took of the same parameters."""
     numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
-    places = [numbers[id(parameter)] for parameter in parameters]
+    places = [numbers.get(id(parameter), -1) for parameter in parameters]  # frozen ones have nothing to put back
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".")

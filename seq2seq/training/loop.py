@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,6 +97,8 @@ class Trainer:
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
+    further: Mapping[str, Validation] = field(default_factory=dict)
+    """By name, held-out sets that decide nothing."""
 
     def __post_init__(self) -> None:
         self.model = self.checkpoint.model
@@ -349,6 +351,10 @@ class Trainer:
             " (best)" if improved else "",
         )
         with self._averaged():
+            for name, validation in self.further.items():
+                scores, _ = validation.run(self.translator)
+                progress.write(f"valid/{name}", position.update, scores)
+                logger.info("%s: loss %.3f, perplexity %.2f, BLEU %.2f, chrF %.2f", name, *scores.values())
             for name in [*(["best"] if improved else []), *self._kept_name()]:
                 checkpoint.save(self.run_dir / name, self.checkpoint, self._card())
         self._save(progress)

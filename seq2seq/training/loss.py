@@ -42,10 +42,10 @@ class ProjectedCrossEntropy(torch.autograd.Function):
         cast, shift = weight.to(x.dtype), bias.to(x.dtype)
         nll = x.new_empty(len(x), dtype=exact)
         smooth = x.new_zeros((), dtype=exact)
-        wanted = any(ctx.needs_input_grad[:3])
-        grad_x = torch.empty_like(x) if wanted else None
-        grad_weight = torch.zeros_like(cast) if wanted else None
-        grad_bias = torch.zeros_like(bias) if wanted else None
+        of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
+        grad_x = torch.empty_like(x) if of_x else None
+        grad_weight = torch.zeros_like(cast) if of_weight else None
+        grad_bias = torch.zeros_like(bias) if of_bias else None
         size = max(_LOGITS // vocab, _LEAST_ROWS)
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
@@ -57,22 +57,33 @@ class ProjectedCrossEntropy(torch.autograd.Function):
             nll[rows] = (log_total - logits.gather(1, chosen)).squeeze(1)
             if smoothing:
                 smooth += (log_total.squeeze(1) - logits.mean(-1, dtype=exact)).sum()
-            if grad_x is not None and grad_weight is not None and grad_bias is not None:
-                if smoothing:
-                    gradient.sub_(smoothing / vocab)
-                gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
+            if not (of_x or of_weight or of_bias):
+                continue
+            if smoothing:
+                gradient.sub_(smoothing / vocab)
+            gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
+            if grad_bias is not None:
                 grad_bias += gradient.sum(0)
+            if grad_x is not None:
                 torch.mm(gradient, cast, out=grad_x[rows])
+            if grad_weight is not None:
                 grad_weight.addmm_(gradient.T, x[rows])
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
+        ctx.dtype = weight.dtype
         ctx.mark_non_differentiable(nll)
         return (1 - smoothing) * nll.sum() + smoothing * smooth, nll
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         scale = grad_outputs[0]
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
-        return grad_x * scale, grad_weight.to(grad_bias.dtype, copy=True).mul_(scale), grad_bias * scale, None, None
+        return (
+            None if grad_x is None else grad_x * scale,
+            None if grad_weight is None else grad_weight.to(ctx.dtype, copy=True).mul_(scale),
+            None if grad_bias is None else grad_bias * scale,
+            None,
+            None,
+        )
 
 
 LossNumbers = tuple[float, float, int, float | None, float | None]

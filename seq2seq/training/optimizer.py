@@ -15,8 +15,8 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Of all weights of the model; only its matrices decay (see `is_matrix`)."""
-    weights = list(model.named_parameters())
+    """Of all weights of the model that are not frozen; only its matrices decay (see `is_matrix`)."""
+    weights = [(key, weight) for key, weight in model.named_parameters() if weight.requires_grad]
     groups = [
         {"params": [weight for key, weight in weights if is_matrix(key, weight)], "weight_decay": weight_decay},
         {"params": [weight for key, weight in weights if not is_matrix(key, weight)], "weight_decay": 0.0},

@@ -1,32 +1,47 @@
 """From a training configuration to a trainer: data, tokenizers, model, optimizer, run directory."""
 
-import dataclasses
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
+from seq2seq.config import (
+    ConfigError,
+    Data,
+    Location,
+    Model,
+    NoAttention,
+    Reinforce,
+    TrainConfig,
+    Training,
+    parse,
+    several,
+    to_plain,
+)
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
+from seq2seq.text.mixture import join
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.training import checkpoint
 from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.optimizer import make_optimizer
+from seq2seq.training.parts import freeze, start_from
 from seq2seq.training.precision import fastest_precision
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
@@ -44,8 +59,20 @@ _MAY_CHANGE = (
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
 
-_LATER = ("layer_norm", "variational_dropout", "recurrent_dropout", "word_dropout", "subword_sampling", "subword_nbest")
-"""Keys of `model` and `data` that came after others, and leave a run its name as long as they are at their defaults."""
+_LATER = {
+    "model": ("layer_norm", "variational_dropout", "recurrent_dropout", "word_dropout"),
+    "data": (
+        "weights", "reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates", "subword_sampling",
+        "subword_nbest",
+    ),
+}  # fmt: skip
+"""Keys that came after others, and leave a run its name as long as they are at their defaults."""
+
+_OF_START = ("start_from", "freeze")
+"""Keys of `training` that tell runs apart where they are given."""
+
+_OF_TOKENIZERS = ("tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization")
+"""Keys of `data` that say how sub-words are learned."""
 
 
 @dataclass(frozen=True)
@@ -57,84 +84,150 @@ class PreparedData:
     train: EncodedCorpus
     validation: Validation
     hashes: dict[str, str]
+    further: dict[str, Validation] = field(default_factory=dict)
+    """By name, the held-out sets after the first."""
+    start: Path | None = None
+    """The checkpoint whose weights a fresh run begins with."""
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
-    """runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>."""
-    train = Path(config.data.train)
+    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, start and seed>; of several corpora
+    the first one and how many others.
+    """
+    first, *others = several(config.data.train)
+    train = Path(first)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name else train.name
+    corpus += f"+{len(others)}" if others else ""
     values = to_plain(config)
-    for section, options in (("model", config.model), ("data", config.data)):
-        for option in dataclasses.fields(options):
-            if option.name in _LATER and values[section][option.name] == option.default:
-                del values[section][option.name]
+    for section, options in (("model", Model), ("data", Data)):
+        for key in _LATER[section]:
+            if values[section][key] == getattr(options, key):
+                del values[section][key]
     for key in _WITHOUT_EFFECT:
         del values["data"][key]
     if config.data.alignments is None:  # such runs keep the name that they had before there were alignments
         del values["data"]["alignments"]
     else:
         values["data"]["guided_alignment"] = config.training.guided_alignment
+    values["data"] |= {key: getattr(config.training, key) for key in _OF_START if getattr(config.training, key)}
     return Path("runs") / f"{corpus}-{attention}-{digest(values['model'], values['data'], config.seed)[:8]}"
 
 
-def prepare_data(config: TrainConfig) -> PreparedData:
-    """Read and check both corpora, learn the sub-words on the training side, encode. All of it is cached."""
+def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedData:
+    """Read and check all corpora, learn the sub-words on the training side, encode. All of it is cached.
+
+    With training.start_from the sub-words are that checkpoint's, or the run's own where its directory holds a state.
+    """
     data = config.data
     tokenizer = data.bleu_tokenizer or bleu_tokenizer(data.target_lang)
     check_tokenizer(tokenizer)
-    train = ParallelText.find(data.train, data.source_lang, data.target_lang)
-    valid = ParallelText.find(data.valid, data.source_lang, data.target_lang)
-    cache = Path(data.cache_dir)
-    hashes = {"train": train.content_hash(), "valid": valid.content_hash()}
-    references = list(valid.pairs())
+    languages = data.source_lang, data.target_lang
+    trains = [ParallelText.find(name, *languages) for name in several(data.train)]
+    valids = [ParallelText.find(name, *languages) for name in several(data.valid)]
+    contents = [text.content_hash() for text in trains]
+    hashes = {**_named("train", contents), **_named("valid", [text.content_hash() for text in valids])}
+    for text in valids:  # read now, as is data.test, so that what is wrong with it is known before training
+        for _ in text.pairs():
+            pass
     if config.decoding.dictionary is not None:
         read_dictionary(Path(config.decoding.dictionary))
-    if data.test is not None:  # read now, so that what is wrong with it is known before training
+    if data.test is not None:
         for _ in ParallelText.find(data.test, data.source_lang, data.target_lang).pairs():
             pass
-    links = None
-    if data.alignments is not None:
-        links = WordLinks.find(data.alignments, data.source_lang, data.target_lang)
-        hashes["alignments"] = links.content_hash()
-    source, target = _tokenizers(train, data, hashes["train"], cache)
-    encoded = encode_corpus(train, source, target, max_length=data.max_length, cache_dir=cache, links=links)
-    held_out = encode_corpus(valid, source, target, max_length=None, cache_dir=cache)
-    for name, corpus in ((data.train, encoded), (data.valid, held_out)):
-        if not len(corpus):
-            raise DataError(f"{name}: no usable pair ({corpus.counts})")
-    logger.info(
-        "%s: %d pairs, dropped %d with an empty side and %d longer than data.max_length=%d; %d + %d pieces",
-        data.train,
-        len(encoded),
-        encoded.counts["empty"],
-        encoded.counts["long"],
-        data.max_length,
-        len(source),
-        len(target),
-    )
-    if links is not None:
-        _check_links(links, encoded)
-    validation = Validation(
-        held_out,
-        [s for s, _ in references],
-        [t for _, t in references],
+    links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
+    hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
+    start = None if config.training.start_from is None else Path(config.training.start_from)
+    if start is None:
+        source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
+    else:
+        own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
+        of = checkpoint.load(own or start, torch.device("cpu"))
+        _check_same_tokenizers(start, of.data, data)
+        source, target, start = of.source, of.target, None if own else start
+    train = _training_set(trains, links, source, target, data)
+    first, *others = [_validation(text, source, target, config, tokenizer) for text in valids]
+    further = dict(zip((text.name for text in valids[1:]), others, strict=True))
+    return PreparedData(source, target, train, first, hashes, further, start)
+
+
+def _validation(
+    text: ParallelText, source: Tokenizer, target: Tokenizer, config: TrainConfig, bleu_tokenizer: str
+) -> Validation:
+    corpus = encode_corpus(text, source, target, filters=Filters(), cache_dir=Path(config.data.cache_dir))
+    _check_usable(text, corpus)
+    pairs = list(text.pairs())
+    return Validation(
+        corpus,
+        [s for s, _ in pairs],
+        [t for _, t in pairs],
         config.decoding,
-        tokenizer,
+        bleu_tokenizer,
         config.training.batch_tokens,
         config.training.batch_sentences,
     )
-    return PreparedData(source, target, encoded, validation, hashes)
+
+
+def _training_set(
+    trains: Sequence[ParallelText], links: Sequence[WordLinks], source: Tokenizer, target: Tokenizer, data: Data
+) -> EncodedCorpus:
+    """The corpora in tokens, as one. Says of each what it has and what was left out of it."""
+    filters = Filters(data.max_length, data.max_length_ratio, data.drop_identical, data.drop_duplicates)
+    encoded = []
+    for number, text in enumerate(trains):
+        given = links[number] if links else None
+        corpus = encode_corpus(text, source, target, filters=filters, cache_dir=Path(data.cache_dir), links=given)
+        _check_usable(text, corpus)
+        dropped = ", ".join(f"{corpus.counts[reason]} {words}" for reason, words in filters.reasons().items())
+        logger.info(
+            "%s: %d pairs, dropped %s; %d + %d pieces", text.name, len(corpus), dropped, len(source), len(target)
+        )
+        if given is not None:
+            _check_links(given, corpus)
+        encoded.append(corpus)
+    joined = join(encoded, data.weights or [1] * len(encoded))
+    if joined is not encoded[0]:
+        logger.info("%d corpora: an epoch has %d pairs", len(encoded), len(joined))
+    return joined
+
+
+def _check_same_tokenizers(start: Path, theirs: Data, ours: Data) -> None:
+    """Raises ConfigError naming the keys to change: what a run says of its sub-words has to be so."""
+    differing = [key for key in _OF_TOKENIZERS if getattr(theirs, key) != getattr(ours, key)]
+    if differing:
+        now = ", ".join(f"data.{key}={_word(getattr(ours, key))}" for key in differing)
+        then = " ".join(f"data.{key}={_word(getattr(theirs, key))}" for key in differing)
+        raise ConfigError(
+            f"{now} and training.start_from={start}: its sub-words, without which its embeddings are worth "
+            f"nothing, were learned otherwise. Give {then}, or take training.start_from=null."
+        )
+
+
+def _word(value: object) -> str:
+    """As on the command line."""
+    return json.dumps(value).strip('"')
+
+
+def _named(kind: str, hashes: Sequence[str]) -> dict[str, str]:
+    """Under the kind's name; several are numbered."""
+    return {kind if len(hashes) == 1 else f"{kind}[{number}]": one for number, one in enumerate(hashes)}
+
+
+def _check_usable(text: ParallelText, corpus: EncodedCorpus) -> None:
+    if not len(corpus):
+        raise DataError(f"{text.name}: no usable pair ({corpus.counts})")
 
 
 def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
     """Say how much is linked. Raises DataError if nothing is."""
-    linked, pieces = corpus.counts["linked"], len(corpus.target.tokens) - len(corpus)
+    linked, pieces = corpus.counts["linked"], int(corpus.target.lengths.sum()) - len(corpus)
     if not linked:
         raise DataError(f"{links.path}: no link in it is between words of a pair that is used; nothing would be guided")
     logger.info("%s: %.1f%% of the target pieces are linked", links.path, 100 * linked / pieces)
 
 
-def _tokenizers(train: ParallelText, data: Data, content: str, cache: Path) -> tuple[Tokenizer, Tokenizer]:
+def _tokenizers(
+    trains: Sequence[ParallelText], data: Data, contents: Sequence[str], cache: Path
+) -> tuple[Tokenizer, Tokenizer]:
     options: dict[str, Any] = {
         "kind": data.tokenizer,
         "vocab_size": data.vocab_size,
@@ -142,12 +235,13 @@ def _tokenizers(train: ParallelText, data: Data, content: str, cache: Path) -> t
         "character_coverage": data.character_coverage,
         "normalization": data.normalization,
     }
-    entry = cache / f"tokenizer-{digest(content, len(train.files), data.joint, options)}"
+    texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
+    entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
     if not entry.is_dir():
-        logger.info("learning %s pieces from %s", data.tokenizer, data.train)
+        logger.info("learning %s pieces from %s", data.tokenizer, ", ".join(text.name for text in trains))
 
         def lines(*sides: int) -> Iterator[str]:
-            return (pair[side] for pair in train.pairs() for side in sides if pair[side].strip())
+            return (pair[side] for text in trains for pair in text.pairs() for side in sides if pair[side].strip())
 
         with replace_directory(entry) as unfinished:
             if data.joint:
@@ -165,7 +259,12 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     """A trainer at update 0, or where the run directory's state left off."""
     check_precision(config.decoding.precision, device)
     torch.manual_seed(config.seed)
-    model = build.translation_model(config.model, len(data.source), len(data.target)).to(device)
+    model = build.translation_model(
+        config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
+    ).to(device)
+    if data.start is not None:
+        start_from(model, checkpoint.load(data.start, device).model, str(data.start))
+    freeze(model, config.training.freeze)
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
     _log_parameters(model)
@@ -178,6 +277,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target),
         corpus=data.train,
         validation=data.validation,
+        further=data.further,
         options=training,
         loss=_loss(config),
         optimizer=make_optimizer(

@@ -38,7 +38,7 @@ class Workers:
     """Processes forked from this one, each with the same model, whose weights are in common."""
 
     def __init__(self, model: nn.Module, work: Work, count: int) -> None:
-        self.parameters = list(model.parameters())
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._workers: list[tuple[BaseProcess, Connection, list[Tensor]]] = []
         if not count:
             return

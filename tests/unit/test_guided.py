@@ -29,6 +29,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch, make_batch, spread_links
 from seq2seq.text.cache import EncodedCorpus, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks, join_pieces
 from seq2seq.text.tokenizer import PAD, Tokenizer
 from seq2seq.text.words import WordReader, Words
@@ -75,7 +76,7 @@ def given(where: Path) -> WordLinks:
 
 def encoded(text: ParallelText, where: Path, links: WordLinks | None) -> EncodedCorpus:
     tokenizer = pieces()
-    return encode_corpus(text, tokenizer, tokenizer, max_length=40, cache_dir=where / "cache", links=links)
+    return encode_corpus(text, tokenizer, tokenizer, filters=Filters(40), cache_dir=where / "cache", links=links)
 
 
 # --- links -----------------------------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ def test_a_corpus_may_have_no_link_at_all(text: ParallelText, tmp_path: Path, ke
     write(tmp_path, "t.align", [""] * len(PAIRS))
     tokenizer, links = pieces(), given(tmp_path)
     corpus = encode_corpus(
-        text, tokenizer, tokenizer, max_length=40 if kept else 1, cache_dir=tmp_path / "cache", links=links
+        text, tokenizer, tokenizer, filters=Filters(40 if kept else 1), cache_dir=tmp_path / "cache", links=links
     )
     assert (len(corpus), corpus.counts["linked"]) == (kept, 0)
     assert corpus.links is not None

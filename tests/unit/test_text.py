@@ -10,6 +10,7 @@ import pytest
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText, decode_lines, read_lines
+from seq2seq.text.filters import Filters
 from seq2seq.text.storage import previous_name, replace_directory
 from seq2seq.text.tokenizer import BOS, EOS, PAD, Tokenizer
 
@@ -111,15 +112,15 @@ def test_encoding_counts_what_it_drops_and_comes_from_the_cache_the_second_time(
     (tmp_path / "t.tsv").write_text("the cat\ta dog\n\tempty\n" + "the cat " * 30 + "\tlong\nsleeps\told\n")
     text = ParallelText.find(str(tmp_path / "t.tsv"), "en", "de")
     pieces = tokenizer()
-    first = encode_corpus(text, pieces, pieces, max_length=10, cache_dir=tmp_path / "cache")
+    first = encode_corpus(text, pieces, pieces, filters=Filters(10), cache_dir=tmp_path / "cache")
     assert first.counts == {"kept": 2, "empty": 1, "long": 1}
     assert pieces.decode(first.target[1].tolist()) == "old"
     (entry,) = (tmp_path / "cache").iterdir()
     before = entry.stat().st_mtime_ns
-    second = encode_corpus(text, pieces, pieces, max_length=10, cache_dir=tmp_path / "cache")
+    second = encode_corpus(text, pieces, pieces, filters=Filters(10), cache_dir=tmp_path / "cache")
     assert entry.stat().st_mtime_ns == before
     assert second.source.tokens.tolist() == first.source.tokens.tolist()
-    encode_corpus(text, pieces, pieces, max_length=11, cache_dir=tmp_path / "cache")
+    encode_corpus(text, pieces, pieces, filters=Filters(11), cache_dir=tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 

@@ -1,0 +1,85 @@
+"""Training that begins with another model, from end to end."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from sentences import PAIRS
+
+from seq2seq.cli.main import main
+
+TINY = [
+    "data.valid=two", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
+    "data.character_coverage=1.0", "model.embedding_size=8", "model.hidden_size=8", "training.batch_tokens=64",
+    "training.learning_rate=0.01", "training.processes=1", "device=cpu", "decoding.max_length=4",
+]  # fmt: skip
+
+
+@pytest.fixture
+def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, pairs in (("one", PAIRS[:15]), ("two", PAIRS[12:])):
+        for column, language in enumerate(("en", "de")):
+            Path(f"{name}.{language}").write_text("".join(f"{pair[column]}\n" for pair in pairs))
+    assert train("data.train=one", "run_dir=parent", "training.max_updates=6") == 0
+    return tmp_path
+
+
+def train(*more: str) -> int:
+    return main(["train", *TINY, *more])
+
+
+def weights(checkpoint: str) -> dict[str, torch.Tensor]:
+    return load_file(f"{checkpoint}/model.safetensors")
+
+
+def test_another_corpus_goes_on_with_the_same_pieces(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    start = ["data.train=two", "training.start_from=parent/last"]
+    capfd.readouterr()
+    assert train("run_dir=still", *start, "training.max_updates=1", "training.learning_rate=1e-30") == 0
+    said = capfd.readouterr().err
+    assert "  encoder: reused 8 tensors, " in said
+    assert ": new " not in said
+    assert ": dropped " not in said
+    assert "learning bpe pieces" not in said
+    parent, still = weights("parent/last"), weights("still/last")
+    assert all(torch.equal(parent[name], still[name]) for name in parent)
+    for side in ("source", "target"):
+        assert Path(f"still/last/{side}.model").read_bytes() == Path(f"parent/last/{side}.model").read_bytes()
+    assert "It began with the weights of `parent/last`" in Path("still/best/README.md").read_text()
+    # The whole run, and one that is stopped after its parent is gone.
+    assert train("run_dir=whole", *start, "training.max_updates=8") == 0
+    assert train("run_dir=parts", *start, "training.max_updates=3") == 0
+    shutil.rmtree("parent")
+    assert train("run_dir=parts", *start, "training.max_updates=8") == 0
+    whole, parts = weights("whole/last"), weights("parts/last")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    capfd.readouterr()
+    assert train("run_dir=parts", "data.train=two", "training.max_updates=9") == 2
+    assert "training.start_from: was 'parent/last', now None" in capfd.readouterr().err
+    assert train("run_dir=new", *start) == 2
+    assert "parent/last: no checkpoint here" in capfd.readouterr().err
+    assert not Path("new").exists()
+
+
+def test_another_attention_takes_what_it_can(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    other = ["data.train=one", "model/attention=luong2015_global", "training.start_from=parent"]
+    assert train("check=true", *other) == 0
+    said = capfd.readouterr().err
+    assert "training.start_from=parent:" in said
+    assert "  encoder: reused" in said
+    assert "  decoder.placement: new " in said
+    assert "  decoder.placement: dropped " in said
+    assert train(*other, "training.max_updates=1") == 0
+    assert train("data.train=one", "model/attention=luong2015_global", "training.max_updates=1") == 0
+    assert len([path for path in Path("runs").iterdir() if path.name != "cache"]) == 2  # not the same run
+    capfd.readouterr()
+    assert train("check=true", *other, "data.vocab_size=320", "data.joint=false") == 2
+    assert "Give data.vocab_size=330 data.joint=true, or take training.start_from=null" in capfd.readouterr().err
+    assert train("check=true", *other, "model.hidden_size=6", "model.embedding_size=6") == 0  # the output's bias fits
+    assert "output: reused 1 tensor, 330 parameters: bias [330]" in capfd.readouterr().err
+    assert json.loads(Path("parent/config.json").read_text())["training"]["start_from"] is None
