@@ -130,6 +130,8 @@ class Trainer:
                 total,
                 position.metrics_size,
                 self.device,
+                epoch=self.batches_per_epoch,
+                validate_every=self.options.validate_every or self.batches_per_epoch,
                 tensorboard=self.options.tensorboard,
             ) as progress,
             _signals() as stopped,

@@ -14,6 +14,7 @@ from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, 
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
+from seq2seq.model.parameters import parameters_by_part
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
@@ -207,8 +208,9 @@ def _optimizer(training: Training, model: TranslationModel) -> torch.optim.Optim
 
 
 def _log_parameters(model: TranslationModel) -> None:
-    count = sum(parameter.numel() for parameter in model.parameters())
-    logger.info("%s parameters on %s", f"{count:,}", next(model.parameters()).device)
+    counts = parameters_by_part(model)
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    logger.info("%s parameters on %s: %s", f"{sum(counts.values()):,}", next(model.parameters()).device, parts)
 
 
 def check_run_dir(run_dir: Path, config: TrainConfig) -> None:

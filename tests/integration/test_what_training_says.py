@@ -1,0 +1,40 @@
+"""What a training tells while it goes on."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sentences import PAIRS
+
+from seq2seq.cli.main import main
+
+TINY = [
+    "data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
+    "data.character_coverage=1.0", "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64",
+    "training.learning_rate=0.01", "training.processes=1", "device=cpu", "run_dir=run",
+]  # fmt: skip
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("train.en").write_text("".join(f"{s}\n" for s, _ in PAIRS))
+    Path("train.de").write_text("".join(f"{t}\n" for _, t in PAIRS))
+    return tmp_path
+
+
+def train(capfd: pytest.CaptureFixture[str], *more: str) -> str:
+    """What is logged."""
+    assert main(["train", *TINY, *more]) == 0
+    return capfd.readouterr().err
+
+
+def test_parameters_and_the_time_that_is_left(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    said = train(capfd, "training.max_updates=20", "training.log_every=5", "training.validate_every=10")
+    counts = re.search(r"([\d,]+) parameters on cpu: embeddings ([\d,]+), .*attention ([\d,]+), .*output", said)
+    assert counts is not None
+    total, embeddings, attention = (int(count.replace(",", "")) for count in counts.groups())
+    assert 0 < attention < embeddings < total
+    estimates = re.findall(r"an epoch of (\d+) updates takes about .*, the (\d+) updates that are left \d+ s\b", said)
+    assert len(estimates) == 1
+    assert int(estimates[0][1]) == 10
