@@ -24,7 +24,7 @@ from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
 from seq2seq.training.progress import Progress
 from seq2seq.training.schedule import Schedule
-from seq2seq.training.validation import Validation, show_samples
+from seq2seq.training.validation import Validation, show_attention, show_samples
 from seq2seq.training.workers import Workers, working
 
 logger = logging.getLogger(__name__)
@@ -267,8 +267,13 @@ class Trainer:
             progress_made = self._made_progress()
             position.without_progress = 0 if progress_made else position.without_progress + 1
             self.schedule.validated(progress_made)
-        progress.write("valid", position.update, {**self.scores, "best": improved})
+        health = self.validation.attention(self.translator)
+        attention = {f"attention_{name}": value for name, value in health.together.items()} if health else {}
+        progress.write("valid", position.update, {**self.scores, **attention, "best": improved})
         show_samples(samples)
+        progress.board(position.update, samples, (self.translator.source_lang, self.translator.target_lang))
+        if health is not None:
+            show_attention(health, self._validations())
         logger.info(
             "update %d, epoch %d: valid loss %.3f, perplexity %.2f, BLEU %.2f, chrF %.2f%s",
             position.update,
@@ -280,6 +285,13 @@ class Trainer:
             checkpoint.save(self.run_dir / "best", self.checkpoint, self._card())
         self._save(progress)
         progress.pause()
+
+    def _validations(self) -> int:
+        """How many have been due."""
+        position = self.position
+        if self.options.validate_every is not None:
+            return position.update // self.options.validate_every
+        return position.epoch + (position.batch == self.batches_per_epoch)
 
     def _made_progress(self) -> bool:
         """Whether the metric or the loss is the best so far: BLEU may stay at 0 for long while the loss falls."""

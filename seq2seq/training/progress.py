@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,8 @@ import torch
 from tqdm import tqdm
 
 from seq2seq.config import ConfigError
+from seq2seq.inference.translator import Translation
+from seq2seq.training.board import board_samples
 from seq2seq.training.memory import peak_mb, reset_peak
 from seq2seq.training.pace import Pace, duration
 
@@ -104,13 +107,18 @@ class Progress:
                 if isinstance(value, (int, float)):
                     self._board.add_scalar(f"{event}/{name}", value, update)
 
+    def board(self, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]) -> None:
+        """Translations with their references and, where matplotlib is, the pictures of their attention for TensorBoard;
+        `languages` are those of source and target."""
+        if self._board is not None:
+            board_samples(self._board, update, samples, languages)
+
     def show(self, update: int, values: dict[str, Any]) -> None:
         """The state of training, for a person."""
         left = self._seconds(self._total - update)
         text = (
             f"loss {values['loss']:.3f}, gradient {values['gradient_norm']:.2f}, rate {values['learning_rate']:.2e}, "
-            f"{values['tokens_per_second']:,.0f} target tokens/s"
-            + ("" if left is None else f", {duration(left)} left")
+            f"{values['tokens_per_second']:,.0f} target tokens/s" + ("" if left is None else f", {duration(left)} left")
         )
         self._bar.set_postfix_str(text, refresh=False)
         if self._bar.disable and time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
