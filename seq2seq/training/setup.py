@@ -25,6 +25,7 @@ from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import TranslationLoss
+from seq2seq.training.origin import origin
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
@@ -165,9 +166,10 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         longer = int((data.train.source.lengths > score.max_length).sum())
         logger.info("location: %d training sources are longer than max_length=%d pieces", longer, score.max_length)
     training = config.training
+    made = origin(config, data.hashes)
     trainer = Trainer(
         run_dir=run_dir,
-        checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target),
+        checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target, made),
         corpus=data.train,
         validation=data.validation,
         options=training,
@@ -184,7 +186,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         processes=training.processes or default_processes(device, training.batch_tokens),
         seed=config.seed,
         hashes=data.hashes,
-        card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
+        card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, made),
     )
     limits = [training.max_updates, training.max_epochs and training.max_epochs * trainer.batches_per_epoch]
     trainer.schedule.total_updates = min(limit for limit in limits if limit is not None)
