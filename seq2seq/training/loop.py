@@ -21,7 +21,7 @@ from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
-from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
+from seq2seq.training.loss import Loss, LossFunction, LossNumbers
 from seq2seq.training.progress import Progress
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation, show_attention, show_samples
@@ -65,7 +65,7 @@ class Trainer:
     corpus: EncodedCorpus
     validation: Validation
     options: Training
-    loss: TranslationLoss
+    loss: LossFunction
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     device: torch.device
@@ -193,8 +193,9 @@ class Trainer:
         progress.advance(loss.tokens)
         if position.update % self.options.log_every == 0 or position.update == self.schedule.total_updates:
             self._refuse_divergence(float(loss.nll), "training")
+            of_sentences = self.options.loss == "minimum_risk"
             values = {
-                "loss": float(loss.total.detach()) / loss.tokens,
+                "loss": float(loss.total.detach()) / (len(batch.source) if of_sentences else loss.tokens),
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
                 "gradient_norm": float(norm),

@@ -18,7 +18,7 @@ _PATIENCE = 10.0
 
 
 def origin(config: TrainConfig, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """Plain values: seed, the data's SHA-256, versions, the project's commit, and the settings beside model and data."""
+    """Plain values: seed, SHA-256 of the data, versions, settings beside those of model and data."""
     settings = to_plain(config)
     return {
         "seed": config.seed,

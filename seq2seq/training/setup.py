@@ -11,11 +11,12 @@ import torch
 
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training, parse, to_plain
-from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
+from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer, sentence_metric
 from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.model.parameters import parameters_by_part
 from seq2seq.model.translation import TranslationModel
+from seq2seq.search.protocol import Limits
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.links import WordLinks
@@ -24,8 +25,9 @@ from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
-from seq2seq.training.loss import TranslationLoss
+from seq2seq.training.loss import LossFunction, TranslationLoss
 from seq2seq.training.origin import origin
+from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
@@ -57,7 +59,7 @@ class PreparedData:
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
-    """runs/<corpus>-<attention>-<hash of model, data, guided alignment and seed>."""
+    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss and seed>."""
     train = Path(config.data.train)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name else train.name
     values = to_plain(config)
@@ -67,6 +69,8 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
         del values["data"]["alignments"]
     else:
         values["data"]["guided_alignment"] = config.training.guided_alignment
+    if config.training.loss != "cross_entropy":
+        values["data"]["loss"] = config.training.loss
     return Path("runs") / f"{corpus}-{attention}-{digest(values['model'], values['data'], config.seed)[:8]}"
 
 
@@ -173,7 +177,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         corpus=data.train,
         validation=data.validation,
         options=training,
-        loss=_loss(config),
+        loss=_loss(config, data),
         optimizer=_optimizer(training, model),
         schedule=Schedule(
             name=training.schedule,
@@ -193,7 +197,12 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     return trainer
 
 
-def _loss(config: TrainConfig) -> TranslationLoss:
+def _loss(config: TrainConfig, data: PreparedData) -> LossFunction:
+    training, decoding = config.training, config.decoding
+    if training.loss == "minimum_risk":
+        limits = Limits(data.target.forbidden(), decoding.max_length, decoding.max_length_ratio)
+        metric = sentence_metric(training.risk_metric, data.validation.bleu_tokenizer)
+        return MinimumRisk(data.target, metric, limits, training.risk_samples, training.risk_sharpness)
     normaliser = config.model.attention.normaliser
     if isinstance(normaliser, Reinforce):
         return TranslationLoss(config.training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
