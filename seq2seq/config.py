@@ -430,6 +430,15 @@ class Training:
     """Decay of an exponential moving average of the weights, for example 0.999: it is validated, chosen from and
     translated with; null: the weights themselves are."""
     label_smoothing: float = number(0.1, least=0, below=1)
+    loss: str = choice("cross_entropy", "minimum_risk")
+    """`minimum_risk`: the expected cost of the model's own samples (Shen 2016), for a model that translates already; it
+    works on up to risk_samples + 1 candidates of each pair of a batch, and label_smoothing is not used."""
+    risk_samples: int = number(20, least=1)
+    """Drawn for each source; 100 in the paper."""
+    risk_sharpness: float = number(5e-3, above=0)
+    """alpha: candidates count by their probability to this power."""
+    risk_metric: str = choice("bleu", "chrf")
+    """Of a sentence: its cost is 1 - metric/100."""
     guided_alignment: float = number(0.0, least=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
     precision: str = choice("fp32", "bf16", "fp16", "auto")
@@ -515,7 +524,7 @@ class TrainConfig:
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     """Of the validations."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, start_from and seed>."""
+    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from and seed>."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
@@ -813,6 +822,7 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
                 "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
             )
         _check_guided(config.model, config.data, config.training, errors)
+        _check_risk(config.model, config.training, errors)
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
@@ -828,6 +838,7 @@ def _check_ties(model: Model, data: Data, errors: list[str]) -> None:
 
 
 def _check_benchmark(config: BenchmarkConfig, errors: list[str]) -> None:
+    _check_risk(config.model, config.training, errors)
     if config.data is not None:
         _check_ties(config.model, config.data, errors)
         _check_guided(config.model, config.data, config.training, errors)
@@ -966,6 +977,27 @@ def _check_guided(model: Model, data: Data, training: Training, errors: list[str
 def several(names: str | list[str] | None) -> list[str]:
     """One name or more, or none, as a list."""
     return [names] if isinstance(names, str) else names or []
+
+
+def _check_risk(model: Model, training: Training, errors: list[str]) -> None:
+    if training.loss != "minimum_risk":
+        errors += [
+            f"training.{option.name}={getattr(training, option.name)} and training.loss={training.loss}: only "
+            f"minimum_risk has it. Take training.loss=minimum_risk, or leave training.{option.name}={option.default}."
+            for option in dataclasses.fields(training)
+            if option.name.startswith("risk_") and getattr(training, option.name) != option.default
+        ]
+        return
+    if training.guided_alignment:
+        errors.append(
+            f"training.guided_alignment={training.guided_alignment} and training.loss=minimum_risk: the alignments are "
+            "those of the references, not of samples. Take training.guided_alignment=0 and data.alignments=null."
+        )
+    if isinstance(model.attention.normaliser, Reinforce):
+        errors.append(
+            "model/attention/normaliser=reinforce and training.loss=minimum_risk: its positions are trained by the "
+            "likelihood that they lead to. Take training.loss=cross_entropy."
+        )
 
 
 def _check_data(data: Data, errors: list[str]) -> None:

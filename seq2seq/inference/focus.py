@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from seq2seq.attention.attention import Attention
+from seq2seq.attention.attention import Attended, Attention
 from seq2seq.attention.window import Global
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import pad
@@ -48,10 +49,20 @@ def focus(
         source, lengths = pad([sources[row] for row in rows])
         inputs, _ = pad([[BOS, *targets[row][:-1]] for row in rows])
         seen = model(source.to(device), lengths.to(device), inputs.to(device)).attended
-        reach = lengths if attention.score.reach is None else lengths.clamp(max=attention.score.reach)
-        # The index is clamped to the batch's longest source; before position 0 that gives 0, which is seen.
-        first, last = seen.index.amin(-1).cpu(), torch.minimum(seen.index.amax(-1).cpu(), reach[:, None] - 1)
-        for place, row in enumerate(rows):
-            of_row = (x[place, : len(targets[row])].tolist() for x in (first, last, seen.centre.cpu().double()))
-            found[row] = [Focus(*step) for step in zip(*of_row, strict=True)]
+        windows = of_attended(attention, seen, lengths, [len(targets[row]) for row in rows])
+        found.update(zip(rows, windows, strict=True))
     return [found[row] for row in range(len(targets))]
+
+
+def of_attended(attention: Attention, seen: Attended, lengths: Tensor, steps: Sequence[int]) -> list[list[Focus]]:
+    """The local windows of what was attended in sentences with these source lengths [b] and numbers of steps."""
+    assert seen.index is not None
+    assert seen.centre is not None
+    reach = lengths if attention.score.reach is None else lengths.clamp(max=attention.score.reach)
+    # The index is clamped to the batch's longest source; before position 0 that gives 0, which is seen.
+    first, last = seen.index.amin(-1).cpu(), torch.minimum(seen.index.amax(-1).cpu(), reach[:, None] - 1)
+    centre = seen.centre.cpu().double()
+    return [
+        [Focus(*step) for step in zip(*(x[row, :t].tolist() for x in (first, last, centre)), strict=True)]
+        for row, t in enumerate(steps)
+    ]

@@ -1,7 +1,7 @@
 """Is the attention healthy? Numbers that tell of weights that are flat, stuck, wasted or missing.
 
-Only the weights are read. Those of a step are its row; under a local window their sum may be below 1, and `share` is
-what each position has of that sum.
+Only the weights are read, and where it is given what a local window hides that would have weight. Weights of a step are
+its row; under a local window their sum may be below 1, and `share` is what each position has of that sum.
 
 Shapes: h heads, t target tokens, s source tokens with EOS last, r rows of numbers: the mean over heads, then each head.
 """
@@ -29,8 +29,22 @@ QUANTITIES = {
     "lost": ("lost weight", "1 - sum of a step's weights: what the window's gain took away"),
     "edge": ("weight at the edge", "share of a step's weight at an end of the window that cuts the source off"),
     "edge_evenly": ("edge if uniform", "the same if all positions in the window had equal weight"),
-}
-"""Name -> title, meaning. The last five are of local windows. Means over all steps, or source tokens, of a test set."""
+    "outside": ("weight outside", "share of a step's weight that falls outside its window if the same energies are "
+                "normalised over the whole source"),
+    "outside_evenly": ("outside if uniform", "the same if all positions of the source had equal weight"),
+}  # fmt: skip
+"""Name -> title, meaning. The last seven are of local windows. Means over all steps, or source tokens, of
+a test set."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What the local windows of a sentence's steps hide."""
+
+    weight: Tensor
+    """[h t]: share of the weight that the same energies, normalised over the whole source, have outside"""
+    positions: Tensor
+    """[t]: share of the source's positions that are outside"""
 
 
 @dataclass(frozen=True)
@@ -53,11 +67,14 @@ class Tally:
         self._sums: dict[str, Tensor] = {}  # [r]
         self._counts: dict[str, int] = {}
 
-    def add(self, attention: Tensor | None, windows: Sequence[Focus] | None = None) -> None:
-        """A sentence's weights [h t s], and its local windows if they are known; None (a blank line) adds nothing."""
+    def add(
+        self, attention: Tensor | None, windows: Sequence[Focus] | None = None, hidden: Hidden | None = None
+    ) -> None:
+        """A sentence's weights [h t s], its local windows and what they hide if that is known; None (a blank line)
+        adds nothing."""
         if attention is None or not attention.size(1):
             return
-        for name, (total, count) in measure(attention, windows).items():
+        for name, (total, count) in measure(attention, windows, hidden).items():
             self._sums[name] = self._sums[name] + total if name in self._sums else total
             self._counts[name] = self._counts.get(name, 0) + count
 
@@ -70,7 +87,9 @@ class Tally:
         return Health(rows[0], rows[1:] or rows)
 
 
-def measure(attention: Tensor, windows: Sequence[Focus] | None = None) -> dict[str, tuple[Tensor, int]]:
+def measure(
+    attention: Tensor, windows: Sequence[Focus] | None = None, hidden: Hidden | None = None
+) -> dict[str, tuple[Tensor, int]]:
     """Weights [h t s] of a sentence -> for each quantity its sums [r] and over how many things; r is 1 for one head."""
     weights = attention.detach().cpu().double()
     if len(weights) > 1:
@@ -103,6 +122,11 @@ def measure(attention: Tensor, windows: Sequence[Focus] | None = None) -> dict[s
         found["lost"] = ((1 - mass).clamp(min=0).sum(-1), t)
         found["edge"] = ((share * cutting).sum((1, 2)), t)
         found["edge_evenly"] = ((cutting.sum(-1) / width).sum().expand(len(weights)), t)
+    if hidden is not None:
+        outside = hidden.weight.detach().cpu().double()  # [h t]
+        of_rows = torch.cat([outside.mean(0, keepdim=True), outside]) if len(outside) > 1 else outside  # [r t]
+        found["outside"] = (of_rows.sum(-1), t)
+        found["outside_evenly"] = (hidden.positions.cpu().double().sum().expand(len(weights)), t)
     several = width > 1
     found["relative_entropy"] = ((entropy[:, several] / width[several].log()).sum(-1), int(several.sum()))
     return found
@@ -115,6 +139,10 @@ def _edges(first: Tensor, last: Tensor, s: int) -> Tensor:
     return edges.scatter_reduce(1, last[:, None], (last < s - 1).double()[:, None], "amax")
 
 
+_MORE = (
+    "If more updates don't help: a higher training.learning_rate, another model/attention/score, or "
+    "training.guided_alignment."
+)
 _UNIFORM = 0.9
 _STILL = 0.05
 _MOSTLY = 0.5
@@ -125,12 +153,14 @@ def verdicts(health: Health) -> list[str]:
     found = []
     flat = [head.get("relative_entropy", 0.0) > _UNIFORM for head in health.heads]
     if any(flat):
-        found.append(f"{_subject(flat)} almost uniform: every step gets nearly the same mean of what it can see.")
+        found.append(
+            f"{_subject(flat)} almost uniform: every step gets nearly the same mean of what it can see. {_MORE}"
+        )
     still = [
         head.get("movement", 1.0) < _STILL and not uniform for head, uniform in zip(health.heads, flat, strict=True)
     ]
     if any(still):
-        found.append(f"{_subject(still)} almost the same at every step, whatever is being translated.")
+        found.append(f"{_subject(still)} almost the same at every step, whatever is being translated. {_MORE}")
     values = health.together
     if values["on_eos"] > _MOSTLY:
         found.append(f"{values['on_eos']:.0%} of the weight is on </s> of the source, which no word comes from.")
@@ -142,17 +172,23 @@ def verdicts(health: Health) -> list[str]:
     if values.get("at_ends", 0.0) > _MOSTLY:
         found.append(
             f"{values['at_ends']:.0%} of the windows are centred at an end of the source: the centres do not follow "
-            "the translation."
+            "the translation. Take another model/attention/window."
         )
     if values.get("lost", 0.0) > _MOSTLY:
         found.append(
             f"{values['lost']:.0%} of the weight is lost to the gain of the window: what fits best lies far from the "
-            "predicted centre."
+            "predicted centre. Raise model.attention.window.half_width, or take another model/attention/window."
         )
     if values.get("edge", 0.0) > 2 * values.get("edge_evenly", 1.0):
         found.append(
             f"{values['edge']:.0%} of the weight is at the ends of the window, {values['edge_evenly']:.0%} if it were "
             "uniform: what fits best often lies outside. Raise model.attention.window.half_width."
+        )
+    if values.get("outside", 0.0) > max(_MOSTLY, values.get("outside_evenly", 1.0)):
+        found.append(
+            f"{values['outside']:.0%} of the weight would be outside the window if that were all of the source, "
+            f"{values['outside_evenly']:.0%} if it were uniform: the window misses what fits best. Raise "
+            "model.attention.window.half_width, or take model/attention/window=global."
         )
     return found
 

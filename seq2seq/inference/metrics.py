@@ -1,7 +1,7 @@
 """BLEU, chrF and TER, by sacrebleu, with their signatures."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sacrebleu.metrics.base import Metric
@@ -147,15 +147,19 @@ def bleu_by_length(
     return table
 
 
+def sentence_metric(name: str, tokenizer: str) -> Callable[[str, str], float]:
+    """`bleu` or `chrf` of a single sentence and its reference; BLEU without the n-grams that a short one has not
+    (effective order), smoothed as sacrebleu does, with this tokenizer of its."""
+    metric: Metric = CHRF() if name == "chrf" else BLEU(tokenize=tokenizer, effective_order=True)
+    return lambda hypothesis, reference: float(metric.sentence_score(hypothesis, [reference]).score)
+
+
 class SentenceScorer:
-    """chrF and BLEU of single sentences; BLEU without the n-grams that a short one has not (effective order)."""
+    """chrF and BLEU of single sentences."""
 
     def __init__(self, tokenizer: str) -> None:
-        self._chrf = CHRF()
-        self._bleu = BLEU(tokenize=tokenizer, effective_order=True)
+        self._chrf, self._bleu = (sentence_metric(name, tokenizer) for name in ("chrf", "bleu"))
 
     def __call__(self, hypothesis: str, reference: str) -> tuple[float, float]:
         """-> chrF, BLEU"""
-        scores = (metric.sentence_score(hypothesis, [reference]).score for metric in (self._chrf, self._bleu))
-        chrf, bleu = map(float, scores)
-        return chrf, bleu
+        return self._chrf(hypothesis, reference), self._bleu(hypothesis, reference)

@@ -1,31 +1,35 @@
 """The model card: what a checkpoint is, made of, and worth."""
 
-from collections.abc import Sequence
-
-import torch
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from seq2seq.config import Data, TrainConfig, several
 from seq2seq.version import __version__
 
 
-def model_card(config: TrainConfig, updates: int, epochs: int, scores: dict[str, float], hashes: dict[str, str]) -> str:
-    """Markdown."""
+def model_card(
+    config: TrainConfig, updates: int, epochs: int, scores: Mapping[str, float], origin: Mapping[str, Any]
+) -> str:
+    """Markdown. `origin` is that of origin.py."""
     attention = config.model.attention
     parts = [part.name for part in (attention.score, attention.window, attention.normaliser) if part is not None]
     kind = f"placement `{attention.placement.name}`" + (f", attention `{' x '.join(parts)}`" if parts else "")
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
-    contents = "\n".join(f"| {name} | {content} |" for name, content in hashes.items())
     ema = config.training.ema
     average = "" if ema is None else f" The weights are an exponential moving average, decay {ema}."
     start = config.training.start_from
     start = "" if start is None else f" It began with the weights of `{start}`."
     corpora = " and ".join(f"`{name}`" for name in several(config.data.train))
+    contents, versions, settings = (
+        "\n".join(f"| {name} | {value} |" for name, value in values.items())
+        for values in (origin["hashes"], origin["versions"], origin["training"])
+    )
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
 A recurrent translation model, {kind}.
 
-Trained by seq2seq {__version__} (torch {torch.__version__}) on {corpora}: {updates} updates, \
-{epochs} whole epochs, seed {config.seed}.{start}{average}
+Trained by seq2seq {origin["versions"]["seq2seq"]} on {corpora}: {updates} updates, {epochs} whole epochs, \
+seed {config.seed}.{start}{average}
 
 | validation (search with beam {config.decoding.beam_size}) | |
 |---|---|
@@ -34,6 +38,14 @@ Trained by seq2seq {__version__} (torch {torch.__version__}) on {corpora}: {upda
 | data | SHA-256 |
 |---|---|
 {contents}
+
+| version | |
+|---|---|
+{versions}
+
+| training | |
+|---|---|
+{settings}
 
 Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
 """

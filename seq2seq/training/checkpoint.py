@@ -5,7 +5,7 @@ Tensors are safetensors, everything else is JSON: loading executes nothing.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Checkpoint:
     data: Data
     source: Tokenizer
     target: Tokenizer
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """What it takes to make it again; empty for checkpoints that don't tell."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,12 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
     """Write the directory, whole or not at all."""
     with replace_directory(path) as unfinished:
         save_file(_unique(checkpoint.model.state_dict()), unfinished / "model.safetensors")
-        values = {"format": FORMAT, "model": to_plain(checkpoint.options), "data": to_plain(checkpoint.data)}
+        values = {
+            "format": FORMAT,
+            "model": to_plain(checkpoint.options),
+            "data": to_plain(checkpoint.data),
+            "origin": dict(checkpoint.origin),
+        }
         (unfinished / "config.json").write_text(json.dumps(values, indent=2) + "\n")
         (unfinished / "source.model").write_bytes(checkpoint.source.model)
         (unfinished / "target.model").write_bytes(checkpoint.target.model)
@@ -97,7 +104,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     with torch.device("meta"), _Undrawn():
         model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
-    return Checkpoint(model.to(device), options, data, source, target)
+    return Checkpoint(model.to(device), options, data, source, target, values.get("origin", {}))
 
 
 class _Undrawn(TorchFunctionMode):

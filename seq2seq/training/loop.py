@@ -24,13 +24,13 @@ from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.best import directory_name, ranked, remove_others
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
-from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
+from seq2seq.training.loss import Loss, LossFunction, LossNumbers
 from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.precision import casting
 from seq2seq.training.progress import Progress
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
-from seq2seq.training.validation import Validation, show_samples
+from seq2seq.training.validation import Validation, show_attention, show_samples
 from seq2seq.training.workers import Workers, working
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Trainer:
     corpus: EncodedCorpus
     validation: Validation
     options: Training
-    loss: TranslationLoss
+    loss: LossFunction
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     device: torch.device
@@ -163,6 +163,8 @@ class Trainer:
                 total,
                 position.metrics_size,
                 self.device,
+                epoch=self.batches_per_epoch,
+                validate_every=self.options.validate_every or self.batches_per_epoch,
                 tensorboard=self.options.tensorboard,
             ) as progress,
             _signals() as stopped,
@@ -254,8 +256,9 @@ class Trainer:
         if position.update % self.options.log_every == 0 or position.update == self.schedule.total_updates:
             if not position.skipped_in_a_row:
                 self._refuse_divergence(float(loss.nll), "training loss")
+            of_sentences = self.options.loss == "minimum_risk"
             values = {
-                "loss": float(loss.total) / loss.tokens,
+                "loss": float(loss.total) / (len(batch.source) if of_sentences else loss.tokens),
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
                 **(
@@ -333,7 +336,9 @@ class Trainer:
         position, metric = self.position, self.options.metric
         with self._averaged():
             self.scores, samples = self.validation.run(self.translator)
-        self._refuse_divergence(self.scores["loss"], "validation loss")
+            self._refuse_divergence(self.scores["loss"], "validation loss")
+            further = {name: validation.run(self.translator)[0] for name, validation in self.further.items()}
+            health = self.validation.attention(self.translator)
         improved = position.best is None or _better(self.scores[metric], position.best, metric)
         if improved:
             position.best = self.scores[metric]
@@ -341,20 +346,18 @@ class Trainer:
             progress_made = self._made_progress()
             position.without_progress = 0 if progress_made else position.without_progress + 1
             self.schedule.validated(progress_made)
-        progress.write("valid", position.update, {**self.scores, "best": improved})
+        attention = {f"attention_{name}": value for name, value in health.together.items()} if health else {}
+        progress.write("valid", position.update, {**self.scores, **attention, "best": improved})
         show_samples(samples)
-        logger.info(
-            "update %d, epoch %d: valid loss %.3f, perplexity %.2f, BLEU %.2f, chrF %.2f%s",
-            position.update,
-            position.epoch + 1,
-            *(self.scores[name] for name in ("loss", "perplexity", "bleu", "chrf")),
-            " (best)" if improved else "",
-        )
+        progress.board(position.update, samples, (self.translator.source_lang, self.translator.target_lang))
+        if health is not None:
+            show_attention(health, self._validations())
+        title = f"update {position.update}, epoch {position.epoch + 1}: valid"
+        logger.info("%s%s", _summary(title, self.scores), " (best)" if improved else "")
+        for name, scores in further.items():
+            progress.write(f"valid/{name}", position.update, scores)
+            logger.info(_summary(name, scores))
         with self._averaged():
-            for name, validation in self.further.items():
-                scores, _ = validation.run(self.translator)
-                progress.write(f"valid/{name}", position.update, scores)
-                logger.info("%s: loss %.3f, perplexity %.2f, BLEU %.2f, chrF %.2f", name, *scores.values())
             for name in [*(["best"] if improved else []), *self._kept_name()]:
                 checkpoint.save(self.run_dir / name, self.checkpoint, self._card())
         self._save(progress)
@@ -370,6 +373,13 @@ class Trainer:
         name = directory_name(position.update)
         position.kept = ranked({**position.kept, name: self.scores[metric]}, most, metric)
         return [name] if name in position.kept else []
+
+    def _validations(self) -> int:
+        """How many have been due."""
+        position = self.position
+        if self.options.validate_every is not None:
+            return position.update // self.options.validate_every
+        return position.epoch + (position.batch == self.batches_per_epoch)
 
     def _made_progress(self) -> bool:
         """Whether the metric or the loss is the best so far: BLEU may stay at 0 for long while the loss falls."""
@@ -420,6 +430,11 @@ class Trainer:
 
 def _better(new: float, best: float, metric: str) -> bool:
     return new < best if metric == "loss" else new > best
+
+
+def _summary(title: str, scores: Mapping[str, float]) -> str:
+    values = (scores[name] for name in ("loss", "perplexity", "bleu", "chrf"))
+    return "{} loss {:.3f}, perplexity {:.2f}, BLEU {:.2f}, chrF {:.2f}".format(title, *values)
 
 
 @contextmanager

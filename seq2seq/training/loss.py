@@ -4,7 +4,7 @@ is drawn, a second cross-entropy where word alignments are given.
 Shapes: b batch, h heads, t target, s source, n real target positions, r features, v vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,10 @@ class Loss:
             sum(rewards) / tokens if rewards else None,
             torch.stack(guided).sum() if guided else None,
         )
+
+
+LossFunction = Callable[[TranslationModel, Batch, float], Loss]
+"""Takes REINFORCE's b last."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,26 +15,46 @@ import torch
 from tqdm import tqdm
 
 from seq2seq.config import ConfigError
+from seq2seq.inference.translator import Translation
+from seq2seq.training.board import board_samples
 from seq2seq.training.memory import peak_mb, reset_peak
+from seq2seq.training.pace import Pace, duration
 
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 30.0
+_ENOUGH = 8
+"""Updates that were timed before it is told how long the rest takes."""
+_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
+"""tqdm's without its guess of what is left, which knows of no validations."""
 
 
 class Progress:
     """Writes every metrics line to a file, and shows a bar on a terminal or now and then a line elsewhere."""
 
     def __init__(
-        self, run_dir: Path, first: int, total: int, size: int, device: torch.device, *, tensorboard: bool
+        self,
+        run_dir: Path,
+        first: int,
+        total: int,
+        size: int,
+        device: torch.device,
+        *,
+        epoch: int,
+        validate_every: int,
+        tensorboard: bool,
     ) -> None:
-        """`size` bytes of metrics.jsonl belong to the updates done; a stopped run may have written more."""
+        """`size` bytes of metrics.jsonl belong to the updates done; a stopped run may have written more.
+
+        `epoch` and `validate_every` are in updates.
+        """
         self._path = run_dir / "metrics.jsonl"
         self._path.touch()
         os.truncate(self._path, min(size, self._path.stat().st_size))
         self._file = self._path.open("a")
-        self._bar = tqdm(total=total, initial=first, unit="update", disable=None, dynamic_ncols=True)
-        self._total = total
+        self._bar = tqdm(total=total, initial=first, unit="update", disable=None, dynamic_ncols=True, bar_format=_BAR)
+        self._total, self._epoch, self._validate_every = total, epoch, validate_every
+        self._pace, self._told = Pace(), False
         self._board = _board(run_dir) if tensorboard else None
         self._said = self._measured = time.monotonic()
         self._tokens = 0
@@ -59,6 +80,7 @@ class Progress:
     def advance(self, tokens: int) -> None:
         """One update more, over so many real target tokens."""
         self._tokens += tokens
+        self._pace.updated()
         self._bar.update()
 
     def speed(self) -> dict[str, float | None]:
@@ -73,7 +95,8 @@ class Progress:
         }
 
     def pause(self) -> None:
-        """Leave out of the speed what was done since it was last asked (a validation)."""
+        """A validation is done: leave out of the speed what was done since it was last asked."""
+        self._pace.validated()
         self._tokens, self._measured = 0, time.monotonic()
 
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
@@ -86,13 +109,37 @@ class Progress:
                 if isinstance(value, (int, float)):
                     self._board.add_scalar(f"{event}/{name}", value, update)
 
+    def board(self, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]) -> None:
+        """Translations with their references and, where matplotlib is, the pictures of their attention for TensorBoard;
+        `languages` are those of source and target."""
+        if self._board is not None:
+            board_samples(self._board, update, samples, languages)
+
     def show(self, update: int, values: dict[str, Any]) -> None:
         """The state of training, for a person."""
-        text = f"loss {values['loss']:.3f}, {values['tokens_per_second']:,.0f} target tokens/s"
+        left = self._seconds(self._total - update)
+        text = (
+            f"loss {values['loss']:.3f}, gradient {values['gradient_norm']:.2f}, rate {values['learning_rate']:.2e}, "
+            f"{values['tokens_per_second']:,.0f} target tokens/s" + ("" if left is None else f", {duration(left)} left")
+        )
         self._bar.set_postfix_str(text, refresh=False)
         if self._bar.disable and time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             logger.info("update %d of %d: %s", update, self._total, text)
+        if left is not None and not self._told:
+            self._told = True
+            logger.info(
+                "an epoch of %d updates takes about %s, the %d updates that are left %s%s",
+                self._epoch,
+                duration(self._seconds(self._epoch) or 0.0),
+                self._total - update,
+                duration(left),
+                "" if self._pace.validations else "; validations come on top",
+            )
+
+    def _seconds(self, updates: int) -> float | None:
+        """That so many updates take, with their validations once one was timed; None while nothing is known."""
+        return self._pace.seconds(updates, updates / self._validate_every) if self._pace.updates >= _ENOUGH else None
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,12 @@ from seq2seq.config import (
     several,
     to_plain,
 )
-from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
+from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer, sentence_metric
 from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
+from seq2seq.model.parameters import parameters_by_part
 from seq2seq.model.translation import TranslationModel
+from seq2seq.search.protocol import Limits
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.filters import Filters
@@ -39,10 +41,12 @@ from seq2seq.training import checkpoint
 from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
-from seq2seq.training.loss import TranslationLoss
+from seq2seq.training.loss import LossFunction, TranslationLoss
 from seq2seq.training.optimizer import make_optimizer
+from seq2seq.training.origin import origin
 from seq2seq.training.parts import freeze, start_from
 from seq2seq.training.precision import fastest_precision
+from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation
@@ -91,7 +95,7 @@ class PreparedData:
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
-    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, start and seed>; of several corpora
+    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start and seed>; of several corpora
     the first one and how many others.
     """
     first, *others = several(config.data.train)
@@ -110,6 +114,8 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
     else:
         values["data"]["guided_alignment"] = config.training.guided_alignment
     values["data"] |= {key: getattr(config.training, key) for key in _OF_START if getattr(config.training, key)}
+    if config.training.loss != "cross_entropy":
+        values["data"]["loss"] = config.training.loss
     return Path("runs") / f"{corpus}-{attention}-{digest(values['model'], values['data'], config.seed)[:8]}"
 
 
@@ -272,14 +278,15 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         longer = int((data.train.source.lengths > score.max_length).sum())
         logger.info("location: %d training sources are longer than max_length=%d pieces", longer, score.max_length)
     training = config.training
+    made = origin(config, data.hashes)
     trainer = Trainer(
         run_dir=run_dir,
-        checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target),
+        checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target, made),
         corpus=data.train,
         validation=data.validation,
         further=data.further,
         options=training,
-        loss=_loss(config),
+        loss=_loss(config, data),
         optimizer=make_optimizer(
             training.optimizer, model, learning_rate=training.learning_rate, weight_decay=training.weight_decay
         ),
@@ -298,7 +305,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         sampled_inputs=_sampled_inputs(training),
         seed=config.seed,
         hashes=data.hashes,
-        card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
+        card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, made),
     )
     limits = [training.max_updates, training.max_epochs and training.max_epochs * trainer.batches_per_epoch]
     trainer.schedule.updates_per_epoch = trainer.batches_per_epoch
@@ -306,7 +313,12 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     return trainer
 
 
-def _loss(config: TrainConfig) -> TranslationLoss:
+def _loss(config: TrainConfig, data: PreparedData) -> LossFunction:
+    training, decoding = config.training, config.decoding
+    if training.loss == "minimum_risk":
+        limits = Limits(data.target.forbidden(), decoding.max_length, decoding.max_length_ratio)
+        metric = sentence_metric(training.risk_metric, data.validation.bleu_tokenizer)
+        return MinimumRisk(data.target, metric, limits, training.risk_samples, training.risk_sharpness)
     normaliser = config.model.attention.normaliser
     if isinstance(normaliser, Reinforce):
         return TranslationLoss(config.training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
@@ -328,8 +340,9 @@ def _sampled_inputs(training: Training) -> SampledInputs | None:
 
 
 def _log_parameters(model: TranslationModel) -> None:
-    count = sum(parameter.numel() for parameter in model.parameters())
-    logger.info("%s parameters on %s", f"{count:,}", next(model.parameters()).device)
+    counts = parameters_by_part(model)
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    logger.info("%s parameters on %s: %s", f"{sum(counts.values()):,}", next(model.parameters()).device, parts)
 
 
 def settle_precision(config: TrainConfig, run_dir: Path, device: torch.device) -> TrainConfig:

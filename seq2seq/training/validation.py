@@ -9,6 +9,8 @@ import torch
 
 from seq2seq.config import Decoding
 from seq2seq.inference import metrics
+from seq2seq.inference.examine import examine
+from seq2seq.inference.health import Health, verdicts
 from seq2seq.inference.heatmap import text_heatmap
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.batches import make_batch, plan_batches
@@ -18,6 +20,11 @@ from seq2seq.training.loss import TranslationLoss
 logger = logging.getLogger(__name__)
 
 _SAMPLES = 3
+_EXAMINED = 64
+"""Pairs whose attention is looked at."""
+_AT_A_TIME = 16
+_EARLY = 3
+"""Validations before this one complain of no attention: it needs its time."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,26 @@ class Validation:
                 loss = TranslationLoss()(translator.model, batch)
             total, tokens = total + float(loss.nll), tokens + loss.tokens
         return total / max(tokens, 1)
+
+    def attention(self, translator: Translator) -> Health | None:
+        """Of a sample of the pairs, the references forced; None without attention."""
+        rows = range(0, len(self.corpus), max(len(self.corpus) // _EXAMINED, 1))[:_EXAMINED]
+        sources, targets = ([side[row].tolist() for row in rows] for side in (self.corpus.source, self.corpus.target))
+        return examine(translator.model, sources, targets, _AT_A_TIME)
+
+
+def show_attention(health: Health, number: int) -> None:
+    """Log the health of attention in short, and what is wrong with it from the third validation on."""
+    values = health.together
+    parts = [f"covered {values['covered']:.0%} of the source"] if "covered" in values else []
+    if "relative_entropy" in values:
+        parts.insert(0, f"relative entropy {values['relative_entropy']:.2f}")
+    if "outside" in values:
+        parts.append(f"outside the window {values['outside']:.0%} ({values['outside_evenly']:.0%} if uniform)")
+    logger.info("attention: %s", ", ".join(parts))
+    if number >= _EARLY:
+        for verdict in verdicts(health):
+            logger.warning("attention, at validation %d: %s", number, verdict)
 
 
 def show_samples(samples: Sequence[tuple[Translation, str]]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seq2seq.inference.focus import Focus
-from seq2seq.inference.health import QUANTITIES, Health, Tally, measure, verdicts
+from seq2seq.inference.health import QUANTITIES, Health, Hidden, Tally, measure, verdicts
 
 ROWS = torch.tensor([[[0.25, 0.75, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
 """One head: the second word and a bit of the first, the first word, EOS."""
@@ -119,7 +119,8 @@ def test_values_stay_in_their_range(h: int, t: int, s: int, sharp: float, seed: 
 
 
 def test_every_quantity_is_explained_and_measured() -> None:
-    assert measure(ROWS, [Focus(0, 2, 1.0)] * 3).keys() == QUANTITIES.keys()
+    hidden = Hidden(torch.zeros(len(ROWS), 3), torch.zeros(3))
+    assert measure(ROWS, [Focus(0, 2, 1.0)] * 3, hidden).keys() == QUANTITIES.keys()
 
 
 def diagonal(size: int) -> Tensor:
