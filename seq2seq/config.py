@@ -378,6 +378,10 @@ class Training:
     guided_alignment: float = number(0.0, least=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
     precision: str = choice("fp32", "bf16")
+    cuda_graphs: bool = False
+    """On CUDA alone: capture forward and backward once for each shape of batch and replay them, which spares launching
+    each kernel. Batches are padded to few shapes, so that dropout draws other numbers than without; each shape takes
+    memory. Not yet run on a GPU: its logic is tested on CPUs."""
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
@@ -720,6 +724,11 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
                 "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
             )
         _check_guided(config.model, config.data, config.training, errors)
+    if isinstance(config, Training) and config.cuda_graphs and (config.processes or 1) > 1:
+        errors.append(
+            f"training.cuda_graphs=true and training.processes={config.processes}: processes share batches on a CPU, "
+            "graphs are CUDA's. Take training.processes=null, or training.cuda_graphs=false."
+        )
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):

@@ -20,8 +20,9 @@ from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training import checkpoint
+from seq2seq.training.capture import CapturedStep, Engine
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
-from seq2seq.training.loss import Loss, LossNumbers, TranslationLoss
+from seq2seq.training.loss import Loss, LossNumbers, Terms, TranslationLoss
 from seq2seq.training.progress import Progress
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.validation import Validation, show_samples
@@ -76,6 +77,8 @@ class Trainer:
     """The model card of a checkpoint, from its updates, whole epochs and last validation."""
     processes: int = 1
     """That share each batch, within `sharing`."""
+    engine: Engine | None = None
+    """Captures the work of each shape of batch; None: it is done anew for each batch."""
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
@@ -87,6 +90,12 @@ class Trainer:
         self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
         self.batches_per_epoch = len(self._plan(None))
         self._workers = Workers(self.model, self._work, 0)
+        self._captured: CapturedStep | None = None
+        self._batches_on = self.device
+        if self.engine is not None:
+            parameters = list(self.model.parameters())
+            self._captured = CapturedStep(self._capturable, parameters, self.device, self.engine)
+            self._batches_on = torch.device("cpu")  # where their tokens are counted without waiting
 
     def resume(self) -> bool:
         """Go on from the state in the run directory; False if there is none."""
@@ -153,7 +162,7 @@ class Trainer:
         plan = self._plan(None)
         source, target = self.corpus.source.lengths, self.corpus.target.lengths
         rows = max(plan, key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
-        self._gradient(make_batch(self.corpus, rows).to(self.device))
+        self._gradient(make_batch(self.corpus, rows).to(self._batches_on))
 
     def _plan(self, seed: Sequence[int] | None) -> list[NDArray[np.int64]]:
         return plan_batches(self.corpus, self.options.batch_tokens, seed, self.options.batch_sentences)
@@ -167,7 +176,7 @@ class Trainer:
                 if position.update >= self.schedule.total_updates:
                     return
                 position.batch += 1
-                yield make_batch(self.corpus, rows).to(self.device)
+                yield make_batch(self.corpus, rows).to(self._batches_on)
             position.epoch, position.batch = position.epoch + 1, 0
 
     def step(self, batch: Batch) -> tuple[Loss, Tensor]:
@@ -232,11 +241,21 @@ class Trainer:
         # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
         torch.manual_seed(self.seed * 1_000_003 + self.position.update + (number << 40))
         self.model.train()
+        if self._captured is not None:
+            self.optimizer.zero_grad()
+            return self._captured(batch, 1 / tokens, self.position.baseline)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             loss = self.loss(self.model, batch, self.position.baseline)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss.total / tokens)
         return loss
+
+    def _capturable(self, batch: Batch, scale: Tensor, baseline: Tensor) -> Terms:
+        """`capture.Work`: what `_gradient_of_share` does, with no value that the host has to know."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            terms = self.loss.terms(self.model, batch, baseline, packed=False)
+        torch.autograd.backward(terms.total * scale)
+        return terms._replace(total=terms.total.detach())
 
     def _refuse_divergence(self, loss: float, kind: str) -> None:
         if not math.isfinite(loss):

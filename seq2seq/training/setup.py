@@ -20,6 +20,7 @@ from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.links import WordLinks
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.training.capture import cuda_graphs
 from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
@@ -30,7 +31,7 @@ from seq2seq.training.workers import default_processes
 
 logger = logging.getLogger(__name__)
 
-_MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every", "tensorboard")
+_MAY_CHANGE = ("max_updates", "max_epochs", "patience", "save_every", "log_every", "tensorboard", "cuda_graphs")
 """Keys of `training` that a resumed run may change."""
 
 _WITHOUT_EFFECT = ("test", "cache_dir")
@@ -155,6 +156,7 @@ def _tokenizers(train: ParallelText, data: Data, content: str, cache: Path) -> t
 def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device) -> Trainer:
     """A trainer at update 0, or where the run directory's state left off."""
     check_precision(config.decoding.precision, device)
+    engine = cuda_graphs(device) if config.training.cuda_graphs else None
     torch.manual_seed(config.seed)
     model = build.translation_model(config.model, len(data.source), len(data.target)).to(device)
     if isinstance(config.model.attention.placement, NoAttention):
@@ -181,6 +183,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         ),
         device=device,
         processes=training.processes or default_processes(device, training.batch_tokens),
+        engine=engine,
         seed=config.seed,
         hashes=data.hashes,
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, data.hashes),
