@@ -458,6 +458,10 @@ class Training:
     freeze: list[str] = field(default_factory=list)
     """Parts whose weights stay as they are, by name or the beginning of it up to a dot: [encoder,source_embedding],
     [decoder.attention]. They have no gradient and no state of the optimizer; dropout works in them as in the others."""
+    cuda_graphs: bool = False
+    """On CUDA alone: capture forward and backward once for each shape of batch and replay them, which spares launching
+    each kernel. Batches are padded to few shapes, so that dropout draws other numbers than without; each shape takes
+    memory. Not yet run on a GPU: its logic is tested on CPUs."""
     validate_every: int | None = number(None, least=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
@@ -823,6 +827,8 @@ def _refuse_impossible_pairs(config: Any, errors: list[str]) -> None:
             )
         _check_guided(config.model, config.data, config.training, errors)
         _check_risk(config.model, config.training, errors)
+    if isinstance(config, Training):
+        _check_graphs(config, errors)
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
@@ -998,6 +1004,21 @@ def _check_risk(model: Model, training: Training, errors: list[str]) -> None:
             "model/attention/normaliser=reinforce and training.loss=minimum_risk: its positions are trained by the "
             "likelihood that they lead to. Take training.loss=cross_entropy."
         )
+
+
+def _check_graphs(training: Training, errors: list[str]) -> None:
+    if not training.cuda_graphs:
+        return
+    errors += [
+        f"training.cuda_graphs=true and training.{key}={value}: {reason}. Take training.{key}={way_out}, or "
+        "training.cuda_graphs=false."
+        for key, value, way_out, reason in (
+            ("processes", training.processes, "null", "processes share batches on a CPU, graphs are CUDA's"),
+            ("loss", training.loss, "cross_entropy", "what is done with samples depends on their number"),
+            ("scheduled_sampling", training.scheduled_sampling, "none", "batches are captured as they are given"),
+        )
+        if value not in (None, 1, "cross_entropy", "none")
+    ]
 
 
 def _check_data(data: Data, errors: list[str]) -> None:

@@ -23,8 +23,9 @@ from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.best import directory_name, ranked, remove_others
+from seq2seq.training.capture import CapturedStep, Engine
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
-from seq2seq.training.loss import Loss, LossFunction, LossNumbers
+from seq2seq.training.loss import Loss, LossFunction, LossNumbers, Terms, TranslationLoss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.precision import casting
 from seq2seq.training.progress import Progress
@@ -94,6 +95,8 @@ class Trainer:
     """None: the corpus' own pieces, each time."""
     sampled_inputs: SampledInputs | None = None
     """None: the decoder's inputs are the reference's."""
+    engine: Engine | None = None
+    """Captures the work of each shape of batch; None: it is done anew for each batch."""
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
@@ -110,6 +113,12 @@ class Trainer:
         self._average = None if self.options.ema is None else MovingAverage(self.model, self.options.ema)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "fp16")
         self._scaler.scale(torch.zeros((), device=self.device))  # only now it has a scale
+        self._captured: CapturedStep | None = None
+        self._batches_on = self.device
+        if self.engine is not None:
+            parameters = list(self.model.parameters())
+            self._captured = CapturedStep(self._capturable, parameters, self.device, self.engine)
+            self._batches_on = torch.device("cpu")  # where their tokens are counted without waiting
 
     def resume(self) -> bool:
         """Go on from the state in the run directory; False if there is none."""
@@ -189,7 +198,7 @@ class Trainer:
         plan = self._plan(None)
         source, target = self.corpus.source.lengths, self.corpus.target.lengths
         rows = max(plan, key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
-        self._gradient(make_batch(self.corpus, rows).to(self.device))
+        self._gradient(make_batch(self.corpus, rows).to(self._batches_on))
 
     def _plan(self, seed: Sequence[int] | None) -> list[NDArray[np.int64]]:
         return plan_batches(self.corpus, self.options.batch_tokens, seed, self.options.batch_sentences)
@@ -203,7 +212,7 @@ class Trainer:
                 if position.update >= self.schedule.total_updates:
                     return
                 position.batch += 1
-                yield self._batch(rows).to(self.device)
+                yield self._batch(rows).to(self._batches_on)
             position.epoch, position.batch = position.epoch + 1, 0
 
     def _batch(self, rows: NDArray[np.int64]) -> Batch:
@@ -308,6 +317,9 @@ class Trainer:
         self.optimizer.zero_grad()
         losses = []
         for part in batch.split(self.options.accumulate):
+            if self._captured is not None:
+                losses.append(self._captured(part, scale / tokens, self.position.baseline))
+                continue
             with casting(self.options.precision, self.device):
                 if self.sampled_inputs is not None:
                     part = self.sampled_inputs(self.model, part, self.position.update)
@@ -315,6 +327,14 @@ class Trainer:
             torch.autograd.backward(loss.total / (tokens / scale))
             losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory
         return Loss.of_parts(losses)
+
+    def _capturable(self, batch: Batch, scale: Tensor, baseline: Tensor) -> Terms:
+        """`capture.Work`: the gradient of a part of a batch, with no value that the host has to know."""
+        assert isinstance(self.loss, TranslationLoss)
+        with casting(self.options.precision, self.device):
+            terms = self.loss.terms(self.model, batch, baseline, packed=False)
+        torch.autograd.backward(terms.total * scale)
+        return terms._replace(total=terms.total.detach())
 
     def _refuse_divergence(self, number: float, name: str) -> None:
         if not math.isfinite(number):

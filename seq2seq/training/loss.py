@@ -6,7 +6,7 @@ Shapes: b batch, h heads, t target, s source, n real target positions, r feature
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,9 +34,12 @@ class ProjectedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, real: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """x [n r], weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) of each position [n]."""
+        """x [n r], weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) of each position [n].
+
+        Where a position is not `real` [n], its terms and gradients are 0; None: all are.
+        """
         exact = torch.float64 if x.dtype is torch.float64 else torch.float32
         vocab = weight.size(0)
         cast, shift = weight.to(x.dtype), bias.to(x.dtype)
@@ -56,12 +59,15 @@ class ProjectedCrossEntropy(torch.autograd.Function):
             chosen = targets[rows, None]
             nll[rows] = (log_total - logits.gather(1, chosen)).squeeze(1)
             if smoothing:
-                smooth += (log_total.squeeze(1) - logits.mean(-1, dtype=exact)).sum()
+                each = log_total.squeeze(1) - logits.mean(-1, dtype=exact)
+                smooth += (each if real is None else each * real[rows]).sum()
             if not (of_x or of_weight or of_bias):
                 continue
             if smoothing:
                 gradient.sub_(smoothing / vocab)
             gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
+            if real is not None:
+                gradient.mul_(real[rows, None])
             if grad_bias is not None:
                 grad_bias += gradient.sum(0)
             if grad_x is not None:
@@ -70,17 +76,22 @@ class ProjectedCrossEntropy(torch.autograd.Function):
                 grad_weight.addmm_(gradient.T, x[rows])
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         ctx.dtype = weight.dtype
+        if real is not None:
+            nll.mul_(real)
         ctx.mark_non_differentiable(nll)
         return (1 - smoothing) * nll.sum() + smoothing * smooth, nll
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    def backward(
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
         scale = grad_outputs[0]
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
         return (
             None if grad_x is None else grad_x * scale,
             None if grad_weight is None else grad_weight.to(ctx.dtype, copy=True).mul_(scale),
             None if grad_bias is None else grad_bias * scale,
+            None,
             None,
             None,
         )
@@ -136,6 +147,19 @@ LossFunction = Callable[[TranslationModel, Batch, float], Loss]
 """Takes REINFORCE's b last."""
 
 
+class Terms(NamedTuple):
+    """The fields of a `Loss` that are made of tensors, as tensors."""
+
+    total: Tensor
+    nll: Tensor
+    reward: Tensor | None = None
+    guided: Tensor | None = None
+
+    def loss(self, tokens: int) -> Loss:
+        """With the number of real target tokens. Waits for the device where there is a reward."""
+        return Loss(self.total, self.nll, tokens, None if self.reward is None else float(self.reward), self.guided)
+
+
 @dataclass(frozen=True)
 class TranslationLoss:
     """Cross-entropy, and for an attention that draws its positions
@@ -155,27 +179,38 @@ class TranslationLoss:
 
     def __call__(self, model: TranslationModel, batch: Batch, baseline: float = 0.0) -> Loss:
         """`baseline` is b."""
+        return self.terms(model, batch, baseline).loss(batch.tokens)
+
+    def terms(
+        self, model: TranslationModel, batch: Batch, baseline: float | Tensor = 0.0, *, packed: bool = True
+    ) -> Terms:
+        """`packed` projects the real positions alone, whose number has to be known then. Without it no value of a
+        tensor is asked for, so that nothing waits for a device.
+        """
         decoded = model(batch.source, batch.source_lengths, batch.inputs)
-        real = batch.targets != PAD
-        output = model.output
-        features = decoded.features[real]  # [n r]
+        real, output = batch.targets != PAD, model.output
+        features, targets = (
+            x[real] if packed else x.flatten(0, 1) for x in (decoded.features, batch.targets)
+        )  # [n ..]
+        mask = None if packed else real.flatten()
         total, nll = ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            features, output.weight, output.bias, batch.targets[real], self.label_smoothing
+            features, output.weight, output.bias, targets, self.label_smoothing, mask
         )
         if batch.links is not None:
             weights = decoded.attended.dense(batch.source.size(1))
             assert weights is not None
             guided = guided_cross_entropy(weights, batch.links)
-            return Loss(total + self.guided_weight * guided, nll.sum(), len(nll), guided=guided.detach())
+            return Terms(total + self.guided_weight * guided, nll.sum(), guided=guided.detach())
         drawn = decoded.attended.log_prob
         if drawn is None:
-            return Loss(total, nll.sum(), len(nll))
-        rewards = rewards_to_go(nll, real)  # [b t]
+            return Terms(total, nll.sum())
+        spread = nll.new_zeros(real.shape).masked_scatter(real, nll) if packed else nll.view_as(real)  # [b t]
+        rewards = rewards_to_go(spread, real)  # [b t]
         entropy = decoded.attended.entropy
         assert entropy is not None
-        reinforced = (((rewards - baseline) * drawn)[real]).sum()
-        total = total - self.reward_weight * reinforced - self.entropy_weight * entropy[real].sum()
-        return Loss(total, nll.sum(), len(nll), float(rewards[real].mean()))
+        reinforced = ((rewards - baseline) * drawn).where(real, 0).sum()
+        total = total - self.reward_weight * reinforced - self.entropy_weight * entropy.where(real, 0).sum()
+        return Terms(total, nll.sum(), reward=rewards.sum() / real.sum())
 
 
 def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:
@@ -190,9 +225,7 @@ def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:
 
 
 def rewards_to_go(nll: Tensor, real: Tensor) -> Tensor:
-    """R_t, the mean of log p_u over u >= t: nll of the real positions [n], which they are [b t] -> [b t]."""
-    log_p = torch.zeros(real.shape, dtype=nll.dtype, device=nll.device)
-    log_p[real] = -nll
-    total = log_p.flip(1).cumsum(1).flip(1)
+    """R_t, the mean of log p_u over u >= t: nll [b t], 0 where a position is not real [b t] -> [b t], 0 there too."""
+    total = -nll.flip(1).cumsum(1).flip(1)
     count = real.flip(1).cumsum(1).flip(1)
     return total / count.clamp(min=1)

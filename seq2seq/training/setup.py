@@ -38,6 +38,7 @@ from seq2seq.text.sampling import SubwordSampling
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
+from seq2seq.training.capture import cuda_graphs
 from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loop import Trainer
@@ -56,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 _MAY_CHANGE = (
     "max_updates", "max_epochs", "max_hours", "min_learning_rate", "patience", "max_skipped", "keep_best", "save_every",
-    "log_every", "tensorboard",
+    "log_every", "tensorboard", "cuda_graphs",
 )  # fmt: skip
 """Keys of `training` that a resumed run may change."""
 
@@ -264,6 +265,7 @@ def _tokenizers(
 def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device) -> Trainer:
     """A trainer at update 0, or where the run directory's state left off."""
     check_precision(config.decoding.precision, device)
+    engine = cuda_graphs(device) if config.training.cuda_graphs else None
     torch.manual_seed(config.seed)
     model = build.translation_model(
         config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
@@ -303,6 +305,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         processes=training.processes or default_processes(device, training.batch_tokens // training.accumulate),
         sampling=_sampling(config.data, data),
         sampled_inputs=_sampled_inputs(training),
+        engine=engine,
         seed=config.seed,
         hashes=data.hashes,
         card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, made),

@@ -76,7 +76,7 @@ def test_a_certain_token_has_a_finite_loss() -> None:
 
 def test_rewards_are_means_of_what_is_still_to_come() -> None:
     real = torch.tensor([[True, True, True], [True, False, False]])
-    rewards = rewards_to_go(torch.tensor([1.0, 2.0, 6.0, 5.0]), real)
+    rewards = rewards_to_go(torch.tensor([[1.0, 2.0, 6.0], [5.0, 0.0, 0.0]]), real)
     assert rewards.tolist() == [[-3.0, -4.0, -6.0], [-5.0, 0.0, 0.0]]
 
 
