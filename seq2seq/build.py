@@ -93,10 +93,11 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
             return placement.After(stack(e), d, memory_size, input_feeding=where.input_feeding)
         case config.Between():
             readout = Readout(where.readout, d, e, memory_size, d)
+            above = stack(memory_size)  # first, as ever: weights are drawn in the order in which layers are made
             first = recurrent_layer(
                 options.cell, e, d, recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm
             )
-            return placement.Between(stack(memory_size), first, readout)
+            return placement.Between(above, first, readout)
         case config.NoAttention():
             context_size = memory_size if where.feed_source else 0
             readout = Readout(where.readout, d, e, context_size, d)
