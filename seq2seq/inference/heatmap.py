@@ -4,6 +4,7 @@ Shapes: h heads, t rows, s columns.
 """
 
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,8 @@ from seq2seq.inference.translator import Translation
 from seq2seq.text.words import Words
 
 _SHADES = " ░▒▓█"
+_LEAST_COLUMNS = 8
+"""Of a part of a heat map, however narrow the terminal is."""
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian and the scripts of India are not written right without them."""
 
@@ -68,9 +71,43 @@ def of_translation(translation: Translation) -> Heatmap | None:
     )
 
 
-def text_heatmap(translation: Translation) -> str:
-    """A translation's attention for the terminal."""
-    return str(of_translation(translation) or "(no attention)")
+def text_heatmap(translation: Translation, width: int | None = None) -> str:
+    """A translation's attention for the terminal; of one with so many columns, in parts below each other."""
+    heatmap = of_translation(translation)
+    if heatmap is None:
+        return "(no attention)"
+    margin = max((_width(label(token)) for token in heatmap.rows), default=0) + len(" ||")
+    most = max(len(heatmap.columns), 1) if width is None else max((width - margin) // 2, _LEAST_COLUMNS)
+    parts = [
+        replace(
+            heatmap, columns=heatmap.columns[first : first + most], weights=heatmap.weights[..., first:][..., :most]
+        )
+        for first in range(0, max(len(heatmap.columns), 1), most)
+    ]
+    return "\n".join(map(str, parts))
+
+
+def fold(text: str, width: int) -> list[str]:
+    """Lines of at most so many terminal columns, broken at spaces and between wide characters; a longer word has a line
+    of its own."""
+    lines = [""]
+    for unit in _units(printable(text)):
+        if lines[-1] and _width(lines[-1] + unit.rstrip()) > width:
+            lines.append("")
+        lines[-1] += unit
+    return [line.rstrip() for line in lines]
+
+
+def _units(text: str) -> Iterator[str]:
+    """What stays on one line: wide characters, and words with the space behind them."""
+    unit = ""
+    for character in text:
+        if unit and (unit[-1] == " " or ("W" in (_breadth(unit[-1]), _breadth(character)) and _width(character))):
+            yield unit
+            unit = ""
+        unit += character
+    if unit:
+        yield unit
 
 
 def in_words(heatmap: Heatmap, source: Words, target: Words) -> Heatmap:
@@ -100,7 +137,9 @@ def printable(text: str) -> str:
 
 def _width(text: str) -> int:
     """Terminal columns: East Asian characters take two, marks on others and joiners none."""
-    return sum(
-        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
+    return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if _breadth(c) == "W" else 1 for c in text)
+
+
+def _breadth(character: str) -> str:
+    """W for those that take two columns."""
+    return "W" if unicodedata.east_asian_width(character) in "WF" else "N"

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from seq2seq.config import Decoding
 from seq2seq.inference import metrics
 from seq2seq.inference.examine import examine
 from seq2seq.inference.health import Health, verdicts
-from seq2seq.inference.heatmap import text_heatmap
+from seq2seq.inference.heatmap import fold, printable, text_heatmap
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
@@ -23,6 +25,7 @@ _SAMPLES = 3
 _EXAMINED = 64
 """Pairs whose attention is looked at."""
 _AT_A_TIME = 16
+_MARGIN = len("translation: ")
 _EARLY = 3
 """Validations before this one complain of no attention: it needs its time."""
 
@@ -82,7 +85,23 @@ def show_attention(health: Health, number: int) -> None:
 
 
 def show_samples(samples: Sequence[tuple[Translation, str]]) -> None:
-    """Log translations with their references and their attention."""
+    """Log translations with their references and their attention, within the terminal's width if there is one."""
+    width = _terminal_width()
     for sample, reference in samples:
-        logger.info("source:      %s\nreference:   %s\ntranslation: %s", sample.source, reference, sample.text)
-        logger.info("%s", text_heatmap(sample))
+        rows = (("source:", sample.source), ("reference:", reference), ("translation:", sample.text))
+        logger.info("%s", "\n".join(line for name, text in rows for line in _row(name, text, width)))
+        logger.info("%s", text_heatmap(sample, width))
+
+
+def _row(name: str, text: str, width: int | None) -> list[str]:
+    """A name, and beside it the text."""
+    lines = [printable(text)] if width is None else fold(text, max(width - _MARGIN, _MARGIN))
+    return [f"{name if not number else '':{_MARGIN}}{line}".rstrip() for number, line in enumerate(lines)]
+
+
+def _terminal_width() -> int | None:
+    """Columns of the terminal that logs go to; None where they don't."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return None
