@@ -107,7 +107,7 @@ def test_the_first_validation_set_decides_and_all_are_told_of(corpora: Path, cap
     capfd.readouterr()
     assert train("run_dir=both", *length, "data.valid=[valid,other]") == 0
     said = capfd.readouterr().err
-    assert said.count("\nother: loss ") == said.count(": valid loss ") == 4
+    assert said.count("\nother loss ") == said.count(": valid loss ") == 4
     assert same("both/best", "alone/best")
     assert same("both/last", "alone/last")
     assert set(state("both")["hashes"]) == {"train", "valid[0]", "valid[1]"}
