@@ -38,7 +38,7 @@ def average(checkpoints: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoi
 
 def _differences(one: Checkpoint, other: Checkpoint) -> Iterator[str]:
     yield from differences(to_plain(one.options), to_plain(other.options), "model")
-    for key in ("source_lang", "target_lang"):
+    for key in ("source_lang", "target_lang", "reverse_source"):
         yield from differences(getattr(one.data, key), getattr(other.data, key), f"data.{key}")
     for side in ("source", "target"):
         if getattr(one, side).model != getattr(other, side).model:

@@ -76,11 +76,17 @@ def test_nothing_else_is_deleted(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run directories: `run` with three checkpoints, `other` with another model, `lower` with another tokenizer."""
+    """Run directories: `run` with three checkpoints, `other` with another model, `lower` with another tokenizer, `back`
+    that reads backwards."""
     directory = tmp_path_factory.mktemp("runs")
     options = ["training.keep_best=3", "training.validate_every=1"]
     trainers.make(directory, *options, "training.max_updates=3").run()
-    for run, change in (("other", "model.hidden_size=14"), ("lower", "data.normalization=nfkc_cf")):
+    changes = {
+        "other": "model.hidden_size=14",
+        "lower": "data.normalization=nfkc_cf",
+        "back": "data.reverse_source=true",
+    }
+    for run, change in changes.items():
         trainers.make(directory, change, "training.max_updates=1", run=run).run()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
@@ -117,6 +123,7 @@ def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
          "  model.hidden_size: was 12, now 14\n"),
         (["checkpoint=[run,run,lower]"], "checkpoint=[run,lower]: they differ, from the first to the second, in\n"
          "  source.model: another tokenizer\n  target.model: another tokenizer\n"),
+        (["checkpoint=[run,back]"], "in\n  data.reverse_source: was False, now True\n"),
         (["checkpoint=[run]"], "expected two checkpoints or more"),
         (["checkpoint=[run]", "run_dir=run"], "expected two checkpoints or more"),
         ([], "expected two checkpoints or more"),
