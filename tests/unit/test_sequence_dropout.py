@@ -26,6 +26,7 @@ from seq2seq.config import ConfigError
 from seq2seq.model.dropout import Dropout, WordDropout
 from seq2seq.model.recurrent import CELLS, GRU, Stack, run_together
 from seq2seq.model.translation import TranslationModel
+from seq2seq.training.setup import default_run_dir
 
 STEPPED = ["before", "before-bottom", "after", "between"]
 """Placements whose decoder goes step by step."""
@@ -190,3 +191,21 @@ def test_a_stack_draws_nothing_where_nothing_is_dropped() -> None:
 def test_the_same_mask_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"model\.variational_dropout=true and model\.dropout=0"):
         config.parse("model", {**plain_model(DEFAULT), "variational_dropout": True})
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("model", {"variational_dropout": True}),
+        ("model", {"recurrent_dropout": 0.2}),
+        ("model", {"word_dropout": 0.1}),
+        ("model", {"layer_norm": True}),
+        ("data", {"subword_sampling": 0.1}),
+    ],
+)
+def test_another_option_is_another_run_directory(section: str, changes: dict[str, object]) -> None:
+    data = {"train": "t", "valid": "v", "source_lang": "en", "target_lang": "de"}
+    plain = {"data": data, "model": {**plain_model(DEFAULT), "dropout": 0.1}}
+    before = config.parse("train", plain)
+    after = config.parse("train", {**plain, section: {**plain[section], **changes}})
+    assert default_run_dir(before, "a") != default_run_dir(after, "a")
