@@ -434,7 +434,7 @@ class Training:
     """`minimum_risk`: the expected cost of the model's own samples (Shen 2016), for a model that translates already; it
     works on up to risk_samples + 1 candidates of each pair of a batch, and label_smoothing is not used."""
     risk_samples: int = number(20, least=1)
-    """Drawn for each source; 100 in the paper."""
+    """Drawn for each source, within decoding.max_length and decoding.max_length_ratio; 100 in the paper."""
     risk_sharpness: float = number(5e-3, above=0)
     """alpha: candidates count by their probability to this power."""
     risk_metric: str = choice("bleu", "chrf")

@@ -67,7 +67,6 @@ class MinimumRisk:
             drawn = sample(stepper, sources, self.limits, Ranking("none"), Sampling(), self.samples, seeds)
         finally:
             model.train(training)
-            torch.clear_autocast_cache()  # it has copies of the weights that gradients do not reach
         return [
             list(dict.fromkeys(tuple(tokens) for tokens in (reference, *(h.tokens for h in of_sentence))))
             for reference, of_sentence in zip(references, drawn, strict=True)

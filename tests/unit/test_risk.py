@@ -177,7 +177,7 @@ def test_the_likelihood_of_the_references_is_told() -> None:
 
 
 def test_gradients_reach_the_weights_under_autocast() -> None:
-    """Sampling leaves copies of the weights behind that have none."""
+    """Sampling must not leave copies of the weights behind that have none."""
     model, batch = toy()
     with torch.autocast("cpu", torch.bfloat16):
         loss = minimum_risk()(model.train(), batch)
