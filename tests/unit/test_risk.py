@@ -192,6 +192,11 @@ def test_gradients_reach_the_weights_under_autocast() -> None:
         ({"risk_samples": 5}, {}, "training.risk_samples=5 and training.loss=cross_entropy"),
         ({"loss": "minimum_risk"}, {"name": "reinforce"}, "normaliser=reinforce and training.loss=minimum_risk"),
         ({"loss": "minimum_risk", "guided_alignment": 0.2}, {}, "guided_alignment=0.2 and training.loss=minimum_risk"),
+        (
+            {"loss": "minimum_risk", "scheduled_sampling": "linear", "sampled_inputs_half": 9},
+            {},
+            "training.scheduled_sampling=linear and training.loss=minimum_risk",
+        ),
     ],
 )
 def test_impossible_pairs_are_refused(training: dict[str, Any], model: dict[str, Any], message: str) -> None:
