@@ -528,7 +528,7 @@ class TrainConfig:
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     """Of the validations."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from and seed>."""
+    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from, freeze and seed>."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
