@@ -176,11 +176,13 @@ def test_the_likelihood_of_the_references_is_told() -> None:
     assert found.tokens == batch.tokens
 
 
-def test_gradients_reach_the_weights_under_autocast() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_gradients_reach_the_weights_under_autocast(dtype: torch.dtype) -> None:
     """Sampling leaves copies of the weights behind that have none."""
     model, batch = toy()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         loss = minimum_risk()(model.train(), batch)
+    assert loss.total.dtype is loss.nll.dtype is torch.float32
     loss.total.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert model.output.weight.grad.abs().max() > 0
