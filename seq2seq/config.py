@@ -1007,8 +1007,8 @@ def _check_risk(model: Model, training: Training, errors: list[str]) -> None:
         )
     if training.scheduled_sampling != "none":
         errors.append(
-            f"training.scheduled_sampling={training.scheduled_sampling} and training.loss=minimum_risk: samples are the "
-            "model's own words throughout. Take training.scheduled_sampling=none."
+            f"training.scheduled_sampling={training.scheduled_sampling} and training.loss=minimum_risk: samples are "
+            "the model's own words throughout. Take training.scheduled_sampling=none."
         )
     if isinstance(model.attention.normaliser, Reinforce):
         errors.append(

@@ -70,8 +70,8 @@ class CapturedStep:
     """Does the work of a batch through an engine, with static tensors for each shape of batch.
 
     A replay draws from the generator's seed at the time, not that of its capture: CUDA's default generator hands its
-    seed and offset to a graph before each replay, and capturing moves neither. So what an update draws depends on its seed
-    and the shapes of its parts alone.
+    seed and offset to a graph before each replay, and capturing moves neither. So what an update draws depends on its
+    seed and the shapes of its parts alone.
     """
 
     def __init__(self, work: Work, parameters: Sequence[Tensor], device: torch.device, engine: Engine) -> None:
