@@ -528,7 +528,7 @@ class TrainConfig:
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     """Of the validations."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from and seed>."""
+    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from, freeze and seed>."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
@@ -855,6 +855,12 @@ def _check_benchmark(config: BenchmarkConfig, errors: list[str]) -> None:
             f"training.guided_alignment={config.training.guided_alignment} without data.alignments: generated "
             "sentences have none. Give data.train and data.alignments, or take training.guided_alignment=0."
         )
+    if config.data is None and config.training.start_from is not None:
+        errors.append(
+            f"training.start_from={config.training.start_from} without data: generated sentences and the peers' data "
+            "have sub-words of their own. Give data.train, data.valid and the languages, or take "
+            "training.start_from=null."
+        )
     if config.peers is not None and config.data is not None:
         errors.append(
             f"peers={config.peers} and data.train={config.data.train}: what is compared works on the peers' data. "
@@ -998,6 +1004,11 @@ def _check_risk(model: Model, training: Training, errors: list[str]) -> None:
         errors.append(
             f"training.guided_alignment={training.guided_alignment} and training.loss=minimum_risk: the alignments are "
             "those of the references, not of samples. Take training.guided_alignment=0 and data.alignments=null."
+        )
+    if training.scheduled_sampling != "none":
+        errors.append(
+            f"training.scheduled_sampling={training.scheduled_sampling} and training.loss=minimum_risk: samples are "
+            "the model's own words throughout. Take training.scheduled_sampling=none."
         )
     if isinstance(model.attention.normaliser, Reinforce):
         errors.append(

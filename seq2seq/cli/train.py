@@ -31,9 +31,9 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = choose_device(config.device)
     keep_freed_memory()
-    check_precision(config.training.precision, device)
     run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
     config = settle_precision(config, run_dir, device)
+    check_precision(config.training.precision, device)
     if device.type == "cpu" and config.training.precision == "fp32":
         choose_fp32_products()
     check_run_dir(run_dir, config)

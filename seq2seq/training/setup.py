@@ -96,8 +96,8 @@ class PreparedData:
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
-    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start and seed>; of several corpora
-    the first one and how many others.
+    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from, freeze and seed>; of
+    several corpora the first one and how many others.
     """
     first, *others = several(config.data.train)
     train = Path(first)

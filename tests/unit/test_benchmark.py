@@ -345,6 +345,7 @@ def test_impossible_pairs_are_refused(config: BenchmarkConfig) -> None:
     assert "decode_precisions[0]=fp64: no such choice" in refused(decode_precisions=["fp64"])
     assert "peers_updates=55: must be a multiple of 10" in refused(peers_updates=55)
     assert "generated sentences have none" in refused(training={"guided_alignment": 1.0})
+    assert "training.start_from=c without data" in refused(training={"start_from": "c"})
     text = {"train": "t", "valid": "v", "source_lang": "a", "target_lang": "b"}
     assert changed(config, data=text).data is not None
     assert "Leave data out" in refused(data=text, peers="p", peers_work="w")
