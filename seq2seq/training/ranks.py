@@ -16,6 +16,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss
@@ -48,15 +50,15 @@ def joined(device: torch.device) -> Iterator[Team]:
     if asked_for() == 1:
         yield Team()
         return
-    store, rank, ranks = _or_lost(lambda: next(dist.rendezvous("env://", timeout=_PATIENCE)))
+    store, rank, ranks = _or_lost(lambda: next(rendezvous("env://", timeout=_PATIENCE)))
     with of_store(store, rank, ranks, device) as team:
         yield team
 
 
 @contextmanager
-def of_store(store: dist.Store, rank: int, ranks: int, device: torch.device) -> Iterator["Ranks"]:
+def of_store(store: Store, rank: int, ranks: int, device: torch.device) -> Iterator["Ranks"]:
     """The processes, each with its rank, that have this store in common."""
-    group = dist.PrefixStore("group", store)
+    group = PrefixStore("group", store)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     _or_lost(lambda: dist.init_process_group(backend, timeout=_PATIENCE, world_size=ranks, rank=rank, store=group))
     yield Ranks(store, rank, ranks)
@@ -66,7 +68,7 @@ def of_store(store: dist.Store, rank: int, ranks: int, device: torch.device) -> 
 class Ranks(Team):
     """Processes that each run the whole loop on the same batches, and work on one share of each."""
 
-    def __init__(self, store: dist.Store, rank: int, ranks: int) -> None:
+    def __init__(self, store: Store, rank: int, ranks: int) -> None:
         self.rank, self.ranks = rank, ranks
         self._store = store
         self._firsts = 0
@@ -85,7 +87,7 @@ class Ranks(Team):
         if self.rank >= len(shares):
             flat.zero_()
         self._or_lost(lambda: dist.all_reduce(flat))
-        *parts, summed = flat.split([*(g.numel() for g in gradients), sum(t is not None for t in terms)])
+        *parts, summed = torch.split(flat, [*(g.numel() for g in gradients), sum(t is not None for t in terms)])
         torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
         total, nll, *rest = summed
         tokens = sum(share.tokens for share in shares)
@@ -94,10 +96,10 @@ class Ranks(Team):
 
     @torch.no_grad()
     def adopt(self, model: nn.Module) -> None:
-        weights = list(model.parameters())
+        weights: list[Tensor] = list(model.parameters())
         flat = torch.cat([weight.flatten() for weight in weights])
         self._or_lost(lambda: dist.broadcast(flat, 0))
-        parts = flat.split([weight.numel() for weight in weights])
+        parts = torch.split(flat, [weight.numel() for weight in weights])
         torch._foreach_copy_(weights, [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)])
 
     def sums(self, values: Sequence[float]) -> list[float]:
