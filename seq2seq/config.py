@@ -399,7 +399,8 @@ class Training:
     """Pairs of an update at most, where batch_tokens allows as many; null: as many as it allows."""
     processes: int | None = number(None, least=1, most=1024)
     """That share each batch, on a CPU; each has one thread. null: as many as there would be threads (OMP_NUM_THREADS,
-    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with."""
+    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with. Those that
+    torchrun starts share each batch instead, on CPUs and GPUs of one machine or several, and leave this at null."""
     accumulate: int = number(1, least=1)
     """Parts in which the work of an update is done, one after the other, and whose gradients are added up: the same
     update in less memory. batch_tokens stays what the whole update has."""
