@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = device_of_rank(choose_device(config.device))
-    keep_freed_memory()
     run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
     try:
         with joined(device) as team:
@@ -48,6 +47,7 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
     """What each process of the team does; the exit code."""
     if team.rank:
         logging.getLogger().setLevel(logging.ERROR)
+    keep_freed_memory()
     config = settle_precision(config, run_dir, device)
     check_precision(config.training.precision, device)
     if device.type == "cpu" and config.training.precision == "fp32":

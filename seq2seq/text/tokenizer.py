@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import sentencepiece
@@ -11,6 +12,14 @@ from seq2seq.text.corpus import DataError
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Numbers that every vocabulary gives to its special pieces."""
+
+_SAMPLE = 2_000_000
+"""Lines at most that pieces are learned from."""
+_LOOKED_AT = 10_000
+"""Lines that tell what all are like."""
+_LONG, _LONG_CHARACTERS = 20, 6_000_000
+"""Words of more characters are hardly ever the same twice, as where there are no spaces, and each of their characters
+takes 170 bytes in learning: so many of these characters at most are in the sample, which is one gigabyte."""
 
 _BREAKING = ("\0", "\n", "\r")
 """Characters that no output line may hold; with byte fallback they are pieces of their own."""
@@ -59,9 +68,11 @@ class Tokenizer:
         """
         learned = io.BytesIO()
         text = _Remembering(lines)
+        remaining = iter(text)
+        begin = list(islice(remaining, _LOOKED_AT))
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(text),
+                sentence_iterator=chain(begin, remaining),
                 model_writer=learned,
                 model_type=kind,
                 vocab_size=vocab_size,
@@ -71,7 +82,7 @@ class Tokenizer:
                 byte_fallback=kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback,
                 character_coverage=character_coverage,
                 normalization_rule_name=normalization,
-                input_sentence_size=2_000_000,
+                input_sentence_size=_sample_size(begin),
                 shuffle_input_sentence=True,
                 max_sentence_length=1 << 16,
                 pad_id=PAD,
@@ -168,6 +179,12 @@ class _Remembering:
         except DataError as error:
             self.failure = error
             raise
+
+
+def _sample_size(lines: Sequence[str]) -> int:
+    """Lines to learn from, of a text that begins with these."""
+    long = sum(len(word) for line in lines for word in line.split() if len(word) > _LONG)
+    return max(min(_SAMPLE, _LONG_CHARACTERS * len(lines) // long), 1) if long else _SAMPLE
 
 
 def _explain(error: str) -> str:
