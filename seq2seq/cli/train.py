@@ -12,8 +12,9 @@ from seq2seq.cli.machine import choose_device, choose_fp32_products, keep_freed_
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
+from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import load_translator
-from seq2seq.training.loop import StoppedBySignal
+from seq2seq.training.loop import StoppedBySignal, Trainer
 from seq2seq.training.precision import check_precision
 from seq2seq.training.setup import (
     check_run_dir,
@@ -35,7 +36,7 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
     run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
     config = settle_precision(config, run_dir, device)
     if device.type == "cpu" and config.training.precision == "fp32":
-        choose_fp32_products()
+        choose_fp32_products(checkpoint.fp32_products(run_dir / "last"))
     check_run_dir(run_dir, config)
     data = prepare_data(config, run_dir)
     trainer = make_trainer(config, data, run_dir, device)
@@ -43,7 +44,13 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
         trainer.try_largest_batch()
         logger.info("check: the configuration, the data and the largest batch are fine; run_dir would be %s", run_dir)
         return 0
-    claim_run_dir(run_dir, config)
+    with claim_run_dir(run_dir, config) as trainer.replaced:
+        return _train(config, trainer)
+
+
+def _train(config: TrainConfig, trainer: Trainer) -> int:
+    """In the run directory, which is this process' alone."""
+    run_dir, device = trainer.run_dir, trainer.device
     if trainer.resume():
         logger.info("%s: going on from update %d", run_dir, trainer.position.update)
     if reason := trainer.reason_to_stop():
