@@ -128,7 +128,8 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
 def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedData:
     """Read and check all corpora, learn the sub-words on the training side, encode. All of it is cached.
 
-    With training.start_from the sub-words are that checkpoint's, or the run's own where its directory holds a state.
+    The sub-words are the run's own where its directory holds a state, whatever became of the cache; else with
+    training.start_from that checkpoint's.
     """
     data = config.data
     remove_unfinished(Path(data.cache_dir), _A_DAY)
@@ -150,13 +151,14 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
     hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
     start = None if config.training.start_from is None else Path(config.training.start_from)
-    if start is None:
-        source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
-    else:
-        own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
-        of = checkpoint.load(own or start, torch.device("cpu"))
-        _check_same_tokenizers(start, of.data, data)
+    own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
+    if begun := own or start:
+        of = checkpoint.load(begun, torch.device("cpu"))
+        if start is not None:
+            _check_same_tokenizers(start, of.data, data)
         source, target, start = of.source, of.target, None if own else start
+    else:
+        source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
     train = _training_set(trains, links, source, target, data)
     first, *others = [_validation(text, source, target, config, tokenizer) for text in valids]
     further = dict(zip((text.name for text in valids[1:]), others, strict=True))

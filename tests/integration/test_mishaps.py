@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 import seq2seq
 from seq2seq.cli.main import main
+from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.checkpoint import damage, load_state
 from seq2seq.training.progress import Progress, effort
 
@@ -227,6 +228,15 @@ def test_what_a_killed_process_was_writing_is_removed() -> None:
         os.utime(directory, (0, 0))
     assert train("training.max_updates=1") == 0
     assert not [path for where in ("run", "cache") for path in Path(where).glob("*.tmp-*")]
+
+
+def test_a_run_goes_on_with_its_own_sub_words_when_the_cache_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train("training.max_updates=3") == 0
+    shutil.rmtree("cache")
+    with monkeypatch.context() as patched:
+        patched.setattr(Tokenizer, "train", lambda *lines, **options: pytest.fail("others are learned"))
+        assert train("training.max_updates=7") == 0
+    assert ends_like_a_whole_one()
 
 
 def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
