@@ -3,12 +3,15 @@
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from functools import cached_property
+from itertools import chain, groupby, islice
 from pathlib import Path
+from random import Random
 
 import sentencepiece
 
 from seq2seq.text.corpus import DataError
+from seq2seq.text.segmentation import choose, draw_segmentation, drop_merges
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Numbers that every vocabulary gives to its special pieces."""
@@ -23,6 +26,9 @@ takes 170 bytes in learning: so many of these characters at most are in the samp
 
 _BREAKING = ("\0", "\n", "\r")
 """Characters that no output line may hold; with byte fallback they are pieces of their own."""
+
+_WORDS = re.compile("\u2581?[^\u2581]+|\u2581")
+"""In the pieces' spelling, where that sign stands for the white space before a word."""
 
 Span = tuple[int, int]
 """Characters [begin, end) of a text. A piece that is only a part of a character has an empty one in front of it."""
@@ -116,19 +122,52 @@ class Tokenizer:
         decoded: list[str] = self._processor.decode([row[:-1] if row[-1:] == [EOS] else row for row in rows])
         return decoded
 
-    def sample(self, lines: Sequence[str], amount: float, nbest: int | None, seed: int) -> list[list[int]]:
-        """`encode` into pieces that are drawn, the same for the same lines and seed (of 32 bits).
+    def sample(self, rows: Sequence[Sequence[int]], amount: float, nbest: int | None, seed: int) -> list[list[int]]:
+        """What `encode` gave of some lines -> pieces of the same that are drawn: on every machine and in every process
+        the same for the same seed.
 
         unigram: a segmentation x with probability ~ P(x)^amount, of the `nbest` most probable ones or of all (Kudo
         2018, section 3.2); bpe: each merge is left out with probability `amount` (Provilkov 2020).
         """
-        # Its generator belongs to a thread, and a seed is only sure to reach new ones: lists are encoded by such.
-        sentencepiece.set_random_generator_seed(min(seed, (1 << 32) - 2))  # the greatest means a random one
-        encoded: list[list[int]] = self._processor.encode(
-            list(lines), out_type=int, add_eos=True, enable_sampling=True, alpha=amount,
-            nbest_size=-1 if nbest is None else nbest, num_threads=1,
-        )  # fmt: skip
-        return encoded
+        random = Random(seed)
+        if nbest is None or self._merges:
+            return [self._cut(row, amount, random) for row in rows]
+        drawn = []
+        for row, text in zip(rows, self.decode_lines(rows), strict=True):
+            candidates: list[list[int]] = self._processor.nbest_encode_as_ids(text, nbest)
+            scores = [[self._processor.GetScore(token) for token in candidate] for candidate in candidates]
+            drawn.append([*candidates[choose(scores, amount, random)], EOS] if candidates else list(row))
+        return drawn
+
+    def _cut(self, row: Sequence[int], amount: float, random: Random) -> list[int]:
+        """A sentence cut anew. Words are on their own, for no piece is of two; bytes and specials stay."""
+        cut: list[int] = []
+        draw = drop_merges if self._merges else draw_segmentation
+        named = zip(self.pieces(row), row, strict=True)
+        for is_text, group in groupby(named, lambda piece: piece[0] in self._scores):
+            names, tokens = zip(*group, strict=True)
+            if not is_text:
+                cut.extend(tokens)
+                continue
+            for word in _WORDS.findall("".join(names)):
+                cut.extend(self._numbers[piece] for piece in draw(word, self._scores, amount, random))
+        return cut
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """Of the pieces that are text, neither special nor a byte."""
+        of = self._processor
+        special = (of.IsControl, of.IsUnknown, of.IsUnused, of.IsByte)
+        return {of.IdToPiece(n): n for n in range(len(self)) if not any(is_so(n) for is_so in special)}
+
+    @cached_property
+    def _scores(self) -> dict[str, float]:
+        return {piece: self._processor.GetScore(number) for piece, number in self._numbers.items()}
+
+    @cached_property
+    def _merges(self) -> bool:
+        """It is BPE, whose scores are the negative numbers of merges; unigram's are log-probabilities."""
+        return all(score == round(score) for score in self._scores.values())
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """The pieces by name."""

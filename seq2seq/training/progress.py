@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from seq2seq.config import ConfigError
 from seq2seq.inference.translator import Translation
+from seq2seq.text.corpus import DataError
 from seq2seq.training.board import board_samples
 from seq2seq.training.memory import peak_mb, reset_peak
 from seq2seq.training.pace import Pace, duration
@@ -49,9 +51,12 @@ class Progress:
         `epoch` and `validate_every` are in updates.
         """
         self._path = run_dir / "metrics.jsonl"
-        self._path.touch()
-        os.truncate(self._path, min(size, self._path.stat().st_size))
-        self._file = self._path.open("a")
+        try:
+            self._path.touch()
+            os.truncate(self._path, _whole_lines(self._path, size))
+            self._file = self._path.open("a")
+        except OSError as error:
+            raise self._unwritable(error) from error
         self._bar = tqdm(total=total, initial=first, unit="update", disable=None, dynamic_ncols=True, bar_format=_BAR)
         self._total, self._epoch, self._validate_every = total, epoch, validate_every
         self._pace, self._told = Pace(), False
@@ -68,14 +73,18 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-        self._file.close()
+        with suppress(OSError):  # of a line that could not be written, which was told then
+            self._file.close()
         if self._board is not None:
             self._board.close()
 
-    @property
-    def size(self) -> int:
-        """Bytes of metrics so far."""
-        return self._file.tell()
+    def on_disk(self) -> int:
+        """Bytes of metrics so far, which then are on the disk: a state that knows of them comes after them."""
+        try:
+            os.fsync(self._file.fileno())
+            return self._file.tell()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def advance(self, tokens: int) -> None:
         """One update more, over so many real target tokens."""
@@ -102,8 +111,11 @@ class Progress:
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
         """A line of metrics: `event` is train or valid. What is not finite, for which JSON has no word, is null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-        self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
@@ -137,6 +149,9 @@ class Progress:
                 "" if self._pace.validations else "; validations come on top",
             )
 
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(f"{self._path}: can't be written ({error.strerror}). The last state that was saved is whole.")
+
     def _seconds(self, updates: int) -> float | None:
         """That so many updates take, with their validations once one was timed; None while nothing is known."""
         return self._pace.seconds(updates, updates / self._validate_every) if self._pace.updates >= _ENOUGH else None
@@ -153,8 +168,7 @@ class Silence(Progress):
     ) -> None:
         pass
 
-    @property
-    def size(self) -> int:
+    def on_disk(self) -> int:
         return 0
 
     def advance(self, tokens: int) -> None:
@@ -191,7 +205,7 @@ def effort(run_dir: Path) -> Effort:
     path = run_dir / "metrics.jsonl"
     if not path.is_file():
         return Effort(0, None, None)
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
     trained = [line for line in lines if line.get("event") == "train"]
     # Lines of older runs have no `tokens`; one interval has about as many as another.
     timed = [(line.get("tokens", 1), line["tokens_per_second"]) for line in trained if line["tokens_per_second"]]
@@ -202,6 +216,12 @@ def effort(run_dir: Path) -> Effort:
         sum(tokens for tokens, _ in timed) / seconds if seconds else None,
         max(peaks, default=None),
     )
+
+
+def _whole_lines(path: Path, size: int) -> int:
+    """Bytes of the whole lines among the first `size` bytes: a machine that went down may have kept less of them."""
+    with path.open("rb") as file:
+        return file.read(size).rfind(b"\n") + 1
 
 
 def _board(run_dir: Path) -> Any:
