@@ -5,8 +5,8 @@
 For each number of pairs: made-up text in a temporary directory, and three processes. `seq2seq train check=true` learns
 the sub-words, encodes, plans an epoch and tries the largest batch; a second one, with another data.max_length, finds
 the sub-words and encodes anew; and a training over what that left in the cache. The last lines are what a pair more
-takes, and what twenty million of them would. Sub-words are learned from two million lines of a corpus at most, so that
-what they take stops growing there. Words have the frequencies of a language (Zipf 1935), but no meaning.
+takes, and what twenty million of them would; not for sub-words, which are learned from a sample of a gigabyte at most,
+so that what they take stops growing there. Words have the frequencies of a language (Zipf 1935), but no meaning.
 """
 
 import os
@@ -69,7 +69,7 @@ def main(sizes: list[int], more: list[str]) -> None:
         parts = ", ".join(f"{name} {most:,.0f} MiB" for name, most in zip(_PARTS, found[-1], strict=True))
         print(f"{pairs:,} pairs, {text / 2**20:,.0f} MiB of text: {parts}", flush=True)
     if len(sizes) > 1:
-        for name, first, last in zip(_PARTS, found[0], found[-1], strict=True):
+        for name, first, last in list(zip(_PARTS, found[0], found[-1], strict=True))[1:]:
             slope = (last - first) / (sizes[-1] - sizes[0])
             print(
                 f"{name}: {2**20 * slope:,.0f} bytes a pair more, which would make "

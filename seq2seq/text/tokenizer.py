@@ -20,9 +20,11 @@ _SAMPLE = 2_000_000
 """Lines at most that pieces are learned from."""
 _LOOKED_AT = 10_000
 """Lines that tell what all are like."""
+_CHARACTERS = 250_000_000
+"""Of these lines at most: each takes four bytes in learning, together a gigabyte."""
 _LONG, _LONG_CHARACTERS = 20, 6_000_000
 """Words of more characters are hardly ever the same twice, as where there are no spaces, and each of their characters
-takes 170 bytes in learning: so many of these characters at most are in the sample, which is one gigabyte."""
+takes 170 bytes: so many of them at most, which is a gigabyte too."""
 
 _BREAKING = ("\0", "\n", "\r")
 """Characters that no output line may hold; with byte fallback they are pieces of their own."""
@@ -222,8 +224,10 @@ class _Remembering:
 
 def _sample_size(lines: Sequence[str]) -> int:
     """Lines to learn from, of a text that begins with these."""
+    characters = sum(map(len, lines))
     long = sum(len(word) for line in lines for word in line.split() if len(word) > _LONG)
-    return max(min(_SAMPLE, _LONG_CHARACTERS * len(lines) // long), 1) if long else _SAMPLE
+    most = min(_CHARACTERS / max(characters, 1), _LONG_CHARACTERS / max(long, 1)) * len(lines)
+    return max(min(_SAMPLE, int(most)), 1) if lines else _SAMPLE
 
 
 def _explain(error: str) -> str:

@@ -12,6 +12,7 @@ from seq2seq.text.tokenizer import Tokenizer, _sample_size
 def test_only_words_that_never_come_again_make_the_sample_smaller() -> None:
     spaced = ["the cat sees the old house of my friend , and hears you ."] * 10
     assert _sample_size([]) == _sample_size(spaced) == 2_000_000
+    assert _sample_size([" ".join(["word"] * 50)]) == 250_000_000 // 249
     assert _sample_size(["象" * 30]) == 200_000
     assert _sample_size(["象" * 30, *spaced[:1]]) == 400_000  # both sides of a corpus, in turn
     assert _sample_size(["象" * 10**7]) == 1  # 0 would be all of it
