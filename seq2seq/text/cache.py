@@ -2,19 +2,20 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.text.corpus import ParallelText
+from seq2seq.text.corpus import DataError, ParallelText, in_groups
 from seq2seq.text.filters import Filters, Sieve
 from seq2seq.text.links import Link, WordLinks, join_pieces
+from seq2seq.text.plain import read_json
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import WordReader
@@ -96,10 +97,15 @@ def encode_corpus(
     sides = [hashlib.sha256(tokenizer.model).hexdigest() for tokenizer in (source, target)]
     given = [] if links is None else [links.content_hash(), links.languages]
     entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, *filters.key(), *given)}"
-    if not entry.is_dir():
+    if not os.path.isdir(entry):
         with replace_directory(entry) as unfinished:
             _encode(text, source, target, filters, links, unfinished)
-    return _open(entry)
+    try:
+        corpus = _open(entry)
+        _check(corpus, (len(source), len(target)))
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise DataError(f"{entry}: not as it was written ({error}). Delete it, and it is made again.") from error
+    return corpus
 
 
 @dataclass
@@ -134,7 +140,7 @@ def _encode(
         rows = links.beside(text)
     with ExitStack() as files:
         columns = [_Column(files.enter_context((entry / name).open("wb"))) for name in names]
-        for chunk in _chunks(rows):
+        for chunk in in_groups(rows, _CHUNK, lambda row: len(row[0]) + len(row[1])):
             filled = []
             for row in chunk:
                 if (reason := sieve.of_text(row[0], row[1])) is None:
@@ -160,11 +166,6 @@ def _encode(
     (entry / "counts.json").write_text(json.dumps(counts))
 
 
-def _chunks(rows: Iterator[tuple[str, str, list[Link]]]) -> Iterator[Sequence[tuple[str, str, list[Link]]]]:
-    while chunk := list(islice(rows, _CHUNK)):
-        yield chunk
-
-
 def _open(entry: Path) -> EncodedCorpus:
     def numbers(name: str) -> NDArray[np.uint32]:
         path = entry / name
@@ -174,7 +175,36 @@ def _open(entry: Path) -> EncodedCorpus:
         return np.load(entry / f"{name}.offsets.npy", mmap_mode="r")
 
     source, target = (EncodedSide(numbers(f"{name}.tokens"), offsets(name)) for name in ("source", "target"))
-    counts = json.loads((entry / "counts.json").read_text())
+    counts = dict(read_json(entry / "counts.json"))
     if "linked" not in counts:
         return EncodedCorpus(source, target, counts)
     return EncodedCorpus(source, target, counts, EncodedLinks(numbers("links.pieces").reshape(-1, 2), offsets("links")))
+
+
+def _check(corpus: EncodedCorpus, sizes: tuple[int, int]) -> None:
+    """Raises ValueError where a number leads out of its file, its vocabulary or its sentence: others may have written
+    there, or a file be cut off.
+    """
+    counts, sides = corpus.counts, (corpus.source, corpus.target)
+    if not all(isinstance(count, int) for count in counts.values()) or "kept" not in counts:
+        raise ValueError("counts.json has no counts")
+    for name, side, size in zip(("source", "target"), sides, sizes, strict=True):
+        assert isinstance(side, EncodedSide)
+        _check_offsets(name, side.offsets, len(side.tokens), counts["kept"], least=1)
+        if len(side.tokens) and int(side.tokens.max()) >= size:
+            raise ValueError(f"{name}.tokens has pieces up to {side.tokens.max()}, its tokenizer {size}")
+    if corpus.links is not None:
+        assert isinstance(corpus.links, EncodedLinks)
+        pieces, offsets = corpus.links.pieces, corpus.links.offsets
+        _check_offsets("links", offsets, len(pieces), counts["kept"], least=0)
+        of_each = np.diff(offsets)
+        for column, side in zip(pieces.T, reversed(sides), strict=True):
+            if (column >= np.repeat(side.lengths, of_each)).any():
+                raise ValueError("links.pieces links what is not in its sentence")
+
+
+def _check_offsets(name: str, offsets: NDArray[np.int64], size: int, rows: int, least: int) -> None:
+    if offsets.dtype != np.int64 or offsets.shape != (rows + 1,):
+        raise ValueError(f"{name}.offsets are {offsets.dtype} {offsets.shape}, expected int64 ({rows + 1},)")
+    if offsets[0] != 0 or offsets[-1] != size or (rows and int(np.diff(offsets).min()) < least):
+        raise ValueError(f"{name}.offsets lead out of the {size} numbers they are of")

@@ -1,9 +1,11 @@
 """Checkpoints: directories that need nothing else to translate, and beside the newest one the training's state.
 
-Tensors are safetensors, everything else is JSON: loading executes nothing.
+Tensors are safetensors, everything else is JSON: loading executes nothing, reads nothing outside of the directory, and
+takes as much memory as its files have.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +22,15 @@ from seq2seq.config import ConfigError, Data, Model, parse, to_plain
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
+from seq2seq.schema import shown
 from seq2seq.text.corpus import DataError
-from seq2seq.text.storage import previous_name, replace_directory
+from seq2seq.text.plain import read_json
+from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import base_language
 
 FORMAT = 1
-_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, RecursionError, ConfigError, safetensors.SafetensorError)
+_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError, safetensors.SafetensorError)
 """What a checkpoint that is broken, or not one at all, can bring about."""
 
 
@@ -83,8 +87,8 @@ def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def find(path: Path) -> Path:
     """The checkpoint at this path: the directory itself, or the best one of a run directory."""
     for candidate in (path, path / "best", previous_name(path), previous_name(path / "best")):
-        if (candidate / "model.safetensors").is_file():
-            return candidate
+        if os.path.isfile(candidate / "model.safetensors"):
+            return within(path, "best") if candidate == path / "best" else candidate
     raise DataError(f"{path}: no checkpoint here (expected model.safetensors, config.json, source.model, target.model)")
 
 
@@ -92,19 +96,21 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     """Read a checkpoint. Raises DataError for what is missing or does not fit together."""
     where = find(path)
     try:
-        values = json.loads((where / "config.json").read_text())
+        values = read_json(within(where, "config.json"))
         if values.get("format") != FORMAT:
-            raise DataError(f"{where}/config.json: format {values.get('format')!r}, this version reads {FORMAT}")
+            raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
         options: Model = parse("model", values["model"])
         data: Data = parse("data", values["data"])
-        source, target = Tokenizer.load(where / "source.model"), Tokenizer.load(where / "target.model")
-        tensors = load_file(where / "model.safetensors")
+        made = dict(values.get("origin", {}))
+        source, target = (Tokenizer.load(within(where, f"{side}.model")) for side in ("source", "target"))
+        tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:
-        raise DataError(f"{where}: not a readable checkpoint ({error})") from error
+        reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{where}: not a readable checkpoint ({reason})") from error
     with torch.device("meta"), _Undrawn():
         model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
-    return Checkpoint(model.to(device), options, data, source, target, values.get("origin", {}))
+    return Checkpoint(model.to(device), options, data, source, target, made)
 
 
 class _Undrawn(TorchFunctionMode):
@@ -161,15 +167,23 @@ def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, d
         if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype)
     ]
     if missing or strange or shapes:
-        raise DataError(f"{where}: weights don't fit config.json (missing {missing}, unknown {strange}, {shapes})")
+        found = "; ".join(
+            _few(what, of) for what, of in (("missing", missing), ("unknown", strange), ("wrong", shapes))
+        )
+        raise DataError(f"{where}: weights don't fit config.json and the tokenizers ({found})")
     # A copy: what was read is the file itself, mapped into memory, and not aligned.
     given = {id(expected[name]): nn.Parameter(tensor.to(device, copy=True)) for name, tensor in tensors.items()}
     model.load_state_dict({name: given[id(weight)] for name, weight in expected.items()}, assign=True)
 
 
+def _few(what: str, names: Sequence[str]) -> str:
+    """How many there are, and the first of them."""
+    return f"{len(names)} {what}{': ' * bool(names)}{', '.join(names[:3])[:300]}{', ..' * (len(names) > 3)}"
+
+
 def find_state(path: Path) -> Path | None:
     """Where the training state of this checkpoint is; None if there is none."""
-    return next((where for where in (path, previous_name(path)) if (where / "state.json").is_file()), None)
+    return next((where for where in (path, previous_name(path)) if os.path.isfile(where / "state.json")), None)
 
 
 def load_state(path: Path) -> TrainingState | None:
@@ -179,8 +193,9 @@ def load_state(path: Path) -> TrainingState | None:
         return None
     path = found
     try:
-        return TrainingState(json.loads((path / "state.json").read_text()), load_file(path / "state.safetensors"))
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        tensors = load_file(within(path, "state.safetensors"))
+        return TrainingState(dict(read_json(within(path, "state.json"))), tensors)
+    except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: the training state can't be read ({error})") from error
 
 
@@ -197,11 +212,17 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` took of the same parameters."""
+    """Put back what `optimizer_tensors` took of the same parameters. Raises ValueError, KeyError or IndexError for what
+    was taken of others.
+    """
     numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
-    places = [numbers.get(id(parameter), -1) for parameter in parameters]  # frozen ones have nothing to put back
+    known = list(parameters)
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".")
-        state.setdefault(places[int(number)], {})[name] = tensor
+        parameter = known[int(number)]
+        if tensor.shape not in ((), parameter.shape):
+            raise ValueError(f"{key} has the shape {list(tensor.shape)}, its weights {list(parameter.shape)}")
+        place = numbers.get(id(parameter), -1)  # frozen ones have nothing to put back
+        state.setdefault(place, {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq.config import ConfigError, Training
 from seq2seq.inference.translator import Reader, Translator
+from seq2seq.schema import shown
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
+from seq2seq.text.corpus import DataError
+from seq2seq.text.plain import typed
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.best import directory_name, ranked, remove_others
@@ -35,6 +38,10 @@ from seq2seq.training.validation import Validation, show_attention, show_samples
 from seq2seq.training.workers import Workers, working
 
 logger = logging.getLogger(__name__)
+
+
+_MOST_PROCESSES = 1024
+"""That a state can ask for: as many as training.processes."""
 
 
 class StoppedBySignal(Exception):
@@ -69,6 +76,18 @@ class Position:
     metrics_size: int = 0
     hours: float = 0.0
     """Of training and validating, without the time between a stop and a resume."""
+
+
+@dataclass
+class _StateValues:
+    """What a training state has beside tensors and the hashes of the corpora."""
+
+    position: Position
+    schedule: list[float]
+    """Factor, waited: see Schedule."""
+    scores: dict[str, float]
+    processes: int = 1
+    scaler: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -125,24 +144,37 @@ class Trainer:
         state = checkpoint.load_state(self.run_dir / "last")
         if state is None:
             return False
-        if state.values["hashes"] != self.hashes:
+        if state.values.get("hashes") != self.hashes:
             raise ConfigError(
                 f"run_dir={self.run_dir}: the corpus has changed since this run began "
-                f"({state.values['hashes']}, now {self.hashes}). Take another run_dir."
+                f"({shown(state.values.get('hashes'))}, now {self.hashes}). Take another run_dir."
             )
         saved = checkpoint.load(self.run_dir / "last", self.device)
-        self.model.load_state_dict(saved.model.state_dict())
+        try:
+            self._restore(saved.model, state)
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError) as error:
+            raise DataError(f"{self.run_dir}/last: the training state doesn't fit ({error})") from error
+        return True
+
+    def _restore(self, saved: nn.Module, state: TrainingState) -> None:
+        self.model.load_state_dict(saved.state_dict())
         if self._average is not None:
             self._average.restore(state.tensors)
         moments = {key: tensor for key, tensor in state.tensors.items() if not key.startswith(PREFIX)}
         checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), moments)
-        self.position = Position(**state.values["position"])
+        known = {option.name for option in fields(_StateValues)}
+        values = typed(_StateValues, {name: value for name, value in state.values.items() if name in known})
+        position = values.position
+        counts = (position.update, position.epoch, position.batch, position.metrics_size, values.processes - 1)
+        if min(counts) < 0 or position.batch > self.batches_per_epoch or values.processes > _MOST_PROCESSES:
+            raise ValueError(f"{position} of {self.batches_per_epoch} batches, {values.processes} processes")
+        self.position = position
         if self.options.processes is None:
-            self.processes = state.values.get("processes", 1)
-        self.schedule.factor, self.schedule.waited = state.values["schedule"]
-        self.scores = state.values["scores"]
-        self._scaler.load_state_dict(state.values.get("scaler", {}))
-        return True
+            self.processes = values.processes
+        factor, waited = values.schedule
+        self.schedule.factor, self.schedule.waited = factor, int(waited)
+        self.scores = values.scores
+        self._scaler.load_state_dict(values.scaler)
 
     def reason_to_stop(self) -> str:
         """Why training is over; empty while it is not."""
