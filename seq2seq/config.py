@@ -399,7 +399,8 @@ class Training:
     """Pairs of an update at most, where batch_tokens allows as many; null: as many as it allows."""
     processes: int | None = number(None, least=1, most=1024)
     """That share each batch, on a CPU; each has one thread. null: as many as there would be threads (OMP_NUM_THREADS,
-    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with."""
+    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with. Those that
+    torchrun starts share each batch instead, on CPUs and GPUs of one machine or several, and leave this at null."""
     accumulate: int = number(1, least=1)
     """Parts in which the work of an update is done, one after the other, and whose gradients are added up: the same
     update in less memory. batch_tokens stays what the whole update has."""
@@ -528,7 +529,7 @@ class TrainConfig:
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     """Of the validations."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from and seed>."""
+    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from, freeze and seed>."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
@@ -861,6 +862,12 @@ def _check_benchmark(config: BenchmarkConfig, errors: list[str]) -> None:
             f"training.guided_alignment={config.training.guided_alignment} without data.alignments: generated "
             "sentences have none. Give data.train and data.alignments, or take training.guided_alignment=0."
         )
+    if config.data is None and config.training.start_from is not None:
+        errors.append(
+            f"training.start_from={config.training.start_from} without data: generated sentences and the peers' data "
+            "have sub-words of their own. Give data.train, data.valid and the languages, or take "
+            "training.start_from=null."
+        )
     if config.peers is not None and config.data is not None:
         errors.append(
             f"peers={config.peers} and data.train={config.data.train}: what is compared works on the peers' data. "
@@ -1004,6 +1011,11 @@ def _check_risk(model: Model, training: Training, errors: list[str]) -> None:
         errors.append(
             f"training.guided_alignment={training.guided_alignment} and training.loss=minimum_risk: the alignments are "
             "those of the references, not of samples. Take training.guided_alignment=0 and data.alignments=null."
+        )
+    if training.scheduled_sampling != "none":
+        errors.append(
+            f"training.scheduled_sampling={training.scheduled_sampling} and training.loss=minimum_risk: samples are "
+            "the model's own words throughout. Take training.scheduled_sampling=none."
         )
     if isinstance(model.attention.normaliser, Reinforce):
         errors.append(

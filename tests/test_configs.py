@@ -19,6 +19,7 @@ BENCHMARKS = sorted(path.stem for path in (CONFIGS / "experiment/benchmark").glo
 COMPARISONS = sorted(path.stem for path in (CONFIGS / "comparison").glob("*.yaml"))
 PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement").glob("*.yaml"))
 """With an option of their own."""
+LAUNCHERS = sorted(path.stem for path in (CONFIGS / "hydra/launcher").glob("*.yaml"))
 OPTIONS = [(group, option) for group, table in GROUPS.values() for option in table]
 
 
@@ -44,7 +45,7 @@ def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(COMPARISONS) >= 1
     assert len(OPTIONS) == 26
     assert len(BENCHMARKS) >= 1
-    groups = (ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS)
+    groups = (ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
     assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
 
 

@@ -24,6 +24,11 @@ def write_corpus(directory: Path) -> list[str]:
     for name, pairs in (("train", PAIRS * 3), ("valid", PAIRS[::5])):
         (directory / f"{name}.en").write_text("".join(f"{s}\n" for s, _ in pairs))
         (directory / f"{name}.de").write_text("".join(f"{t}\n" for _, t in pairs))
+    return told(directory)
+
+
+def told(directory: Path) -> list[str]:
+    """What tells `train` of a corpus that is there."""
     names = {"data.train": "train", "data.valid": "valid", "data.cache_dir": "cache"}
     return [*TINY, *(f"{key}={directory / name}" for key, name in names.items())]
 

@@ -11,7 +11,7 @@ import torch
 from seq2seq.benchmark import corpora, decoding
 from seq2seq.benchmark.training import Run
 from seq2seq.config import BenchmarkConfig, Generated, GlobalWindow, LocalM, Window
-from seq2seq.inference.translator import Reader, Translator
+from seq2seq.inference.translator import USUAL_LENGTH, Reader, Translator
 from seq2seq.training.memory import peak_mb, reset_peak
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,8 @@ _BEAMS = (1, 2, 5, 10, 20)
 _VOCABULARIES = (4000, 8000, 16_000, 32_000, 64_000)
 _PAIRS = 2000
 _LONG_BATCH = 8
-"""Sentences at a time while their length grows: the longest ones have to fit into memory."""
+"""Sentences at a time while their length grows: the longest ones have to fit into memory. In decoding, too, where
+batches of very long sentences have fewer than `decoding.batch_size`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def points(config: BenchmarkConfig) -> Iterator[Point]:
                 model=replace(config.model, attention=attention),
                 generated=Generated(_PAIRS, length, length, config.generated.vocab_size),
                 forced_length=length,
+                decode_batches=[-(-_LONG_BATCH * max(length, USUAL_LENGTH) // USUAL_LENGTH)],
             )
             yield Point("length", length, changed, window.name if window else "")
     for batch in _BATCHES:

@@ -99,7 +99,7 @@ def peak_memory(config: TrainConfig, data: PreparedData, device: torch.device, f
     the loss of the validation set."""
     with Run(config, data, device, fp32) as run:
         run.go(_MEMORY)
-        run.trainer.validation.loss(run.trainer.translator)
+        run.trainer.validation.loss(run.trainer.translator, run.trainer.team)
         return peak_mb(device)
 
 

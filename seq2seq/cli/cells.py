@@ -258,6 +258,8 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
             for key, names in (("train", several(data.train)), ("valid", several(data.valid))):
                 of_each = [corpus(name, data.source_lang, data.target_lang) for name in names]
                 contents[key] = of_each[0] if len(of_each) == 1 else _hash(of_each)
+            if (start := cell.training.training.start_from) is not None:
+                contents["start_from"] = _file_hash(checkpoint.find(Path(start)) / "model.safetensors")
         found.append(
             {
                 "training": settings(cell.training),
@@ -344,6 +346,7 @@ def run_directory(cell: Cell, belongs_to: dict[str, Any], output: str) -> Path:
     """Where it is, or will be, trained; with other settings or corpora somewhere else."""
     contents = belongs_to["contents"]
     made_of = [belongs_to["training"], contents.get("train"), contents.get("valid")]
+    made_of += [contents["start_from"]] if "start_from" in contents else []
     return cell.run or Path(output) / "runs" / f"{cell.name}-{_hash(made_of)[:8]}"
 
 

@@ -55,12 +55,15 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=command)
     def task(config: DictConfig) -> None:
+        if not logging.getLogger().handlers:  # a launcher's own process
+            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         try:
             job(plain(config), dict(HydraConfig.get().runtime.choices))
-        except Exception as error:  # Hydra would print its own report first
-            failures.append(error)
+        except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 logger.error("failed: %s: %s", HydraConfig.get().job.override_dirname, error)
+                raise  # Hydra brings it here from wherever the job runs, when all have ended
+            failures.append(error)  # else Hydra would print its own report first
 
     before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *settings, *_QUIET]
     try:
@@ -167,12 +170,12 @@ def _quoted(key: str, text: str) -> str:
 
 def _missing(message: str) -> str:
     """Hydra's complaint about an unknown option, with the nearest one."""
-    found = re.search(r"Could not find '([^']+)'", message)
+    found = re.search(r"Could not (?:find|load) '([^']+)'", message)
     if not found:
         return message
     group, _, name = found[1].rpartition("/")
     if group == "hydra/launcher":
-        return f"{group}={name}: not installed. Install hydra-{name}-launcher."
+        return f"{group}={name}: not installed. Install hydra-{name.partition('_')[0]}-launcher."
     names = options(group)
     return f"{group}={name}: no such option.{nearest(name, names)} Choices: {', '.join(names)}."
 

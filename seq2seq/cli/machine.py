@@ -2,12 +2,14 @@
 
 import ctypes
 import logging
+import os
 import sys
 import time
 
 import torch
 
 from seq2seq.config import ConfigError
+from seq2seq.training.ranks import asked_for
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,24 @@ def choose_device(name: str) -> torch.device:
         here = ", ".join(device for device, there in available.items() if there)
         raise ConfigError(f"device={name}: not available here. Take one of: {here}, or device=auto.")
     return torch.device(name)
+
+
+def device_of_rank(device: torch.device) -> torch.device:
+    """Of the processes that torchrun started each has a GPU of its own. Raises ConfigError where there are too few."""
+    if asked_for() == 1 or device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise ConfigError(
+            f"device={device.type} and torchrun: several processes train on cuda or cpu. Take device=cpu."
+        )
+    number, there = int(os.environ.get("LOCAL_RANK") or 0), torch.cuda.device_count()
+    if number >= there:
+        raise ConfigError(
+            f"device=cuda: no GPU is left for process {number} of this machine, which has {there}. Take "
+            f"torchrun --nproc-per-node={there}, or device=cpu."
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def keep_freed_memory() -> None:

@@ -60,6 +60,13 @@ def _run(arguments: list[str]) -> int:
     with _leaving_at_once(), _keeping_garbage():
         run: Callable[..., int] = importlib.import_module(f"seq2seq.cli.{command}").run
         compose = importlib.import_module("seq2seq.cli.compose")
+        ranks = importlib.import_module("seq2seq.training.ranks")
+    several = ranks.asked_for()
+    if several > 1 and (command != "train" or {"-m", "--multirun"} & set(overrides)):
+        raise ConfigError(
+            f"WORLD_SIZE={several}: torchrun starts processes for a single training. Start "
+            f"{'each run of a --multirun' if command == 'train' else command} without it."
+        )
     codes: list[int] = []
 
     def job(values: dict[str, Any], choices: dict[str, str]) -> None:

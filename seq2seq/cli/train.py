@@ -8,14 +8,16 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import choose_device, choose_fp32_products, keep_freed_memory
+from seq2seq.cli.machine import choose_device, choose_fp32_products, device_of_rank, keep_freed_memory
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.loop import StoppedBySignal
 from seq2seq.training.precision import check_precision
+from seq2seq.training.ranks import RankLost, joined
 from seq2seq.training.setup import (
+    check_alike,
     check_run_dir,
     claim_run_dir,
     default_run_dir,
@@ -23,32 +25,51 @@ from seq2seq.training.setup import (
     prepare_data,
     settle_precision,
 )
+from seq2seq.training.team import Team
 
 logger = logging.getLogger(__name__)
 
 
 def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
-    device = choose_device(config.device)
+    device = device_of_rank(choose_device(config.device))
     keep_freed_memory()
-    check_precision(config.training.precision, device)
     run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
+    try:
+        with joined(device) as team:
+            code = train(config, run_dir, device, team)
+    except RankLost as lost:
+        logger.error("%s: %s; the same command goes on from the last saved state", run_dir, lost)
+        return 1
+    return code if code or team.rank or config.check else finish(config, run_dir, device)
+
+
+def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) -> int:
+    """What each process of the team does; the exit code."""
+    if team.rank:
+        logging.getLogger().setLevel(logging.ERROR)
     config = settle_precision(config, run_dir, device)
+    check_precision(config.training.precision, device)
     if device.type == "cpu" and config.training.precision == "fp32":
         choose_fp32_products()
     check_run_dir(run_dir, config)
-    data = prepare_data(config, run_dir)
-    trainer = make_trainer(config, data, run_dir, device)
+    with team.first():
+        data = prepare_data(config, run_dir)
+    trainer = make_trainer(config, data, run_dir, device, team)
+    if team.ranks > 1:
+        logger.info("%d processes share each batch", team.ranks)
     if config.check:
         trainer.try_largest_batch()
         logger.info("check: the configuration, the data and the largest batch are fine; run_dir would be %s", run_dir)
         return 0
-    claim_run_dir(run_dir, config)
+    if not team.rank:
+        claim_run_dir(run_dir, config)
     if trainer.resume():
         logger.info("%s: going on from update %d", run_dir, trainer.position.update)
+    check_alike(trainer, config)
     if reason := trainer.reason_to_stop():
         logger.info("%s: nothing to do, %s", run_dir, reason)
-        return finish(config, run_dir, device)
+        return 0
     logger.info("%s: %d updates, %d an epoch", run_dir, trainer.schedule.total_updates, trainer.batches_per_epoch)
     try:
         with logging_redirect_tqdm():
@@ -58,7 +79,7 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
         return stopped.exit_code
     logger.info("done: %s", trainer.reason_to_stop())
     logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
-    return finish(config, run_dir, device)
+    return 0
 
 
 def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:

@@ -31,7 +31,7 @@ _SORTED_BATCHES = 16
 """So many batches of sentences are sorted by length together."""
 MOST_PIECES = 1 << 14
 """Of a line: what is made of it in memory grows with them, attention with the square of them."""
-_USUAL_LENGTH = 64
+USUAL_LENGTH = 64
 """Source tokens of a sentence up to which a batch has its full number of them."""
 
 
@@ -275,7 +275,7 @@ def _batches(rows: Sequence[int], lengths: Sequence[int], batch_size: int) -> It
     """Rows of ascending length in batches; of very long sentences fewer go together."""
     batch: list[int] = []
     for row in rows:
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > batch_size * _USUAL_LENGTH):
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > batch_size * USUAL_LENGTH):
             yield batch
             batch = []
         batch.append(row)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seq2seq.attention.attention import Attended, Attention, FixedVector, Memory
 from seq2seq.attention.products import shared_gradients
 from seq2seq.model.dropout import Dropout, WordDropout
-from seq2seq.model.placement import Placement
+from seq2seq.model.placement import Placement, Step, StepMasks
 from seq2seq.model.recurrent import LayerState
 from seq2seq.model.state import State
 
@@ -51,13 +51,10 @@ class Decoder(nn.Module):
             features, attended, state = self(tokens[:, None], memory, state)
             return features[:, 0], attended, state
 
-        def attend(query: Tensor) -> Attended:
-            return self.attention(query, memory, state.position[:, None], state.coverage)
-
         embedded = self.embedding(tokens)  # [b e]
-        step = self.placement.step(self.placement.prepare(embedded), state.layers, state.feed, attend)
+        step, state = self._advance(self.placement.prepare(embedded), memory, state)
         features = self.placement.readout(embedded, step.output, step.attended.context[:, 0])
-        return features, step.attended, State(step.layers, state.position + 1, step.feed, step.attended.coverage)
+        return features, step.attended, state
 
     def _at_once(self, inputs: Tensor, memory: Memory, state: State) -> tuple[Tensor, Attended, State]:
         steps = torch.arange(inputs.size(1), device=inputs.device)
@@ -74,12 +71,18 @@ class Decoder(nn.Module):
         masks = self.placement.masks(inputs)
         with shared_gradients():
             for x in inputs.unbind(1):
-
-                def attend(query: Tensor, now: State = state) -> Attended:
-                    return self.attention(query, memory, now.position[:, None], now.coverage)
-
-                step = self.placement.step(x, state.layers, state.feed, attend, masks)
+                step, state = self._advance(x, memory, state, masks)
                 outputs.append(step.output)
                 seen.append(step.attended)
-                state = State(step.layers, state.position + 1, step.feed, step.attended.coverage)
         return torch.stack(outputs, 1), Attended.concatenate(seen), state
+
+    def _advance(
+        self, inputs: Tensor, memory: Memory, state: State, masks: StepMasks | None = None
+    ) -> tuple[Step, State]:
+        """One step of the placement, from prepared inputs [b g], and the state after it."""
+
+        def attend(query: Tensor) -> Attended:
+            return self.attention(query, memory, state.position[:, None], state.coverage)
+
+        step = self.placement.step(inputs, state.layers, state.feed, attend, masks)
+        return step, State(step.layers, state.position + 1, step.feed, step.attended.coverage)

@@ -124,7 +124,10 @@ def plan_batches(
     generator = None if seed is None else np.random.default_rng(list(seed))
     source, target = corpus.source.lengths, corpus.target.lengths
     mixed = np.arange(len(corpus)) if generator is None else generator.permutation(len(corpus))
-    rows = mixed[np.lexsort((source[mixed], target[mixed]))]
+    order = np.lexsort((source[mixed], target[mixed]))
+    del source  # of many millions of pairs these are hundreds of megabytes
+    rows = mixed[order]
+    del mixed, order
     batches = [rows[start:end] for start, end in _cut(target[rows], batch_tokens, batch_sentences)]
     if generator is not None:
         generator.shuffle(order := np.arange(len(batches)))
@@ -132,7 +135,7 @@ def plan_batches(
     return batches
 
 
-def _cut(lengths: NDArray[np.int64], budget: int, most: int | None) -> Iterator[tuple[int, int]]:
+def _cut(lengths: NDArray[np.int32], budget: int, most: int | None) -> Iterator[tuple[int, int]]:
     """Ranges of at most so many ascending lengths in which count x longest fits the budget."""
     start = 0
     while start < len(lengths):

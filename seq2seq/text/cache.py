@@ -1,8 +1,9 @@
-"""Encoded corpora on disk: written once per content and tokenizer, memory-mapped afterwards."""
+"""Encoded corpora on disk: written once per content and tokenizer, and read from there sentence by sentence."""
 
 import hashlib
 import json
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from seq2seq.text.corpus import DataError, ParallelText, in_groups
 from seq2seq.text.filters import Filters, Sieve
 from seq2seq.text.links import Link, WordLinks, join_pieces
+from seq2seq.text.numbers import Numbers, stored
 from seq2seq.text.plain import read_json
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import WordReader
 
 _CHUNK = 10_000
+_AT_A_TIME = 1 << 20
+"""Offsets."""
 
 
 class Rows(Protocol):
@@ -33,7 +37,7 @@ class Side(Rows, Protocol):
     """Tokens of every pair, EOS included."""
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> NDArray[np.int32]:
         """How many each has."""
 
 
@@ -41,26 +45,31 @@ class Side(Rows, Protocol):
 class EncodedSide:
     """The tokens of every sentence, one after the other, and where each begins."""
 
-    tokens: NDArray[np.uint32]
-    offsets: NDArray[np.int64]
+    tokens: Numbers[np.uint32]
+    offsets: Numbers[np.int64]
 
     def __getitem__(self, row: int) -> NDArray[np.uint32]:
-        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+        begin, end = self.offsets[row : row + 2].tolist()
+        return self.tokens[begin:end]
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.diff(self.offsets)
+    def lengths(self) -> NDArray[np.int32]:
+        lengths = np.empty(len(self.offsets) - 1, np.int32)
+        for start in range(0, len(lengths), _AT_A_TIME):
+            lengths[start : start + _AT_A_TIME] = np.diff(self.offsets[start : start + _AT_A_TIME + 1])
+        return lengths
 
 
 @dataclass(frozen=True)
 class EncodedLinks:
     """Target piece and source piece of every link [n 2], one sentence's after the other's, and where each begins."""
 
-    pieces: NDArray[np.uint32]
-    offsets: NDArray[np.int64]
+    pieces: Numbers[np.uint32]
+    offsets: Numbers[np.int64]
 
     def __getitem__(self, row: int) -> NDArray[np.uint32]:
-        return self.pieces[self.offsets[row] : self.offsets[row + 1]]
+        begin, end = self.offsets[row : row + 2].tolist()
+        return self.pieces[begin:end]
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,7 @@ def encode_corpus(
     given = [] if links is None else [links.content_hash(), links.languages]
     entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, *filters.key(), *given)}"
     if not os.path.isdir(entry):
-        with replace_directory(entry) as unfinished:
+        with replace_directory(entry, keep=True) as unfinished:
             _encode(text, source, target, filters, links, unfinished)
     try:
         corpus = _open(entry)
@@ -113,7 +122,7 @@ class _Column:
     """Rows of numbers written one after the other, and how many each has."""
 
     file: BinaryIO
-    sizes: list[int] = field(default_factory=list)
+    sizes: "array[int]" = field(default_factory=lambda: array("I"))
 
     def add(self, row: Sequence[int] | NDArray[np.uint32]) -> None:
         self.file.write(np.asarray(row, np.uint32).tobytes())
@@ -161,24 +170,24 @@ def _encode(
                     columns[-1].add(joined)
     for name, column in zip(names, columns, strict=True):
         offsets = np.zeros(len(column.sizes) + 1, np.int64)
-        np.cumsum(column.sizes, out=offsets[1:])
+        np.cumsum(column.sizes, dtype=np.int64, out=offsets[1:])
         np.save(entry / f"{name.partition('.')[0]}.offsets.npy", offsets)
     (entry / "counts.json").write_text(json.dumps(counts))
 
 
 def _open(entry: Path) -> EncodedCorpus:
-    def numbers(name: str) -> NDArray[np.uint32]:
-        path = entry / name
-        return np.memmap(path, np.uint32, "r") if path.stat().st_size else np.zeros(0, np.uint32)
+    def tokens(name: str) -> Numbers[np.uint32]:
+        return stored(entry / f"{name}.tokens", np.dtype(np.uint32))
 
-    def offsets(name: str) -> NDArray[np.int64]:
-        return np.load(entry / f"{name}.offsets.npy", mmap_mode="r")
+    def offsets(name: str) -> Numbers[np.int64]:
+        return stored(entry / f"{name}.offsets.npy", np.dtype(np.int64))
 
-    source, target = (EncodedSide(numbers(f"{name}.tokens"), offsets(name)) for name in ("source", "target"))
+    source, target = (EncodedSide(tokens(name), offsets(name)) for name in ("source", "target"))
     counts = dict(read_json(entry / "counts.json"))
     if "linked" not in counts:
         return EncodedCorpus(source, target, counts)
-    return EncodedCorpus(source, target, counts, EncodedLinks(numbers("links.pieces").reshape(-1, 2), offsets("links")))
+    links = stored(entry / "links.pieces", np.dtype(np.uint32), 2)
+    return EncodedCorpus(source, target, counts, EncodedLinks(links, offsets("links")))
 
 
 def _check(corpus: EncodedCorpus, sizes: tuple[int, int]) -> None:
@@ -191,20 +200,30 @@ def _check(corpus: EncodedCorpus, sizes: tuple[int, int]) -> None:
     for name, side, size in zip(("source", "target"), sides, sizes, strict=True):
         assert isinstance(side, EncodedSide)
         _check_offsets(name, side.offsets, len(side.tokens), counts["kept"], least=1)
-        if len(side.tokens) and int(side.tokens.max()) >= size:
-            raise ValueError(f"{name}.tokens has pieces up to {side.tokens.max()}, its tokenizer {size}")
+        for start in range(0, len(side.tokens), _AT_A_TIME):
+            if (most := int(side.tokens[start : start + _AT_A_TIME].max())) >= size:
+                raise ValueError(f"{name}.tokens has pieces up to {most}, its tokenizer {size}")
     if corpus.links is not None:
         assert isinstance(corpus.links, EncodedLinks)
-        pieces, offsets = corpus.links.pieces, corpus.links.offsets
-        _check_offsets("links", offsets, len(pieces), counts["kept"], least=0)
-        of_each = np.diff(offsets)
-        for column, side in zip(pieces.T, reversed(sides), strict=True):
-            if (column >= np.repeat(side.lengths, of_each)).any():
-                raise ValueError("links.pieces links what is not in its sentence")
+        _check_offsets("links", corpus.links.offsets, len(corpus.links.pieces), counts["kept"], least=0)
+        for start in range(0, counts["kept"], _CHUNK):
+            bounds = corpus.links.offsets[start : start + _CHUNK + 1]
+            pieces = corpus.links.pieces[int(bounds[0]) : int(bounds[-1])]
+            for column, side in zip(pieces.T, reversed(sides), strict=True):
+                assert isinstance(side, EncodedSide)
+                lengths = np.diff(side.offsets[start : start + _CHUNK + 1])
+                if (column >= np.repeat(lengths, np.diff(bounds))).any():
+                    raise ValueError("links.pieces links what is not in its sentence")
 
 
-def _check_offsets(name: str, offsets: NDArray[np.int64], size: int, rows: int, least: int) -> None:
-    if offsets.dtype != np.int64 or offsets.shape != (rows + 1,):
-        raise ValueError(f"{name}.offsets are {offsets.dtype} {offsets.shape}, expected int64 ({rows + 1},)")
-    if offsets[0] != 0 or offsets[-1] != size or (rows and int(np.diff(offsets).min()) < least):
+def _check_offsets(name: str, offsets: Numbers[np.int64], size: int, rows: int, least: int) -> None:
+    """From 0 to the size, and never back."""
+    if len(offsets) != rows + 1:
+        raise ValueError(f"{name}.offsets are {len(offsets)}, expected {rows + 1}")
+    ends = int(offsets[0:1][0]), int(offsets[rows : rows + 1][0])
+    for start in range(0, rows, _AT_A_TIME):
+        block = offsets[start : start + _AT_A_TIME + 1]
+        if block.min() < 0 or block.max() > size or np.diff(block).min() < least:
+            ends = (-1, -1)
+    if ends != (0, size):
         raise ValueError(f"{name}.offsets lead out of the {size} numbers they are of")

@@ -34,7 +34,7 @@ class JoinedSide(JoinedRows):
     parts: Sequence[Side]
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> NDArray[np.int32]:
         return np.concatenate([part.lengths for part in self.parts])
 
 

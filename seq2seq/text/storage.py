@@ -1,6 +1,7 @@
 """Directories that appear whole or not at all."""
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ from seq2seq.text.corpus import DataError
 
 
 @contextmanager
-def replace_directory(final: Path) -> Iterator[Path]:
+def replace_directory(final: Path, *, keep: bool = False) -> Iterator[Path]:
     """A directory to write into, which gets its name only when it is complete and on the disk.
 
     One that is there already is replaced then, and until then stays as it is. For the moment between two renames it
-    is called `previous_name(final)`.
+    is called `previous_name(final)`. With `keep` one that another process has made in the meantime is kept: its name
+    says what is in it, and others may be reading it.
     """
-    unfinished = final.with_name(f"{final.name}.tmp-{os.getpid()}")
+    unfinished = final.with_name(f"{final.name}.tmp-{platform.node()}-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(parents=True)
@@ -24,7 +26,8 @@ def replace_directory(final: Path) -> Iterator[Path]:
         for path in unfinished.iterdir():
             _flush(path)
         _flush(unfinished)
-        _take_name(unfinished, final)
+        if not (keep and final.is_dir()):
+            _take_name(unfinished, final)
     except OSError as error:
         raise DataError(f"{final}: can't be written ({error.strerror or error})") from error
     finally:

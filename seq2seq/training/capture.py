@@ -70,7 +70,8 @@ class CapturedStep:
     """Does the work of a batch through an engine, with static tensors for each shape of batch.
 
     A replay draws from the generator's seed at the time, not that of its capture: CUDA's default generator hands its
-    seed and offset to a graph before each replay. So what an update draws depends on its seed and its shape alone.
+    seed and offset to a graph before each replay, and capturing moves neither. So what an update draws depends on its
+    seed and the shapes of its parts alone.
     """
 
     def __init__(self, work: Work, parameters: Sequence[Tensor], device: torch.device, engine: Engine) -> None:
@@ -83,7 +84,7 @@ class CapturedStep:
     def __call__(self, batch: Batch, scale: float, baseline: float) -> Loss:
         """The loss of a batch on the CPU; `scale` times its gradient is added to what the parameters have.
 
-        `baseline` is REINFORCE's b. The seed is that of the last `torch.manual_seed`.
+        `baseline` is REINFORCE's b. What is drawn begins where the device's generator is.
         """
         shape = bucket(batch)
         padded = pad_batch(batch, shape)
@@ -109,12 +110,12 @@ class CapturedStep:
             parameter.grad = gradient
 
     def _capture(self, padded: Batch) -> "_Captured":
-        """What the engine makes of a batch of this shape. Gradients and the seed are afterwards what they were."""
+        """What the engine makes of a batch of this shape. Gradients and generators are afterwards what they were."""
         batch = padded.to(self._device)
         scale, baseline = (torch.zeros((), device=self._device) for _ in range(2))  # times 0, warming up adds nothing
-        replay = self._engine(partial(self._work, batch, scale, baseline))
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            replay = self._engine(partial(self._work, batch, scale, baseline))
         self._gradients = [(p, p.grad) for p in self._parameters if p.grad is not None]
-        torch.manual_seed(torch.initial_seed())
         return _Captured(batch, scale, baseline, replay)
 
 

@@ -19,7 +19,7 @@ def model_card(
     average = "" if ema is None else f" The weights are an exponential moving average, decay {ema}."
     start = config.training.start_from
     start = "" if start is None else f" It began with the weights of `{start}`."
-    corpora = " and ".join(f"`{name}`" for name in several(config.data.train))
+    corpora = _corpora(config.data)
     contents, versions, settings = (
         "\n".join(f"| {name} | {value} |" for name, value in values.items())
         for values in (origin["hashes"], origin["versions"], origin["training"])
@@ -61,7 +61,11 @@ A recurrent translation model whose weights are the mean of those of {len(names)
 
 {rows}
 
-They were trained on `{data.train}`; their own cards say how, and what they score.
+They were trained on {_corpora(data)}; their own cards say how, and what they score.
 
 Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
 """
+
+
+def _corpora(data: Data) -> str:
+    return " and ".join(f"`{name}`" for name in several(data.train))

@@ -31,11 +31,12 @@ from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossFunction, LossNumbers, Terms, TranslationLoss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.precision import casting
-from seq2seq.training.progress import Progress
+from seq2seq.training.progress import Progress, Silence
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
+from seq2seq.training.team import Team
 from seq2seq.training.validation import Validation, show_attention, show_samples
-from seq2seq.training.workers import Workers, working
+from seq2seq.training.workers import working
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,10 @@ class StoppedBySignal(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.exit_code = 128 + number
+
+
+_Message = tuple[int, int, float, dict[str, Any], int, float]
+"""Number of a share, update, REINFORCE's b, the share, tokens of the whole batch, loss scale."""
 
 
 @dataclass
@@ -87,6 +92,7 @@ class _StateValues:
     """Factor, waited: see Schedule."""
     scores: dict[str, float]
     processes: int = 1
+    ranks: int = 1
     scaler: dict[str, float] = field(default_factory=dict)
 
 
@@ -109,7 +115,9 @@ class Trainer:
     card: Callable[[int, int, dict[str, float]], str]
     """The model card of a checkpoint, from its updates, whole epochs and last validation."""
     processes: int = 1
-    """That share each batch, within `sharing`."""
+    """That share each batch, within `sharing`; of a team of several ranks each is one."""
+    team: Team = field(default_factory=Team)
+    """The processes that run this loop. All of them come to the same decisions; only the first one writes."""
     sampling: SubwordSampling | None = None
     """None: the corpus' own pieces, each time."""
     sampled_inputs: SampledInputs | None = None
@@ -128,7 +136,6 @@ class Trainer:
         languages = (saved.data.source_lang, saved.data.target_lang)
         self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
         self.batches_per_epoch = len(self._plan(None))
-        self._workers = Workers(self.model, self._work, 0)
         self._average = None if self.options.ema is None else MovingAverage(self.model, self.options.ema)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "fp16")
         self._scaler.scale(torch.zeros((), device=self.device))  # only now it has a scale
@@ -137,6 +144,7 @@ class Trainer:
         if self.engine is not None:
             parameters = list(self.model.parameters())
             self._captured = CapturedStep(self._capturable, parameters, self.device, self.engine)
+        if self.engine is not None or self.team.ranks > 1:
             self._batches_on = torch.device("cpu")  # where their tokens are counted without waiting
 
     def resume(self) -> bool:
@@ -169,8 +177,15 @@ class Trainer:
         if min(counts) < 0 or position.batch > self.batches_per_epoch or values.processes > _MOST_PROCESSES:
             raise ValueError(f"{position} of {self.batches_per_epoch} batches, {values.processes} processes")
         self.position = position
-        if self.options.processes is None:
+        if self.options.processes is None and values.ranks == self.team.ranks == 1:
             self.processes = values.processes
+        if values.ranks != self.team.ranks:
+            logger.info(
+                "the run was saved by %d processes and goes on with %d: the same but for rounding, and, if anything is "
+                "drawn in training, for what is drawn",
+                values.ranks,
+                self.team.ranks,
+            )
         factor, waited = values.schedule
         self.schedule.factor, self.schedule.waited = factor, int(waited)
         self.scores = values.scores
@@ -198,7 +213,9 @@ class Trainer:
         position, total = self.position, self.schedule.total_updates
         self._counted_until = time.monotonic()
         with (
-            Progress(
+            Silence()
+            if self.team.rank
+            else Progress(
                 self.run_dir,
                 position.update,
                 total,
@@ -208,20 +225,19 @@ class Trainer:
                 validate_every=self.options.validate_every or self.batches_per_epoch,
                 tensorboard=self.options.tensorboard,
             ) as progress,
-            _signals() as stopped,
+            _signals(forgiving=self.team.ranks > 1) as stopped,
             self.sharing(),
         ):
             for batch in self.batches():
                 self._update(batch, progress)
-                self._count_time()
-                stop = list(stopped)  # a signal that comes after this is for the next update
+                stop = self._count_time(stopped)  # a signal that comes after this is for the next update
                 due = self._validation_is_due()
                 if due or self.reason_to_stop():
                     self._validate(progress, due)
                 elif position.update % self.options.save_every == 0 or stop:
                     self._save(progress)
                 if stop:
-                    raise StoppedBySignal(stop[0])
+                    raise StoppedBySignal(stop)
                 if self.reason_to_stop():
                     break
 
@@ -319,24 +335,26 @@ class Trainer:
     @contextmanager
     def sharing(self) -> Iterator[None]:
         """Within it, so many processes share the work of each batch."""
-        with working(self.model, self._work, self.processes) as self._workers:
+        if self.processes == 1:
+            yield
+            return
+        with working(self.model, self._work, self.processes) as self.team:
             yield
 
     def _gradient(self, batch: Batch) -> Loss:
         """The loss of a batch, and in the parameters the gradient of its mean over tokens, times the loss scale."""
-        shares, tokens, position = batch.split(1 + len(self._workers)), batch.tokens, self.position
+        shares, tokens, position = batch.split(self.team.shares), batch.tokens, self.position
         scale = self._scaler.get_scale()
-        self._workers.start(
-            [
-                (number, position.update, position.baseline, share.arrays(), tokens, scale)
-                for number, share in enumerate(shares[1:], 1)
-            ]
-        )
-        losses = [self._gradient_of_share(0, shares[0], tokens, scale)]
-        losses += [Loss.of_numbers(*numbers) for numbers in self._workers.collect(len(shares) - 1)]
-        return Loss.of_parts(losses)
 
-    def _work(self, message: tuple[int, int, float, dict[str, Any], int, float]) -> LossNumbers:
+        def own(number: int) -> Loss:
+            return self._gradient_of_share(number, shares[number], tokens, scale)
+
+        def message(number: int) -> _Message:
+            return number, position.update, position.baseline, shares[number].arrays(), tokens, scale
+
+        return Loss.of_parts(self.team.gradient(self.model, shares, own, message))
+
+    def _work(self, message: _Message) -> LossNumbers:
         """What another process does of an update."""
         number, self.position.update, self.position.baseline, arrays, tokens, scale = message
         return self._gradient_of_share(number, Batch.of_arrays(arrays), tokens, scale).numbers()
@@ -352,6 +370,7 @@ class Trainer:
             if self._captured is not None:
                 losses.append(self._captured(part, scale / tokens, self.position.baseline))
                 continue
+            part = part.to(self.device)
             with casting(self.options.precision, self.device):
                 if self.sampled_inputs is not None:
                     part = self.sampled_inputs(self.model, part, self.position.update)
@@ -387,10 +406,10 @@ class Trainer:
         then gives the run that never had it."""
         position, metric = self.position, self.options.metric
         with self._averaged():
-            self.scores, samples = self.validation.run(self.translator)
+            self.scores, samples = self.validation.run(self.translator, self.team)
             self._refuse_divergence(self.scores["loss"], "validation loss")
-            further = {name: validation.run(self.translator)[0] for name, validation in self.further.items()}
-            health = self.validation.attention(self.translator)
+            further = {name: other.run(self.translator, self.team)[0] for name, other in self.further.items()}
+            health = None if self.team.rank else self.validation.attention(self.translator)
         improved = position.best is None or _better(self.scores[metric], position.best, metric)
         if improved:
             position.best = self.scores[metric]
@@ -411,9 +430,9 @@ class Trainer:
             logger.info(_summary(name, scores))
         with self._averaged():
             for name in [*(["best"] if improved else []), *self._kept_name()]:
-                checkpoint.save(self.run_dir / name, self.checkpoint, self._card())
+                self._write(name)
         self._save(progress)
-        if self.options.keep_best > 1:  # only now, when no saved state names the others any more
+        if self.options.keep_best > 1 and not self.team.rank:  # only now, when no saved state names the others any more
             remove_others(self.run_dir, position.kept)
         progress.pause()
 
@@ -444,12 +463,16 @@ class Trainer:
         counted.update({name: self.scores[name] for name in better})
         return bool(better)
 
-    def _count_time(self) -> None:
+    def _count_time(self, signals: Sequence[int] = ()) -> int:
+        """Also which of these signals came to any of the ranks; 0: none. All ranks then have the same time."""
         now = time.monotonic()
-        self.position.hours += (now - self._counted_until) / 3600
+        hours = self.position.hours + (now - self._counted_until) / 3600
         self._counted_until = now
+        self.position.hours, number = self.team.greatest([hours, signals[0] if signals else 0])
+        return int(number)
 
     def _save(self, progress: Progress) -> None:
+        """Nobody goes on, or ends, before it is done."""
         self._count_time()
         self.position.metrics_size = progress.size
         values = {
@@ -458,12 +481,18 @@ class Trainer:
             "scores": self.scores,
             "hashes": self.hashes,
             "processes": self.processes,
+            "ranks": self.team.ranks,
             "scaler": self._scaler.state_dict(),
         }
         moments = checkpoint.optimizer_tensors(self.optimizer, self.model.parameters())
         with self._averaged() as weights:
-            state = TrainingState(values, {**moments, **weights})
-            checkpoint.save(self.run_dir / "last", self.checkpoint, self._card(), state)
+            self._write("last", TrainingState(values, {**moments, **weights}))
+        self.team.greatest([0])
+
+    def _write(self, name: str, state: TrainingState | None = None) -> None:
+        """A checkpoint of the run, by the first of the ranks."""
+        if not self.team.rank:
+            checkpoint.save(self.run_dir / name, self.checkpoint, self._card(), state)
 
     @contextmanager
     def _averaged(self) -> Iterator[dict[str, Tensor]]:
@@ -490,16 +519,19 @@ def _summary(title: str, scores: Mapping[str, float]) -> str:
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; a second one acts as ever."""
+def _signals(*, forgiving: bool) -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM; a second one acts as ever, unless this is `forgiving`: what came to one of several
+    processes comes to it a second time from the launcher, which ends them all itself if they take too long.
+    """
     seen: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         for each, handler in before.items():
-            signal.signal(each, handler)
-        logger.info("%s: saving the state after this update (again: stop at once)", signal.Signals(number).name)
+            signal.signal(each, signal.SIG_IGN if forgiving else handler)
+        again = "" if forgiving else " (again: stop at once)"
+        logger.info("%s: saving the state after this update%s", signal.Signals(number).name, again)
 
     for number in before:
         signal.signal(number, note)

@@ -37,5 +37,5 @@ def check_precision(precision: str, device: torch.device) -> None:
     if precision == "fp16" and device.type != "cuda":
         raise ConfigError(
             f"training.precision=fp16 and device={device.type}: fp16 is for CUDA. Take training.precision=auto, which "
-            f"is {fastest_precision(device)} here."
+            f"in a new run is {fastest_precision(device)} here."
         )

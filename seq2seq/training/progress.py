@@ -145,6 +145,40 @@ class Progress:
         return self._pace.seconds(updates, updates / self._validate_every) if self._pace.updates >= _ENOUGH else None
 
 
+class Silence(Progress):
+    """Writes and shows nothing: of several processes only one tells how it goes."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    def advance(self, tokens: int) -> None:
+        pass
+
+    def speed(self) -> dict[str, float | None]:
+        return {}
+
+    def pause(self) -> None:
+        pass
+
+    def write(self, event: str, update: int, values: dict[str, Any]) -> None:
+        pass
+
+    def board(self, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]) -> None:
+        pass
+
+    def show(self, update: int, values: dict[str, Any]) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class Effort:
     """What the training of a run took; None where its metrics do not say."""

@@ -108,7 +108,7 @@ def _log_probs(model: TranslationModel, features: Tensor, tokens: Tensor) -> Ten
 
     def of_rows(x: Tensor, chosen: Tensor) -> Tensor:
         logits = model.output.logits(x)
-        logits = logits.float() if logits.dtype is torch.bfloat16 else logits
+        logits = logits.float() if logits.dtype.itemsize == 2 else logits
         return logits.log_softmax(-1).gather(1, chosen[:, None]).squeeze(1)
 
     size = max(_LOGITS // len(model.output.bias), 1)

@@ -1,5 +1,6 @@
 """From a training configuration to a trainer: data, tokenizers, model, optimizer, run directory."""
 
+import hashlib
 import json
 import logging
 import os
@@ -53,6 +54,7 @@ from seq2seq.training.precision import fastest_precision
 from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
+from seq2seq.training.team import Team
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
 
@@ -99,8 +101,8 @@ class PreparedData:
 
 
 def default_run_dir(config: TrainConfig, attention: str) -> Path:
-    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start and seed>; of several corpora
-    the first one and how many others.
+    """runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from, freeze and seed>; of
+    several corpora the first one and how many others.
     """
     first, *others = several(config.data.train)
     train = Path(first)
@@ -253,7 +255,7 @@ def _tokenizers(
         def lines(*sides: int) -> Iterator[str]:
             return (pair[side] for text in trains for pair in text.pairs() for side in sides if pair[side].strip())
 
-        with replace_directory(entry) as unfinished:
+        with replace_directory(entry, keep=True) as unfinished:
             if data.joint:
                 joint = Tokenizer.train(lines(0, 1), **options).model
                 models = {"source": joint, "target": joint}
@@ -265,9 +267,13 @@ def _tokenizers(
     return Tokenizer.load(entry / "source.model"), Tokenizer.load(entry / "target.model")
 
 
-def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device) -> Trainer:
-    """A trainer at update 0, or where the run directory's state left off."""
+def make_trainer(
+    config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device, team: Team | None = None
+) -> Trainer:
+    """A trainer at update 0, or where the run directory's state left off; without a team, of this process alone."""
+    team = team or Team()
     check_precision(config.decoding.precision, device)
+    processes = _processes(config.training, device, team)
     engine = cuda_graphs(device) if config.training.cuda_graphs else None
     torch.manual_seed(config.seed)
     model = build.translation_model(
@@ -275,6 +281,7 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     ).to(device)
     if data.start is not None:
         start_from(model, checkpoint.load(data.start, device).model, str(data.start))
+    team.adopt(model)
     freeze(model, config.training.freeze)
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
@@ -284,6 +291,8 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
         logger.info("location: %d training sources are longer than max_length=%d pieces", longer, score.max_length)
     training = config.training
     made = origin(config, data.hashes)
+    if team.ranks > 1:
+        made["training"]["ranks"] = team.ranks
     trainer = Trainer(
         run_dir=run_dir,
         checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target, made),
@@ -305,7 +314,8 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
             halve_every=training.halve_every,
         ),
         device=device,
-        processes=training.processes or default_processes(device, training.batch_tokens // training.accumulate),
+        processes=processes,
+        team=team,
         sampling=_sampling(config.data, data),
         sampled_inputs=_sampled_inputs(training),
         engine=engine,
@@ -317,6 +327,23 @@ def make_trainer(config: TrainConfig, data: PreparedData, run_dir: Path, device:
     trainer.schedule.updates_per_epoch = trainer.batches_per_epoch
     trainer.schedule.total_updates = min(limit for limit in limits if limit is not None)
     return trainer
+
+
+def _processes(training: Training, device: torch.device, team: Team) -> int:
+    """That each rank has for its share. Raises ConfigError where several ranks would share twice."""
+    if team.ranks == 1:
+        return training.processes or default_processes(device, training.batch_tokens // training.accumulate)
+    if (training.processes or 1) > 1:
+        raise ConfigError(
+            f"training.processes={training.processes} and {team.ranks} processes of torchrun: each batch is shared "
+            "already. Take training.processes=null and as many processes of torchrun as there are cores or GPUs."
+        )
+    if training.cuda_graphs:
+        raise ConfigError(
+            f"training.cuda_graphs=true and {team.ranks} processes of torchrun: nccl's threads may spoil a capture. "
+            "Take training.cuda_graphs=false."
+        )
+    return 1
 
 
 def _loss(config: TrainConfig, data: PreparedData) -> LossFunction:
@@ -349,6 +376,25 @@ def _log_parameters(model: TranslationModel) -> None:
     counts = parameters_by_part(model)
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     logger.info("%s parameters on %s: %s", f"{sum(counts.values()):,}", next(model.parameters()).device, parts)
+
+
+def check_alike(trainer: Trainer, config: TrainConfig) -> None:
+    """Raises ConfigError unless all ranks of the trainer's team have the same corpora, pieces and saved state."""
+    pieces = [trainer.checkpoint.source.model, trainer.checkpoint.target.model]
+    mine = {
+        "data.train, data.valid": trainer.hashes,
+        "data.cache_dir (sub-words)": [hashlib.sha256(model).hexdigest() for model in pieces],
+        "run_dir": vars(trainer.position),
+        "training.precision": config.training.precision,
+    }
+    first, *others = (json.loads(theirs) for theirs in trainer.team.texts(json.dumps(mine)))
+    for rank, theirs in enumerate(others, 1):
+        differing = [key for key in mine if theirs[key] != first[key]]
+        if differing:
+            raise ConfigError(
+                f"{'; '.join(differing)}: not the same for process {rank} as for process 0. On several machines the "
+                "corpora, data.cache_dir and run_dir have to be in a file system that all of them share."
+            )
 
 
 def settle_precision(config: TrainConfig, run_dir: Path, device: torch.device) -> TrainConfig:

@@ -1,10 +1,11 @@
 """Validation: loss on the tokens, and the scores of real search output on raw text."""
 
+import json
 import logging
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +15,11 @@ from seq2seq.inference import metrics
 from seq2seq.inference.examine import examine
 from seq2seq.inference.health import Health, verdicts
 from seq2seq.inference.heatmap import fold, printable, text_heatmap
-from seq2seq.inference.translator import Translation, Translator
+from seq2seq.inference.translator import Request, Translation, Translator
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training.loss import TranslationLoss
+from seq2seq.training.team import Team
 
 logger = logging.getLogger(__name__)
 
@@ -42,26 +44,43 @@ class Validation:
     batch_tokens: int
     batch_sentences: int | None
 
-    def run(self, translator: Translator) -> tuple[dict[str, float], list[tuple[Translation, str]]]:
-        """Loss (nats a target token, no smoothing), perplexity, BLEU, chrF; and a few translations with references."""
-        loss = self.loss(translator)
-        translations = [best for best, *_ in translator.translate(self.sources, self.decoding)]
-        scores = metrics.score([t.text for t in translations], self.references, self.bleu_tokenizer)
+    def run(self, translator: Translator, team: Team) -> tuple[dict[str, float], list[tuple[Translation, str]]]:
+        """Loss (nats a target token, no smoothing), perplexity, BLEU, chrF; and a few translations with references.
+
+        The ranks of the team share the work, and all have the scores; only the first has the few translations.
+        """
+        loss = self.loss(translator, team)
+        step = max(len(self.sources) // _SAMPLES, 1)
+        shown = [] if team.rank else range(0, len(self.sources), step)[:_SAMPLES]
+        own = range(team.rank, len(self.sources), team.ranks)
+        wanted = sorted({*own, *shown})
+        found = dict(zip(wanted, self._translations(translator, wanted), strict=True))
+        texts = [""] * len(self.sources)
+        for rank, of_rank in enumerate(team.texts(json.dumps([found[row].text for row in own]))):
+            texts[rank :: team.ranks] = json.loads(of_rank)
+        scores = metrics.score(texts, self.references, self.bleu_tokenizer)
         values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
-        step = max(len(translations) // _SAMPLES, 1)
-        return values, list(zip(translations, self.references, strict=True))[::step][:_SAMPLES]
+        return values, [(found[row], self.references[row]) for row in shown]
+
+    def _translations(self, translator: Translator, rows: Sequence[int]) -> Iterator[Translation]:
+        size = translator.group_size(self.decoding)
+        for start in range(0, len(rows), size):
+            requests = [Request(self.sources[row], row) for row in rows[start : start + size]]
+            yield from (best for best, *_ in translator.translate_group(requests, self.decoding))
 
     @torch.inference_mode()
-    def loss(self, translator: Translator) -> float:
+    def loss(self, translator: Translator, team: Team) -> float:
         """Mean negative log-likelihood of the target tokens."""
         total, tokens = 0.0, 0
         translator.model.eval()
-        for rows in plan_batches(self.corpus, self.batch_tokens, None, self.batch_sentences):
+        batches = plan_batches(self.corpus, self.batch_tokens, None, self.batch_sentences)
+        for rows in batches[team.rank :: team.ranks]:
             batch = make_batch(self.corpus, rows).to(translator.device)
             with torch.autocast(translator.device.type, torch.bfloat16, enabled=self.decoding.precision == "bf16"):
                 loss = TranslationLoss()(translator.model, batch)
             total, tokens = total + float(loss.nll), tokens + loss.tokens
-        return total / max(tokens, 1)
+        total, of_all = team.sums([total, tokens])
+        return total / max(of_all, 1)
 
     def attention(self, translator: Translator) -> Health | None:
         """Of a sample of the pairs, the references forced; None without attention."""

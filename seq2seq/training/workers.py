@@ -18,6 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seq2seq.text.batches import Batch
+from seq2seq.training.loss import Loss
+from seq2seq.training.team import Message, Own, Team
+
 logger = logging.getLogger(__name__)
 
 _LEAST_TOKENS = 256
@@ -34,7 +38,7 @@ def default_processes(device: torch.device, batch_tokens: int) -> int:
     return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS))
 
 
-class Workers:
+class Workers(Team):
     """Processes forked from this one, each with the same model, whose weights are in common."""
 
     def __init__(self, model: nn.Module, work: Work, count: int) -> None:
@@ -56,6 +60,14 @@ class Workers:
 
     def __len__(self) -> int:
         return len(self._workers)
+
+    @property
+    def shares(self) -> int:
+        return 1 + len(self)
+
+    def gradient(self, model: nn.Module, shares: Sequence[Batch], own: Own, message: Message) -> list[Loss]:
+        self.start([message(number) for number in range(1, len(shares))])
+        return [own(0), *(Loss.of_numbers(*numbers) for numbers in self.collect(len(shares) - 1))]
 
     def start(self, messages: Sequence[Any]) -> None:
         """Give one message to each of the first workers."""

@@ -142,6 +142,21 @@ def test_what_changed_is_measured_again_and_named(
     assert "contents.train" in capfd.readouterr().err
 
 
+def test_a_start_from_other_weights_is_measured_again(work: Path, trained: list[str]) -> None:
+    for number, run in enumerate(sorted(Path("comparison/runs").glob("dot-seed*"))):
+        shutil.copytree(run, f"run{number}")
+    shutil.copytree("run0", "start")
+    command = ["compare", f"common={COMMON}", "variants={warm: 'model/attention/score=dot training.start_from=start'}"]
+    assert main([*command, *MEASURE, "output=warm"]) == 0
+    assert main([*command, *MEASURE, "output=warm"]) == 0
+    assert trained == ["warm-seed1"]
+    shutil.rmtree("start")
+    shutil.copytree("run1", "start")
+    assert main([*command, *MEASURE, "output=warm"]) == 0
+    assert trained == ["warm-seed1"] * 2
+    assert len(list(Path("warm/runs").glob("warm-seed1-*"))) == 2
+
+
 def test_a_new_seed_trains_only_its_cells(work: Path, trained: list[str]) -> None:
     assert main(["compare", *GRID[:2], "seeds=[1,2,3]", *MEASURE]) == 0
     assert trained == ["dot-seed3", "none-seed3"]

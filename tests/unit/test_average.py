@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from seq2seq.cli.main import main
+from seq2seq.config import Data
 from seq2seq.training.best import directories, ranked, remove_others
+from seq2seq.training.card import average_card
 from seq2seq.training.validation import Validation
 
 
@@ -108,6 +110,11 @@ def test_an_average_is_the_mean_of_the_weights(runs: Path, capfd: pytest.Capture
     assert all(f"- `{name}`" in card for name in names)
     given = ["input=valid.en", "output=out.txt", "decoding.max_length=3"]
     assert main(["translate", "checkpoint=mean", *given]) == 0
+
+
+def test_the_card_names_all_corpora() -> None:
+    data = Data(train=["a", "b"], valid="v", source_lang="en", target_lang="de")
+    assert "They were trained on `a` and `b`; their own cards" in average_card(data, ["one", "other"])
 
 
 def test_one_checkpoint_twice_is_itself(runs: Path) -> None:

@@ -3,6 +3,7 @@ does the work again stands in for CUDA's."""
 
 import contextlib
 import inspect
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -297,6 +298,19 @@ def test_each_update_draws_anew(captures: list[str]) -> None:
         trainer.position.update = update
         found.append(float(trainer._gradient(given).total))
     assert found[0] == found[2] != found[1]
+
+
+def test_capturing_moves_no_generator(captures: list[str]) -> None:
+    """A part of an update whose shape is new draws what it would if it were not."""
+    train("run", 1, "training.cuda_graphs=true", "training.accumulate=2")
+    parsed = config.parse("train", json.loads(Path("run/config.json").read_text()))
+    trainer = setup.make_trainer(parsed, setup.prepare_data(parsed), Path("run"), CPU)
+    some = itertools.islice(trainer.batches(), 12)
+    differing = [given for given in some if len(set(map(bucket, given.split(2)))) == 2]
+    before = len(captures)
+    first, again = (float(trainer._gradient(differing[0]).total) for _ in range(2))
+    assert len(captures) == before + 2
+    assert first == again
 
 
 # --- CUDA's engine ---------------------------------------------------------------------------------------------------

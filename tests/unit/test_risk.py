@@ -176,11 +176,13 @@ def test_the_likelihood_of_the_references_is_told() -> None:
     assert found.tokens == batch.tokens
 
 
-def test_gradients_reach_the_weights_under_autocast() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_gradients_reach_the_weights_under_autocast(dtype: torch.dtype) -> None:
     """Sampling must not leave copies of the weights behind that have none."""
     model, batch = toy()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         loss = minimum_risk()(model.train(), batch)
+    assert loss.total.dtype is loss.nll.dtype is torch.float32
     loss.total.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert model.output.weight.grad.abs().max() > 0
@@ -192,6 +194,11 @@ def test_gradients_reach_the_weights_under_autocast() -> None:
         ({"risk_samples": 5}, {}, "training.risk_samples=5 and training.loss=cross_entropy"),
         ({"loss": "minimum_risk"}, {"name": "reinforce"}, "normaliser=reinforce and training.loss=minimum_risk"),
         ({"loss": "minimum_risk", "guided_alignment": 0.2}, {}, "guided_alignment=0.2 and training.loss=minimum_risk"),
+        (
+            {"loss": "minimum_risk", "scheduled_sampling": "linear", "sampled_inputs_half": 9},
+            {},
+            "training.scheduled_sampling=linear and training.loss=minimum_risk",
+        ),
     ],
 )
 def test_impossible_pairs_are_refused(training: dict[str, Any], model: dict[str, Any], message: str) -> None:

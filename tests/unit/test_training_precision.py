@@ -58,6 +58,17 @@ def test_auto_is_settled_once(
     assert "training.precision: was 'bf16', now 'fp32'" in capfd.readouterr().err
 
 
+def test_auto_goes_on_in_fp16_on_cuda_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["train", *trainers.write_corpus(tmp_path), f"run_dir={tmp_path / 'run'}", "training.max_updates=1"]
+    assert main([*command, "training.precision=auto"]) == 0
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    config["training"]["precision"] = "fp16"  # as if it had begun on another machine
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    capfd.readouterr()
+    assert main([*command, "training.precision=auto"]) == 2
+    assert "training.precision=fp16 and device=cpu" in capfd.readouterr().err
+
+
 def gradients(trainer: Trainer) -> dict[str, Tensor]:
     """Of the first batch, as the optimizer saw them."""
     with trainer.sharing():
