@@ -675,5 +675,9 @@ READERS: dict[str, Callable[[], Reader]] = {
 }
 """By name; they are made when they are asked for."""
 
-SLOW = {"input and prefixes": 10, "JSONL of translations": 10, "training state": 10, "command line": 10}
+SLOW = {
+    "metrics.jsonl": 3, "config.json of a run": 3, "cells of a comparison": 3, "config.json of a checkpoint": 3,
+    "model.safetensors": 3, "configuration": 3, "tokenizer": 2, "shortlist": 2, "token cache": 10, "training state": 10,
+    "JSONL of translations": 10, "input and prefixes": 20, "command line": 100,
+}  # fmt: skip
 """How many times as long as of other readers an input takes, about."""

@@ -105,7 +105,12 @@ class Shortlist:
         except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
             raise DataError(f"{path}: not a readable shortlist ({error})") from error
         shapes = [list(tensor.shape) for tensor in found]
-        if any(tensor.dtype != torch.int32 for tensor in found) or shapes != [[source_size, *shapes[1]], shapes[1][:1]]:
+        most = shapes[0][1:]
+        if (
+            any(tensor.dtype != torch.int32 for tensor in found)
+            or len(most) != 1
+            or shapes != [[source_size, *most], most]
+        ):
             raise DataError(
                 f"{path}: tables of {shapes[0]} and {shapes[1]}, expected whole numbers for each of the {source_size} "
                 "source pieces of this checkpoint. Make it again with seq2seq shortlist."
