@@ -10,7 +10,6 @@ import math
 import stat
 import types
 import typing
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +100,8 @@ def _check(hint: Any, value: Any, name: str) -> None:
         raise ValueError(f"{name!r} does not fit into 64 bits")
     if kind in (list, dict):
         inner = typing.get_args(hint)[-1]
-        items: Iterable[Any] = value.values() if isinstance(value, dict) else value
-        for item in items:
+        group: Any = value
+        for item in group.values() if kind is dict else group:
             _check(inner, item, name)
 
 

@@ -22,19 +22,24 @@ import numpy as np
 import pytest
 import sentencepiece
 import torch
+import trainers
 from protobuf import NORMAL, SPECIALS, sentencepiece_model
 from safetensors.torch import load_file, save_file
 
 import seq2seq
 from seq2seq.cli.files import arriving_lines, output_stream
+from seq2seq.cli.score import read_pairs
 from seq2seq.config import parse, to_plain
+from seq2seq.inference.forced import Pair
+from seq2seq.inference.shortlist import Shortlist
 from seq2seq.text import corpus as corpus_module
 from seq2seq.text.cache import encode_corpus
 from seq2seq.text.corpus import MOST_BYTES, DataError, ParallelText, decode_lines, read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
-from seq2seq.training.progress import Progress, effort
+from seq2seq.training.progress import Effort, Progress, effort
+from seq2seq.training.setup import claim_run_dir
 
 TESTS = Path(__file__).parent.parent
 MODEL = TESTS / "compatibility/format1"
@@ -427,6 +432,19 @@ def test_a_lying_cache_is_named(tmp_path: Path, name: str, lie: list[int]) -> No
     assert again.source[0].tolist() == source
 
 
+@pytest.mark.parametrize("begin", [b"", b"\x93NUMPY\x03\x00", b"\x93NUMPY\x01\x00\xff\xff{(", b"PK\x03\x04"])
+def test_a_cache_file_of_another_kind_is_named(tmp_path: Path, begin: bytes) -> None:
+    (tmp_path / "t.tsv").write_text("the cat\tdie Katze\n")
+    corpus = ParallelText.find(str(tmp_path / "t.tsv"), "en", "de")
+    pieces = Tokenizer.load(MODEL / "source.model")
+    encode_corpus(corpus, pieces, pieces, filters=Filters(), cache_dir=tmp_path / "cache")
+    (entry,) = (tmp_path / "cache").iterdir()
+    content = (entry / "source.offsets.npy").read_bytes()
+    (entry / "source.offsets.npy").write_bytes(begin + content[len(begin) :] if begin else b"")
+    with pytest.raises(DataError, match="Delete it, and it is made again"):
+        encode_corpus(corpus, pieces, pieces, filters=Filters(), cache_dir=tmp_path / "cache")
+
+
 def test_a_gzip_bomb_is_refused_and_packed_text_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_module, "_ALWAYS_UNPACKED", 1 << 10)
     content = "".join(f"{number} bottles of beer\n" for number in range(5000)).encode()
@@ -478,8 +496,6 @@ def test_a_run_directory_leads_nowhere(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a link that leads out of"):
         effort(run)
     (run / "config.json.tmp").symlink_to(outside)
-    from seq2seq.training.setup import claim_run_dir
-
     claim_run_dir(run, parse("train", json.loads((MODEL / "config.json").read_text(), object_hook=_of_run)))
     assert outside.read_text() == "{}\n"
     assert json.loads((run / "config.json").read_text())["seed"] == 1
@@ -500,3 +516,77 @@ def test_any_path_can_be_asked_for_a_checkpoint(path: str, tmp_path: Path, monke
         checkpoint.load(Path(path), torch.device("cpu"))
     with pytest.raises(DataError, match="no such file"):
         ParallelText.find(path, "en", "de")
+
+
+@pytest.mark.parametrize(
+    ("candidates", "frequent"),
+    [
+        (torch.zeros(7).int(), torch.tensor(0).int()),
+        (torch.zeros(7, 3, 1).int(), torch.zeros(3, 1).int()),
+        (torch.zeros(7, 3).int(), torch.zeros(4).int()),
+        (torch.zeros(6, 3).int(), torch.zeros(3).int()),
+        (torch.zeros(7, 0).int(), torch.zeros(0).int()),
+        (torch.zeros(7, 3), torch.zeros(3)),
+        (torch.zeros(7, 3).bfloat16(), torch.zeros(3).bfloat16()),
+        (torch.full((7, 3), 9).int(), torch.zeros(3).int()),
+        (torch.zeros(7, 3).int(), torch.full((3,), -1).int()),
+    ],
+)
+def test_a_shortlist_of_another_shape_is_named(
+    tmp_path: Path, candidates: torch.Tensor, frequent: torch.Tensor
+) -> None:
+    save_file({"candidates": candidates, "frequent": frequent}, tmp_path / "shortlist.safetensors")
+    with pytest.raises(DataError, match="Make it again with seq2seq shortlist"):
+        Shortlist.load(tmp_path, 7, 9)
+    save_file({"candidates": torch.full((7, 3), 8).int(), "frequent": torch.zeros(3).int()},
+              tmp_path / "shortlist.safetensors")  # fmt: skip
+    assert Shortlist.load(tmp_path, 7, 9) is not None
+
+
+def test_lines_that_look_like_json_are_lines(tmp_path: Path) -> None:
+    translator = checkpoint.load_translator(MODEL)
+    for line in ("[" * 100_000, '{"a":' * 2000, '{"source": "a", "tokens": ["\\ud800"]}', "9" * 5000):
+        (tmp_path / "text").write_text(f"{line}\n")
+        assert read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator) == [Pair(line, line)]
+    record = json.dumps({"source": "a", "tokens": ["</s>"]})
+    (tmp_path / "text").write_text(f"{record}\n{'[' * 100_000}\n")
+    with pytest.raises(DataError, match=":2: expected an object with `source` and `tokens`"):
+        read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[1]", "{", '{"update": "a"}', '{"update": NaN}', '{"event": "train", "tokens_per_second": [1]}', "[" * 9999],
+)
+def test_lines_of_metrics_that_are_none_are_named(tmp_path: Path, line: str) -> None:
+    good = {"event": "train", "update": 10, "tokens": 100, "tokens_per_second": 50.0, "peak_memory_mb": None}
+    (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(good)}\n")
+    assert effort(tmp_path) == Effort(10, 50.0, None)
+    (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(good)}\n{line}\n")
+    with pytest.raises(DataError, match=r"metrics\.jsonl:2: not a line of metrics"):
+        effort(tmp_path)
+
+
+def test_a_training_state_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    trainer = trainers.make(tmp_path, "training.max_updates=1", "decoding.max_length=1")
+    trainer.run()
+    assert trainer.resume()
+    path = trainer.run_dir / "last/state.json"
+    good = json.loads(path.read_text())
+    lies: list[tuple[str, Any]] = [
+        ("processes", 10**6), ("position", {**good["position"], "batch": -1}), ("position", {"update": "1"}),
+        ("position", {**good["position"], "metrics_size": -1}), ("schedule", [1.0]), ("schedule", [1.0, float("inf")]),
+        ("scores", [1]),
+    ]  # fmt: skip
+    for key, lie in lies:
+        path.write_text(json.dumps({**good, key: lie}))
+        with pytest.raises(DataError, match="the training state doesn't fit"):
+            trainer.resume()
+    path.write_text(json.dumps(good))
+    moments = load_file(trainer.run_dir / "last/state.safetensors")
+    for name, tensor in (("0.exp_avg", torch.ones(3)), ("99999.exp_avg", torch.ones(3)), ("exp_avg", torch.ones(3))):
+        save_file({**moments, name: tensor}, trainer.run_dir / "last/state.safetensors")
+        with pytest.raises(DataError, match="the training state doesn't fit"):
+            trainer.resume()
+    save_file(moments, trainer.run_dir / "last/state.safetensors")
+    assert trainer.resume()
