@@ -403,7 +403,8 @@ class Training:
     torchrun starts share each batch instead, on CPUs and GPUs of one machine or several, and leave this at null."""
     accumulate: int = number(1, least=1)
     """Parts in which the work of an update is done, one after the other, and whose gradients are added up: the same
-    update in less memory. batch_tokens stays what the whole update has."""
+    update in less memory. batch_tokens stays what the whole update has. Where memory is not enough for the largest
+    batch, training takes more parts by itself."""
     optimizer: str = choice("adam", "adamw", "sgd", "adadelta")
     """`adadelta` (Zeiler 2012) has rho 0.95 and eps 1e-6, as in Bahdanau 2015, and wants learning_rate=1.0, with which
     it finds its own rates."""
@@ -472,6 +473,8 @@ class Training:
     keep_best: int = number(1, least=1)
     """Checkpoints that are kept as RUN_DIR/best-UPDATE, for `seq2seq average`; 1: only `best`."""
     save_every: int = number(500, least=1)
+    """Updates between two states in RUN_DIR/last; the one before stays as RUN_DIR/last.previous, to go on from should
+    the last be damaged."""
     log_every: int = number(10, least=1)
     tensorboard: bool = False
 

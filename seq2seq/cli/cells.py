@@ -31,7 +31,7 @@ from seq2seq.cli.score import force_all
 from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, several, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, Gold, agreement
-from seq2seq.inference.comparison import Failed, Measured
+from seq2seq.inference.comparison import COLUMNS, Failed, Measured
 from seq2seq.inference.forced import Pair
 from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.plain import read_json, typed
@@ -317,6 +317,8 @@ def read_result(
         result = typed(Failed, values["result"]) if "message" in values["result"] else typed(Measured, values["result"])
         if (result.label, result.seed) != (cell.label, cell.seed):
             raise ValueError(f"it is of {result.label[:60]!r}, seed {result.seed}")
+        if isinstance(result, Measured) and not result.signatures.keys() <= COLUMNS.keys():
+            raise ValueError(f"it has signatures of {', '.join(result.signatures)[:60]}")
         if not all(math.isfinite(value) for value in vars(result).values() if isinstance(value, float)):
             raise ValueError("it has numbers that are not finite")
         if isinstance(result, Measured) and len(result.translations) != sentences:

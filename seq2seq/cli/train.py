@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,8 +13,9 @@ from seq2seq.cli.machine import choose_device, choose_fp32_products, device_of_r
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
+from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import load_translator
-from seq2seq.training.loop import StoppedBySignal
+from seq2seq.training.loop import StoppedBySignal, Trainer
 from seq2seq.training.precision import check_precision
 from seq2seq.training.ranks import RankLost, joined
 from seq2seq.training.setup import (
@@ -33,7 +35,6 @@ logger = logging.getLogger(__name__)
 def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = device_of_rank(choose_device(config.device))
-    keep_freed_memory()
     run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
     try:
         with joined(device) as team:
@@ -48,10 +49,11 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
     """What each process of the team does; the exit code."""
     if team.rank:
         logging.getLogger().setLevel(logging.ERROR)
+    keep_freed_memory()
     config = settle_precision(config, run_dir, device)
     check_precision(config.training.precision, device)
     if device.type == "cpu" and config.training.precision == "fp32":
-        choose_fp32_products()
+        choose_fp32_products(checkpoint.fp32_products(run_dir / "last"))
     check_run_dir(run_dir, config)
     with team.first():
         data = prepare_data(config, run_dir)
@@ -62,8 +64,14 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
         trainer.try_largest_batch()
         logger.info("check: the configuration, the data and the largest batch are fine; run_dir would be %s", run_dir)
         return 0
-    if not team.rank:
-        claim_run_dir(run_dir, config)
+    claimed = nullcontext(trainer.replaced) if team.rank else claim_run_dir(run_dir, config)
+    with claimed as trainer.replaced:
+        return _train(config, trainer)
+
+
+def _train(config: TrainConfig, trainer: Trainer) -> int:
+    """In the run directory, which is this training's alone."""
+    run_dir = trainer.run_dir
     if trainer.resume():
         logger.info("%s: going on from update %d", run_dir, trainer.position.update)
     check_alike(trainer, config)

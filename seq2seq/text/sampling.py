@@ -41,7 +41,7 @@ class SubwordSampling:
         """A sentence stays as it is stored where the new pieces would be too many, or not spell the same text."""
         stored = [side[int(row)].tolist() for row in rows]
         texts = tokenizer.decode_lines(stored)
-        drawn = tokenizer.sample(texts, self.amount, self.nbest, seed)
+        drawn = tokenizer.sample(stored, self.amount, self.nbest, seed)
         spelt = tokenizer.decode_lines(drawn)
         return [
             new if len(new) <= self.max_length and again == text and UNK not in old else old

@@ -1,8 +1,9 @@
-"""Directories that appear whole or not at all."""
+"""Directories and files that appear whole or not at all."""
 
 import os
 import platform
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,12 @@ from seq2seq.text.corpus import DataError
 
 
 @contextmanager
-def replace_directory(final: Path, *, keep: bool = False) -> Iterator[Path]:
+def replace_directory(final: Path, *, keep: bool = False, keep_previous: bool = False) -> Iterator[Path]:
     """A directory to write into, which gets its name only when it is complete and on the disk.
 
     One that is there already is replaced then, and until then stays as it is. For the moment between two renames it
-    is called `previous_name(final)`. With `keep` one that another process has made in the meantime is kept: its name
-    says what is in it, and others may be reading it.
+    is called `previous_name(final)`, and with `keep_previous` until the next one comes. With `keep` one that another
+    process has made in the meantime is kept: its name says what is in it, and others may be reading it.
     """
     unfinished = final.with_name(f"{final.name}.tmp-{platform.node()}-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -27,21 +28,22 @@ def replace_directory(final: Path, *, keep: bool = False) -> Iterator[Path]:
             _flush(path)
         _flush(unfinished)
         if not (keep and final.is_dir()):
-            _take_name(unfinished, final)
+            _take_name(unfinished, final, keep_previous)
     except OSError as error:
         raise DataError(f"{final}: can't be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _take_name(unfinished: Path, final: Path) -> None:
+def _take_name(unfinished: Path, final: Path, keep_previous: bool) -> None:
     previous = previous_name(final)
     if final.exists():
         shutil.rmtree(previous, ignore_errors=True)
         final.rename(previous)
     unfinished.rename(final)
     _flush(final.parent)
-    shutil.rmtree(previous, ignore_errors=True)
+    if not keep_previous:
+        shutil.rmtree(previous, ignore_errors=True)
 
 
 def previous_name(final: Path) -> Path:
@@ -57,6 +59,48 @@ def within(directory: Path, name: str) -> Path:
     if os.path.commonpath([top, os.path.realpath(path)]) != top:
         raise DataError(f"{path}: a link that leads out of {directory}. Put in its place a copy of what it leads to.")
     return path
+
+
+def replace_file(final: Path, text: str) -> None:
+    """Write a file that is there only when it is complete and on the disk. Raises OSError where it can't be."""
+    unfinished = final.with_name(f"{final.name}.tmp")
+    unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
+    unfinished.write_text(text)
+    _flush(unfinished)
+    unfinished.replace(final)
+    _flush(final.parent)
+
+
+def remove_unfinished(directory: Path, idle: float = 0.0) -> None:
+    """Delete the directories that `replace_directory` was writing here when its process was killed.
+
+    Only those that nothing was written to for `idle` seconds: where a directory is shared between machines, a process
+    that this one does not have may well live on another.
+    """
+    for path in directory.glob("*.tmp-*"):
+        number = path.name.rpartition("-")[2]
+        if number.isdecimal() and not _is_running(int(number)) and time.time() - _written(path) >= idle:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # elsewhere to ask is to kill
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+def _written(directory: Path) -> float:
+    """When it or a file in it was last written to, in seconds since 1970."""
+    try:
+        return max(path.stat().st_mtime for path in (directory, *directory.iterdir()))
+    except OSError:  # it goes away
+        return time.time()
 
 
 def _flush(path: Path) -> None:

@@ -3,7 +3,10 @@
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain, groupby, islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import sentencepiece
@@ -11,9 +14,18 @@ import sentencepiece
 from seq2seq.text.corpus import DataError
 from seq2seq.text.plain import read_bytes
 from seq2seq.text.rules import longest_rule
+from seq2seq.text.segmentation import choose, draw_segmentation, drop_merges
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Numbers that every vocabulary gives to its special pieces."""
+
+_SAMPLE = 2_000_000
+"""Lines at most that pieces are learned from."""
+_LOOKED_AT = 10_000
+"""Lines that tell what all are like."""
+_LONG, _LONG_CHARACTERS = 20, 6_000_000
+"""Words of more characters are hardly ever the same twice, as where there are no spaces, and each of their characters
+takes 170 bytes in learning: so many of these characters at most are in the sample, which is one gigabyte."""
 
 _BREAKING = ("\0", "\n", "\r")
 """Characters that no output line may hold; with byte fallback they are pieces of their own."""
@@ -22,10 +34,10 @@ _MOST_MODEL = 1 << 26
 """Bytes of a sentencepiece model; one of 32,000 pieces has less than one million."""
 _MOST_RULE = 256
 """Bytes that a tokenizer may put in the place of a character, or of an unknown word."""
-_MOST_SENTENCES = 2_000_000
-"""Sub-words are learned from so many, drawn from all."""
 _MOST_TEXT = 1 << 32
-"""Bytes in that many: learning holds all of them in memory, several times."""
+"""Characters of what pieces are learned from, which are held in memory several times."""
+_WORDS = re.compile("\u2581?[^\u2581]+|\u2581")
+"""In the pieces' spelling, where that sign stands for the white space before a word."""
 
 Span = tuple[int, int]
 """Characters [begin, end) of a text. A piece that is only a part of a character has an empty one in front of it."""
@@ -82,9 +94,11 @@ class Tokenizer:
         """
         learned = io.BytesIO()
         text = _Remembering(lines)
+        remaining = iter(text)
+        begin = list(islice(remaining, _LOOKED_AT))
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(text),
+                sentence_iterator=chain(begin, remaining),
                 model_writer=learned,
                 model_type=kind,
                 vocab_size=vocab_size,
@@ -94,7 +108,7 @@ class Tokenizer:
                 byte_fallback=kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback,
                 character_coverage=character_coverage,
                 normalization_rule_name=normalization,
-                input_sentence_size=_MOST_SENTENCES,
+                input_sentence_size=_sample_size(begin),
                 shuffle_input_sentence=True,
                 max_sentence_length=1 << 16,
                 pad_id=PAD,
@@ -134,19 +148,52 @@ class Tokenizer:
         except UnicodeDecodeError as error:
             raise DataError(f"the tokenizer makes text that is not UTF-8 ({error})") from error
 
-    def sample(self, lines: Sequence[str], amount: float, nbest: int | None, seed: int) -> list[list[int]]:
-        """`encode` into pieces that are drawn, the same for the same lines and seed (of 32 bits).
+    def sample(self, rows: Sequence[Sequence[int]], amount: float, nbest: int | None, seed: int) -> list[list[int]]:
+        """What `encode` gave of some lines -> pieces of the same that are drawn: on every machine and in every process
+        the same for the same seed.
 
         unigram: a segmentation x with probability ~ P(x)^amount, of the `nbest` most probable ones or of all (Kudo
         2018, section 3.2); bpe: each merge is left out with probability `amount` (Provilkov 2020).
         """
-        # Its generator belongs to a thread, and a seed is only sure to reach new ones: lists are encoded by such.
-        sentencepiece.set_random_generator_seed(min(seed, (1 << 32) - 2))  # the greatest means a random one
-        encoded: list[list[int]] = self._processor.encode(
-            list(lines), out_type=int, add_eos=True, enable_sampling=True, alpha=amount,
-            nbest_size=-1 if nbest is None else nbest, num_threads=1,
-        )  # fmt: skip
-        return encoded
+        random = Random(seed)
+        if nbest is None or self._merges:
+            return [self._cut(row, amount, random) for row in rows]
+        drawn = []
+        for row, text in zip(rows, self.decode_lines(rows), strict=True):
+            candidates: list[list[int]] = self._processor.nbest_encode_as_ids(text, nbest)
+            scores = [[self._processor.GetScore(token) for token in candidate] for candidate in candidates]
+            drawn.append([*candidates[choose(scores, amount, random)], EOS] if candidates else list(row))
+        return drawn
+
+    def _cut(self, row: Sequence[int], amount: float, random: Random) -> list[int]:
+        """A sentence cut anew. Words are on their own, for no piece is of two; bytes and specials stay."""
+        cut: list[int] = []
+        draw = drop_merges if self._merges else draw_segmentation
+        named = zip(self.pieces(row), row, strict=True)
+        for is_text, group in groupby(named, lambda piece: piece[0] in self._scores):
+            names, tokens = zip(*group, strict=True)
+            if not is_text:
+                cut.extend(tokens)
+                continue
+            for word in _WORDS.findall("".join(names)):
+                cut.extend(self._numbers[piece] for piece in draw(word, self._scores, amount, random))
+        return cut
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """Of the pieces that are text, neither special nor a byte."""
+        of = self._processor
+        special = (of.IsControl, of.IsUnknown, of.IsUnused, of.IsByte)
+        return {of.IdToPiece(n): n for n in range(len(self)) if not any(is_so(n) for is_so in special)}
+
+    @cached_property
+    def _scores(self) -> dict[str, float]:
+        return {piece: self._processor.GetScore(number) for piece, number in self._numbers.items()}
+
+    @cached_property
+    def _merges(self) -> bool:
+        """It is BPE, whose scores are the negative numbers of merges; unigram's are log-probabilities."""
+        return all(score == round(score) for score in self._scores.values())
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """The pieces by name."""
@@ -205,7 +252,7 @@ class _Remembering:
             for line in self.lines:
                 self.count += 1
                 self.size += len(line)
-                if self.size > _MOST_TEXT and self.size * _MOST_SENTENCES > _MOST_TEXT * self.count:
+                if self.size > _MOST_TEXT and self.size * _SAMPLE > _MOST_TEXT * self.count:
                     raise DataError(
                         f"the training text has lines of {self.size // self.count:,} characters on average, which are "
                         "too many to learn pieces from; expected a sentence on each line"
@@ -214,6 +261,12 @@ class _Remembering:
         except DataError as error:
             self.failure = error
             raise
+
+
+def _sample_size(lines: Sequence[str]) -> int:
+    """Lines to learn from, of a text that begins with these."""
+    long = sum(len(word) for line in lines for word in line.split() if len(word) > _LONG)
+    return max(min(_SAMPLE, _LONG_CHARACTERS * len(lines) // long), 1) if long else _SAMPLE
 
 
 def _explain(error: str) -> str:

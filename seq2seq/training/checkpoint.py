@@ -1,12 +1,15 @@
 """Checkpoints: directories that need nothing else to translate, and beside the newest one the training's state.
 
 Tensors are safetensors, everything else is JSON: loading executes nothing, reads nothing outside of the directory, and
-takes as much memory as its files have.
+takes as much memory as its files have. SHA256SUMS says what each file has to be, in the format of `sha256sum -c`.
 """
 
+import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +27,19 @@ from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
 from seq2seq.schema import shown
 from seq2seq.text.corpus import DataError
-from seq2seq.text.plain import read_json
+from seq2seq.text.plain import read_bytes, read_json
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import base_language
 
+logger = logging.getLogger(__name__)
+
 FORMAT = 1
+_SUMS = "SHA256SUMS"
+_MOST_SUMS = 1 << 16
+"""Bytes of it."""
+_MODEL = ("model.safetensors", "config.json", "source.model", "target.model")
+"""What it takes to translate."""
 _UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError, safetensors.SafetensorError)
 """What a checkpoint that is broken, or not one at all, can bring about."""
 
@@ -56,9 +66,12 @@ class TrainingState:
 
 
 def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | None = None) -> None:
-    """Write the directory, whole or not at all."""
-    with replace_directory(path) as unfinished:
-        save_file(_unique(checkpoint.model.state_dict()), unfinished / "model.safetensors")
+    """Write the directory, whole or not at all.
+
+    The one before a state's stays as `previous_name(path)`, to go on from should this one be damaged.
+    """
+    with replace_directory(path, keep_previous=state is not None) as unfinished:
+        _write(unfinished / "model.safetensors", _unique(checkpoint.model.state_dict()))
         values = {
             "format": FORMAT,
             "model": to_plain(checkpoint.options),
@@ -68,10 +81,62 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
         (unfinished / "config.json").write_text(json.dumps(values, indent=2) + "\n")
         (unfinished / "source.model").write_bytes(checkpoint.source.model)
         (unfinished / "target.model").write_bytes(checkpoint.target.model)
-        (unfinished / "README.md").write_text(card)
         if state is not None:
-            save_file(state.tensors, unfinished / "state.safetensors")
+            _write(unfinished / "state.safetensors", state.tensors)
             (unfinished / "state.json").write_text(json.dumps(state.values))
+        sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir())]
+        (unfinished / _SUMS).write_text("".join(sums))
+        (unfinished / "README.md").write_text(card)  # a person may add to it
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors, and read them back. Raises OSError where that fails or they are not the same bits."""
+    try:
+        save_file(dict(tensors), path)
+        with safetensors.safe_open(path, "pt") as file:
+            strange = [
+                name for name, tensor in tensors.items() if not _bits(file.get_tensor(name)).equal(_bits(tensor))
+            ]
+    except safetensors.SafetensorError as error:  # in whose words it says that the disk is full
+        raise OSError(str(error)) from error
+    if strange:
+        raise OSError(f"what was read back of {path.name} is not what was written: {strange}")
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damage(path: Path, names: Sequence[str] | None = None) -> str:
+    """What is wrong with these files of a checkpoint, or with all, by its SHA256SUMS; empty where nothing is.
+
+    Nothing can be said of a checkpoint without it, as older versions wrote them.
+    """
+    try:
+        lines = read_bytes(within(path, _SUMS), _MOST_SUMS).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        return f"{_SUMS} can't be read ({error})"
+    wrong = []
+    for line in lines:
+        expected, _, name = line.partition("  ")
+        if names is not None and name not in names:
+            continue
+        try:
+            file = within(path, name)
+            if not os.path.isfile(file):
+                wrong.append(f"{name[:60]} is not there")
+            elif _sha256(file) != expected:
+                wrong.append(f"{name[:60]} ({file.stat().st_size} bytes) has not the SHA-256 of {_SUMS}")
+        except OSError as error:
+            wrong.append(f"{name} can't be read ({error.strerror})")
+    return ", ".join(wrong)
 
 
 def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -95,6 +160,11 @@ def find(path: Path) -> Path:
 def load(path: Path, device: torch.device) -> Checkpoint:
     """Read a checkpoint. Raises DataError for what is missing or does not fit together."""
     where = find(path)
+    if wrong := damage(where, _MODEL):
+        raise DataError(
+            f"{where}: damaged: {wrong}. Restore it, or take another checkpoint; if you changed it yourself, delete "
+            f"{where / _SUMS}."
+        )
     try:
         values = read_json(within(where, "config.json"))
         if values.get("format") != FORMAT:
@@ -182,21 +252,39 @@ def _few(what: str, names: Sequence[str]) -> str:
 
 
 def find_state(path: Path) -> Path | None:
-    """Where the training state of this checkpoint is; None if there is none."""
-    return next((where for where in (path, previous_name(path)) if os.path.isfile(where / "state.json")), None)
+    """Where the training state of this checkpoint is, or of the one before it if it is damaged; None if there is none.
+
+    Raises DataError if there are only damaged ones.
+    """
+    damaged = []
+    for where in (path, previous_name(path)):
+        if wrong := damage(where):
+            damaged.append(f"{where}: damaged: {wrong}")
+        elif os.path.isfile(where / "state.json"):
+            if damaged:
+                logger.warning("%s; the state before it is in %s", damaged[0], where)
+            return where
+    if damaged:
+        raise DataError(f"{'; '.join(damaged)}. There is no other state; restore it, or take another run_dir.")
+    return None
 
 
-def load_state(path: Path) -> TrainingState | None:
-    """The training state beside this checkpoint, if there is one."""
-    found = find_state(path)
-    if found is None:
-        return None
-    path = found
+def load_state(path: Path) -> TrainingState:
+    """The training state that is there. Raises DataError if it can't be read."""
     try:
         tensors = load_file(within(path, "state.safetensors"))
         return TrainingState(dict(read_json(within(path, "state.json"))), tensors)
     except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: the training state can't be read ({error})") from error
+
+
+def fp32_products(path: Path) -> str | None:
+    """What made the products of the run whose state this is (`torch.get_float32_matmul_precision`), if it says so."""
+    for where in (path, previous_name(path)):
+        with suppress(OSError, ValueError):  # whether it is whole is seen when it is loaded
+            values: dict[str, Any] = json.loads((where / "state.json").read_text())
+            return values.get("fp32_products")
+    return None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:

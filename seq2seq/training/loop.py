@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,6 @@ from torch import Tensor, nn
 
 from seq2seq.config import ConfigError, Training
 from seq2seq.inference.translator import Reader, Translator
-from seq2seq.schema import shown
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.corpus import DataError
@@ -30,6 +30,7 @@ from seq2seq.training.capture import CapturedStep, Engine
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.loss import Loss, LossFunction, LossNumbers, Terms, TranslationLoss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
+from seq2seq.training.out_of_memory import in_parts_that_fit
 from seq2seq.training.precision import casting
 from seq2seq.training.progress import Progress, Silence
 from seq2seq.training.sampled_inputs import SampledInputs
@@ -53,7 +54,7 @@ class StoppedBySignal(Exception):
         self.exit_code = 128 + number
 
 
-_Message = tuple[int, int, float, dict[str, Any], int, float]
+_Message = tuple[int, int, float, dict[str, Any], int, float, int]
 """Number of a share, update, REINFORCE's b, the share, tokens of the whole batch, loss scale."""
 
 
@@ -93,6 +94,7 @@ class _StateValues:
     scores: dict[str, float]
     processes: int = 1
     ranks: int = 1
+    parts: int = 1
     scaler: dict[str, float] = field(default_factory=dict)
 
 
@@ -129,6 +131,8 @@ class Trainer:
     """Of the last validation."""
     further: Mapping[str, Validation] = field(default_factory=dict)
     """By name, held-out sets that decide nothing."""
+    replaced: Callable[[], bool] = lambda: False
+    """Whether the run directory is another run's by now."""
 
     def __post_init__(self) -> None:
         self.model = self.checkpoint.model
@@ -136,6 +140,8 @@ class Trainer:
         languages = (saved.data.source_lang, saved.data.target_lang)
         self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
         self.batches_per_epoch = len(self._plan(None))
+        self.parts = self._parts_taken = self.options.accumulate
+        self._lost = False
         self._average = None if self.options.ema is None else MovingAverage(self.model, self.options.ema)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "fp16")
         self._scaler.scale(torch.zeros((), device=self.device))  # only now it has a scale
@@ -149,19 +155,29 @@ class Trainer:
 
     def resume(self) -> bool:
         """Go on from the state in the run directory; False if there is none."""
-        state = checkpoint.load_state(self.run_dir / "last")
-        if state is None:
+        last = self.run_dir / "last"
+        found = checkpoint.find_state(last)
+        if found is None:
             return False
-        if state.values.get("hashes") != self.hashes:
+        state = checkpoint.load_state(found)
+        then = state.values.get("hashes")
+        if not isinstance(then, dict):
+            raise DataError(f"{found}: the training state doesn't fit (it has no hashes)")
+        if then != self.hashes:
+            changed = sorted(name for name in then.keys() | self.hashes if then.get(name) != self.hashes.get(name))
             raise ConfigError(
                 f"run_dir={self.run_dir}: the corpus has changed since this run began "
-                f"({shown(state.values.get('hashes'))}, now {self.hashes}). Take another run_dir."
+                f"({', '.join(f'data.{name}' for name in changed)[:300]}). Take another run_dir, or the text of then."
             )
-        saved = checkpoint.load(self.run_dir / "last", self.device)
+        saved = checkpoint.load(found, self.device)
         try:
             self._restore(saved.model, state)
         except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError) as error:
-            raise DataError(f"{self.run_dir}/last: the training state doesn't fit ({error})") from error
+            raise DataError(f"{found}: the training state doesn't fit ({error})") from error
+        if found != last and last.exists():  # else the next state would push out the good one
+            damaged = last.with_name("last.damaged")
+            shutil.rmtree(damaged, ignore_errors=True)
+            last.rename(damaged)
         return True
 
     def _restore(self, saved: nn.Module, state: TrainingState) -> None:
@@ -177,6 +193,7 @@ class Trainer:
         if min(counts) < 0 or position.batch > self.batches_per_epoch or values.processes > _MOST_PROCESSES:
             raise ValueError(f"{position} of {self.batches_per_epoch} batches, {values.processes} processes")
         self.position = position
+        self.parts = max(self.parts, values.parts)
         if self.options.processes is None and values.ranks == self.team.ranks == 1:
             self.processes = values.processes
         if values.ranks != self.team.ranks:
@@ -211,7 +228,6 @@ class Trainer:
     def run(self) -> None:
         """Train to the end. Raises StoppedBySignal after saving the state."""
         position, total = self.position, self.schedule.total_updates
-        self._counted_until = time.monotonic()
         with (
             Silence()
             if self.team.rank
@@ -228,6 +244,8 @@ class Trainer:
             _signals(forgiving=self.team.ranks > 1) as stopped,
             self.sharing(),
         ):
+            self.try_largest_batch()
+            self._counted_until = time.monotonic()
             for batch in self.batches():
                 self._update(batch, progress)
                 stop = self._count_time(stopped)  # a signal that comes after this is for the next update
@@ -242,11 +260,28 @@ class Trainer:
                     break
 
     def try_largest_batch(self) -> None:
-        """One update's work on the batch with most padded tokens, without taking the step: is there memory?"""
+        """One update's work on the batch with most padded tokens, without taking the step: is there memory?
+
+        Where there is not, `parts` grows until there is. It belongs to the run's state: an update in other parts draws
+        other dropout.
+        """
         plan = self._plan(None)
         source, target = self.corpus.source.lengths, self.corpus.target.lengths
         rows = max(plan, key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
+        moments = (
+            [] if self.optimizer.state else [torch.empty_like(p) for _ in range(2) for p in self.model.parameters()]
+        )
         self._gradient(make_batch(self.corpus, rows).to(self._batches_on))
+        del moments  # the memory is there for those of the optimizer
+        self.optimizer.zero_grad()
+        if self._parts_taken > self.parts:
+            logger.warning(
+                "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on each "
+                "update is done in %d",
+                self.parts,
+                self._parts_taken,
+            )
+            self.parts = self._parts_taken
 
     def _plan(self, seed: Sequence[int] | None) -> list[NDArray[np.int64]]:
         return plan_batches(self.corpus, self.options.batch_tokens, seed, self.options.batch_sentences)
@@ -350,23 +385,39 @@ class Trainer:
             return self._gradient_of_share(number, shares[number], tokens, scale)
 
         def message(number: int) -> _Message:
-            return number, position.update, position.baseline, shares[number].arrays(), tokens, scale
+            return number, position.update, position.baseline, shares[number].arrays(), tokens, scale, self.parts
 
         return Loss.of_parts(self.team.gradient(self.model, shares, own, message))
 
     def _work(self, message: _Message) -> LossNumbers:
         """What another process does of an update."""
-        number, self.position.update, self.position.baseline, arrays, tokens, scale = message
+        number, self.position.update, self.position.baseline, arrays, tokens, scale, self.parts = message
         return self._gradient_of_share(number, Batch.of_arrays(arrays), tokens, scale).numbers()
 
     def _gradient_of_share(self, number: int, batch: Batch, tokens: int, scale: float) -> Loss:
-        """The loss of one share of a batch that has so many tokens, and its part of the gradient, times `scale`."""
+        """The loss of one share of a batch that has so many tokens, and its part of the gradient, times `scale`.
+
+        Where memory is not enough, this share is done in more parts than others.
+        """
+        loss, self._parts_taken = in_parts_that_fit(
+            lambda parts: self._gradient_in_parts(number, batch, tokens, scale, parts), self.parts, len(batch.source)
+        )
+        if self._parts_taken > self.parts:
+            logger.warning(
+                "update %d: its batch did not fit into memory in %d part(s), and is done in %d",
+                self.position.update,
+                self.parts,
+                self._parts_taken,
+            )
+        return loss
+
+    def _gradient_in_parts(self, number: int, batch: Batch, tokens: int, scale: float, parts: int) -> Loss:
         # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
         torch.manual_seed(self.seed * 1_000_003 + self.position.update + (number << 40))
         self.model.train()
         self.optimizer.zero_grad()
         losses = []
-        for part in batch.split(self.options.accumulate):
+        for part in batch.split(parts):
             if self._captured is not None:
                 losses.append(self._captured(part, scale / tokens, self.position.baseline))
                 continue
@@ -405,6 +456,7 @@ class Trainer:
         """Score, and save. Only a validation that is `due` counts for plateaus and patience: raising a limit later
         then gives the run that never had it."""
         position, metric = self.position, self.options.metric
+        self._look_for_run_dir()
         with self._averaged():
             self.scores, samples = self.validation.run(self.translator, self.team)
             self._refuse_divergence(self.scores["loss"], "validation loss")
@@ -471,10 +523,24 @@ class Trainer:
         self.position.hours, number = self.team.greatest([hours, signals[0] if signals else 0])
         return int(number)
 
+    def _look_for_run_dir(self) -> None:
+        """Before something is written to it. Raises DataError if another run has it."""
+        if self.team.rank:
+            return
+        if self.replaced():
+            raise DataError(
+                f"run_dir={self.run_dir}: was removed in mid-run, and belongs to another process now. Nothing is "
+                f"written to it after update {self.position.update}."
+            )
+        if not self.run_dir.is_dir():
+            self._lost = True
+            self.position.best, self.position.kept = None, {}
+
     def _save(self, progress: Progress) -> None:
         """Nobody goes on, or ends, before it is done."""
         self._count_time()
-        self.position.metrics_size = progress.size
+        self._look_for_run_dir()
+        self.position.metrics_size = 0 if self._lost else progress.on_disk()
         values = {
             "position": vars(self.position),
             "schedule": [self.schedule.factor, self.schedule.waited],
@@ -482,11 +548,19 @@ class Trainer:
             "hashes": self.hashes,
             "processes": self.processes,
             "ranks": self.team.ranks,
+            "parts": self.parts,
+            "fp32_products": torch.get_float32_matmul_precision(),
             "scaler": self._scaler.state_dict(),
         }
         moments = checkpoint.optimizer_tensors(self.optimizer, self.model.parameters())
         with self._averaged() as weights:
             self._write("last", TrainingState(values, {**moments, **weights}))
+        if self._lost:
+            raise DataError(
+                f"run_dir={self.run_dir}: was removed in mid-run. It is there again with the state after update "
+                f"{self.position.update}, from which the same command goes on; its metrics and best checkpoints are "
+                "lost."
+            )
         self.team.greatest([0])
 
     def _write(self, name: str, state: TrainingState | None = None) -> None:

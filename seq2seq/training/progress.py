@@ -5,7 +5,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from seq2seq.config import ConfigError
 from seq2seq.inference.translator import Translation
-from seq2seq.text.corpus import DataError, read_lines
+from seq2seq.text.corpus import DataError, decode_lines, open_binary, raw_lines
 from seq2seq.text.plain import number, parse_json
 from seq2seq.text.storage import within
 from seq2seq.training.board import board_samples
@@ -52,9 +53,12 @@ class Progress:
         `epoch` and `validate_every` are in updates.
         """
         self._path = within(run_dir, "metrics.jsonl")
-        self._path.touch()
-        os.truncate(self._path, min(size, self._path.stat().st_size))
-        self._file = self._path.open("a")
+        try:
+            self._path.touch()
+            os.truncate(self._path, _whole_lines(self._path, size))
+            self._file = self._path.open("a")
+        except OSError as error:
+            raise self._unwritable(error) from error
         self._bar = tqdm(total=total, initial=first, unit="update", disable=None, dynamic_ncols=True, bar_format=_BAR)
         self._total, self._epoch, self._validate_every = total, epoch, validate_every
         self._pace, self._told = Pace(), False
@@ -71,14 +75,18 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-        self._file.close()
+        with suppress(OSError):  # of a line that could not be written, which was told then
+            self._file.close()
         if self._board is not None:
             self._board.close()
 
-    @property
-    def size(self) -> int:
-        """Bytes of metrics so far."""
-        return self._file.tell()
+    def on_disk(self) -> int:
+        """Bytes of metrics so far, which then are on the disk: a state that knows of them comes after them."""
+        try:
+            os.fsync(self._file.fileno())
+            return self._file.tell()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def advance(self, tokens: int) -> None:
         """One update more, over so many real target tokens."""
@@ -105,8 +113,11 @@ class Progress:
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
         """A line of metrics: `event` is train or valid. What is not finite, for which JSON has no word, is null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-        self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
@@ -140,6 +151,9 @@ class Progress:
                 "" if self._pace.validations else "; validations come on top",
             )
 
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(f"{self._path}: can't be written ({error.strerror}). The last state that was saved is whole.")
+
     def _seconds(self, updates: int) -> float | None:
         """That so many updates take, with their validations once one was timed; None while nothing is known."""
         return self._pace.seconds(updates, updates / self._validate_every) if self._pace.updates >= _ENOUGH else None
@@ -156,8 +170,7 @@ class Silence(Progress):
     ) -> None:
         pass
 
-    @property
-    def size(self) -> int:
+    def on_disk(self) -> int:
         return 0
 
     def advance(self, tokens: int) -> None:
@@ -193,7 +206,7 @@ def effort(run_dir: Path) -> Effort:
     """Read from a run's metrics.jsonl. Raises DataError naming the line."""
     path = within(run_dir, "metrics.jsonl")
     updates, tokens, seconds, peak = 0, 0.0, 0.0, None
-    for place, line in enumerate(read_lines(path) if os.path.isfile(path) else (), 1):
+    for place, line in enumerate(_lines(path) if os.path.isfile(path) else (), 1):
         try:
             values = parse_json(line)
             updates = max(updates, int(number(values, "update") or 0))
@@ -209,6 +222,18 @@ def effort(run_dir: Path) -> Effort:
             tokens, seconds = tokens + done, seconds + done / rate
         peak = max((mb for mb in (peak, used) if mb is not None), default=None)
     return Effort(updates, tokens / seconds if seconds else None, peak)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The whole ones."""
+    with open_binary(path) as file:
+        yield from decode_lines((line for line in raw_lines(file) if line.endswith(b"\n")), str(path))
+
+
+def _whole_lines(path: Path, size: int) -> int:
+    """Bytes of the whole lines among the first `size` bytes: a machine that went down may have kept less of them."""
+    with path.open("rb") as file:
+        return file.read(size).rfind(b"\n") + 1
 
 
 def _board(run_dir: Path) -> Any:

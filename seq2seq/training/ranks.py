@@ -7,6 +7,7 @@ processes, whereas each share's gradient is already its part of the mean over th
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -153,7 +154,7 @@ def _or_lost(operation: Callable[[], Result]) -> Result:
     try:
         return operation()
     except RuntimeError as error:  # gloo has no error of its own
-        reason = str(error).partition("\n")[0]
+        reason = re.sub(r"^\[.*?\] *", "", str(error).partition("\n")[0])  # without the place in gloo's source
         raise RankLost(
             f"another process of this training ended or does not answer; see its message ({reason})"
         ) from error

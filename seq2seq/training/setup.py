@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,13 @@ from seq2seq.text.links import WordLinks
 from seq2seq.text.mixture import join
 from seq2seq.text.plain import read_json
 from seq2seq.text.sampling import SubwordSampling
-from seq2seq.text.storage import replace_directory, within
+from seq2seq.text.storage import remove_unfinished, replace_directory, replace_file, within
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
 from seq2seq.training.capture import cuda_graphs
 from seq2seq.training.card import model_card
 from seq2seq.training.checkpoint import Checkpoint
+from seq2seq.training.lock import locked
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import LossFunction, TranslationLoss
 from seq2seq.training.optimizer import make_optimizer
@@ -77,6 +79,9 @@ _LATER = {
     ),
 }  # fmt: skip
 """Keys that came after others, and leave a run its name as long as they are at their defaults."""
+
+_A_DAY = 86400.0
+"""Seconds without a write after which what is unfinished in a cache, which machines may share, is given up."""
 
 _OF_START = ("start_from", "freeze")
 """Keys of `training` that tell runs apart where they are given."""
@@ -128,9 +133,11 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
 def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedData:
     """Read and check all corpora, learn the sub-words on the training side, encode. All of it is cached.
 
-    With training.start_from the sub-words are that checkpoint's, or the run's own where its directory holds a state.
+    The sub-words are the run's own where its directory holds a state, whatever became of the cache; else with
+    training.start_from that checkpoint's.
     """
     data = config.data
+    remove_unfinished(Path(data.cache_dir), _A_DAY)
     tokenizer = data.bleu_tokenizer or bleu_tokenizer(data.target_lang)
     check_tokenizer(tokenizer)
     languages = data.source_lang, data.target_lang
@@ -149,13 +156,14 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
     hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
     start = None if config.training.start_from is None else Path(config.training.start_from)
-    if start is None:
-        source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
-    else:
-        own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
-        of = checkpoint.load(own or start, torch.device("cpu"))
-        _check_same_tokenizers(start, of.data, data)
+    own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
+    if begun := own or start:
+        of = checkpoint.load(begun, torch.device("cpu"))
+        if start is not None:
+            _check_same_tokenizers(start, of.data, data)
         source, target, start = of.source, of.target, None if own else start
+    else:
+        source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
     train = _training_set(trains, links, source, target, data)
     first, *others = [_validation(text, source, target, config, tokenizer) for text in valids]
     further = dict(zip((text.name for text in valids[1:]), others, strict=True))
@@ -419,38 +427,50 @@ def _stored_config(run_dir: Path) -> TrainConfig | None:
     return config
 
 
-def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
-    """Raises ConfigError naming every key in which a run that is there differs and may not."""
+def check_run_dir(run_dir: Path, config: TrainConfig) -> list[str]:
+    """In what a run that is there differs, of what may. Raises ConfigError naming all that may not."""
     stored = _stored_config(run_dir)
     if stored is None:
-        return
-    old = to_plain(stored)
-    differing = [key for key in differences(old, to_plain(config), "") if not _may_change(key)]
+        return []
+    found = list(differences(to_plain(stored), to_plain(config), ""))
+    differing = [key for key in found if not _may_change(key)]
     if differing:
         keys = "\n".join(f"  {key}" for key in differing)
+        free = ", ".join(f"{section}.{name}".lstrip(".") for section, names in _FREE.items() for name in names)
         raise ConfigError(
             f"run_dir={run_dir}: holds a run with other settings:\n{keys}\n"
-            "Take another run_dir, or the old settings to go on."
+            f"Take another run_dir, or the old settings to go on. What may change: {free}."
         )
+    return found
 
 
-def claim_run_dir(run_dir: Path, config: TrainConfig) -> None:
-    """Create the run directory with its config.json."""
-    unfinished = run_dir / "config.json.tmp"
+@contextmanager
+def claim_run_dir(run_dir: Path, config: TrainConfig) -> Iterator[Callable[[], bool]]:
+    """Create the run directory with its config.json; within it no other process trains there. Gives `lock.locked`'s."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
-        unfinished.write_text(json.dumps(to_plain(config), indent=2) + "\n")
-        unfinished.replace(run_dir / "config.json")
+        with ExitStack() as held:
+            replaced = held.enter_context(locked(run_dir))
+            changed = check_run_dir(run_dir, config)  # again: another process may have begun a run there since
+            remove_unfinished(run_dir)
+            replace_file(run_dir / "config.json", json.dumps(to_plain(config), indent=2) + "\n")
+            lock = held.pop_all()
     except OSError as error:
         raise ConfigError(f"run_dir={run_dir}: can't be written ({error.strerror})") from error
+    for change in changed:
+        logger.info("%s: goes on with %s", run_dir, change)
+    with lock:
+        yield replaced
+
+
+_FREE = {"": ("run_dir", "device", "check"), "training": _MAY_CHANGE, "data": _WITHOUT_EFFECT}
+"""By section, the keys that a resumed run may change."""
 
 
 def _may_change(difference: str) -> bool:
     key = difference.partition(":")[0]
     section, _, name = key.rpartition(".")
-    allowed = {"": ("run_dir", "device", "check"), "training": _MAY_CHANGE, "data": _WITHOUT_EFFECT}
-    return name in allowed.get(section, ())
+    return name in _FREE.get(section, ())
 
 
 def differences(old: Any, new: Any, path: str) -> Iterator[str]:

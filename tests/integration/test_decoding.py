@@ -136,6 +136,7 @@ def test_a_shortlist_is_learned_once_and_then_asked_for(work: Path, capsys: pyte
     config = json.loads(Path("mine/config.json").read_text())
     config["data"]["train"] = "elsewhere"
     Path("mine/config.json").write_text(json.dumps(config))
+    Path("mine/SHA256SUMS").unlink()
     assert main(["shortlist", "checkpoint=mine"]) == 2
     assert "Give text to align" in capsys.readouterr().err
 

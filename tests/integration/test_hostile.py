@@ -148,6 +148,13 @@ def configurations(place: Place) -> None:
 
 
 def links(place: Place) -> None:
+    for name, listed in (("sums", "../outside/checkpoint/config.json"), ("device", "config.json")):
+        directory = place.checkpoint(f"sums-{name}")
+        (directory / "SHA256SUMS").write_text(f"{'0' * 64}  {listed}\n")
+    (place.root / "sums-device/config.json").unlink()
+    (place.root / "sums-device/config.json").symlink_to("/dev/zero")
+    place.translate("sums-sums", "", code=0)
+    place.translate("sums-device", "a link that leads out of")
     good = place.root / "outside/checkpoint"
     shutil.copytree(MODEL, good)
     save_file({"candidates": torch.full((330, 2), 5).int(), "frequent": torch.tensor([5, 6]).int()},
@@ -477,7 +484,7 @@ def test_an_endless_line_on_a_pipe_is_refused() -> None:
 
 def test_a_text_without_sentences_is_not_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seq2seq.text.tokenizer._MOST_TEXT", 10_000)
-    monkeypatch.setattr("seq2seq.text.tokenizer._MOST_SENTENCES", 101)
+    monkeypatch.setattr("seq2seq.text.tokenizer._SAMPLE", 101)
     options: dict[str, Any] = {"kind": "bpe", "vocab_size": 270, "byte_fallback": None, "character_coverage": 1.0,
                                "normalization": "identity"}  # fmt: skip
     assert Tokenizer.train(["a b c d e " * 9] * 1000, **options)  # 101 of them are short enough
@@ -496,7 +503,13 @@ def test_a_run_directory_leads_nowhere(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a link that leads out of"):
         effort(run)
     (run / "config.json.tmp").symlink_to(outside)
-    claim_run_dir(run, parse("train", json.loads((MODEL / "config.json").read_text(), object_hook=_of_run)))
+    (run / ".lock").symlink_to(outside)
+    options = parse("train", json.loads((MODEL / "config.json").read_text(), object_hook=_of_run))
+    with pytest.raises(DataError, match="a link that leads out of"), claim_run_dir(run, options):
+        pass
+    (run / ".lock").unlink()
+    with claim_run_dir(run, options):
+        pass
     assert outside.read_text() == "{}\n"
     assert json.loads((run / "config.json").read_text())["seed"] == 1
     (tmp_path / "text.tmp").symlink_to(outside)

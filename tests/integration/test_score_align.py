@@ -32,6 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = json.loads((where / "chinese/config.json").read_text())
     config["data"]["source_lang"] = "zh"
     (where / "chinese/config.json").write_text(json.dumps(config))
+    (where / "chinese/SHA256SUMS").unlink()
     return where
 
 

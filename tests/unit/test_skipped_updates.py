@@ -73,6 +73,35 @@ def test_too_many_in_a_row_stop_training_with_advice(trainer: Trainer) -> None:
         trainer.step(next(batches))
 
 
+@pytest.mark.parametrize("validate_every", [4, 100])
+def test_the_state_that_is_left_has_weights_and_optimizer_from_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validate_every: int
+) -> None:
+    """And training goes on from it once what spoilt the gradients is gone."""
+    settings = ["training.max_skipped=2", "training.save_every=1", f"training.validate_every={validate_every}"]
+    trainer = trainers.make(tmp_path, *settings, "training.max_updates=9")
+    step, good = trainer.step, {}
+
+    def broken_from_the_fourth_on(batch: Batch) -> tuple[Loss, Tensor]:
+        Spoilt.broken = trainer.position.update >= 3
+        if trainer.position.update == 3:
+            good.update(everything(trainer))
+        return step(batch)
+
+    monkeypatch.setattr(Spoilt, "broken", False)
+    trainer.loss = Spoilt()
+    trainer.step = broken_from_the_fourth_on  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="3 times in a row"):
+        trainer.run()
+    left = trainers.make(tmp_path, *settings, "training.max_updates=9")
+    assert left.position.skipped_in_a_row <= 2
+    assert same(everything(left), good)
+    Spoilt.broken = False
+    left.run()
+    assert not same(everything(left), good)
+    assert all(tensor.isfinite().all() for tensor in everything(left).values())
+
+
 def test_metrics_count_them_and_stay_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = trainers.make(tmp_path, "training.max_updates=6", "training.log_every=1")
     step = trainer.step
@@ -102,4 +131,5 @@ def test_a_state_from_before_they_were_counted_is_read(tmp_path: Path) -> None:
         key: value for key, value in state["position"].items() if key not in ("skipped", "skipped_in_a_row")
     }
     path.write_text(json.dumps(state))
+    path.with_name("SHA256SUMS").unlink()
     assert trainers.make(tmp_path).position.update == 1

@@ -1,0 +1,177 @@
+"""Kill a training at random moments, start it again with the same command, and compare its end with an undisturbed one.
+
+    python scripts/soak.py --kills 100
+    python scripts/soak.py --kills 20 training.processes=2 model/attention=luong2015_local_p
+
+A small model is trained on a part of the embedded corpus, with all that is drawn and remembered in training: dropout,
+sub-word sampling, averaged weights, updates in parts, a plateau schedule, the best checkpoints. Once it is left alone;
+once `seq2seq train` gets SIGKILL so many times, a quarter of them before its first update and the others anywhere in an
+update, a validation or a save. Then all tensors, the state and the metrics have to be the same. Settings for both
+trainings may follow. The exit code is 0 if nothing differs.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = [
+    "data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
+    "data.character_coverage=1.0", "data.subword_sampling=0.2", "model.embedding_size=16", "model.hidden_size=16",
+    "model.dropout=0.2", "training.batch_tokens=128", "training.accumulate=2", "training.ema=0.9",
+    "training.learning_rate=0.01", "training.max_epochs=null", "training.validate_every=25", "training.keep_best=2",
+    "training.plateau_patience=0", "training.patience=null", "training.processes=1",
+    "decoding.max_length=4", "device=cpu",
+]  # fmt: skip
+PAIRS, HELD_OUT = 400, 6
+MEASURED = ("tokens", "tokens_per_second", "peak_memory_mb")
+"""What of a line of metrics depends on the machine and its stops."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training in a run directory of its own."""
+
+    work: Path
+    name: str
+    settings: list[str]
+
+    @property
+    def run_dir(self) -> Path:
+        return self.work / self.name
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "seq2seq", "train", *self.settings, f"run_dir={self.name}"]
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        with (self.work / f"{self.name}.log").open("ab") as log:
+            return subprocess.Popen(command, cwd=self.work, env=environment, stdout=log, stderr=log)
+
+    def finish(self, process: "subprocess.Popen[bytes]") -> None:
+        """Wait for its end, which has to be a good one."""
+        if code := process.wait():
+            log = (self.work / f"{self.name}.log").read_text()
+            raise SystemExit(f"{self.name}: exit code {code}\n{log[-2000:]}")
+
+    def updates(self) -> int:
+        """That are saved."""
+        for name in ("last", "last.previous"):  # for a moment there is only the second
+            with suppress(OSError):
+                return int(json.loads((self.run_dir / name / "state.json").read_text())["position"]["update"])
+        return 0
+
+    def result(self) -> dict[str, str]:
+        """SHA-256 of the weights, the state's tensors, its values and the metrics, but for what was measured."""
+        files = [self.run_dir / "last/state.safetensors", self.run_dir / "last/model.safetensors"]
+        files += self.run_dir.glob("best*/model.safetensors")
+        found = {str(path.relative_to(self.run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        state = json.loads((self.run_dir / "last/state.json").read_text())
+        for key in ("hours", "metrics_size"):
+            del state["position"][key]
+        lines = [json.loads(line) for line in (self.run_dir / "metrics.jsonl").read_text().splitlines()]
+        metrics = [{key: value for key, value in line.items() if key not in MEASURED} for line in lines]
+        return {**found, "last/state.json": digest(state), "metrics.jsonl": digest(metrics)}
+
+
+def digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class Killer:
+    """Ends processes of a training of so many updates."""
+
+    training: Training
+    updates: int
+    startup: float
+    """Seconds until the first update is saved"""
+    pace: float
+    """Seconds of an update"""
+    draw: random.Random
+    early: int = 0
+    """Kills before anything was added to what was saved"""
+    unfinished: int = 0
+    """Kills in the midst of a save"""
+
+    def kill(self, left: int) -> None:
+        """Start the training and kill it, so that `left` more kills find something left to do."""
+        done = self.training.updates()
+        process = self.training.start()
+        if self.draw.random() < 0.25:
+            end = time.monotonic() + self.draw.uniform(0, self.startup)
+            while time.monotonic() < end and self.training.updates() <= done:
+                time.sleep(0.001)
+        else:
+            wanted = done + self.draw.uniform(0, 2) * (self.updates - done) / (left + 3)
+            while process.poll() is None and self.training.updates() < wanted:
+                time.sleep(0.001)
+            time.sleep(self.draw.uniform(0, 2 * self.pace))
+        alive = process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        if process.wait() != -signal.SIGKILL or not alive:
+            self.training.finish(process)
+            raise SystemExit(f"the training ended before kill number {left} from the last: take more --updates")
+        self.early += self.training.updates() <= done
+        self.unfinished += any(self.training.run_dir.glob("*.tmp-*"))
+
+
+def soak(work: Path, kills: int, updates: int, seed: int, settings: list[str]) -> bool:
+    """Both trainings. Prints what differs, and a summary; gives whether nothing does."""
+    for name, first, count in (("train", 0, PAIRS), ("valid", PAIRS, HELD_OUT)):
+        for language in ("en", "de"):
+            lines = (ROOT / f"data/embedded/train.{language}").read_text().splitlines(keepends=True)
+            (work / f"{name}.{language}").write_text("".join(lines[first : first + count]))
+    common = [*SETTINGS, f"training.max_updates={updates}", "training.save_every=1", *settings]
+    whole, parts = (Training(work, name, common) for name in ("whole", "killed"))
+    begin = time.monotonic()
+    process = whole.start()
+    while process.poll() is None and not whole.updates():
+        time.sleep(0.001)
+    startup = time.monotonic() - begin
+    whole.finish(process)
+    pace = (time.monotonic() - begin - startup) / updates
+    killer = Killer(parts, updates, startup, pace, random.Random(seed))
+    for left in reversed(range(kills)):
+        killer.kill(left)
+    parts.finish(parts.start())
+    expected, found = whole.result(), parts.result()
+    for name in sorted(expected.keys() | found):
+        if found.get(name) != expected.get(name):
+            print(f"{name}: {found.get(name)} instead of {expected.get(name)}")
+    same = found == expected
+    print(
+        f"{kills} kills ({killer.early} before an update was added, {killer.unfinished} within a save), "
+        f"{updates} updates: weights, state and metrics {'identical' if same else 'DIFFERENT'}, sha256 of the weights "
+        f"{expected['last/model.safetensors']}"
+    )
+    return same
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--updates", type=int, help="of the training; ten for each kill unless given")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("settings", nargs="*", help="for both trainings, as `seq2seq train` takes them")
+    parser.add_argument("--work", type=Path, help="a new directory to keep the runs and their logs in")
+    given = parser.parse_args()
+    updates = given.updates or max(10 * given.kills, 60)
+    with tempfile.TemporaryDirectory() as passing:
+        work = given.work or Path(passing)
+        work.mkdir(parents=True, exist_ok=work == Path(passing))
+        return not soak(work, given.kills, updates, given.seed, given.settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""What does not fit into memory at once is done in more parts."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from seq2seq.config import ConfigError
+
+Result = TypeVar("Result")
+
+_WORDS = ("can't allocate memory", "not enough memory", "std::bad_alloc", "ALLOC_FAILED")
+"""Of torch's allocator for the CPU, and of the libraries of CUDA, in errors that have no class of their own."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that there was no memory left, on the device or on the host."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
+
+
+def in_parts_that_fit(work: Callable[[int], Result], parts: int, most: int) -> tuple[Result, int]:
+    """`work` in so many parts, in twice as many as long as memory is not enough; and how many it were.
+
+    `work` begins anew each time. Raises ConfigError if `most` parts are still too large.
+    """
+    while True:
+        try:
+            return work(parts), parts
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if parts >= most:
+                raise ConfigError(
+                    f"there is not enough memory for a single pair of a batch ({error}). Take a smaller model, or a "
+                    "lower data.max_length."
+                ) from error
+        # Only here is the error gone, and with it the tensors that its traceback held.
+        parts = min(2 * parts, most)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
