@@ -91,7 +91,7 @@ class Location(Score):
     """(W q)_i (Luong 2015); words from `max_length` on are never attended."""
 
     name: str = "location"
-    max_length: int = number(100, least=1)
+    max_length: int = number(100, least=1, most=1 << 16)
 
 
 @dataclass
@@ -125,7 +125,7 @@ class LocalM(Window):
     """Positions within `half_width` of p_t = t (Luong 2015, monotonic alignment)."""
 
     name: str = "local_m"
-    half_width: int = number(10, least=0)
+    half_width: int = number(10, least=0, most=1024)
 
 
 @dataclass
@@ -133,7 +133,7 @@ class LocalP(Window):
     """Positions within `half_width` of a predicted p_t, and a Gaussian around it (Luong 2015, predictive alignment)."""
 
     name: str = "local_p"
-    half_width: int = number(10, least=1)
+    half_width: int = number(10, least=1, most=1024)
 
 
 # --- model/attention/normaliser --------------------------------------------------------------------------------------
@@ -485,10 +485,10 @@ class Decoding:
 
     search: str = choice("beam", "sample")
     """`sample`: n_best ancestral samples, in the order they were drawn; beam_size is not used."""
-    beam_size: int = number(5, least=1)
+    beam_size: int = number(5, least=1, most=1 << 16)
     """1 is greedy search."""
-    batch_size: int = number(64, least=1)
-    n_best: int = number(1, least=1)
+    batch_size: int = number(64, least=1, most=1 << 20)
+    n_best: int = number(1, least=1, most=1 << 16)
     temperature: float = number(1.0, above=0)
     """Of sampling: softmax(logits / temperature)."""
     top_k: int | None = number(None, least=1)
@@ -618,7 +618,7 @@ class ScoreConfig:
     """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
     output: str = "-"
     output_format: str = choice("text", "jsonl")
-    batch_size: int = number(64, least=1)
+    batch_size: int = number(64, least=1, most=1 << 20)
     precision: str = choice("fp32", "bf16", "int8")
     """That of `translate decoding.precision` gives its scores."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -639,7 +639,7 @@ class AlignConfig:
     output: str = "-"
     output_format: str = choice("text", "jsonl", "json")
     """`json`: only the comparison with `gold`."""
-    batch_size: int = number(64, least=1)
+    batch_size: int = number(64, least=1, most=1 << 20)
     precision: str = choice("fp32", "bf16", "int8")
     """That of `translate decoding.precision` gives its scores."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -657,7 +657,7 @@ class ShortlistConfig:
     """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
     max_pairs: int | None = number(100_000, least=1)
     """Of more pairs, so many are drawn; null: all are aligned."""
-    batch_size: int = number(64, least=1)
+    batch_size: int = number(64, least=1, most=1 << 20)
     seed: int = number(1, least=0)
     """Of drawing pairs."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -784,6 +784,10 @@ KINDS: dict[str, type] = {**COMMANDS, "model": Model, "data": Data, "decoding": 
 # --- parse -----------------------------------------------------------------------------------------------------------
 
 
+_MOST_ERRORS, _MOST_LETTERS = 50, 2000
+"""That are told of at once, and of each."""
+
+
 def parse(kind: str, values: Mapping[str, Any]) -> Any:
     """Plain values -> the dataclass of `kind` (a key of `KINDS`), checked as a whole.
 
@@ -795,7 +799,9 @@ def parse(kind: str, values: Mapping[str, Any]) -> Any:
     if not reader.errors:
         _refuse_impossible_pairs(config, reader.errors)
     if reader.errors:
-        raise ConfigError("\n".join(reader.errors))
+        told = [error[:_MOST_LETTERS] for error in reader.errors[:_MOST_ERRORS]]
+        more = len(reader.errors) - len(told)
+        raise ConfigError("\n".join([*told, f"... and {more} more"] if more else told))
     return config
 
 

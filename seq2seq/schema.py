@@ -46,6 +46,26 @@ _TYPE_NAMES = {
 }
 
 
+_SHOWN = 200
+"""Characters of a value in a message."""
+_WHOLE = 2**63
+"""Whole numbers fit into 64 bits."""
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, shortened."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # too deep, or a number with thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _name(key: object) -> str:
+    """A key, whatever it is, in a message."""
+    return key if isinstance(key, str) and len(key) <= _SHOWN else shown(key)
+
+
 @dataclass
 class Reader:
     """Reads plain values; collects in `errors` a line for each that is wrong."""
@@ -61,16 +81,17 @@ class Reader:
         if not isinstance(values, Mapping):
             if kind in self.groups or kind in self.sections:
                 group = self.groups[kind][0] if kind in self.groups else self.sections[kind]
-                self.errors.append(f"{path}={values}: an option is chosen with a slash: {group}={values}.")
+                given = _name(values)
+                self.errors.append(f"{path}={given}: an option is chosen with a slash: {group}={given}.")
                 return None
-            self.errors.append(f"{path or 'configuration'}: expected a group of keys, got {values!r}.")
+            self.errors.append(f"{path or 'configuration'}: expected a group of keys, got {shown(values)}.")
             return None
         if kind in self.groups:
             group, table = self.groups[kind]
             name = values.get("name", REQUIRED)
             if not isinstance(name, str) or name not in table:
-                choices = ", ".join(table)
-                self.errors.append(f"{group}={name}: no such option.{nearest(str(name), table)} Choices: {choices}.")
+                choices, given = ", ".join(table), _name(name)
+                self.errors.append(f"{group}={given}: no such option.{nearest(given, table)} Choices: {choices}.")
                 return None
             kind = table[name]
         prefix = f"{path}." if path else ""
@@ -78,7 +99,8 @@ class Reader:
         for key in values:
             if key not in known:
                 keys = ", ".join(known)
-                self.errors.append(f"{prefix}{key}: no such key.{nearest(str(key), known)} Keys here: {keys}.")
+                given = _name(key)
+                self.errors.append(f"{prefix}{given}: no such key.{nearest(given, known)} Keys here: {keys}.")
         hints = typing.get_type_hints(kind)
         read: dict[str, Any] = {}
         for key, option in known.items():
@@ -107,15 +129,21 @@ class Reader:
             return self._read_collection(hint, value, path, metadata)
         if dataclasses.is_dataclass(hint):
             return self.read(typing.cast(type, hint), value, path)
+        if type(value) is int and hint is not float and not -_WHOLE <= value < _WHOLE:
+            self.errors.append(f"{path}: expected a number of 64 bits.")
+            return None
         if hint is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value) if abs(value) < 2**1000 else math.inf
         if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(value)  # a directory called 2024 arrives as a number
         if type(value) is not hint:
-            self.errors.append(f"{path}: expected {_TYPE_NAMES[hint]}, got {value!r}.")
+            self.errors.append(f"{path}: expected {_TYPE_NAMES[hint]}, got {shown(value)}.")
             return None
         if isinstance(value, str) and "${" in value:
-            self.errors.append(f"{path}: interpolations are not allowed here, got {value!r}.")
+            self.errors.append(f"{path}: interpolations are not allowed here, got {shown(value)}.")
+            return None
+        if isinstance(value, str) and not _is_text(value):
+            self.errors.append(f"{path}: expected text of valid Unicode and without NUL, got {shown(value)}.")
             return None
         self._check_bounds(value, path, metadata)
         return value
@@ -124,12 +152,15 @@ class Reader:
         """list[X] or dict[str, X]; the bounds are those of each X."""
         kind = typing.get_origin(hint)
         if not isinstance(value, kind):
-            self.errors.append(f"{path}: expected {_TYPE_NAMES[kind]}, got {value!r}.")
+            self.errors.append(f"{path}: expected {_TYPE_NAMES[kind]}, got {shown(value)}.")
             return None
         inner = typing.get_args(hint)[-1]
         if kind is list:
             return [self._read_value(inner, item, f"{path}[{n}]", metadata) for n, item in enumerate(value)]
-        return {str(key): self._read_value(inner, item, f"{path}.{key}", metadata) for key, item in value.items()}
+        names = {key: self._read_value(str, key, f"{path}: a key", {}) for key in value}
+        return {
+            names[key]: self._read_value(inner, item, f"{path}.{_name(key)}", metadata) for key, item in value.items()
+        }
 
     def _check_bounds(self, value: Any, path: str, metadata: Mapping[str, Any]) -> None:
         if value == REQUIRED:
@@ -139,8 +170,9 @@ class Reader:
             return
         choices = metadata.get("choices")
         if choices and value not in choices:
+            given = _name(value)
             self.errors.append(
-                f"{path}={value}: no such choice.{nearest(value, choices)} Choices: {', '.join(choices)}."
+                f"{path}={given}: no such choice.{nearest(given, choices)} Choices: {', '.join(choices)}."
             )
         least, above, most, below = (metadata.get(k) for k in ("least", "above", "most", "below"))
         if least is not None and not value >= least:
@@ -151,3 +183,11 @@ class Reader:
             self.errors.append(f"{path}={value}: must be at most {most}.")
         if below is not None and not value < below:
             self.errors.append(f"{path}={value}: must be less than {below}.")
+
+
+def _is_text(value: str) -> bool:
+    """It can be a file's name, and be written."""
+    try:
+        return b"\0" not in value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False

@@ -132,7 +132,7 @@ def _pieces(config: BenchmarkConfig, where: Path, scratch: Path) -> Task:
         about = json.loads((where / "data.json").read_text())
         languages = (str(about["src"]), str(about["trg"]))
         names = [line.partition("\t")[0] for line in read_lines(where / "spm.vocab")]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{where}/data.json: can't be read ({error}); prepare the peers' data first") from error
     tokenizer = word_tokenizer([name.replace(_SPACE, _SPACE_AS_WORD) for name in names[_SPECIALS:]])
     for split in ("train", "valid", "test"):

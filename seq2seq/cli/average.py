@@ -1,6 +1,7 @@
 """`seq2seq average`: checkpoints of one training to one that has the mean of their weights."""
 
 import logging
+import os
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 def run(config: AverageConfig, choices: dict[str, str]) -> int:
     """Read, average, write."""
     output = Path(config.output)
-    if output.exists():
+    if os.path.lexists(output):
         raise ConfigError(f"output={config.output}: is there already, and would be replaced. Take another.")
     names = config.checkpoint if config.run_dir is None else _best_of(config.run_dir)
     found = [checkpoint.load(Path(name), torch.device("cpu")) for name in names]

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import re
 import shlex
 import time
@@ -30,9 +31,11 @@ from seq2seq.cli.score import force_all
 from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, several, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, Gold, agreement
-from seq2seq.inference.comparison import Failed, Measured
+from seq2seq.inference.comparison import COLUMNS, Failed, Measured
 from seq2seq.inference.forced import Pair
 from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.plain import read_json, typed
+from seq2seq.text.storage import within
 from seq2seq.training import checkpoint
 from seq2seq.training.progress import effort
 from seq2seq.training.setup import differences
@@ -178,7 +181,7 @@ def _equal(letters: Sequence[str]) -> bool:
 def read_run(path: Path) -> TrainConfig:
     """The configuration of a run. Raises DataError where there is none."""
     try:
-        config: TrainConfig = parse("train", json.loads((path / "config.json").read_text()))
+        config: TrainConfig = parse("train", read_json(within(path, "config.json")))
     except OSError as error:
         raise DataError(
             f"runs: {path}: no run here ({error.strerror}); expected its directory, with config.json"
@@ -302,14 +305,24 @@ def result_path(cell: Cell, output: str) -> Path:
 
 
 def read_result(
-    cell: Cell, output: str, expected: dict[str, Any], tell: Callable[[str], None]
+    cell: Cell, output: str, expected: dict[str, Any], sentences: int, tell: Callable[[str], None]
 ) -> Measured | Failed | None:
-    """The result of this cell; None, and why, where it has none or one that belongs to something else."""
+    """The result of this cell, of so many sentences; None, and why, where it has none or one that belongs to something
+    else.
+    """
     path = result_path(cell, output)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        kind = Failed if "message" in values["result"] else Measured
-        result = kind(**values["result"])
+        values = read_json(path)
+        result: Measured | Failed
+        result = typed(Failed, values["result"]) if "message" in values["result"] else typed(Measured, values["result"])
+        if (result.label, result.seed) != (cell.label, cell.seed):
+            raise ValueError(f"it is of {result.label[:60]!r}, seed {result.seed}")
+        if isinstance(result, Measured) and not result.signatures.keys() <= COLUMNS.keys():
+            raise ValueError(f"it has signatures of {', '.join(result.signatures)[:60]}")
+        if not all(math.isfinite(value) for value in vars(result).values() if isinstance(value, float)):
+            raise ValueError("it has numbers that are not finite")
+        if isinstance(result, Measured) and len(result.translations) != sentences:
+            raise ValueError(f"it has {len(result.translations)} translations of {sentences} sentences")
         changed = changes(values["identity"], expected)
     except FileNotFoundError:
         return None

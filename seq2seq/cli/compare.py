@@ -49,7 +49,10 @@ def run(config: CompareConfig, choices: dict[str, str]) -> int:
         )
     task = read_task(config, cells)
     belong_to = identities(cells, task, config)
-    results = [read_result(cell, config.output, of, logger.info) for cell, of in zip(cells, belong_to, strict=True)]
+    size = len(task.references)
+    results = [
+        read_result(cell, config.output, of, size, logger.info) for cell, of in zip(cells, belong_to, strict=True)
+    ]
     waiting = [number for number, result in enumerate(results) if not isinstance(result, Measured)]
     logger.info("%d of %d cells have been measured", len(cells) - len(waiting), len(cells))
     check_data([cells[number] for number in waiting])
@@ -68,7 +71,7 @@ def run(config: CompareConfig, choices: dict[str, str]) -> int:
         problem = f"; {type(error).__name__}: {error}"
         logger.error("the launcher failed%s", problem)
     for number in waiting:
-        results[number] = read_result(cells[number], config.output, belong_to[number], logger.debug)
+        results[number] = read_result(cells[number], config.output, belong_to[number], size, logger.debug)
     failed = [
         result or Failed(cell.label, cell.seed, f"its job left no result{problem}", False)
         for cell, result in zip(cells, results, strict=True)

@@ -117,6 +117,8 @@ def _mistakes() -> Iterator[None]:
         raise ConfigError(_unknown_group(str(error))) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(str(error)) from error
+    except RecursionError as error:
+        raise ConfigError("the configuration has lists or groups too deep within each other") from error
 
 
 def register() -> None:

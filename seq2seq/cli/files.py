@@ -6,11 +6,10 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from seq2seq.text.corpus import DataError, decode_lines, read_lines
+from seq2seq.text.corpus import MOST_BYTES, DataError, decode_lines, in_groups, raw_lines, read_lines
 
 
 def input_groups(name: str, most: int) -> Iterator[list[str]]:
@@ -19,13 +18,11 @@ def input_groups(name: str, most: int) -> Iterator[list[str]]:
     So that a pipe that stays open gets its answers.
     """
     if name != "-":
-        lines = read_lines(Path(name))
-        while group := list(islice(lines, most)):
-            yield group
+        yield from in_groups(read_lines(Path(name)), most, len)
         return
     done = 0
     for raw in arriving_lines(sys.stdin.fileno(), most):
-        yield list(decode_lines(raw, "stdin", done + 1))
+        yield from in_groups(decode_lines(raw, "stdin", done + 1), most, len)
         done += len(raw)
 
 
@@ -40,6 +37,8 @@ def arriving_lines(descriptor: int, most: int) -> Iterator[list[bytes]]:
             more = bool(block)
             *whole, rest = (rest + block).split(b"\n")
             lines.extend(line + b"\n" for line in whole)
+            if len(rest) > MOST_BYTES:  # too long to be read, and so is all that comes after it
+                more = False
             if not more and rest:
                 lines.append(rest)
         if lines:
@@ -53,7 +52,7 @@ _PATIENCE = 0.02
 def input_lines(name: str) -> Iterator[str]:
     """The lines of a file, or of stdin."""
     if name == "-":
-        yield from decode_lines(sys.stdin.buffer, "stdin")
+        yield from decode_lines(raw_lines(sys.stdin.buffer), "stdin")
     else:
         yield from read_lines(Path(name))
 
@@ -69,6 +68,7 @@ def output_stream(name: str) -> Iterator[TextIO]:
     final = Path(name)
     unfinished = final.with_name(f"{final.name}.tmp")
     try:
+        unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
         with unfinished.open("w", encoding="utf-8", newline="\n") as file:
             yield file
         unfinished.replace(final)

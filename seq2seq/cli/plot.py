@@ -147,6 +147,7 @@ def _write(path: Path, content: bytes) -> None:
     """Whole or not at all."""
     unfinished = path.with_name(f"{path.name}.tmp")
     try:
+        unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
         unfinished.write_bytes(content)
         unfinished.replace(path)
     except OSError as error:

@@ -12,6 +12,7 @@ from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced import Forced, Pair, force, piece_numbers
 from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import DataError
+from seq2seq.text.plain import parse_json
 from seq2seq.training.checkpoint import load_translator
 
 _SORTED_BATCHES = 16
@@ -79,7 +80,7 @@ def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
         tokens = record["tokens"]
         if strange := [token for token in tokens if token not in known]:
             raise DataError(
-                f"{target}:{number}: {strange[0]!r} is not in the vocabulary of this checkpoint; "
+                f"{target}:{number}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
                 "score the text instead, or take the checkpoint that translated"
             )
         said = record.get("translation", translator.target.decode([known[token] for token in tokens]))
@@ -90,7 +91,7 @@ def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
 def is_jsonl(lines: Sequence[str]) -> bool:
     """Whether these are lines of `translate output_format=jsonl`, by the first that is not blank."""
     try:
-        return _is_record(json.loads(next((line for line in lines if line.strip()), "")))
+        return _is_record(parse_json(next((line for line in lines if line.strip()), "")))
     except ValueError:
         return False
 
@@ -103,7 +104,7 @@ def _is_record(value: Any) -> bool:
 
 def _record(line: str, name: str, number: int) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError:
         value = None
     if not _is_record(value):

@@ -101,7 +101,7 @@ def read_gold(line: str, base: int, place: str) -> Gold:
     for text in line.split():
         parts = re.fullmatch(r"([0-9]{1,9})([-?])([0-9]{1,9})", text)
         if not parts:
-            raise DataError(f"{place}: {text!r} is no link; expected i-j for a sure one or i?j for a possible one")
+            raise DataError(f"{place}: {text[:60]!r} is no link; expected i-j for a sure one or i?j for a possible one")
         link = (int(parts[1]) - base, int(parts[3]) - base)
         if min(link) < 0:
             raise DataError(f"{place}: {text!r}: words are counted from {base} (gold_base={base}); take gold_base=0")

@@ -3,13 +3,13 @@
 Shapes: b batch, h heads, t target, s source, n real target tokens, r features, v vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from seq2seq.inference.translator import Translator
+from seq2seq.inference.translator import Translator, check_length
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
 from seq2seq.text.batches import pad
@@ -17,6 +17,8 @@ from seq2seq.text.tokenizer import BOS
 
 _ROWS = 512
 """Tokens whose vocabulary is projected at a time."""
+_USUAL_SIZE = 512 * 512
+"""Weights of a pair's attention up to which a batch has its full number of pairs."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Forced:
 
 def force(translator: Translator, pairs: Sequence[Pair], batch_size: int, precision: str = "fp32") -> list[Forced]:
     """Each pair's scores, in order, by products in this precision. The names of given tokens have to be the
-    vocabulary's.
+    vocabulary's. Raises DataError for a side of more than MOST_PIECES.
     """
     filled = [pair for pair in pairs if not pair.blank]
     encoded = translator.target.encode([pair.target for pair in filled])
@@ -64,8 +66,10 @@ def force(translator: Translator, pairs: Sequence[Pair], batch_size: int, precis
         tokens if pair.tokens is None else [numbers[name] for name in pair.tokens]
         for pair, tokens in zip(filled, encoded, strict=True)
     ]
+    sources = iter(read := translator.source.encode([pair.source for pair in filled]))
+    for pair, *both in zip(filled, read, targets, strict=True):
+        check_length(max(map(len, both)), repr(pair.source[:60]))
     said = iter(zip(targets, _force_together(translator, filled, targets, batch_size, precision), strict=True))
-    sources = iter(translator.source.encode([pair.source for pair in filled]))
     found = []
     for pair in pairs:
         if pair.blank:
@@ -111,10 +115,10 @@ def force_tokens(
     """
     model.eval()
     device = model.output.weight.device
-    order = sorted(range(len(targets)), key=lambda row: (len(targets[row]), len(sources[row])))
     found: dict[int, tuple[list[float], Tensor | None]] = {}
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in _batches(
+        [(len(target), len(source)) for source, target in zip(sources, targets, strict=True)], batch_size
+    ):
         source, source_lengths = pad([sources[row] for row in rows])
         inputs, target_lengths = pad([[BOS, *targets[row][:-1]] for row in rows])
         target, _ = pad([targets[row] for row in rows])
@@ -128,6 +132,22 @@ def force_tokens(
             attention = None if weights is None else weights[place, :, :t, :s].float().cpu().clone()
             found[row] = (of_row.tolist(), attention)
     return [found[row] for row in range(len(targets))]
+
+
+def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[list[int]]:
+    """Rows by ascending target and source length [t s]; of very long pairs fewer go together."""
+    batch: list[int] = []
+    longest = 0
+    for row in sorted(range(len(sizes)), key=lambda row: sizes[row]):
+        longest = max(longest, sizes[row][1])
+        if batch and (
+            len(batch) == batch_size or (len(batch) + 1) * sizes[row][0] * longest > batch_size * _USUAL_SIZE
+        ):
+            yield batch
+            batch, longest = [], sizes[row][1]
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def _log_probs(output: Output, features: Tensor, tokens: Tensor) -> Tensor:

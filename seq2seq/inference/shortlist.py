@@ -7,6 +7,7 @@ sentence has its own, over which its probabilities are normalised: they do not d
 Shapes: b sentences, s source, t target, l links, n candidates of a piece, u candidates of a batch, v source vocabulary.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.search.protocol import Floats, Integers
 from seq2seq.text.batches import pad
 from seq2seq.text.corpus import DataError
+from seq2seq.text.storage import within
 from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK
 
 FILE = "shortlist.safetensors"
@@ -78,6 +80,7 @@ class Shortlist:
         """Into a checkpoint. Raises DataError where it can't be written."""
         unfinished = directory / f"{FILE}.tmp"
         try:
+            unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
             save_file(
                 {"candidates": torch.from_numpy(self.candidates), "frequent": torch.from_numpy(self.frequent)},
                 unfinished,
@@ -93,19 +96,31 @@ class Shortlist:
         """That of a checkpoint with vocabularies of these sizes; None where it has none. Raises DataError where it is
         another's.
         """
-        path = directory / FILE
-        if not path.is_file():
+        path = within(directory, FILE)
+        if not os.path.isfile(path):
             return None
         try:
             tensors = load_file(path)
-            candidates, frequent = tensors["candidates"].numpy(), tensors["frequent"].numpy()
+            found = tensors["candidates"], tensors["frequent"]
         except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
             raise DataError(f"{path}: not a readable shortlist ({error})") from error
-        pieces = np.concatenate([candidates.ravel(), frequent.ravel()])
-        if len(candidates) != source_size or pieces.min() < 0 or pieces.max() >= target_size:
+        shapes = [list(tensor.shape) for tensor in found]
+        most = shapes[0][1:]
+        if (
+            any(tensor.dtype != torch.int32 for tensor in found)
+            or len(most) != 1
+            or shapes != [[source_size, *most], most]
+        ):
             raise DataError(
-                f"{path}: for {len(candidates)} source pieces and target pieces up to {pieces.max()}, but this "
-                f"checkpoint has {source_size} and {target_size}. Make it again with seq2seq shortlist."
+                f"{path}: tables of {shapes[0]} and {shapes[1]}, expected whole numbers for each of the {source_size} "
+                "source pieces of this checkpoint. Make it again with seq2seq shortlist."
+            )
+        candidates, frequent = (tensor.numpy() for tensor in found)
+        pieces = np.concatenate([candidates.ravel(), frequent.ravel()])
+        if not len(pieces) or pieces.min() < 0 or pieces.max() >= target_size:
+            raise DataError(
+                f"{path}: for target pieces up to {pieces.max() if len(pieces) else 'none'}, but this checkpoint has "
+                f"{target_size}. Make it again with seq2seq shortlist."
             )
         return cls(candidates, frequent)
 

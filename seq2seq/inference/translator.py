@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from seq2seq.search.beam import beam
 from seq2seq.search.ensemble import Ensemble, Member
 from seq2seq.search.protocol import Hypothesis, Limits, Ranking, Stepper
 from seq2seq.search.stepwise import Sampling, greedy, sample
+from seq2seq.text.corpus import DataError, in_groups
 from seq2seq.text.tokenizer import UNK, Tokenizer
 from seq2seq.text.words import WordReader
 
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 _SORTED_BATCHES = 16
 """So many batches of sentences are sorted by length together."""
+MOST_PIECES = 1 << 14
+"""Of a line: what is made of it in memory grows with them, attention with the square of them."""
 USUAL_LENGTH = 64
 """Source tokens of a sentence up to which a batch has its full number of them."""
 
@@ -122,7 +124,7 @@ class Translator:
             raise TypeError("lines: expected several sentences, got one text; give [text]")
         options = decoding or Decoding()
         requests = (Request(line, number) for number, line in enumerate(lines))
-        while group := list(islice(requests, self.group_size(options))):
+        for group in in_groups(requests, self.group_size(options), lambda request: len(request.line)):
             yield from self.translate_group(group, options, keep_attention=keep_attention)
 
     @staticmethod
@@ -135,7 +137,8 @@ class Translator:
     ) -> list[list[Translation]]:
         """The n best translations of each line, searched for in batches of similar length.
 
-        Raises ConfigError for what needs attention, or a shortlist, where there is none.
+        Raises ConfigError for what needs attention, or a shortlist, where there is none, DataError for a line of more
+        than MOST_PIECES.
         """
         self._check(decoding)
         dictionary = _dictionary(decoding)
@@ -143,6 +146,8 @@ class Translator:
         readings = [reader.tokenizer.encode(lines) for reader in self.readers]
         encoded = next(r for r, reader in zip(readings, self.readers, strict=True) if self.aligned(reader))
         prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests])]
+        for row, tokens in enumerate(zip(*readings, prefixes, strict=True)):
+            check_length(max(map(len, tokens)), f"line {requests[row].number + 1}")
         self._warn_of_reach(readings)
         keep_attention |= bool(decoding.coverage_penalty) or decoding.replace_unknown
         models = self.models(decoding.precision)
@@ -255,6 +260,14 @@ class Translator:
             self.target.pieces(hypothesis.tokens),
             hypothesis.token_scores,
             hypothesis.attention,
+        )
+
+
+def check_length(pieces: int, name: str) -> None:
+    """Raises DataError for a line of more than MOST_PIECES."""
+    if pieces > MOST_PIECES:
+        raise DataError(
+            f"{name}: {pieces:,} pieces, at most {MOST_PIECES:,} can be read; expected a sentence on each line"
         )
 
 

@@ -24,7 +24,9 @@ def read_dictionary(path: Path) -> Mapping[str, str]:
     for number, line in enumerate(read_lines(path), 1):
         word, tab, translation = line.partition("\t")
         if not (tab and word.strip() and translation.strip()):
-            raise DataError(f"{path}:{number}: {line!r} is no entry; expected a source word, a tab and its translation")
+            raise DataError(
+                f"{path}:{number}: {line[:60]!r} is no entry; expected a source word, a tab and its translation"
+            )
         found.setdefault(word.strip(), " ".join(translation.split()))
     return found
 

@@ -2,21 +2,22 @@
 
 import hashlib
 import json
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.text.corpus import ParallelText
+from seq2seq.text.corpus import DataError, ParallelText, in_groups
 from seq2seq.text.filters import Filters, Sieve
 from seq2seq.text.links import Link, WordLinks, join_pieces
 from seq2seq.text.numbers import Numbers, stored
+from seq2seq.text.plain import read_json
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import WordReader
@@ -105,10 +106,15 @@ def encode_corpus(
     sides = [hashlib.sha256(tokenizer.model).hexdigest() for tokenizer in (source, target)]
     given = [] if links is None else [links.content_hash(), links.languages]
     entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, *filters.key(), *given)}"
-    if not entry.is_dir():
+    if not os.path.isdir(entry):
         with replace_directory(entry, keep=True) as unfinished:
             _encode(text, source, target, filters, links, unfinished)
-    return _open(entry)
+    try:
+        corpus = _open(entry)
+        _check(corpus, (len(source), len(target)))
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise DataError(f"{entry}: not as it was written ({error}). Delete it, and it is made again.") from error
+    return corpus
 
 
 @dataclass
@@ -143,7 +149,7 @@ def _encode(
         rows = links.beside(text)
     with ExitStack() as files:
         columns = [_Column(files.enter_context((entry / name).open("wb"))) for name in names]
-        for chunk in _chunks(rows):
+        for chunk in in_groups(rows, _CHUNK, lambda row: len(row[0]) + len(row[1])):
             filled = []
             for row in chunk:
                 if (reason := sieve.of_text(row[0], row[1])) is None:
@@ -169,11 +175,6 @@ def _encode(
     (entry / "counts.json").write_text(json.dumps(counts))
 
 
-def _chunks(rows: Iterator[tuple[str, str, list[Link]]]) -> Iterator[Sequence[tuple[str, str, list[Link]]]]:
-    while chunk := list(islice(rows, _CHUNK)):
-        yield chunk
-
-
 def _open(entry: Path) -> EncodedCorpus:
     def tokens(name: str) -> Numbers[np.uint32]:
         return stored(entry / f"{name}.tokens", np.dtype(np.uint32))
@@ -182,8 +183,47 @@ def _open(entry: Path) -> EncodedCorpus:
         return stored(entry / f"{name}.offsets.npy", np.dtype(np.int64))
 
     source, target = (EncodedSide(tokens(name), offsets(name)) for name in ("source", "target"))
-    counts = json.loads((entry / "counts.json").read_text())
+    counts = dict(read_json(entry / "counts.json"))
     if "linked" not in counts:
         return EncodedCorpus(source, target, counts)
     links = stored(entry / "links.pieces", np.dtype(np.uint32), 2)
     return EncodedCorpus(source, target, counts, EncodedLinks(links, offsets("links")))
+
+
+def _check(corpus: EncodedCorpus, sizes: tuple[int, int]) -> None:
+    """Raises ValueError where a number leads out of its file, its vocabulary or its sentence: others may have written
+    there, or a file be cut off.
+    """
+    counts, sides = corpus.counts, (corpus.source, corpus.target)
+    if not all(isinstance(count, int) for count in counts.values()) or "kept" not in counts:
+        raise ValueError("counts.json has no counts")
+    for name, side, size in zip(("source", "target"), sides, sizes, strict=True):
+        assert isinstance(side, EncodedSide)
+        _check_offsets(name, side.offsets, len(side.tokens), counts["kept"], least=1)
+        for start in range(0, len(side.tokens), _AT_A_TIME):
+            if (most := int(side.tokens[start : start + _AT_A_TIME].max())) >= size:
+                raise ValueError(f"{name}.tokens has pieces up to {most}, its tokenizer {size}")
+    if corpus.links is not None:
+        assert isinstance(corpus.links, EncodedLinks)
+        _check_offsets("links", corpus.links.offsets, len(corpus.links.pieces), counts["kept"], least=0)
+        for start in range(0, counts["kept"], _CHUNK):
+            bounds = corpus.links.offsets[start : start + _CHUNK + 1]
+            pieces = corpus.links.pieces[int(bounds[0]) : int(bounds[-1])]
+            for column, side in zip(pieces.T, reversed(sides), strict=True):
+                assert isinstance(side, EncodedSide)
+                lengths = np.diff(side.offsets[start : start + _CHUNK + 1])
+                if (column >= np.repeat(lengths, np.diff(bounds))).any():
+                    raise ValueError("links.pieces links what is not in its sentence")
+
+
+def _check_offsets(name: str, offsets: Numbers[np.int64], size: int, rows: int, least: int) -> None:
+    """From 0 to the size, and never back."""
+    if len(offsets) != rows + 1:
+        raise ValueError(f"{name}.offsets are {len(offsets)}, expected {rows + 1}")
+    ends = int(offsets[0:1][0]), int(offsets[rows : rows + 1][0])
+    for start in range(0, rows, _AT_A_TIME):
+        block = offsets[start : start + _AT_A_TIME + 1]
+        if block.min() < 0 or block.max() > size or np.diff(block).min() < least:
+            ends = (-1, -1)
+    if ends != (0, size):
+        raise ValueError(f"{name}.offsets lead out of the {size} numbers they are of")

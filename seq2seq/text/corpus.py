@@ -1,18 +1,29 @@
 """Reading raw text: UTF-8, one sentence a line, plain or gzip, two files or one TSV.
 
 Lines end at `\\n` alone, so U+2028 and its like stay inside a line; a byte order mark and a trailing CR are dropped.
-What can't be read is a DataError naming file and line.
+What can't be read is a DataError naming file and line. Memory is bounded by the longest line, and that by MOST_BYTES.
 """
 
 import gzip
 import hashlib
+import io
+import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+MOST_BYTES = 1 << 20
+"""Of a line. No sentence is as long, and a file without line ends must not fill the memory."""
+
+_MOST_UNPACKED = 128
+"""Times its own size that a gzip file may unpack to; text makes about 4, a bomb 1000."""
+_ALWAYS_UNPACKED = 1 << 26
+"""Bytes that any gzip file may unpack to."""
 
 
 class DataError(Exception):
@@ -23,12 +34,39 @@ class DataError(Exception):
 def open_binary(path: Path) -> Iterator[BinaryIO]:
     """A plain or gzip file, read as bytes."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield file  # type: ignore[misc]
+        with path.open("rb") as file:
+            yield io.BufferedReader(_Unpacked(file, path), 1 << 16) if path.suffix == ".gz" else file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a complete gzip file ({error})") from error
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror or error})") from error
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file unpacks to. Raises DataError where that is out of all proportion to its size."""
+
+    def __init__(self, packed: BinaryIO, path: Path) -> None:
+        self._file = gzip.GzipFile(fileobj=packed)
+        self._path = path
+        self._left = max(_ALWAYS_UNPACKED, _MOST_UNPACKED * os.fstat(packed.fileno()).st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._file.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise DataError(
+                f"{self._path}: unpacks to more than {_MOST_UNPACKED} times its size, which text does not. If it is "
+                "text, unpack it and give the plain file."
+            )
+        return count
+
+
+def raw_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines, each with its `\\n`; of one that is too long only as much as shows it."""
+    return iter(partial(file.readline, MOST_BYTES + 1), b"")
 
 
 def decode_lines(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[str]:
@@ -36,7 +74,12 @@ def decode_lines(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[
     for number, raw in enumerate(lines, first):
         if number == 1:
             raw = raw.removeprefix(b"\xef\xbb\xbf")
-        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        raw = raw.removesuffix(b"\n")
+        if len(raw) > MOST_BYTES:
+            raise DataError(
+                f"{name}:{number}: a line of more than {MOST_BYTES:,} bytes; expected a sentence on each line"
+            )
+        raw = raw.removesuffix(b"\r")
         if b"\0" in raw:
             raise DataError(f"{name}:{number}: a NUL byte; this is not a text file")
         try:
@@ -48,10 +91,30 @@ def decode_lines(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[
             ) from error
 
 
+Item = TypeVar("Item")
+
+_MOST_TEXT = 1 << 24
+"""Characters of a group of lines, about."""
+
+
+def in_groups(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """At most so many at a time, and of very long ones fewer; `size` is an item's characters."""
+    group: list[Item] = []
+    total = 0
+    for item in items:
+        group.append(item)
+        total += size(item)
+        if len(group) == most or total > _MOST_TEXT:
+            yield group
+            group, total = [], 0
+    if group:
+        yield group
+
+
 def read_lines(path: Path) -> Iterator[str]:
     """The lines of a file."""
     with open_binary(path) as file:
-        yield from decode_lines(file, str(path))
+        yield from decode_lines(raw_lines(file), str(path))
 
 
 @dataclass(frozen=True)
@@ -109,6 +172,6 @@ def content_hash(*paths: Path) -> str:
 def find_file(name: str) -> Path:
     """The file of this name, or NAME.gz. Raises DataError if there is neither."""
     for candidate in (Path(name), Path(f"{name}.gz")):
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # unlike Path's, it takes any name
             return candidate
     raise DataError(f"{name}: no such file (nor {name}.gz)")

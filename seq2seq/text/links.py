@@ -53,7 +53,7 @@ class WordLinks:
     def _read(self, text: str, number: int) -> Link:
         parts = re.fullmatch("([0-9]{1,9})-([0-9]{1,9})", text)
         if not parts:
-            raise DataError(f"{self.path}:{number}: {text!r} is no link; expected i-j, words counted from 0")
+            raise DataError(f"{self.path}:{number}: {text[:60]!r} is no link; expected i-j, words counted from 0")
         return int(parts[1]), int(parts[2])
 
     def _check(self, links: list[Link], pair: tuple[str, str], number: int) -> None:

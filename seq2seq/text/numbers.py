@@ -12,6 +12,9 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+_BEGIN = b"\x93NUMPY\x01\x00"
+"""Of a file of np.save; the size of a header follows, and the header."""
+
 Number = TypeVar("Number", bound=np.generic)
 Number_co = TypeVar("Number_co", bound=np.generic, covariant=True)
 
@@ -53,9 +56,10 @@ def stored(path: Path, dtype: np.dtype[Number], width: int | None = None) -> Num
     skipped = 0
     if path.suffix == ".npy":
         with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            np.lib.format.read_array_header_1_0(file)
-            skipped = file.tell()
+            begin = file.read(len(_BEGIN) + 2)
+        if not begin.startswith(_BEGIN):
+            raise ValueError(f"{path.name} is not of np.save")
+        skipped = len(begin) + int.from_bytes(begin[len(_BEGIN) :], "little")  # its header is for others
     if hasattr(os, "pread"):
         return Stored(path, dtype, width, skipped)
     count = (path.stat().st_size - skipped) // dtype.itemsize

@@ -48,12 +48,23 @@ def _take_name(unfinished: Path, final: Path, keep_previous: bool) -> None:
 
 def previous_name(final: Path) -> Path:
     """What a directory is called while another takes its name; a crash in that moment leaves it there."""
-    return final.with_name(f"{final.name}.previous")
+    return final.parent / f"{final.name}.previous"
+
+
+def within(directory: Path, name: str) -> Path:
+    """The file or directory of this name. Raises DataError where it is a link that leads out of the directory: what
+    others have packed together must not make us read, or write, anything else.
+    """
+    path, top = directory / name, os.path.realpath(directory)
+    if os.path.commonpath([top, os.path.realpath(path)]) != top:
+        raise DataError(f"{path}: a link that leads out of {directory}. Put in its place a copy of what it leads to.")
+    return path
 
 
 def replace_file(final: Path, text: str) -> None:
     """Write a file that is there only when it is complete and on the disk. Raises OSError where it can't be."""
     unfinished = final.with_name(f"{final.name}.tmp")
+    unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
     unfinished.write_text(text)
     _flush(unfinished)
     unfinished.replace(final)

@@ -7,10 +7,13 @@ from functools import cached_property
 from itertools import chain, groupby, islice
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import sentencepiece
 
 from seq2seq.text.corpus import DataError
+from seq2seq.text.plain import read_bytes
+from seq2seq.text.rules import longest_rule
 from seq2seq.text.segmentation import choose, draw_segmentation, drop_merges
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -29,6 +32,12 @@ takes 170 bytes: so many of them at most, which is a gigabyte too."""
 _BREAKING = ("\0", "\n", "\r")
 """Characters that no output line may hold; with byte fallback they are pieces of their own."""
 
+_MOST_MODEL = 1 << 26
+"""Bytes of a sentencepiece model; one of 32,000 pieces has less than one million."""
+_MOST_RULE = 256
+"""Bytes that a tokenizer may put in the place of a character, or of an unknown word."""
+_MOST_TEXT = 1 << 32
+"""Characters of what pieces are learned from, which are held in memory several times."""
 _WORDS = re.compile("\u2581?[^\u2581]+|\u2581")
 """In the pieces' spelling, where that sign stands for the white space before a word."""
 
@@ -51,13 +60,24 @@ class Tokenizer:
                     self._processor.eos_id())  # fmt: skip
         if specials != (PAD, UNK, BOS, EOS):
             raise DataError(f"{name}: expected pad, unk, bos, eos to be pieces {(PAD, UNK, BOS, EOS)}, got {specials}")
+        try:
+            for piece in range(len(self)):
+                self._processor.IdToPiece(piece)
+            longest = max(longest_rule(model), len(self._processor.decode([UNK])))
+        except ValueError as error:
+            raise DataError(f"{name}: not a sentencepiece model of UTF-8 text ({error})") from error
+        if longest > _MOST_RULE:
+            raise DataError(
+                f"{name}: puts {longest:,} bytes in the place of a character, at most {_MOST_RULE} can be read; "
+                "expected a model that was trained here"
+            )
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
         try:
-            return cls(path.read_bytes(), str(path))
-        except OSError as error:
-            raise DataError(f"{path}: can't be read ({error.strerror})") from error
+            return cls(read_bytes(path, _MOST_MODEL), str(path))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: can't be read ({error})") from error
 
     @classmethod
     def train(
@@ -117,12 +137,18 @@ class Tokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Piece numbers -> one line of text; specials vanish, invalid UTF-8 becomes U+FFFD."""
-        return str(self._processor.decode([token for token in tokens if token not in (PAD, BOS, EOS)]))
+        return _one_line(self._decode([token for token in tokens if token not in (PAD, BOS, EOS)]))
 
     def decode_lines(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """`decode` of several sequences of pieces that hold no PAD and no BOS, and EOS only as their last."""
-        decoded: list[str] = self._processor.decode([row[:-1] if row[-1:] == [EOS] else row for row in rows])
+        decoded: list[str] = self._decode([row[:-1] if row[-1:] == [EOS] else row for row in rows])
         return decoded
+
+    def _decode(self, tokens: Sequence[Any], **options: Any) -> Any:
+        try:
+            return self._processor.decode(tokens, **options)
+        except UnicodeDecodeError as error:
+            raise DataError(f"the tokenizer makes text that is not UTF-8 ({error})") from error
 
     def sample(self, rows: Sequence[Sequence[int]], amount: float, nbest: int | None, seed: int) -> list[list[int]]:
         """What `encode` gave of some lines -> pieces of the same that are drawn: on every machine and in every process
@@ -189,9 +215,9 @@ class Tokenizer:
     def decode_spans(self, pieces: Sequence[str]) -> tuple[str, list[Span | None]]:
         """`decode` of these pieces, given by name, and where in it each stands; None for those that vanish there."""
         vanishing = set(self.pieces((PAD, BOS, EOS)))
-        decoded = self._processor.decode([p for p in pieces if p not in vanishing], return_type="offset_mapping")
+        decoded = self._decode([p for p in pieces if p not in vanishing], return_type="offset_mapping")
         spans = iter(decoded["offsets"])
-        return decoded["text"], [None if piece in vanishing else next(spans) for piece in pieces]
+        return _one_line(decoded["text"]), [None if piece in vanishing else next(spans) for piece in pieces]
 
     def forbidden(self) -> list[int]:
         """Pieces that search may never produce: PAD, BOS, and whatever would break a line."""
@@ -204,18 +230,35 @@ class Tokenizer:
         ]
 
 
+def _one_line(text: str) -> str:
+    """The same characters, without those that would break the line: search never says them, but a tokenizer that was
+    not trained here may have them for an unknown word.
+    """
+    return text.translate(_SPACES) if any(character in text for character in _BREAKING) else text
+
+
+_SPACES = str.maketrans(dict.fromkeys(_BREAKING, " "))
+
+
 class _Remembering:
     """Lines, how many there were, and the error that ended them: sentencepiece reports its own instead."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = lines
         self.count = 0
+        self.size = 0
         self.failure: DataError | None = None
 
     def __iter__(self) -> Iterator[str]:
         try:
             for line in self.lines:
                 self.count += 1
+                self.size += len(line)
+                if self.size > _MOST_TEXT and self.size * _SAMPLE > _MOST_TEXT * self.count:
+                    raise DataError(
+                        f"the training text has lines of {self.size // self.count:,} characters on average, which are "
+                        "too many to learn pieces from; expected a sentence on each line"
+                    )
                 yield line
         except DataError as error:
             self.failure = error

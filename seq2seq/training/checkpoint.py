@@ -1,12 +1,13 @@
 """Checkpoints: directories that need nothing else to translate, and beside the newest one the training's state.
 
-Tensors are safetensors, everything else is JSON: loading executes nothing. SHA256SUMS says what each file has to be,
-in the format of `sha256sum -c`.
+Tensors are safetensors, everything else is JSON: loading executes nothing, reads nothing outside of the directory, and
+takes as much memory as its files have. SHA256SUMS says what each file has to be, in the format of `sha256sum -c`.
 """
 
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,8 +25,10 @@ from seq2seq.config import ConfigError, Data, Model, parse, to_plain
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
+from seq2seq.schema import shown
 from seq2seq.text.corpus import DataError
-from seq2seq.text.storage import previous_name, replace_directory
+from seq2seq.text.plain import read_bytes, read_json
+from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import base_language
 
@@ -33,9 +36,11 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
+_MOST_SUMS = 1 << 16
+"""Bytes of it."""
 _MODEL = ("model.safetensors", "config.json", "source.model", "target.model")
 """What it takes to translate."""
-_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, RecursionError, ConfigError, safetensors.SafetensorError)
+_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError, safetensors.SafetensorError)
 """What a checkpoint that is broken, or not one at all, can bring about."""
 
 
@@ -113,19 +118,22 @@ def damage(path: Path, names: Sequence[str] | None = None) -> str:
     Nothing can be said of a checkpoint without it, as older versions wrote them.
     """
     try:
-        lines = (path / _SUMS).read_text(errors="replace").splitlines()
+        lines = read_bytes(within(path, _SUMS), _MOST_SUMS).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return ""
-    except OSError as error:
-        return f"{_SUMS} can't be read ({error.strerror})"
+    except (OSError, ValueError) as error:
+        return f"{_SUMS} can't be read ({error})"
     wrong = []
     for line in lines:
         expected, _, name = line.partition("  ")
         if names is not None and name not in names:
             continue
         try:
-            if _sha256(path / name) != expected:
-                wrong.append(f"{name} ({(path / name).stat().st_size} bytes) has not the SHA-256 of {_SUMS}")
+            file = within(path, name)
+            if not os.path.isfile(file):
+                wrong.append(f"{name[:60]} is not there")
+            elif _sha256(file) != expected:
+                wrong.append(f"{name[:60]} ({file.stat().st_size} bytes) has not the SHA-256 of {_SUMS}")
         except OSError as error:
             wrong.append(f"{name} can't be read ({error.strerror})")
     return ", ".join(wrong)
@@ -144,8 +152,8 @@ def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def find(path: Path) -> Path:
     """The checkpoint at this path: the directory itself, or the best one of a run directory."""
     for candidate in (path, path / "best", previous_name(path), previous_name(path / "best")):
-        if (candidate / "model.safetensors").is_file():
-            return candidate
+        if os.path.isfile(candidate / "model.safetensors"):
+            return within(path, "best") if candidate == path / "best" else candidate
     raise DataError(f"{path}: no checkpoint here (expected model.safetensors, config.json, source.model, target.model)")
 
 
@@ -158,19 +166,21 @@ def load(path: Path, device: torch.device) -> Checkpoint:
             f"{where / _SUMS}."
         )
     try:
-        values = json.loads((where / "config.json").read_text())
+        values = read_json(within(where, "config.json"))
         if values.get("format") != FORMAT:
-            raise DataError(f"{where}/config.json: format {values.get('format')!r}, this version reads {FORMAT}")
+            raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
         options: Model = parse("model", values["model"])
         data: Data = parse("data", values["data"])
-        source, target = Tokenizer.load(where / "source.model"), Tokenizer.load(where / "target.model")
-        tensors = load_file(where / "model.safetensors")
+        made = dict(values.get("origin", {}))
+        source, target = (Tokenizer.load(within(where, f"{side}.model")) for side in ("source", "target"))
+        tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:
-        raise DataError(f"{where}: not a readable checkpoint ({error})") from error
+        reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{where}: not a readable checkpoint ({reason})") from error
     with torch.device("meta"), _Undrawn():
         model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
-    return Checkpoint(model.to(device), options, data, source, target, values.get("origin", {}))
+    return Checkpoint(model.to(device), options, data, source, target, made)
 
 
 class _Undrawn(TorchFunctionMode):
@@ -227,10 +237,18 @@ def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, d
         if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype)
     ]
     if missing or strange or shapes:
-        raise DataError(f"{where}: weights don't fit config.json (missing {missing}, unknown {strange}, {shapes})")
+        found = "; ".join(
+            _few(what, of) for what, of in (("missing", missing), ("unknown", strange), ("wrong", shapes))
+        )
+        raise DataError(f"{where}: weights don't fit config.json and the tokenizers ({found})")
     # A copy: what was read is the file itself, mapped into memory, and not aligned.
     given = {id(expected[name]): nn.Parameter(tensor.to(device, copy=True)) for name, tensor in tensors.items()}
     model.load_state_dict({name: given[id(weight)] for name, weight in expected.items()}, assign=True)
+
+
+def _few(what: str, names: Sequence[str]) -> str:
+    """How many there are, and the first of them."""
+    return f"{len(names)} {what}{': ' * bool(names)}{', '.join(names[:3])[:300]}{', ..' * (len(names) > 3)}"
 
 
 def find_state(path: Path) -> Path | None:
@@ -242,7 +260,7 @@ def find_state(path: Path) -> Path | None:
     for where in (path, previous_name(path)):
         if wrong := damage(where):
             damaged.append(f"{where}: damaged: {wrong}")
-        elif (where / "state.json").is_file():
+        elif os.path.isfile(where / "state.json"):
             if damaged:
                 logger.warning("%s; the state before it is in %s", damaged[0], where)
             return where
@@ -254,8 +272,9 @@ def find_state(path: Path) -> Path | None:
 def load_state(path: Path) -> TrainingState:
     """The training state that is there. Raises DataError if it can't be read."""
     try:
-        return TrainingState(json.loads((path / "state.json").read_text()), load_file(path / "state.safetensors"))
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        tensors = load_file(within(path, "state.safetensors"))
+        return TrainingState(dict(read_json(within(path, "state.json"))), tensors)
+    except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: the training state can't be read ({error})") from error
 
 
@@ -281,11 +300,17 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` took of the same parameters."""
+    """Put back what `optimizer_tensors` took of the same parameters. Raises ValueError, KeyError or IndexError for what
+    was taken of others.
+    """
     numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
-    places = [numbers.get(id(parameter), -1) for parameter in parameters]  # frozen ones have nothing to put back
+    known = list(parameters)
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".")
-        state.setdefault(places[int(number)], {})[name] = tensor
+        parameter = known[int(number)]
+        if tensor.shape not in ((), parameter.shape):
+            raise ValueError(f"{key} has the shape {list(tensor.shape)}, its weights {list(parameter.shape)}")
+        place = numbers.get(id(parameter), -1)  # frozen ones have nothing to put back
+        state.setdefault(place, {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seq2seq.config import ConfigError
+from seq2seq.text.storage import within
 
 if sys.platform != "win32":
     import fcntl
@@ -37,7 +38,7 @@ def locked(run_dir: Path) -> Iterator[Callable[[], bool]]:
     The lock is the operating system's, on RUN_DIR/.lock, and ends with the process however that ends. Raises
     ConfigError if another process has it, OSError where there can be no such file.
     """
-    path = run_dir / ".lock"
+    path = within(run_dir, ".lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     _held.add(descriptor)
     try:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq.config import ConfigError, Training
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.corpus import DataError
+from seq2seq.text.plain import typed
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.best import directory_name, ranked, remove_others
@@ -39,6 +40,10 @@ from seq2seq.training.validation import Validation, show_attention, show_samples
 from seq2seq.training.workers import working
 
 logger = logging.getLogger(__name__)
+
+
+_MOST_PROCESSES = 1024
+"""That a state can ask for: as many as training.processes."""
 
 
 class StoppedBySignal(Exception):
@@ -77,6 +82,20 @@ class Position:
     metrics_size: int = 0
     hours: float = 0.0
     """Of training and validating, without the time between a stop and a resume."""
+
+
+@dataclass
+class _StateValues:
+    """What a training state has beside tensors and the hashes of the corpora."""
+
+    position: Position
+    schedule: list[float]
+    """Factor, waited: see Schedule."""
+    scores: dict[str, float]
+    processes: int = 1
+    ranks: int = 1
+    parts: int = 1
+    scaler: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -141,38 +160,53 @@ class Trainer:
         if found is None:
             return False
         state = checkpoint.load_state(found)
-        if (then := state.values["hashes"]) != self.hashes:
+        then = state.values.get("hashes")
+        if not isinstance(then, dict):
+            raise DataError(f"{found}: the training state doesn't fit (it has no hashes)")
+        if then != self.hashes:
             changed = sorted(name for name in then.keys() | self.hashes if then.get(name) != self.hashes.get(name))
             raise ConfigError(
                 f"run_dir={self.run_dir}: the corpus has changed since this run began "
-                f"({', '.join(f'data.{name}' for name in changed)}). Take another run_dir, or the text of then."
+                f"({', '.join(f'data.{name}' for name in changed)[:300]}). Take another run_dir, or the text of then."
             )
         saved = checkpoint.load(found, self.device)
+        try:
+            self._restore(saved.model, state)
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError) as error:
+            raise DataError(f"{found}: the training state doesn't fit ({error})") from error
         if found != last and last.exists():  # else the next state would push out the good one
             damaged = last.with_name("last.damaged")
             shutil.rmtree(damaged, ignore_errors=True)
             last.rename(damaged)
-        self.model.load_state_dict(saved.model.state_dict())
+        return True
+
+    def _restore(self, saved: nn.Module, state: TrainingState) -> None:
+        self.model.load_state_dict(saved.state_dict())
         if self._average is not None:
             self._average.restore(state.tensors)
         moments = {key: tensor for key, tensor in state.tensors.items() if not key.startswith(PREFIX)}
         checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), moments)
-        self.position = Position(**state.values["position"])
-        self.parts = max(self.parts, state.values.get("parts", 1))
-        began = state.values.get("ranks", 1)
-        if self.options.processes is None and began == self.team.ranks == 1:
-            self.processes = state.values.get("processes", 1)
-        if began != self.team.ranks:
+        known = {option.name for option in fields(_StateValues)}
+        values = typed(_StateValues, {name: value for name, value in state.values.items() if name in known})
+        position = values.position
+        counts = (position.update, position.epoch, position.batch, position.metrics_size, values.processes - 1)
+        if min(counts) < 0 or position.batch > self.batches_per_epoch or values.processes > _MOST_PROCESSES:
+            raise ValueError(f"{position} of {self.batches_per_epoch} batches, {values.processes} processes")
+        self.position = position
+        self.parts = max(self.parts, values.parts)
+        if self.options.processes is None and values.ranks == self.team.ranks == 1:
+            self.processes = values.processes
+        if values.ranks != self.team.ranks:
             logger.info(
                 "the run was saved by %d processes and goes on with %d: the same but for rounding, and, if anything is "
                 "drawn in training, for what is drawn",
-                began,
+                values.ranks,
                 self.team.ranks,
             )
-        self.schedule.factor, self.schedule.waited = state.values["schedule"]
-        self.scores = state.values["scores"]
-        self._scaler.load_state_dict(state.values.get("scaler", {}))
-        return True
+        factor, waited = values.schedule
+        self.schedule.factor, self.schedule.waited = factor, int(waited)
+        self.scores = values.scores
+        self._scaler.load_state_dict(values.scaler)
 
     def reason_to_stop(self) -> str:
         """Why training is over; empty while it is not."""

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,9 @@ from tqdm import tqdm
 
 from seq2seq.config import ConfigError
 from seq2seq.inference.translator import Translation
-from seq2seq.text.corpus import DataError
+from seq2seq.text.corpus import DataError, decode_lines, open_binary, raw_lines
+from seq2seq.text.plain import number, parse_json
+from seq2seq.text.storage import within
 from seq2seq.training.board import board_samples
 from seq2seq.training.memory import peak_mb, reset_peak
 from seq2seq.training.pace import Pace, duration
@@ -50,7 +52,7 @@ class Progress:
 
         `epoch` and `validate_every` are in updates.
         """
-        self._path = run_dir / "metrics.jsonl"
+        self._path = within(run_dir, "metrics.jsonl")
         try:
             self._path.touch()
             os.truncate(self._path, _whole_lines(self._path, size))
@@ -201,21 +203,31 @@ class Effort:
 
 
 def effort(run_dir: Path) -> Effort:
-    """Read from a run's metrics.jsonl."""
-    path = run_dir / "metrics.jsonl"
-    if not path.is_file():
-        return Effort(0, None, None)
-    lines = [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    trained = [line for line in lines if line.get("event") == "train"]
-    # Lines of older runs have no `tokens`; one interval has about as many as another.
-    timed = [(line.get("tokens", 1), line["tokens_per_second"]) for line in trained if line["tokens_per_second"]]
-    seconds = sum(tokens / rate for tokens, rate in timed)
-    peaks = [line["peak_memory_mb"] for line in trained if line.get("peak_memory_mb") is not None]
-    return Effort(
-        max((line["update"] for line in lines), default=0),
-        sum(tokens for tokens, _ in timed) / seconds if seconds else None,
-        max(peaks, default=None),
-    )
+    """Read from a run's metrics.jsonl. Raises DataError naming the line."""
+    path = within(run_dir, "metrics.jsonl")
+    updates, tokens, seconds, peak = 0, 0.0, 0.0, None
+    for place, line in enumerate(_lines(path) if os.path.isfile(path) else (), 1):
+        try:
+            values = parse_json(line)
+            updates = max(updates, int(number(values, "update") or 0))
+            if values.get("event") != "train":
+                continue
+            # Lines of older runs have no `tokens`; one interval has about as many as another.
+            done, rate = number(values, "tokens"), number(values, "tokens_per_second")
+            used = number(values, "peak_memory_mb")
+        except (ValueError, AttributeError) as error:
+            raise DataError(f"{path}:{place}: not a line of metrics ({error})") from error
+        if rate is not None and rate > 0:
+            done = 1 if done is None else done
+            tokens, seconds = tokens + done, seconds + done / rate
+        peak = max((mb for mb in (peak, used) if mb is not None), default=None)
+    return Effort(updates, tokens / seconds if seconds else None, peak)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The whole ones."""
+    with open_binary(path) as file:
+        yield from decode_lines((line for line in raw_lines(file) if line.endswith(b"\n")), str(path))
 
 
 def _whole_lines(path: Path, size: int) -> int:

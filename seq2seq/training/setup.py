@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,14 +31,16 @@ from seq2seq.inference.precision import check_precision
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.model.parameters import parameters_by_part
 from seq2seq.model.translation import TranslationModel
+from seq2seq.schema import shown
 from seq2seq.search.protocol import Limits
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
 from seq2seq.text.mixture import join
+from seq2seq.text.plain import read_json
 from seq2seq.text.sampling import SubwordSampling
-from seq2seq.text.storage import remove_unfinished, replace_directory, replace_file
+from seq2seq.text.storage import remove_unfinished, replace_directory, replace_file, within
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
 from seq2seq.training.capture import cuda_graphs
@@ -254,7 +257,7 @@ def _tokenizers(
     }
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
     entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
-    if not entry.is_dir():
+    if not os.path.isdir(entry):
         logger.info("learning %s pieces from %s", data.tokenizer, ", ".join(text.name for text in trains))
 
         def lines(*sides: int) -> Iterator[str]:
@@ -414,11 +417,11 @@ def settle_precision(config: TrainConfig, run_dir: Path, device: torch.device) -
 
 def _stored_config(run_dir: Path) -> TrainConfig | None:
     """Of the run that is there, with today's defaults for what was not there yet."""
-    path = run_dir / "config.json"
-    if not path.is_file():
+    path = within(run_dir, "config.json")
+    if not os.path.isfile(path):
         return None
     try:
-        config: TrainConfig = parse("train", json.loads(path.read_text()))
+        config: TrainConfig = parse("train", read_json(path))
     except (OSError, ValueError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
     return config
@@ -476,4 +479,4 @@ def differences(old: Any, new: Any, path: str) -> Iterator[str]:
         for key in sorted(old.keys() | new.keys()):
             yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
-        yield f"{path}: was {old!r}, now {new!r}"
+        yield f"{path}: was {shown(old)}, now {shown(new)}"
