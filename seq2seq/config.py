@@ -323,13 +323,13 @@ class Model:
     """Of the embeddings, between layers, of the encoder's states and of what the vocabulary is projected from."""
     variational_dropout: bool = False
     """`dropout` is the same at all steps of a sentence, and then also of the vector that input feeding hands on (Gal &
-    Ghahramani 2016)."""
+    Ghahramani 2016). In short trainings worth nothing: configs/experiment/RESULTS.md."""
     recurrent_dropout: float = number(0.0, least=0, below=1)
     """Of the previous state where a recurrent layer reads it, the same at all steps (Gal & Ghahramani 2016); with it
-    such layers run step by step."""
+    such layers run step by step. In short trainings it costs a little."""
     word_dropout: float = number(0.0, least=0, below=1)
     """Of source and target words: a piece's embedding is zeroed wherever it stands in a sentence (Gal & Ghahramani
-    2016, section 4.2)."""
+    2016, section 4.2). In short trainings it costs a little."""
     tied_embeddings: str = choice("none", "source_target", "target_output", "all")
 
 
@@ -365,7 +365,8 @@ class Data:
     subword_sampling: float | None = number(None, above=0, most=1)
     """Cut the training text into other pieces each time: of unigram the α that their probabilities are raised to (Kudo
     2018; for example 0.2), of bpe the share of merges that are left out (BPE-dropout, Provilkov 2020; 0.1). Batches are
-    planned by the lengths without it. null: always the best pieces."""
+    planned by the lengths without it. It is for long trainings: over 4 epochs of Multi30k it cost 10 BLEU. null: always
+    the best pieces."""
     subword_nbest: int | None = number(None, least=2, most=512)
     """Unigram draws from so many of the best segmentations (Kudo's l); null: from all."""
     max_length: int = number(200, least=1)
