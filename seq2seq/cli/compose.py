@@ -175,7 +175,8 @@ def _missing(message: str) -> str:
         return message
     group, _, name = found[1].rpartition("/")
     if group == "hydra/launcher":
-        return f"{group}={name}: not installed. Install hydra-{name.partition('_')[0]}-launcher."
+        package = re.sub("_(local|slurm|aws)$", "", name)  # of which one package has several
+        return f"{group}={name}: not installed. Install hydra-{package}-launcher."
     names = options(group)
     return f"{group}={name}: no such option.{nearest(name, names)} Choices: {', '.join(names)}."
 

@@ -119,7 +119,7 @@ def damage(path: Path, names: Sequence[str] | None = None) -> str:
     """
     try:
         lines = read_bytes(within(path, _SUMS), _MOST_SUMS).decode(errors="replace").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError) as error:
         return f"{_SUMS} can't be read ({error})"

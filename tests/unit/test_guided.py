@@ -204,7 +204,7 @@ def test_a_corpus_may_have_no_link_at_all(text: ParallelText, tmp_path: Path, ke
         (1, "0-0 1:1", r"t\.align:1: '1:1' is no link; expected i-j, words counted from 0"),
         (3, "0?1", r"t\.align:3: '0\?1' is no link"),
         (3, "²-1", r"t\.align:3: '²-1' is no link"),
-        (3, f"{'9' * 5000}-1", r"t\.align:3: '9+-1' is no link"),
+        (3, f"{'9' * 5000}-1", r"t\.align:3: '9{60}' is no link"),
         (3, "-1-1", r"t\.align:3: '-1-1' is no link"),
         (1, "0-0 5-0", r"t\.align:1: the link 5-0 is out of range: this pair has 5 source and 5 target words"),
         (3, "0-0 0-4", r"t\.align:3: the link 0-4 is out of range: this pair has 3 source and 4 target words"),
