@@ -17,7 +17,7 @@ from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.loop import StoppedBySignal, Trainer
 from seq2seq.training.precision import check_precision
-from seq2seq.training.ranks import RankLost, joined
+from seq2seq.training.ranks import joined
 from seq2seq.training.setup import (
     check_alike,
     check_run_dir,
@@ -27,7 +27,7 @@ from seq2seq.training.setup import (
     prepare_data,
     settle_precision,
 )
-from seq2seq.training.team import Team
+from seq2seq.training.team import ProcessLost, Team
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
     try:
         with joined(device) as team:
             code = train(config, run_dir, device, team)
-    except RankLost as lost:
+    except ProcessLost as lost:
         logger.error("%s: %s; the same command goes on from the last saved state", run_dir, lost)
         return 1
     return code if code or team.rank or config.check else finish(config, run_dir, device)

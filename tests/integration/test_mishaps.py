@@ -3,6 +3,7 @@
 import errno
 import functools
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -22,6 +23,7 @@ import seq2seq
 from seq2seq.cli.main import main
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.checkpoint import damage, load_state
+from seq2seq.training.loop import Trainer
 from seq2seq.training.progress import Progress, effort
 
 COMMAND = [
@@ -237,6 +239,39 @@ def test_a_run_goes_on_with_its_own_sub_words_when_the_cache_is_gone(monkeypatch
         patched.setattr(Tokenizer, "train", lambda *lines, **options: pytest.fail("others are learned"))
         assert train("training.max_updates=7") == 0
     assert ends_like_a_whole_one()
+
+
+@LINUX
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_process_that_is_killed_ends_it_with_a_message(
+    at_work: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """While it works on its share, and while it waits for the next one."""
+    own = os.getpid()
+    gradient = Trainer._gradient_of_share
+
+    def killed(trainer: Trainer, *share: Any) -> Any:
+        if trainer.position.update == 3 and os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return gradient(trainer, *share)
+
+    def kill_the_worker() -> None:
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        worker.join()
+
+    with monkeypatch.context() as patched:
+        if at_work:
+            patched.setattr(Trainer, "_gradient_of_share", killed)
+        else:
+            at_update(2, kill_the_worker, patched)
+        assert train("training.max_updates=7", "training.processes=2") == 1
+    said = capfd.readouterr().err
+    assert "run: a process that shares the batches ended (exit code -9); killed, as the system does" in said
+    assert "the same command goes on from the last saved state" in said
+    assert "Traceback" not in said
+    assert saved() == 2
+    assert train("training.max_updates=7", "training.processes=2") == 0
 
 
 def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

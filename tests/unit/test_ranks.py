@@ -16,9 +16,8 @@ import trainers
 
 from seq2seq.config import ConfigError
 from seq2seq.training.loop import StoppedBySignal, Trainer
-from seq2seq.training.ranks import RankLost
 from seq2seq.training.setup import check_alike
-from seq2seq.training.team import Team
+from seq2seq.training.team import ProcessLost, Team
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 
@@ -170,7 +169,7 @@ def test_the_others_notice_when_one_is_gone(corpus: Path, rank: int, how: str) -
 
     found = ranks.together(corpus, 2, broken)
     assert found[rank] is None if how == "is killed" else isinstance(found[rank], ValueError)
-    assert isinstance(found[1 - rank], RankLost)
+    assert isinstance(found[1 - rank], ProcessLost)
     assert "another process of this training ended or does not answer" in str(found[1 - rank])
 
 
@@ -207,7 +206,7 @@ def test_what_the_first_does_is_done_before_the_others_begin(corpus: Path) -> No
 
     first, second = ranks.together(corpus, 2, failing)
     assert str(first) == "by 0"
-    assert isinstance(second, RankLost)
+    assert isinstance(second, ProcessLost)
 
 
 def test_texts_of_all_come_to_all(corpus: Path) -> None:

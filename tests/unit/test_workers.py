@@ -12,6 +12,7 @@ from variants import build_model, one_by_one_rows
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training.loss import Loss, TranslationLoss
+from seq2seq.training.team import ProcessLost
 from seq2seq.training.workers import Workers, default_processes, working
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
@@ -89,7 +90,7 @@ def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> No
 
     workers = Workers(nn.Linear(1, 1), work, 1)
     workers.start(["broken"])
-    with pytest.raises(RuntimeError, match=r"a training process ended \(exit code 1\)"):
+    with pytest.raises(ProcessLost, match=r"shares the batches ended \(exit code 1\); see its message"):
         workers.collect(1)
     assert "ValueError: broken" in capfd.readouterr().err
     workers.close()
@@ -98,8 +99,10 @@ def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> No
 def test_a_worker_that_is_killed_is_noticed() -> None:
     workers = Workers(nn.Linear(1, 1), lambda message: os.kill(os.getpid(), signal.SIGKILL), 2)
     workers.start([0, 0])
-    with pytest.raises(RuntimeError, match=r"exit code -9"):
+    with pytest.raises(ProcessLost, match=r"\(exit code -9\); killed, as the system does where memory runs out"):
         workers.collect(2)
+    with pytest.raises(ProcessLost, match=r"exit code -9"):  # there is nobody to read another message
+        workers.start([0])
     workers.close()
 
 
