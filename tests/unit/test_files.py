@@ -60,11 +60,11 @@ POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes and devices 
 def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path) -> None:
     pipe, found = tmp_path / "pipe", []
     os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: found.append(pipe.read_text()))
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()), daemon=True)
     reader.start()
     with output_stream(str(pipe)) as file:
         file.write("said\n")
-    reader.join()
+    reader.join(10)
     assert found == ["said\n"]
     assert pipe.is_fifo()
     assert list(tmp_path.iterdir()) == [pipe]
