@@ -74,6 +74,11 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     run_dir = trainer.run_dir
     if trainer.resume():
         logger.info("%s: going on from update %d", run_dir, trainer.position.update)
+    elif config.training.loss == "minimum_risk" and config.training.start_from is None:
+        logger.warning(
+            "training.loss=minimum_risk: begins with a model that can't translate yet, whose samples tell it little. "
+            "Train it with cross_entropy first, and give that as training.start_from=RUN_DIR"
+        )
     check_alike(trainer, config)
     if reason := trainer.reason_to_stop():
         logger.info("%s: nothing to do, %s", run_dir, reason)
@@ -85,6 +90,9 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     except StoppedBySignal as stopped:
         logger.info("stopped by %s at update %d; the same command goes on", stopped, trainer.position.update)
         return stopped.exit_code
+    except KeyboardInterrupt:
+        logger.info("stopped at once, nothing saved; the same command goes on from the last saved state")
+        raise
     logger.info("done: %s", trainer.reason_to_stop())
     logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
     return 0

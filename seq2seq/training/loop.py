@@ -37,7 +37,7 @@ from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.team import Team
 from seq2seq.training.validation import Validation, show_attention, show_samples
-from seq2seq.training.workers import working
+from seq2seq.training.workers import can_fork, working
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,8 @@ class _StateValues:
     processes: int = 1
     ranks: int = 1
     parts: int = 1
+    threads: int | None = None
+    """Of one process; None: older states don't say."""
     scaler: dict[str, float] = field(default_factory=dict)
 
 
@@ -169,12 +171,14 @@ class Trainer:
                 f"run_dir={self.run_dir}: the corpus has changed since this run began "
                 f"({', '.join(f'data.{name}' for name in changed)[:300]}). Take another run_dir, or the text of then."
             )
+        if found != last and last.exists():
+            logger.warning("%s: damaged: %s. The state before it is used, %s", last, checkpoint.damage(last), found)
         saved = checkpoint.load(found, self.device)
         try:
             self._restore(saved.model, state)
         except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError) as error:
             raise DataError(f"{found}: the training state doesn't fit ({error})") from error
-        if found != last and last.exists():  # else the next state would push out the good one
+        if found != last and last.exists() and not self.team.rank:  # else the next state would push out the good one
             damaged = last.with_name("last.damaged")
             shutil.rmtree(damaged, ignore_errors=True)
             last.rename(damaged)
@@ -194,8 +198,15 @@ class Trainer:
             raise ValueError(f"{position} of {self.batches_per_epoch} batches, {values.processes} processes")
         self.position = position
         self.parts = max(self.parts, values.parts)
-        if self.options.processes is None and values.ranks == self.team.ranks == 1:
+        if self.options.processes is None and values.ranks == self.team.ranks == 1 and can_fork(self.device):
             self.processes = values.processes
+        threads = torch.get_num_threads()
+        if self.device.type == "cpu" and self.processes == 1 and values.threads not in (None, threads):
+            logger.info(
+                "the run was saved with %d threads and goes on with %d (OMP_NUM_THREADS): the same but for rounding",
+                values.threads,
+                threads,
+            )
         if values.ranks != self.team.ranks:
             logger.info(
                 "the run was saved by %d processes and goes on with %d: the same but for rounding, and, if anything is "
@@ -212,7 +223,10 @@ class Trainer:
         """Why training is over; empty while it is not."""
         position, patience = self.position, self.options.patience
         if position.update >= self.schedule.total_updates:
-            return f"training.max_updates or training.max_epochs is reached ({position.update} updates)"
+            updates = self.options.max_updates
+            first = updates is not None and updates <= self.schedule.total_updates
+            limit = f"max_updates={updates}" if first else f"max_epochs={self.options.max_epochs}"
+            return f"training.{limit} is reached ({position.update} updates)"
         if patience is not None and position.without_progress >= patience:
             return (
                 f"neither {self.options.metric} nor the loss got better in {position.without_progress} validations "
@@ -274,6 +288,7 @@ class Trainer:
         self._gradient(make_batch(self.corpus, rows).to(self._batches_on))
         del moments  # the memory is there for those of the optimizer
         self.optimizer.zero_grad()
+        self._parts_taken = int(self.team.greatest([self._parts_taken])[0])  # all have to draw the same dropout again
         if self._parts_taken > self.parts:
             logger.warning(
                 "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on each "
@@ -443,7 +458,7 @@ class Trainer:
             raise ConfigError(
                 f"training.learning_rate={self.options.learning_rate}: the {name} is {number} at update "
                 f"{self.position.update}. Take a lower rate, or a training.clip_norm above 0 (now "
-                f"{self.options.clip_norm}); {self.run_dir}/best is from before."
+                f"{self.options.clip_norm}), and another run_dir; what {self.run_dir} holds is from before."
             )
 
     def _validation_is_due(self) -> bool:
@@ -484,7 +499,7 @@ class Trainer:
             for name in [*(["best"] if improved else []), *self._kept_name()]:
                 self._write(name)
         self._save(progress)
-        if self.options.keep_best > 1 and not self.team.rank:  # only now, when no saved state names the others any more
+        if not self.team.rank:  # only now, when no saved state names the others any more
             remove_others(self.run_dir, position.kept)
         progress.pause()
 
@@ -492,6 +507,7 @@ class Trainer:
         """What the checkpoint is called if it is one of the `keep_best` best so far."""
         position, most, metric = self.position, self.options.keep_best, self.options.metric
         if most == 1:
+            position.kept = {}
             return []
         name = directory_name(position.update)
         position.kept = ranked({**position.kept, name: self.scores[metric]}, most, metric)
@@ -549,6 +565,7 @@ class Trainer:
             "processes": self.processes,
             "ranks": self.team.ranks,
             "parts": self.parts,
+            "threads": torch.get_num_threads(),
             "fp32_products": torch.get_float32_matmul_precision(),
             "scaler": self._scaler.state_dict(),
         }

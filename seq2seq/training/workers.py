@@ -31,9 +31,14 @@ Work = Callable[[Any], Any]
 """Takes a message, leaves gradients in the model's parameters, gives an answer; both are plain values and arrays."""
 
 
+def can_fork(device: torch.device) -> bool:
+    """Whether processes that train on this device can share batches: a GPU's context does not outlive a fork."""
+    return device.type == "cpu" and sys.platform.startswith("linux")
+
+
 def default_processes(device: torch.device, batch_tokens: int) -> int:
     """As many as torch would have threads, as long as there is work enough; one where they can't be forked."""
-    if device.type != "cpu" or not sys.platform.startswith("linux"):
+    if not can_fork(device):
         return 1
     return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS))
 

@@ -203,7 +203,7 @@ def test_a_damaged_state_is_named_and_training_goes_on_from_the_one_before(
         assert "run/last: damaged: model.safetensors (" in capfd.readouterr().err
     assert train("training.max_updates=7") == 0
     said = capfd.readouterr().err
-    assert f"run/last: damaged: {name} (" in said
+    assert said.count(f"run/last: damaged: {name} (") == said.count("damaged: ") == 1
     assert "going on from update" in said
     assert saved() == 7
     assert (Path("run/last.damaged") / name).is_file()
@@ -274,7 +274,7 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
     assert train("training.max_updates=7", "training.processes=2") == 0
 
 
-def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     def twice() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -282,7 +282,11 @@ def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         at_update(3, twice, patched)
         assert train("training.max_updates=7") == 130
+    assert "stopped at once, nothing saved" in capfd.readouterr().err
     assert saved() == 2
+    assert main(["translate", "checkpoint=run"]) == 2
+    assert "run: no checkpoint here (" in (said := capfd.readouterr().err)
+    assert "Take run/last: it is one" in said
     assert train("training.max_updates=7") == 0
     assert ends_like_a_whole_one()
 

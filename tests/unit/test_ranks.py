@@ -153,6 +153,52 @@ def test_a_run_goes_on_with_another_number_of_processes(corpus: Path, caplog: py
     close(([0.0], found), ([0.0], expected))
 
 
+def test_all_stop_where_nothing_is_learned(corpus: Path) -> None:
+    still = [*LONG, "training.learning_rate=1e-12", "training.validate_every=1", "training.patience=2"]
+
+    def run(team: Team) -> Any:
+        trainer = ranks.make(corpus, team, *still)
+        return outcome(trainer), trainer.reason_to_stop()
+
+    found = ranks.together(corpus, 2, run)
+    assert found[0] == found[1]
+    assert found[0][0][2]["update"] < 12
+    assert "(training.patience)" in found[0][1]
+
+
+def test_the_rank_with_least_memory_says_in_how_many_parts(corpus: Path) -> None:
+    """All do: else a resumed run, which takes those of the first, would draw other dropout."""
+
+    def parts(team: Team) -> Any:
+        trainer = ranks.make(corpus, team, *LONG, "training.batch_tokens=300")
+        gradient = trainer._gradient_in_parts
+
+        def scarce(number: int, batch: Any, tokens: int, scale: float, parts: int) -> Any:
+            if team.rank and parts < 4:
+                raise MemoryError
+            return gradient(number, batch, tokens, scale, parts)
+
+        trainer._gradient_in_parts = scarce  # type: ignore[method-assign]
+        trainer.try_largest_batch()
+        return trainer.parts
+
+    assert ranks.together(corpus, 2, parts) == [4, 4]
+
+
+def test_only_the_first_puts_a_damaged_state_aside(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = [*LONG, "training.save_every=1", "training.max_updates=3"]
+    ranks.together(corpus, 2, lambda team: outcome(ranks.make(corpus, team, *some)))
+    os.truncate(corpus / "run/last/state.safetensors", 100)
+
+    def resumed(team: Team) -> int:
+        if team.rank:
+            monkeypatch.setattr(Path, "rename", pytest.fail)  # of this process
+        return ranks.make(corpus, team, *some).position.update
+
+    assert ranks.together(corpus, 2, resumed) == [2, 2]
+    assert (corpus / "run/last.damaged").is_dir()
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("how", ["fails", "is killed"])
 def test_the_others_notice_when_one_is_gone(corpus: Path, rank: int, how: str) -> None:
