@@ -48,8 +48,34 @@ def joined(device: torch.device) -> Iterator[Team]:
         yield Team()
         return
     store, rank, ranks = _or_lost(lambda: next(rendezvous("env://", timeout=_PATIENCE)))
-    with of_store(store, rank, ranks, device) as team:
+    fresh = _or_lost(lambda: of_this_start(store, rank, ranks))
+    with of_store(fresh, rank, ranks, device) as team:
         yield team
+
+
+def of_this_start(store: Store, rank: int, ranks: int) -> Store:
+    """The part of torchrun's store that only the processes of this start know: the store outlives them, and what
+    those before a restart have left there leads to nobody.
+
+    Each process says its name; the first one repeats the names it finds until all have read their own. Raises
+    ProcessLost if one does not come.
+    """
+    own, end = os.urandom(8).hex(), time.monotonic() + _PATIENCE.total_seconds()
+    store.set(f"process-{rank}", own)
+    others = range(1, ranks)
+    while time.monotonic() < end:
+        if rank:
+            first, *names = store.get("start").decode().split() if store.check(["start"]) else [""]
+            if own in names:
+                store.set(f"{first}-{rank}", _DONE.decode())
+                return PrefixStore(first, store)
+        else:
+            there = [store.get(f"process-{other}").decode() for other in others if store.check([f"process-{other}"])]
+            store.set("start", " ".join([own, *there]))
+            if store.check([f"{own}-{other}" for other in others]):
+                return PrefixStore(own, store)
+        time.sleep(_LOOK_EVERY)
+    raise ProcessLost(f"not all of {ranks} processes have come within {_PATIENCE}")
 
 
 @contextmanager

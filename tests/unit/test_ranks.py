@@ -6,17 +6,20 @@ import shutil
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ranks
 import torch
+import torch.distributed as dist
 import trainers
 
 from seq2seq.config import ConfigError
 from seq2seq.training.loop import StoppedBySignal, Trainer
 from seq2seq.training.setup import check_alike
+from seq2seq.training.ranks import of_this_start
 from seq2seq.training.team import ProcessLost, Team
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
@@ -253,6 +256,20 @@ def test_what_the_first_does_is_done_before_the_others_begin(corpus: Path) -> No
     first, second = ranks.together(corpus, 2, failing)
     assert str(first) == "by 0"
     assert isinstance(second, ProcessLost)
+
+
+def test_what_was_left_before_a_restart_misleads_nobody() -> None:
+    """The second start finds names, an announcement and answers of the first one in the same store."""
+    store = dist.HashStore()
+    for said in ("before", "after"):
+        with ThreadPoolExecutor(3) as pool:
+            later = [pool.submit(of_this_start, store, rank, 3) for rank in (1, 2)]
+            time.sleep(0.3)  # while only what was left is there
+            assert not any(one.done() for one in later)
+            parts = [pool.submit(of_this_start, store, 0, 3).result(20), *(one.result(20) for one in later)]
+        assert not parts[1].check(["key"])
+        parts[0].set("key", said)
+        assert [part.get("key") for part in parts] == [said.encode()] * 3
 
 
 def test_texts_of_all_come_to_all(corpus: Path) -> None:
