@@ -176,7 +176,9 @@ def _or_lost(operation: Callable[[], Result]) -> Result:
     try:
         return operation()
     except RuntimeError as error:  # gloo has no error of its own
-        reason = re.sub(r"^\[.*?\] *", "", str(error).partition("\n")[0])  # without the place in gloo's source
+        reason = re.sub(
+            r"^\[.*?\] *|\. This is typically.*", "", str(error).partition("\n")[0]
+        )  # without gloo's advice
         raise ProcessLost(
             f"another process of this training ended or does not answer; see its message ({reason})"
         ) from error

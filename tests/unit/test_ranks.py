@@ -18,8 +18,8 @@ import trainers
 
 from seq2seq.config import ConfigError
 from seq2seq.training.loop import StoppedBySignal, Trainer
-from seq2seq.training.setup import check_alike
 from seq2seq.training.ranks import of_this_start
+from seq2seq.training.setup import check_alike
 from seq2seq.training.team import ProcessLost, Team
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
