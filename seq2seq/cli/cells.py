@@ -38,7 +38,7 @@ from seq2seq.text.plain import read_json, typed
 from seq2seq.text.storage import within
 from seq2seq.training import checkpoint
 from seq2seq.training.progress import effort
-from seq2seq.training.setup import differences
+from seq2seq.training.run_directory import differences
 from seq2seq.version import __version__
 
 _OURS = ("seed", "run_dir", "device", "check")

@@ -44,7 +44,7 @@ def weights(trainer: Trainer) -> dict[str, Any]:
 def stepped(trainer: Trainer) -> tuple[list[list[float]], dict[str, Any]]:
     """The losses of some updates and the norms of their gradients, and the weights afterwards."""
     said, batches = [], trainer.batches()
-    with trainer.sharing():
+    with trainer.gradient.sharing():
         for _ in range(STEPS):
             loss, norm = trainer.step(next(batches))
             rest = [] if loss.reward is None else [loss.reward, trainer.position.baseline]
