@@ -24,9 +24,9 @@ from seq2seq.text.corpus import DataError
 from seq2seq.text.plain import typed
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
-from seq2seq.training.best import directory_name, ranked, remove_others
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.gradient import BatchGradient
+from seq2seq.training.kept import directory_name, keep_only, latest, ranked
 from seq2seq.training.loss import Loss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.progress import Progress, Silence
@@ -376,21 +376,26 @@ class Trainer:
             progress.write(f"valid/{name}", position.update, scores)
             logger.info(_summary(name, scores))
         with self._averaged():
-            for name in [*(["best"] if improved else []), *self._kept_name()]:
+            for name in [*(["best"] if improved else []), *self._names_to_keep()]:
                 self._write(name)
         self._save(progress)
         if self.options.keep_best > 1 and not self.team.rank:  # only now, when no saved state names the others any more
-            remove_others(self.run_dir, position.kept)
+            keep_only(self.run_dir, "best", position.kept)
+        if self.options.keep_last > 1 and not self.team.rank:
+            keep_only(self.run_dir, "last", latest(self.run_dir, self.options.keep_last))
         progress.pause()
 
-    def _kept_name(self) -> list[str]:
-        """What the checkpoint is called if it is one of the `keep_best` best so far."""
-        position, most, metric = self.position, self.options.keep_best, self.options.metric
-        if most == 1:
-            return []
-        name = directory_name(position.update)
-        position.kept = ranked({**position.kept, name: self.scores[metric]}, most, metric)
-        return [name] if name in position.kept else []
+    def _names_to_keep(self) -> list[str]:
+        """What the checkpoint is called as one of the best so far, and as one of the latest, where several are kept."""
+        position, options, names = self.position, self.options, []
+        if options.keep_best > 1:
+            name = directory_name("best", position.update)
+            scores = {**position.kept, name: self.scores[options.metric]}
+            position.kept = ranked(scores, options.keep_best, options.metric)
+            names += [name] if name in position.kept else []
+        if options.keep_last > 1:
+            names.append(directory_name("last", position.update))
+        return names
 
     def _validations(self) -> int:
         """How many have been due."""
