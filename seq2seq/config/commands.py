@@ -190,7 +190,7 @@ class AverageConfig:
                 "a run_dir instead of them."
             )
         if self.run_dir is None and self.choose != "best":
-            yield f"choose={self.choose} without run_dir: there is nothing to choose from. Give run_dir, or leave it out."
+            yield f"choose={self.choose} without run_dir: there is nothing to choose from. Give run_dir, or leave it."
 
 
 @dataclass

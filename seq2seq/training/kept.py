@@ -1,5 +1,5 @@
-"""What `seq2seq average` takes from a run: RUN_DIR/best-UPDATE of its best validations, beside `best`, which is the first of
-them, and RUN_DIR/last-UPDATE of its latest ones."""
+"""What `seq2seq average` takes from a run: RUN_DIR/best-UPDATE of its best validations, beside `best`, the first of
+them, and RUN_DIR/last-UPDATE of its latest."""
 
 import re
 import shutil
