@@ -3,13 +3,11 @@
 import logging
 import math
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -21,7 +19,6 @@ from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.corpus import DataError
-from seq2seq.text.plain import typed
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
@@ -29,64 +26,14 @@ from seq2seq.training.gradient import BatchGradient
 from seq2seq.training.kept import directory_name, keep_only, latest, ranked
 from seq2seq.training.loss import Loss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
+from seq2seq.training.position import Position, StateValues
 from seq2seq.training.progress import Progress, Silence
 from seq2seq.training.schedule import Schedule
+from seq2seq.training.signals import StoppedBySignal, noted_signals
 from seq2seq.training.team import Team
 from seq2seq.training.validation import Validation, show_attention, show_samples
 
 logger = logging.getLogger(__name__)
-
-
-_MOST_PROCESSES = 1024
-"""That a state can ask for: as many as training.processes."""
-
-
-class StoppedBySignal(Exception):
-    """SIGINT or SIGTERM came; the state is saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
-
-
-@dataclass
-class Position:
-    """Where training is: all that changes besides weights, optimizer and schedule. Plain values."""
-
-    update: int = 0
-    epoch: int = 0
-    batch: int = 0
-    """Batches of this epoch that are done."""
-    best: float | None = None
-    counted: dict[str, float] = field(default_factory=dict)
-    """The best metric and the best loss of the validations that were due."""
-    kept: dict[str, float] = field(default_factory=dict)
-    """The names and the metrics of the best checkpoints, where several are kept."""
-    without_progress: int = 0
-    """Due validations since one of those two got better."""
-    baseline: float = 0.0
-    """REINFORCE's b."""
-    skipped: int = 0
-    """Updates that were left out because their gradient was not finite."""
-    skipped_in_a_row: int = 0
-    """Those of them since the last one that was not."""
-    metrics_size: int = 0
-    hours: float = 0.0
-    """Of training and validating, without the time between a stop and a resume."""
-
-
-@dataclass
-class _StateValues:
-    """What a training state has beside tensors and the hashes of the corpora."""
-
-    position: Position
-    schedule: list[float]
-    """Factor, waited: see Schedule."""
-    scores: dict[str, float]
-    processes: int = 1
-    ranks: int = 1
-    parts: int = 1
-    scaler: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -163,13 +110,8 @@ class Trainer:
             self._average.restore(state.tensors)
         moments = {key: tensor for key, tensor in state.tensors.items() if not key.startswith(PREFIX)}
         checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), moments)
-        known = {option.name for option in fields(_StateValues)}
-        values = typed(_StateValues, {name: value for name, value in state.values.items() if name in known})
-        position = values.position
-        counts = (position.update, position.epoch, position.batch, position.metrics_size, values.processes - 1)
-        if min(counts) < 0 or position.batch > self.batches_per_epoch or values.processes > _MOST_PROCESSES:
-            raise ValueError(f"{position} of {self.batches_per_epoch} batches, {values.processes} processes")
-        self.position = position
+        values = StateValues.of_plain(state.values, self.batches_per_epoch)
+        self.position = values.position
         self.gradient.parts = max(self.gradient.parts, values.parts)
         if self.options.processes is None and values.ranks == self.team.ranks == 1:
             self.gradient.processes = values.processes
@@ -218,7 +160,7 @@ class Trainer:
                 validate_every=self.options.validate_every or self.batches_per_epoch,
                 tensorboard=self.options.tensorboard,
             ) as progress,
-            _signals(forgiving=self.team.ranks > 1) as stopped,
+            noted_signals(forgiving=self.team.ranks > 1) as stopped,
             self.gradient.sharing(),
         ):
             self.try_largest_batch()
@@ -490,27 +432,3 @@ def _better(new: float, best: float, metric: str) -> bool:
 def _summary(title: str, scores: Mapping[str, float]) -> str:
     values = (scores[name] for name in ("loss", "perplexity", "bleu", "chrf"))
     return "{} loss {:.3f}, perplexity {:.2f}, BLEU {:.2f}, chrF {:.2f}".format(title, *values)
-
-
-@contextmanager
-def _signals(*, forgiving: bool) -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; a second one acts as ever, unless this is `forgiving`: what came to one of several
-    processes comes to it a second time from the launcher, which ends them all itself if they take too long.
-    """
-    seen: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        for each, handler in before.items():
-            signal.signal(each, signal.SIG_IGN if forgiving else handler)
-        again = "" if forgiving else " (again: stop at once)"
-        logger.info("%s: saving the state after this update%s", signal.Signals(number).name, again)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,9 +15,10 @@ import torch
 import trainers
 
 from seq2seq.config import ConfigError
-from seq2seq.training.loop import StoppedBySignal, Trainer
+from seq2seq.training.loop import Trainer
 from seq2seq.training.ranks import RankLost
 from seq2seq.training.setup import check_alike
+from seq2seq.training.signals import StoppedBySignal
 from seq2seq.training.team import Team
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
