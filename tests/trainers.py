@@ -13,8 +13,9 @@ from torch import Tensor
 
 import seq2seq
 from seq2seq.config import TrainConfig, parse
+from seq2seq.training.corpora import prepare_data
 from seq2seq.training.loop import Trainer
-from seq2seq.training.setup import make_trainer, prepare_data
+from seq2seq.training.setup import make_trainer
 
 SMALL = [
     "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330", "data.character_coverage=1.0",

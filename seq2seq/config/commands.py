@@ -176,7 +176,9 @@ class AverageConfig:
     checkpoint: list[str] = field(default_factory=list)
     """Checkpoints of one training, [a,b,c]."""
     run_dir: str | None = None
-    """Instead of them, a run that was trained with training.keep_best: all that it has kept."""
+    """Instead of them, a run that was trained with training.keep_best or keep_last: all that it has kept."""
+    choose: str = choice("best", "last")
+    """Of run_dir, those of its best validations or of its latest."""
     output: str = REQUIRED
     """A directory for the checkpoint that is made."""
 
@@ -187,6 +189,8 @@ class AverageConfig:
                 f"checkpoint={self.checkpoint} and run_dir={self.run_dir}: expected two checkpoints or more, [a,b], or "
                 "a run_dir instead of them."
             )
+        if self.run_dir is None and self.choose != "best":
+            yield f"choose={self.choose} without run_dir: there is nothing to choose from. Give run_dir, or leave it."
 
 
 @dataclass

@@ -94,6 +94,8 @@ class Training:
     """Validations in a row in which neither metric nor loss gets better before training stops; null: never."""
     keep_best: int = number(1, least=1)
     """Checkpoints that are kept as RUN_DIR/best-UPDATE, for `seq2seq average`; 1: only `best`."""
+    keep_last: int = number(1, least=1)
+    """Of the latest validations, kept as RUN_DIR/last-UPDATE for the same; 1: only `last`."""
     save_every: int = number(500, least=1)
     """Updates between two states in RUN_DIR/last; the one before stays as RUN_DIR/last.previous, to go on from should
     the last be damaged."""

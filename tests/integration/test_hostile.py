@@ -39,7 +39,7 @@ from seq2seq.text.filters import Filters
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
 from seq2seq.training.progress import Effort, Progress, effort
-from seq2seq.training.setup import claim_run_dir
+from seq2seq.training.run_directory import claim_run_dir
 
 TESTS = Path(__file__).parent.parent
 MODEL = TESTS / "compatibility/format1"

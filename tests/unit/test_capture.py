@@ -26,7 +26,7 @@ from seq2seq.cli.main import main
 from seq2seq.config import ConfigError
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
-from seq2seq.training import loss, setup
+from seq2seq.training import corpora, loss, setup
 from seq2seq.training.capture import CapturedStep, bucket, cuda_graphs, pad_batch
 from seq2seq.training.loss import ProjectedCrossEntropy, Terms, TranslationLoss
 
@@ -285,12 +285,9 @@ def test_each_update_draws_anew(captures: list[str]) -> None:
     train("run", 1, "training.cuda_graphs=true")  # what is learned of the corpus is cached
     values = json.loads(Path("run/config.json").read_text())
     parsed = config.parse("train", values)
-    trainer = setup.make_trainer(parsed, setup.prepare_data(parsed), Path("run"), CPU)
+    trainer = setup.make_trainer(parsed, corpora.prepare_data(parsed), Path("run"), CPU)
     given = next(trainer.batches())
-    found = []
-    for update in (1, 2, 1):
-        trainer.position.update = update
-        found.append(float(trainer._gradient(given).total))
+    found = [float(trainer.gradient(given, update).total) for update in (1, 2, 1)]
     assert found[0] == found[2] != found[1]
 
 
@@ -298,11 +295,11 @@ def test_capturing_moves_no_generator(captures: list[str]) -> None:
     """A part of an update whose shape is new draws what it would if it were not."""
     train("run", 1, "training.cuda_graphs=true", "training.accumulate=2")
     parsed = config.parse("train", json.loads(Path("run/config.json").read_text()))
-    trainer = setup.make_trainer(parsed, setup.prepare_data(parsed), Path("run"), CPU)
+    trainer = setup.make_trainer(parsed, corpora.prepare_data(parsed), Path("run"), CPU)
     some = itertools.islice(trainer.batches(), 12)
     differing = [given for given in some if len(set(map(bucket, given.split(2)))) == 2]
     before = len(captures)
-    first, again = (float(trainer._gradient(differing[0]).total) for _ in range(2))
+    first, again = (float(trainer.gradient(differing[0], 0).total) for _ in range(2))
     assert len(captures) == before + 2
     assert first == again
 

@@ -15,9 +15,10 @@ import torch
 import trainers
 
 from seq2seq.config import ConfigError
-from seq2seq.training.loop import StoppedBySignal, Trainer
+from seq2seq.training.loop import Trainer
 from seq2seq.training.ranks import RankLost
 from seq2seq.training.setup import check_alike
+from seq2seq.training.signals import StoppedBySignal
 from seq2seq.training.team import Team
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
@@ -44,7 +45,7 @@ def weights(trainer: Trainer) -> dict[str, Any]:
 def stepped(trainer: Trainer) -> tuple[list[list[float]], dict[str, Any]]:
     """The losses of some updates and the norms of their gradients, and the weights afterwards."""
     said, batches = [], trainer.batches()
-    with trainer.sharing():
+    with trainer.gradient.sharing():
         for _ in range(STEPS):
             loss, norm = trainer.step(next(batches))
             rest = [] if loss.reward is None else [loss.reward, trainer.position.baseline]

@@ -27,7 +27,7 @@ from seq2seq.config import ConfigError
 from seq2seq.model.dropout import Dropout, WordDropout
 from seq2seq.model.recurrent import CELLS, GRU, Stack, run_together
 from seq2seq.model.translation import TranslationModel
-from seq2seq.training.setup import default_run_dir
+from seq2seq.training.run_directory import default_run_dir
 
 STEPPED = ["before", "before-bottom", "after", "between"]
 """Placements whose decoder goes step by step."""
