@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import trainers
+from trainers import weights
 
 from seq2seq.cli.main import main
 from seq2seq.config import Data
@@ -40,14 +41,14 @@ def test_the_best_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]
     scores += [5, 4, 6, 4, 3]
     trainers.make(tmp_path, *options, "training.max_updates=3").run()
     assert kept(run_dir) == {"best-000002": 4, "best-000001": 5}
-    second = trainers.weights(run_dir / "best-000002")
+    second = weights(run_dir / "best-000002")
     trainers.make(tmp_path, *options, "training.max_updates=4").run()
     assert list(kept(run_dir)) == ["best-000002", "best-000004"]  # of equal ones the first comes first
     trainers.make(tmp_path, *options, "training.max_updates=5").run()
     assert kept(run_dir) == {"best-000005": 3, "best-000002": 4}
-    assert all(tensor.equal(second[name]) for name, tensor in trainers.weights(run_dir / "best-000002").items())
-    best = trainers.weights(run_dir / "best")
-    assert all(tensor.equal(best[name]) for name, tensor in trainers.weights(run_dir / "best-000005").items())
+    assert all(tensor.equal(second[name]) for name, tensor in weights(run_dir / "best-000002").items())
+    best = weights(run_dir / "best")
+    assert all(tensor.equal(best[name]) for name, tensor in weights(run_dir / "best-000005").items())
 
 
 def test_one_is_kept_by_default(tmp_path: Path, scores: list[float]) -> None:
@@ -105,8 +106,8 @@ def test_an_average_is_the_mean_of_the_weights(runs: Path, capfd: pytest.Capture
     assert main(["average", "run_dir=run", "output=mean"]) == 0
     names = [f"run/best-00000{update}" for update in (1, 2, 3)]
     assert f"mean: the mean of {', '.join(names)}" in capfd.readouterr().err
-    parts = [trainers.weights(runs / name) for name in names]
-    found = trainers.weights(runs / "mean")
+    parts = [weights(runs / name) for name in names]
+    found = weights(runs / "mean")
     assert found.keys() == parts[0].keys()
     for name, tensor in found.items():
         expected = sum(part[name].double() for part in parts) / 3
@@ -133,8 +134,8 @@ def test_the_card_names_all_corpora() -> None:
 
 def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
     assert main(["average", "checkpoint=[run/last,run/last]", "output=same"]) == 0
-    last = trainers.weights(runs / "run/last")
-    assert all(tensor.equal(last[name]) for name, tensor in trainers.weights(runs / "same").items())
+    last = weights(runs / "run/last")
+    assert all(tensor.equal(last[name]) for name, tensor in weights(runs / "same").items())
 
 
 @pytest.mark.parametrize(
