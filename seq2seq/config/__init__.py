@@ -154,7 +154,7 @@ def parse(kind: str, values: Mapping[str, Any]) -> Any:
         told = [error[:_MOST_LETTERS] for error in errors[:_MOST_ERRORS]]
         more = len(errors) - len(told)
         raise ConfigError("\n".join([*told, f"... and {more} more"] if more else told))
-    for section in sections(config):
+    for section in sections(config):  # after the rules, which speak of what was given
         if isinstance(section, Attention):
             section.leave_out_unused()
     return config

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seq2seq.config.compatibility import guidance_problems, risk_problems, search_problems, table_problems
+from seq2seq.config.compatibility import guidance_problems, risk_problems, search_problems, tying_problems
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
@@ -99,7 +99,7 @@ class BenchmarkConfig:
             yield f"peers_updates={self.peers_updates}: must be a multiple of 10."
 
     def _data_problems(self, data: Data) -> Iterator[str]:
-        yield from table_problems(self.model, data)
+        yield from tying_problems(self.model, data)
         yield from guidance_problems(self.model, data, self.training)
         if self.checkpoint is None:
             yield from search_problems(self.model, data, self.decoding)

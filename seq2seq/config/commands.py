@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seq2seq.config.compatibility import guidance_problems, risk_problems, search_problems, table_problems
+from seq2seq.config.compatibility import guidance_problems, risk_problems, search_problems, tying_problems
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
@@ -29,7 +29,7 @@ class TrainConfig:
 
     def problems(self) -> Iterator[str]:
         """Sections that mean nothing together, and a training without end."""
-        yield from table_problems(self.model, self.data)
+        yield from tying_problems(self.model, self.data)
         yield from search_problems(self.model, self.data, self.decoding)
         if self.training.max_updates is None and self.training.max_epochs is None:
             yield "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."

@@ -12,7 +12,7 @@ from seq2seq.config.model import Model
 from seq2seq.config.training import Training
 
 
-def table_problems(model: Model, data: Data) -> Iterator[str]:
+def tying_problems(model: Model, data: Data) -> Iterator[str]:
     """One embedding of two vocabularies."""
     if model.tied_embeddings in ("source_target", "all") and not data.joint:
         yield (
@@ -22,7 +22,7 @@ def table_problems(model: Model, data: Data) -> Iterator[str]:
 
 
 def search_problems(model: Model, data: Data, decoding: Decoding) -> Iterator[str]:
-    """What a search would need of a model that is yet to be trained, or that is new."""
+    """What a search asks of a model yet to be trained, or of its sub-words, that they do not have."""
     if isinstance(model.attention.placement, NoAttention):
         for key, value, default in (
             ("coverage_penalty", decoding.coverage_penalty, 0),

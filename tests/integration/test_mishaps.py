@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import trainers
-from safetensors.torch import load_file
 
-import seq2seq
 from seq2seq.cli.main import main
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.checkpoint import damage, load_state
@@ -43,9 +40,8 @@ def train(*more: str) -> int:
 
 def process(*more: str, **how: Any) -> subprocess.CompletedProcess[str]:
     """`train` in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "seq2seq", *COMMAND, *more]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, **how)
+    return subprocess.run(command, env=trainers.ENVIRONMENT, capture_output=True, text=True, timeout=200, **how)
 
 
 def saved() -> int:
@@ -55,13 +51,10 @@ def saved() -> int:
     return update
 
 
-def weights(run: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{run}/last/model.safetensors")
-
-
 def ends_like_a_whole_one(run: str = "run") -> bool:
     assert train("run_dir=whole", "training.max_updates=7") == 0
-    return all(tensor.equal(weights(run)[name]) for name, tensor in weights("whole").items())
+    found, whole = trainers.weights(f"{run}/last"), trainers.weights("whole/last")
+    return all(tensor.equal(found[name]) for name, tensor in whole.items())
 
 
 def at_update(number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:

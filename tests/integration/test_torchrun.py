@@ -1,18 +1,16 @@
 """`torchrun -m seq2seq train`: as it is used, from end to end."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import trainers
+from trainers import ENVIRONMENT
 
-import seq2seq
 from seq2seq.cli.main import main
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "seq2seq"]
 
 

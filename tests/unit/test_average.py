@@ -8,18 +8,13 @@ from typing import Any
 import pytest
 import torch
 import trainers
-from safetensors.torch import load_file
-from torch import Tensor
+from trainers import weights
 
 from seq2seq.cli.main import main
 from seq2seq.config import Data
 from seq2seq.training.card import average_card
 from seq2seq.training.kept import directories, keep_only, ranked
 from seq2seq.training.validation import Validation
-
-
-def weights(path: Path) -> dict[str, Tensor]:
-    return load_file(path / "model.safetensors")
 
 
 @pytest.fixture
