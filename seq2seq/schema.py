@@ -1,13 +1,13 @@
-"""Options as typed fields of dataclasses, and the reader of plain values into them. It knows no option by name."""
+"""Options as typed fields of dataclasses, their rules, and the reader of plain values. It knows no option by name."""
 
 import dataclasses
 import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 REQUIRED = "???"
 """Marks a value the user has to give (OmegaConf's own mark for it)."""
@@ -28,6 +28,39 @@ def number(
 ) -> Any:
     """A number with its bounds (`least` and `most` belong to the range, `above` and `below` do not)."""
     return field(default=default, metadata={"least": least, "above": above, "most": most, "below": below})
+
+
+Groups = Mapping[type, tuple[str, Mapping[str, type]]]
+"""Base dataclass -> (the name of its group on the command line, its options by name)."""
+
+
+def by_name(*options: type) -> dict[str, type]:
+    """The options of a group, each by the default of its field `name`."""
+    return {option.name: option for option in options}  # type: ignore[attr-defined]
+
+
+@runtime_checkable
+class Ruled(Protocol):
+    """A dataclass with rules for several of its values together."""
+
+    def problems(self) -> Iterator[str]:
+        """A message for each combination that means nothing: both keys, why, and the way out."""
+
+
+def sections(config: Any) -> Iterator[Any]:
+    """A dataclass, and after it those in its fields, theirs included."""
+    yield config
+    for option in dataclasses.fields(config):
+        value = getattr(config, option.name)
+        if dataclasses.is_dataclass(value):
+            yield from sections(value)
+
+
+def problems(config: Any) -> Iterator[str]:
+    """What the rules of a dataclass, and of those within it, say."""
+    for section in sections(config):
+        if isinstance(section, Ruled):
+            yield from section.problems()
 
 
 def nearest(name: str, names: typing.Iterable[str]) -> str:
@@ -70,8 +103,7 @@ def _name(key: object) -> str:
 class Reader:
     """Reads plain values; collects in `errors` a line for each that is wrong."""
 
-    groups: Mapping[type, tuple[str, dict[str, type]]]
-    """Base dataclass -> the name of its group, and its options by name."""
+    groups: Groups
     sections: Mapping[type, str]
     """Dataclasses with a name of their own on the command line, and that name."""
     errors: list[str] = field(default_factory=list)

@@ -11,9 +11,10 @@ import torch
 import torch.distributed as dist
 import trainers
 
+from seq2seq.training.corpora import prepare_data
 from seq2seq.training.loop import Trainer
 from seq2seq.training.ranks import of_store
-from seq2seq.training.setup import make_trainer, prepare_data
+from seq2seq.training.setup import make_trainer
 from seq2seq.training.team import Team
 
 CPU = torch.device("cpu")

@@ -1,6 +1,7 @@
 """Sentences for tests of whole commands: every combination of a few parts, word for word in both languages."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 Parts = Sequence[tuple[str, str]]
 
@@ -16,6 +17,12 @@ def _combine(verbs: Parts, objects: Parts) -> list[tuple[str, str]]:
         for does, tut in verbs
         for what, was in objects
     ]
+
+
+def write_pairs(prefix: str | Path, pairs: Parts) -> None:
+    """PREFIX.en and PREFIX.de."""
+    for side, language in enumerate(("en", "de")):
+        Path(f"{prefix}.{language}").write_text("".join(f"{pair[side]}\n" for pair in pairs))
 
 
 FEW_PAIRS = _combine(_VERBS[:2], _OBJECTS[:2])

@@ -23,6 +23,8 @@ LAYERS = [
     "cli",
 ]
 """From the bottom up; a module imports from its own layer and those below."""
+DOOR = "seq2seq.config"
+"""The one package below the top whose `__init__` is imported from: by all that is outside, and only so."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -40,7 +42,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def name(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def inside(path: Path) -> list[str]:
@@ -59,8 +61,11 @@ def test_imports_go_down(path: Path) -> None:
 
 def test_the_lowest_layers_know_little() -> None:
     standard = {"dataclasses", "difflib", "math", "types", "typing", "collections"}
-    for path in (PACKAGE / "schema.py", PACKAGE / "config.py"):
-        assert {i.split(".")[0] for i in imports(path) if not i.startswith("seq2seq.schema")} <= standard
+    low = [PACKAGE / "schema.py", *(PACKAGE / "config").glob("*.py")]
+    assert len(low) > 5
+    for path in low:
+        known = ("seq2seq.schema.", "seq2seq.config.")
+        assert {i.split(".")[0] for i in imports(path) if not i.startswith(known)} <= standard, path
     for path in MODULES:
         if path.parent.name in ("attention", "model", "search", "text"):
             assert not [imported for imported in inside(path) if imported.startswith("seq2seq.config")], path
@@ -69,10 +74,11 @@ def test_the_lowest_layers_know_little() -> None:
 
 
 def test_there_are_no_cycles() -> None:
-    modules = {name(path) for path in MODULES}
+    loaded = [path for path in MODULES if path != PACKAGE / "__init__.py"]  # that one imports only when asked
+    modules = {name(path) for path in loaded}
     graph = {
         name(path): {m for i in inside(path) for m in (i, i.rpartition(".")[0]) if m in modules and m != name(path)}
-        for path in MODULES
+        for path in loaded
     }
     while graph:
         leaves = [module for module, needs in graph.items() if not needs & graph.keys()]
@@ -82,12 +88,21 @@ def test_there_are_no_cycles() -> None:
 
 
 def test_nothing_is_imported_from_an_init_of_the_tree() -> None:
-    packages = {name(path.parent) for path in MODULES if path.name == "__init__.py"}
+    packages = {name(path) for path in MODULES if path.name == "__init__.py"}
+    modules = {name(path) for path in MODULES}
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module in packages:
-                folder = PACKAGE.joinpath(*node.module.split(".")[1:])
-                assert all((folder / f"{alias.name}.py").is_file() for alias in node.names), (path, node.module)
+            if isinstance(node, ast.ImportFrom) and node.module in packages - {DOOR}:
+                assert all(f"{node.module}.{alias.name}" in modules for alias in node.names), (path, node.module)
+
+
+def test_configuration_has_one_door() -> None:
+    behind = {name(path) for path in MODULES if name(path).startswith(f"{DOOR}.")}
+    for path in MODULES:
+        for imported in imports(path):
+            if imported.startswith(f"{DOOR}.") and name(path) != DOOR:
+                is_behind = imported in behind or imported.rpartition(".")[0] in behind
+                assert is_behind == (name(path) in behind), f"{name(path)} imports {imported}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

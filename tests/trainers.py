@@ -1,29 +1,37 @@
-"""Trainers on a corpus of a few sentences, for tests of single updates."""
+"""Trainings on a corpus of a few sentences: what makes them small, trainers for tests of single updates."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from sentences import PAIRS
+from safetensors.torch import load_file
+from sentences import PAIRS, write_pairs
+from torch import Tensor
 
+import seq2seq
 from seq2seq.config import TrainConfig, parse
+from seq2seq.training.corpora import prepare_data
 from seq2seq.training.loop import Trainer
-from seq2seq.training.setup import make_trainer, prepare_data
+from seq2seq.training.setup import make_trainer
 
-TINY = [
+SMALL = [
     "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330", "data.character_coverage=1.0",
     "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
-    "training.processes=1", "decoding.max_length=3", "device=cpu",
+    "device=cpu",
 ]  # fmt: skip
+"""For `train`, on any of these corpora."""
+TINY = [*SMALL, "training.processes=1", "decoding.max_length=3"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+"""Of a process of its own that runs this package, in one thread."""
 
 
 def write_corpus(directory: Path) -> list[str]:
     """The corpus in a directory, and what tells `train` of it."""
-    for name, pairs in (("train", PAIRS * 3), ("valid", PAIRS[::5])):
-        (directory / f"{name}.en").write_text("".join(f"{s}\n" for s, _ in pairs))
-        (directory / f"{name}.de").write_text("".join(f"{t}\n" for _, t in pairs))
+    write_pairs(directory / "train", PAIRS * 3)
+    write_pairs(directory / "valid", PAIRS[::5])
     return told(directory)
 
 
@@ -51,6 +59,11 @@ def settings(overrides: Sequence[str]) -> TrainConfig:
         section[last] = {"name": value} if "/" in key else value
     config: TrainConfig = parse("train", values)
     return config
+
+
+def weights(checkpoint: str | Path) -> dict[str, Tensor]:
+    """Those of a checkpoint."""
+    return load_file(Path(checkpoint) / "model.safetensors")
 
 
 def make(directory: Path, *more: str, precise: bool = False, run: str = "run") -> Trainer:

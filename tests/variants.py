@@ -321,6 +321,18 @@ def gradients(loss: Tensor, module: nn.Module, *inputs: Tensor) -> dict[str, Ten
     return {name: torch.zeros_like(x) if g is None else g for (name, x), g in zip(named.items(), found, strict=True)}
 
 
+def assert_translated(model: TranslationModel, logits: Tensor, alone: list[Tensor]) -> None:
+    """A model's logits [b t v] are those of each sentence alone [t v], and so are the gradients through them."""
+    loss, expected_loss = logits.new_zeros(()), logits.new_zeros(())
+    for b, expected in enumerate(alone):
+        actual = logits[b, : len(expected)]
+        torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
+        factors = numbers(*expected.shape, offset=b)
+        loss = loss + (factors * actual.log_softmax(-1)).sum()
+        expected_loss = expected_loss + (factors * expected.log_softmax(-1)).sum()
+    assert_same(gradients(loss, model), gradients(expected_loss, model))
+
+
 def assert_same(actual: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-10) -> None:
     """Equal by name within the tolerance."""
     assert actual.keys() == expected.keys()

@@ -17,7 +17,7 @@ from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
 from seq2seq.text.corpus import DataError, ParallelText, read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.tokenizer import EOS, Tokenizer
-from seq2seq.training.setup import PreparedData, prepare_data
+from seq2seq.training.corpora import PreparedData, prepare_data
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
 

@@ -15,8 +15,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from seq2seq.benchmark.machine import Stopwatch, Took, fp32_products
 from seq2seq.config import TrainConfig
+from seq2seq.training.corpora import PreparedData
 from seq2seq.training.memory import peak_mb
-from seq2seq.training.setup import PreparedData, make_trainer
+from seq2seq.training.setup import make_trainer
 
 _WARM_UP = 3
 """Updates, beside the work on the largest batch."""
@@ -53,7 +54,7 @@ class Run:
     def __enter__(self) -> Self:
         """Begin, and warm up."""
         with fp32_products(self._products):
-            self._sharing.enter_context(self.trainer.sharing())
+            self._sharing.enter_context(self.trainer.gradient.sharing())
             self.trainer.try_largest_batch()
         self.go(_WARM_UP)
         return self

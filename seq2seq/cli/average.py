@@ -9,8 +9,8 @@ import torch
 from seq2seq.config import AverageConfig, ConfigError
 from seq2seq.training import checkpoint
 from seq2seq.training.average import average
-from seq2seq.training.best import directories
 from seq2seq.training.card import average_card
+from seq2seq.training.kept import directories
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def run(config: AverageConfig, choices: dict[str, str]) -> int:
     output = Path(config.output)
     if os.path.lexists(output):
         raise ConfigError(f"output={config.output}: is there already, and would be replaced. Take another.")
-    names = config.checkpoint if config.run_dir is None else _best_of(config.run_dir)
+    names = config.checkpoint if config.run_dir is None else _kept_in(config.run_dir, config.choose)
     found = [checkpoint.load(Path(name), torch.device("cpu")) for name in names]
     mean = average(found, names)
     checkpoint.save(output, mean, average_card(mean.data, names))
@@ -28,11 +28,11 @@ def run(config: AverageConfig, choices: dict[str, str]) -> int:
     return 0
 
 
-def _best_of(run_dir: str) -> list[str]:
-    names = [str(path) for path in directories(Path(run_dir))]
+def _kept_in(run_dir: str, kind: str) -> list[str]:
+    names = [str(path) for path in directories(Path(run_dir), kind)]
     if len(names) < 2:
         raise ConfigError(
-            f"run_dir={run_dir}: has {len(names)} checkpoints best-UPDATE, and two or more are averaged. Train with "
-            "training.keep_best=5, or name them: checkpoint=[a,b]."
+            f"run_dir={run_dir}: has {len(names)} checkpoints {kind}-UPDATE, and two or more are averaged. Train with "
+            f"training.keep_{kind}=5, or name them: checkpoint=[a,b]."
         )
     return names

@@ -39,7 +39,7 @@ from seq2seq.text.plain import read_json, typed
 from seq2seq.text.storage import within
 from seq2seq.training import checkpoint
 from seq2seq.training.progress import effort
-from seq2seq.training.setup import differences
+from seq2seq.training.run_directory import differences
 from seq2seq.version import __version__
 
 _OURS = ("seed", "run_dir", "device", "check")
@@ -47,7 +47,7 @@ _OURS = ("seed", "run_dir", "device", "check")
 _WITHOUT_EFFECT = {
     "": ("run_dir", "device", "check"),
     "data": ("train", "valid", "test", "cache_dir"),
-    "training": ("keep_best", "save_every", "log_every", "tensorboard"),
+    "training": ("keep_best", "keep_last", "save_every", "log_every", "tensorboard"),
 }
 """Keys of a training that change no result: the files of `data` count by their content."""
 

@@ -27,7 +27,7 @@ from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Comparison, Failed, Measured
 from seq2seq.schema import nearest
 from seq2seq.text.corpus import DataError
-from seq2seq.training.setup import prepare_data
+from seq2seq.training.corpora import prepare_data
 
 logger = logging.getLogger(__name__)
 

@@ -15,18 +15,13 @@ from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import load_translator
-from seq2seq.training.loop import StoppedBySignal, Trainer
+from seq2seq.training.corpora import prepare_data
+from seq2seq.training.loop import Trainer
 from seq2seq.training.precision import check_precision
 from seq2seq.training.ranks import joined
-from seq2seq.training.setup import (
-    check_alike,
-    check_run_dir,
-    claim_run_dir,
-    default_run_dir,
-    make_trainer,
-    prepare_data,
-    settle_precision,
-)
+from seq2seq.training.run_directory import check_run_dir, claim_run_dir, default_run_dir, settle_precision
+from seq2seq.training.setup import check_alike, make_trainer
+from seq2seq.training.signals import StoppedBySignal
 from seq2seq.training.team import ProcessLost, Team
 
 logger = logging.getLogger(__name__)

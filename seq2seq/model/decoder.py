@@ -84,5 +84,5 @@ class Decoder(nn.Module):
         def attend(query: Tensor) -> Attended:
             return self.attention(query, memory, state.position[:, None], state.coverage)
 
-        step = self.placement.step(inputs, state.layers, state.feed, attend, masks)
+        step = self.placement.step(inputs, state, attend, masks)
         return step, State(step.layers, state.position + 1, step.feed, step.attended.coverage)

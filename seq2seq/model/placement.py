@@ -20,6 +20,7 @@ from seq2seq.attention.attention import Attended
 from seq2seq.attention.products import Linear
 from seq2seq.model.dropout import masked
 from seq2seq.model.recurrent import LayerState, Masks, Recurrent, Stack
+from seq2seq.model.state import State
 
 Attend = Callable[[Tensor], Attended]
 """Queries [b t d] -> what was attended; closes over the memory and the position."""
@@ -80,15 +81,8 @@ class Placement(nn.Module):
         """Draw what the `step`s of a sequence need: inputs [b t g]."""
         return StepMasks(self.stack.masks(inputs))
 
-    def step(
-        self,
-        inputs: Tensor,
-        layers: tuple[LayerState, ...],
-        feed: Tensor | None,
-        attend: Attend,
-        masks: StepMasks | None = None,
-    ) -> Step:
-        """inputs [b g], the layers' states, the vector fed back [b d], what `masks` drew -> the step's results."""
+    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+        """inputs [b g], the state before the step, what `masks` drew -> the step's results."""
         raise TypeError(f"{type(self).__name__} is not a placement")
 
     def sequence(
@@ -120,18 +114,11 @@ class Before(Placement):
     def prepare(self, embedded: Tensor) -> Tensor:
         return self.stack.first.gates(embedded)
 
-    def step(
-        self,
-        inputs: Tensor,
-        layers: tuple[LayerState, ...],
-        feed: Tensor | None,
-        attend: Attend,
-        masks: StepMasks | None = None,
-    ) -> Step:
-        attended = attend(layers[self.query_layer][0][:, None])
+    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+        attended = attend(state.layers[self.query_layer][0][:, None])
         context = attended.context[:, 0]
         lowest, *upper = (gates(context) for gates in self.context_gates)
-        output, new = self.stack.step(inputs + lowest, layers, upper, masks and masks.stack)
+        output, new = self.stack.step(inputs + lowest, state.layers, upper, masks and masks.stack)
         return Step(output, new, attended)
 
     def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
@@ -158,20 +145,13 @@ class After(Placement):
     def masks(self, inputs: Tensor) -> StepMasks:
         return StepMasks(self.stack.masks(inputs), feed=None if self.parallel else self.stack.input_mask(inputs))
 
-    def step(
-        self,
-        inputs: Tensor,
-        layers: tuple[LayerState, ...],
-        feed: Tensor | None,
-        attend: Attend,
-        masks: StepMasks | None = None,
-    ) -> Step:
+    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
         if self.feed_gates is None:
             gates = self.stack.first.gates(inputs)
         else:
-            assert feed is not None
-            gates = inputs + self.feed_gates(masked(feed, masks and masks.feed))
-        output, new = self.stack.step(gates, layers, masks=masks and masks.stack)
+            assert state.feed is not None
+            gates = inputs + self.feed_gates(masked(state.feed, masks and masks.feed))
+        output, new = self.stack.step(gates, state.layers, masks=masks and masks.stack)
         attended = attend(new[-1][0][:, None])
         attentional = self._combine(attended.context[:, 0], output)
         return Step(attentional, new, attended, None if self.parallel else attentional)
@@ -206,18 +186,11 @@ class Between(Placement):
     def masks(self, inputs: Tensor) -> StepMasks:
         return StepMasks(self.stack.masks(inputs), proposal=self.first.state_mask(inputs))
 
-    def step(
-        self,
-        inputs: Tensor,
-        layers: tuple[LayerState, ...],
-        feed: Tensor | None,
-        attend: Attend,
-        masks: StepMasks | None = None,
-    ) -> Step:
-        proposal = self.first.step(inputs, layers[0], masks and masks.proposal)
+    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+        proposal = self.first.step(inputs, state.layers[0], masks and masks.proposal)
         attended = attend(proposal[0][:, None])
         gates = self.stack.first.gates(attended.context[:, 0])
-        output, new = self.stack.step(gates, (proposal, *layers[1:]), masks=masks and masks.stack)
+        output, new = self.stack.step(gates, (proposal, *state.layers[1:]), masks=masks and masks.stack)
         return Step(output, new, attended)
 
     def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from seq2seq.config import ConfigError, to_plain
 from seq2seq.training.checkpoint import Checkpoint
-from seq2seq.training.setup import differences
+from seq2seq.training.run_directory import differences
 
 
 def average(checkpoints: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:

@@ -3,14 +3,11 @@
 import logging
 import math
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,82 +19,22 @@ from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.corpus import DataError
-from seq2seq.text.plain import typed
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
-from seq2seq.training.best import directory_name, ranked, remove_others
-from seq2seq.training.capture import CapturedStep, Engine
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
-from seq2seq.training.loss import Loss, LossFunction, LossNumbers, Terms, TranslationLoss
+from seq2seq.training.gradient import BatchGradient
+from seq2seq.training.kept import directory_name, keep_only, latest, ranked
+from seq2seq.training.loss import Loss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
-from seq2seq.training.out_of_memory import in_parts_that_fit
-from seq2seq.training.precision import casting
+from seq2seq.training.position import Position, StateValues
 from seq2seq.training.progress import Progress, Silence
-from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
+from seq2seq.training.signals import StoppedBySignal, noted_signals
 from seq2seq.training.team import Team
 from seq2seq.training.validation import Validation, show_attention, show_samples
-from seq2seq.training.workers import can_fork, working
+from seq2seq.training.workers import can_fork
 
 logger = logging.getLogger(__name__)
-
-
-_MOST_PROCESSES = 1024
-"""That a state can ask for: as many as training.processes."""
-
-
-class StoppedBySignal(Exception):
-    """SIGINT or SIGTERM came; the state is saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
-
-
-_Message = tuple[int, int, float, dict[str, Any], int, float, int]
-"""Number of a share, update, REINFORCE's b, the share, tokens of the whole batch, loss scale."""
-
-
-@dataclass
-class Position:
-    """Where training is: all that changes besides weights, optimizer and schedule. Plain values."""
-
-    update: int = 0
-    epoch: int = 0
-    batch: int = 0
-    """Batches of this epoch that are done."""
-    best: float | None = None
-    counted: dict[str, float] = field(default_factory=dict)
-    """The best metric and the best loss of the validations that were due."""
-    kept: dict[str, float] = field(default_factory=dict)
-    """The names and the metrics of the best checkpoints, where several are kept."""
-    without_progress: int = 0
-    """Due validations since one of those two got better."""
-    baseline: float = 0.0
-    """REINFORCE's b."""
-    skipped: int = 0
-    """Updates that were left out because their gradient was not finite."""
-    skipped_in_a_row: int = 0
-    """Those of them since the last one that was not."""
-    metrics_size: int = 0
-    hours: float = 0.0
-    """Of training and validating, without the time between a stop and a resume."""
-
-
-@dataclass
-class _StateValues:
-    """What a training state has beside tensors and the hashes of the corpora."""
-
-    position: Position
-    schedule: list[float]
-    """Factor, waited: see Schedule."""
-    scores: dict[str, float]
-    processes: int = 1
-    ranks: int = 1
-    parts: int = 1
-    threads: int | None = None
-    """Of one process; None: older states don't say."""
-    scaler: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -109,7 +46,7 @@ class Trainer:
     corpus: EncodedCorpus
     validation: Validation
     options: Training
-    loss: LossFunction
+    gradient: BatchGradient
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     device: torch.device
@@ -118,16 +55,10 @@ class Trainer:
     """Of the corpora: a run goes on with the ones it began with."""
     card: Callable[[int, int, dict[str, float]], str]
     """The model card of a checkpoint, from its updates, whole epochs and last validation."""
-    processes: int = 1
-    """That share each batch, within `sharing`; of a team of several ranks each is one."""
     team: Team = field(default_factory=Team)
     """The processes that run this loop. All of them come to the same decisions; only the first one writes."""
     sampling: SubwordSampling | None = None
     """None: the corpus' own pieces, each time."""
-    sampled_inputs: SampledInputs | None = None
-    """None: the decoder's inputs are the reference's."""
-    engine: Engine | None = None
-    """Captures the work of each shape of batch; None: it is done anew for each batch."""
     position: Position = field(default_factory=Position)
     scores: dict[str, float] = field(default_factory=dict)
     """Of the last validation."""
@@ -142,18 +73,10 @@ class Trainer:
         languages = (saved.data.source_lang, saved.data.target_lang)
         self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
         self.batches_per_epoch = len(self._plan(None))
-        self.parts = self._parts_taken = self.options.accumulate
         self._lost = False
         self._average = None if self.options.ema is None else MovingAverage(self.model, self.options.ema)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "fp16")
         self._scaler.scale(torch.zeros((), device=self.device))  # only now it has a scale
-        self._captured: CapturedStep | None = None
-        self._batches_on = self.device
-        if self.engine is not None:
-            parameters = list(self.model.parameters())
-            self._captured = CapturedStep(self._capturable, parameters, self.device, self.engine)
-        if self.engine is not None or self.team.ranks > 1:
-            self._batches_on = torch.device("cpu")  # where their tokens are counted without waiting
 
     def resume(self) -> bool:
         """Go on from the state in the run directory; False if there is none."""
@@ -190,18 +113,13 @@ class Trainer:
             self._average.restore(state.tensors)
         moments = {key: tensor for key, tensor in state.tensors.items() if not key.startswith(PREFIX)}
         checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), moments)
-        known = {option.name for option in fields(_StateValues)}
-        values = typed(_StateValues, {name: value for name, value in state.values.items() if name in known})
-        position = values.position
-        counts = (position.update, position.epoch, position.batch, position.metrics_size, values.processes - 1)
-        if min(counts) < 0 or position.batch > self.batches_per_epoch or values.processes > _MOST_PROCESSES:
-            raise ValueError(f"{position} of {self.batches_per_epoch} batches, {values.processes} processes")
-        self.position = position
-        self.parts = max(self.parts, values.parts)
+        values = StateValues.of_plain(state.values, self.batches_per_epoch)
+        self.position = values.position
+        self.gradient.parts = max(self.gradient.parts, values.parts)
         if self.options.processes is None and values.ranks == self.team.ranks == 1 and can_fork(self.device):
-            self.processes = values.processes
+            self.gradient.processes = values.processes
         threads = torch.get_num_threads()
-        if self.device.type == "cpu" and self.processes == 1 and values.threads not in (None, threads):
+        if self.device.type == "cpu" and self.gradient.processes == 1 and values.threads not in (None, threads):
             logger.info(
                 "the run was saved with %d threads and goes on with %d (OMP_NUM_THREADS): the same but for rounding",
                 values.threads,
@@ -255,8 +173,8 @@ class Trainer:
                 validate_every=self.options.validate_every or self.batches_per_epoch,
                 tensorboard=self.options.tensorboard,
             ) as progress,
-            _signals(forgiving=self.team.ranks > 1) as stopped,
-            self.sharing(),
+            noted_signals(forgiving=self.team.ranks > 1) as stopped,
+            self.gradient.sharing(),
         ):
             self.try_largest_batch()
             self._counted_until = time.monotonic()
@@ -285,18 +203,9 @@ class Trainer:
         moments = (
             [] if self.optimizer.state else [torch.empty_like(p) for _ in range(2) for p in self.model.parameters()]
         )
-        self._gradient(make_batch(self.corpus, rows).to(self._batches_on))
+        batch = make_batch(self.corpus, rows).to(self.gradient.batches_on)
+        self.gradient.fit(batch, self.schedule.total_updates)  # when scheduled sampling decodes the most
         del moments  # the memory is there for those of the optimizer
-        self.optimizer.zero_grad()
-        self._parts_taken = int(self.team.greatest([self._parts_taken])[0])  # all have to draw the same dropout again
-        if self._parts_taken > self.parts:
-            logger.warning(
-                "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on each "
-                "update is done in %d",
-                self.parts,
-                self._parts_taken,
-            )
-            self.parts = self._parts_taken
 
     def _plan(self, seed: Sequence[int] | None) -> list[NDArray[np.int64]]:
         return plan_batches(self.corpus, self.options.batch_tokens, seed, self.options.batch_sentences)
@@ -310,7 +219,7 @@ class Trainer:
                 if position.update >= self.schedule.total_updates:
                     return
                 position.batch += 1
-                yield self._batch(rows).to(self._batches_on)
+                yield self._batch(rows).to(self.gradient.batches_on)
             position.epoch, position.batch = position.epoch + 1, 0
 
     def _batch(self, rows: NDArray[np.int64]) -> Batch:
@@ -326,7 +235,7 @@ class Trainer:
         rate = self.schedule.rate(position.update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._gradient(batch)
+        loss = self.gradient(batch, position.update, position.baseline, self._scaler.get_scale())
         self._scaler.unscale_(self.optimizer)
         limit = self.options.clip_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
@@ -363,16 +272,13 @@ class Trainer:
         if position.update % self.options.log_every == 0 or position.update == self.schedule.total_updates:
             if not position.skipped_in_a_row:
                 self._refuse_divergence(float(loss.nll), "training loss")
+            sampled = self.gradient.sampled_inputs
             of_sentences = self.options.loss == "minimum_risk"
             values = {
                 "loss": float(loss.total) / (len(batch.source) if of_sentences else loss.tokens),
                 "nll": float(loss.nll) / loss.tokens,
                 **({} if loss.guided is None else {"guided_alignment": float(loss.guided) / loss.tokens}),
-                **(
-                    {}
-                    if self.sampled_inputs is None
-                    else {"sampled_inputs": self.sampled_inputs.probability(position.update)}
-                ),
+                **({} if sampled is None else {"sampled_inputs": sampled.probability(position.update)}),
                 "gradient_norm": float(norm),
                 "skipped": position.skipped,
                 "learning_rate": self.schedule.rate(position.update),
@@ -381,77 +287,6 @@ class Trainer:
             }
             progress.write("train", position.update, values)
             progress.show(position.update, values)
-
-    @contextmanager
-    def sharing(self) -> Iterator[None]:
-        """Within it, so many processes share the work of each batch."""
-        if self.processes == 1:
-            yield
-            return
-        with working(self.model, self._work, self.processes) as self.team:
-            yield
-
-    def _gradient(self, batch: Batch) -> Loss:
-        """The loss of a batch, and in the parameters the gradient of its mean over tokens, times the loss scale."""
-        shares, tokens, position = batch.split(self.team.shares), batch.tokens, self.position
-        scale = self._scaler.get_scale()
-
-        def own(number: int) -> Loss:
-            return self._gradient_of_share(number, shares[number], tokens, scale)
-
-        def message(number: int) -> _Message:
-            return number, position.update, position.baseline, shares[number].arrays(), tokens, scale, self.parts
-
-        return Loss.of_parts(self.team.gradient(self.model, shares, own, message))
-
-    def _work(self, message: _Message) -> LossNumbers:
-        """What another process does of an update."""
-        number, self.position.update, self.position.baseline, arrays, tokens, scale, self.parts = message
-        return self._gradient_of_share(number, Batch.of_arrays(arrays), tokens, scale).numbers()
-
-    def _gradient_of_share(self, number: int, batch: Batch, tokens: int, scale: float) -> Loss:
-        """The loss of one share of a batch that has so many tokens, and its part of the gradient, times `scale`.
-
-        Where memory is not enough, this share is done in more parts than others.
-        """
-        loss, self._parts_taken = in_parts_that_fit(
-            lambda parts: self._gradient_in_parts(number, batch, tokens, scale, parts), self.parts, len(batch.source)
-        )
-        if self._parts_taken > self.parts:
-            logger.warning(
-                "update %d: its batch did not fit into memory in %d part(s), and is done in %d",
-                self.position.update,
-                self.parts,
-                self._parts_taken,
-            )
-        return loss
-
-    def _gradient_in_parts(self, number: int, batch: Batch, tokens: int, scale: float, parts: int) -> Loss:
-        # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
-        torch.manual_seed(self.seed * 1_000_003 + self.position.update + (number << 40))
-        self.model.train()
-        self.optimizer.zero_grad()
-        losses = []
-        for part in batch.split(parts):
-            if self._captured is not None:
-                losses.append(self._captured(part, scale / tokens, self.position.baseline))
-                continue
-            part = part.to(self.device)
-            with casting(self.options.precision, self.device):
-                if self.sampled_inputs is not None:
-                    part = self.sampled_inputs(self.model, part, self.position.update)
-                loss = self.loss(self.model, part, self.position.baseline)
-            torch.autograd.backward(loss.total / (tokens / scale))
-            losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory
-        return Loss.of_parts(losses)
-
-    def _capturable(self, batch: Batch, scale: Tensor, baseline: Tensor) -> Terms:
-        """`capture.Work`: the gradient of a part of a batch, with no value that the host has to know."""
-        assert isinstance(self.loss, TranslationLoss)
-        with casting(self.options.precision, self.device):
-            terms = self.loss.terms(self.model, batch, baseline, packed=False)
-        torch.autograd.backward(terms.total * scale)
-        return terms._replace(total=terms.total.detach())
 
     def _refuse_divergence(self, number: float, name: str) -> None:
         if not math.isfinite(number):
@@ -496,22 +331,28 @@ class Trainer:
             progress.write(f"valid/{name}", position.update, scores)
             logger.info(_summary(name, scores))
         with self._averaged():
-            for name in [*(["best"] if improved else []), *self._kept_name()]:
+            for name in [*(["best"] if improved else []), *self._names_to_keep()]:
                 self._write(name)
         self._save(progress)
         if not self.team.rank:  # only now, when no saved state names the others any more
-            remove_others(self.run_dir, position.kept)
+            keep_only(self.run_dir, "best", position.kept)
+            most = self.options.keep_last
+            keep_only(self.run_dir, "last", latest(self.run_dir, most) if most > 1 else [])
         progress.pause()
 
-    def _kept_name(self) -> list[str]:
-        """What the checkpoint is called if it is one of the `keep_best` best so far."""
-        position, most, metric = self.position, self.options.keep_best, self.options.metric
-        if most == 1:
+    def _names_to_keep(self) -> list[str]:
+        """What the checkpoint is called as one of the best so far, and as one of the latest, where several are kept."""
+        position, options, names = self.position, self.options, []
+        if options.keep_best > 1:
+            name = directory_name("best", position.update)
+            scores = {**position.kept, name: self.scores[options.metric]}
+            position.kept = ranked(scores, options.keep_best, options.metric)
+            names += [name] if name in position.kept else []
+        else:
             position.kept = {}
-            return []
-        name = directory_name(position.update)
-        position.kept = ranked({**position.kept, name: self.scores[metric]}, most, metric)
-        return [name] if name in position.kept else []
+        if options.keep_last > 1:
+            names.append(directory_name("last", position.update))
+        return names
 
     def _validations(self) -> int:
         """How many have been due."""
@@ -562,9 +403,9 @@ class Trainer:
             "schedule": [self.schedule.factor, self.schedule.waited],
             "scores": self.scores,
             "hashes": self.hashes,
-            "processes": self.processes,
+            "processes": self.gradient.processes,
             "ranks": self.team.ranks,
-            "parts": self.parts,
+            "parts": self.gradient.parts,
             "threads": torch.get_num_threads(),
             "fp32_products": torch.get_float32_matmul_precision(),
             "scaler": self._scaler.state_dict(),
@@ -607,27 +448,3 @@ def _better(new: float, best: float, metric: str) -> bool:
 def _summary(title: str, scores: Mapping[str, float]) -> str:
     values = (scores[name] for name in ("loss", "perplexity", "bleu", "chrf"))
     return "{} loss {:.3f}, perplexity {:.2f}, BLEU {:.2f}, chrF {:.2f}".format(title, *values)
-
-
-@contextmanager
-def _signals(*, forgiving: bool) -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; a second one acts as ever, unless this is `forgiving`: what came to one of several
-    processes comes to it a second time from the launcher, which ends them all itself if they take too long.
-    """
-    seen: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        for each, handler in before.items():
-            signal.signal(each, signal.SIG_IGN if forgiving else handler)
-        again = "" if forgiving else " (again: stop at once)"
-        logger.info("%s: saving the state after this update%s", signal.Signals(number).name, again)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

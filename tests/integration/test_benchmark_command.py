@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
 
 from seq2seq.benchmark import growth, products, suite, training
 from seq2seq.cli.benchmark import train_alone
@@ -83,8 +83,7 @@ def test_a_trained_model_is_measured_beside_peers(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for split in ("train", "valid"):
-        Path(f"{split}.en").write_text("".join(f"{s}\n" for s, _ in PAIRS))
-        Path(f"{split}.de").write_text("".join(f"{t}\n" for _, t in PAIRS))
+        write_pairs(split, PAIRS)
     data = [
         "data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.tokenizer=word",
         "data.vocab_size=40",

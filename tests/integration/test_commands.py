@@ -11,38 +11,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import ENVIRONMENT, SMALL, weights
 
 import seq2seq
 from seq2seq.cli.main import main
 from seq2seq.training.progress import Progress
 
-TINY = [
-    "data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "device=cpu",
-]  # fmt: skip
-
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+TINY = [*SMALL, "data.train=train", "data.valid=valid"]
 
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name, pairs in (("train", PAIRS * 3), ("valid", PAIRS[::5])):
-        Path(f"{name}.en").write_text("".join(f"{s}\n" for s, _ in pairs))
-        Path(f"{name}.de").write_text("".join(f"{t}\n" for _, t in pairs))
+    write_pairs("train", PAIRS * 3)
+    write_pairs("valid", PAIRS[::5])
     return tmp_path
 
 
 def train(*more: str) -> int:
     return main(["train", *TINY, *more])
-
-
-def weights(checkpoint: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{checkpoint}/model.safetensors")
 
 
 def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sacrebleu.significance import PairedTest
+from sentences import write_pairs
 
 from seq2seq.cli import train
 from seq2seq.cli.main import main
@@ -49,8 +50,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.chdir(where)
     try:
         for name, pairs in (("train", PAIRS * 2), ("test", PAIRS[::4])):
-            for side, language in enumerate(("en", "de")):
-                Path(f"{name}.{language}").write_text("".join(f"{pair[side]}\n" for pair in pairs))
+            write_pairs(name, pairs)
         Path("gold").write_text("0-0 1-1 2-2 3-3 4-4 5?5\n" * len(PAIRS[::4]))
         assert main(["compare", *GRID, *MEASURE]) == 0
     finally:

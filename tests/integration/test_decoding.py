@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentences import FEW_PAIRS
+from sentences import FEW_PAIRS, write_pairs
+from trainers import SMALL
 
 from seq2seq import load
 from seq2seq.cli.main import main
@@ -18,14 +19,11 @@ SOURCES = ["the cat sees a tree .", "", "a dog hears the old house .", "my frien
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of several attentions with one vocabulary, one with another vocabulary, and one of whole words."""
     where = tmp_path_factory.mktemp("runs")
-    for side, language in enumerate(("en", "de")):
-        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in FEW_PAIRS * 3))
+    write_pairs(where / "train", FEW_PAIRS * 3)
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
     common = [
-        "train", f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.source_lang=en", "data.target_lang=de", "data.vocab_size=320", "data.character_coverage=1.0",
-        "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
-        "device=cpu", "training.max_updates=40",
+        "train", *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
+        "data.vocab_size=320", "training.max_updates=40",
     ]  # fmt: skip
     assert main([*common, f"run_dir={where}/additive"]) == 0
     assert main([*common, f"run_dir={where}/local", "model/attention=luong2015_local_p", "model.cell=lstm"]) == 0

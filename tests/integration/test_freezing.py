@@ -5,32 +5,26 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import SMALL, weights
 
 from seq2seq.cli.main import main
 
 TINY = [
-    "data.train=text", "data.valid=text", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=16", "model.hidden_size=16", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "training.weight_decay=0.1", "training.optimizer=adamw",
-    "device=cpu", "decoding.max_length=4",
+    *SMALL, "data.train=text", "data.valid=text", "model.embedding_size=16", "model.hidden_size=16",
+    "training.weight_decay=0.1", "training.optimizer=adamw", "decoding.max_length=4",
 ]  # fmt: skip
 
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for column, language in enumerate(("en", "de")):
-        Path(f"text.{language}").write_text("".join(f"{pair[column]}\n" for pair in PAIRS))
+    write_pairs("text", PAIRS)
     return tmp_path
 
 
 def train(*more: str) -> int:
     return main(["train", *TINY, *more])
-
-
-def weights(checkpoint: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{checkpoint}/model.safetensors")
 
 
 @pytest.mark.parametrize(("processes", "ties", "precision"), [(1, "none", "bf16"), (2, "all", "fp32")])

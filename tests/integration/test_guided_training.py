@@ -7,34 +7,26 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import SMALL, weights
 
 from seq2seq.cli.main import main
 
 BACKWARDS = [" ".join(f"{len(s.split()) - 1 - j}-{j}" for j in range(len(s.split()))) for s, _ in PAIRS]
 """The last word with the first and so on: what no model would find by itself."""
-TINY = [
-    "data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "device=cpu",
-]  # fmt: skip
+TINY = [*SMALL, "data.train=train", "data.valid=train"]
 
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name, lines in (("en", [s for s, _ in PAIRS]), ("de", [t for _, t in PAIRS]), ("align", BACKWARDS)):
-        Path(f"train.{name}").write_text("".join(f"{line}\n" for line in lines))
+    write_pairs("train", PAIRS)
+    Path("train.align").write_text("".join(f"{line}\n" for line in BACKWARDS))
     return tmp_path
 
 
 def train(*more: str, alignments: str = "train.align") -> int:
     return main(["train", *TINY, f"data.alignments={alignments}", "training.guided_alignment=1", *more])
-
-
-def weights(checkpoint: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{checkpoint}/model.safetensors")
 
 
 def agreement(run: str) -> Any:

@@ -40,7 +40,7 @@ from seq2seq.text.filters import Filters
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
 from seq2seq.training.progress import Effort, Progress, effort
-from seq2seq.training.setup import claim_run_dir
+from seq2seq.training.run_directory import claim_run_dir
 
 TESTS = Path(__file__).parent.parent
 MODEL = TESTS / "compatibility/format1"
@@ -332,10 +332,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def results(place: Place) -> dict[str, dict[str, Any]]:
     commands, found = place.root / "commands.json", place.root / "results.json"
     commands.write_text(json.dumps([case.arguments for case in place.cases.values()]))
-    environment = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(TESTS / "watched.py"), str(commands), str(found)],
-        env=environment, cwd=place.root, capture_output=True, text=True, timeout=280, check=False,
+        env=trainers.ENVIRONMENT, cwd=place.root, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(zip(place.cases, json.loads(found.read_text()), strict=True))

@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import trainers
-from safetensors.torch import load_file
 
-import seq2seq
 from seq2seq.cli.main import main
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.checkpoint import damage, load_state
-from seq2seq.training.loop import Trainer
+from seq2seq.training.gradient import BatchGradient
 from seq2seq.training.progress import Progress, effort
 
 COMMAND = [
@@ -45,9 +42,8 @@ def train(*more: str) -> int:
 
 def process(*more: str, **how: Any) -> subprocess.CompletedProcess[str]:
     """`train` in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "seq2seq", *COMMAND, *more]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, **how)
+    return subprocess.run(command, env=trainers.ENVIRONMENT, capture_output=True, text=True, timeout=200, **how)
 
 
 def saved() -> int:
@@ -57,13 +53,10 @@ def saved() -> int:
     return update
 
 
-def weights(run: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{run}/last/model.safetensors")
-
-
 def ends_like_a_whole_one(run: str = "run") -> bool:
     assert train("run_dir=whole", "training.max_updates=7") == 0
-    return all(tensor.equal(weights(run)[name]) for name, tensor in weights("whole").items())
+    found, whole = trainers.weights(f"{run}/last"), trainers.weights("whole/last")
+    return all(tensor.equal(found[name]) for name, tensor in whole.items())
 
 
 def at_update(number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,12 +241,12 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
 ) -> None:
     """While it works on its share, and while it waits for the next one."""
     own = os.getpid()
-    gradient = Trainer._gradient_of_share
+    of_share = BatchGradient._of_share
 
-    def killed(trainer: Trainer, *share: Any) -> Any:
-        if trainer.position.update == 3 and os.getpid() != own:
+    def killed(gradient: BatchGradient, work: Any, *share: Any) -> Any:
+        if work.update == 3 and os.getpid() != own:
             os.kill(os.getpid(), signal.SIGKILL)
-        return gradient(trainer, *share)
+        return of_share(gradient, work, *share)
 
     def kill_the_worker() -> None:
         (worker,) = multiprocessing.active_children()
@@ -262,7 +255,7 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
 
     with monkeypatch.context() as patched:
         if at_work:
-            patched.setattr(Trainer, "_gradient_of_share", killed)
+            patched.setattr(BatchGradient, "_of_share", killed)
         else:
             at_update(2, kill_the_worker, patched)
         assert train("training.max_updates=7", "training.processes=2") == 1

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentences import FEW_PAIRS
+from sentences import FEW_PAIRS, write_pairs
+from trainers import SMALL
 
 from seq2seq.cli.main import main
 
@@ -21,15 +22,12 @@ BEGINNING = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Little models: `heads` has two of them, `local` has windows, `fixed` no attention."""
     where = tmp_path_factory.mktemp("runs")
-    for side, language in enumerate(("en", "de")):
-        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in FEW_PAIRS * 3))
+    write_pairs(where / "train", FEW_PAIRS * 3)
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
     (where / "target.txt").write_text("".join(f"{line}\n" for line in TARGETS))
     common = [
-        f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.source_lang=en", "data.target_lang=de", "data.vocab_size=320", "data.character_coverage=1.0",
-        "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
-        "training.max_updates=20", "device=cpu",
+        *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
+        "data.vocab_size=320", "training.max_updates=20",
     ]  # fmt: skip
     local = ["model/attention/window=local_p", "model.attention.window.half_width=2"]
     assert main(["train", *common, f"run_dir={where}/heads", "model.attention.heads=2"]) == 0

@@ -5,16 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import SMALL, weights
 
 from seq2seq.cli.main import main
 
-TINY = [
-    "data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "training.validate_every=5", "decoding.max_length=5", "device=cpu",
-]  # fmt: skip
+TINY = [*SMALL, "data.train=train", "data.valid=train", "training.validate_every=5", "decoding.max_length=5"]
 DRAWN = [
     "model.dropout=0.2", "model.variational_dropout=true", "model.recurrent_dropout=0.2", "model.word_dropout=0.1",
     "data.subword_sampling=0.3", "training.scheduled_sampling=inverse_sigmoid", "training.sampled_inputs_half=6",
@@ -24,12 +20,7 @@ DRAWN = [
 @pytest.fixture(autouse=True)
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for side, language in enumerate(("en", "de")):
-        Path(f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in PAIRS))
-
-
-def weights(run: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{run}/last/model.safetensors")
+    write_pairs("train", PAIRS)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +32,8 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(variant: list[str]) -
     assert main([*command, "run_dir=whole", "training.schedule=constant", "training.max_updates=13"]) == 0
     for updates in (6, 13):
         assert main([*command, "run_dir=parts", "training.schedule=constant", f"training.max_updates={updates}"]) == 0
-    for name, tensor in weights("whole").items():
-        assert torch.equal(tensor, weights("parts")[name]), name
+    for name, tensor in weights("whole/last").items():
+        assert torch.equal(tensor, weights("parts/last")[name]), name
 
 
 def test_sampling_changes_the_training_and_no_validation() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentences import FEW_PAIRS
+from sentences import FEW_PAIRS, write_pairs
+from trainers import SMALL
 
 from seq2seq.cli import evaluate as command
 from seq2seq.cli.main import main
@@ -28,14 +29,11 @@ ALWAYS = {"report.html", "report.json", "translations.txt", "translations.jsonl"
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models with global, with local and without attention."""
     where = tmp_path_factory.mktemp("runs")
-    for side, language in enumerate(("en", "de")):
-        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in FEW_PAIRS * 3))
-        (where / f"test.{language}").write_text("".join(f"{pair[side]}\n" for pair in TESTS))
+    write_pairs(where / "train", FEW_PAIRS * 3)
+    write_pairs(where / "test", TESTS)
     common = [
-        "train", f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.source_lang=en", "data.target_lang=de", "data.vocab_size=320", "data.character_coverage=1.0",
-        "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
-        "device=cpu", "training.max_updates=40", "training.validate_every=1000",
+        "train", *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
+        "data.vocab_size=320", "training.max_updates=40", "training.validate_every=1000",
     ]  # fmt: skip
     assert main([*common, f"run_dir={where}/global", "training.max_updates=200"]) == 0
     local = ["model/attention=luong2015_local_p", "model.attention.window.half_width=2", "model.attention.heads=2"]

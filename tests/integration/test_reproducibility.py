@@ -2,30 +2,24 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import ENVIRONMENT, SMALL
 
-import seq2seq
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
 COMMAND = [
-    "train", "data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de",
-    "data.vocab_size=330", "data.character_coverage=1.0", "data.cache_dir=cache", "model.embedding_size=12",
-    "model.hidden_size=12", "training.batch_tokens=64", "training.max_updates=4", "decoding.max_length=4", "device=cpu",
-    "run_dir=run",
+    "train", *SMALL, "data.train=train", "data.valid=train", "data.cache_dir=cache", "training.learning_rate=0.001",
+    "training.max_updates=4", "decoding.max_length=4", "run_dir=run",
 ]  # fmt: skip
 
 
 def started(directory: Path, *more: str) -> subprocess.Popen[str]:
     """The command, in a directory of its own with the same corpus."""
     directory.mkdir()
-    for language, side in (("en", 0), ("de", 1)):
-        (directory / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in PAIRS))
+    write_pairs(directory / "train", PAIRS)
     return subprocess.Popen(
         [sys.executable, "-m", "seq2seq", *COMMAND, *more],
         env=ENVIRONMENT, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

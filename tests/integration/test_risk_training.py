@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import SMALL, weights
 
 from seq2seq.cli.main import main
 from seq2seq.training.progress import Progress
 
 RISKY = [
-    "data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=8", "model.hidden_size=8", "training.batch_tokens=32",
-    "training.loss=minimum_risk", "training.risk_samples=3", "training.risk_metric=chrf", "training.log_every=1",
-    "training.max_updates=5", "training.validate_every=100", "decoding.max_length=6", "device=cpu",
+    *SMALL, "data.train=train", "data.valid=train", "model.embedding_size=8", "model.hidden_size=8",
+    "training.batch_tokens=32", "training.learning_rate=0.001", "training.loss=minimum_risk",
+    "training.risk_samples=3", "training.risk_metric=chrf", "training.log_every=1", "training.max_updates=5",
+    "training.validate_every=100", "decoding.max_length=6",
 ]  # fmt: skip
 
 
@@ -31,8 +31,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("train.en").write_text("".join(f"{s}\n" for s, _ in PAIRS))
-    Path("train.de").write_text("".join(f"{t}\n" for _, t in PAIRS))
+    write_pairs("train", PAIRS)
     more = f"training.processes={processes}"
     assert train("run_dir=whole", more) == 0
     losses = [json.loads(line).get("loss") for line in Path("whole/metrics.jsonl").read_text().splitlines()]
@@ -47,7 +46,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     monkeypatch.setattr(Progress, "advance", stop_after_two)
     assert train("run_dir=parts", more) == 128 + signal.SIGTERM
     assert train("run_dir=parts", more) == 0
-    whole, parts = (load_file(f"{run}/last/model.safetensors") for run in ("whole", "parts"))
+    whole, parts = weights("whole/last"), weights("parts/last")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 

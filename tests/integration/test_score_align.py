@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentences import FEW_PAIRS
+from sentences import FEW_PAIRS, write_pairs
+from trainers import SMALL
 
 from seq2seq.cli.main import main
 
@@ -17,14 +18,11 @@ SOURCES = ["the cat sees  a tree .", "", "Was?\u00a0\u2028 猫 (odd)", " a dog h
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two little models, `attending` and `fixed`, and one that says it translates from Chinese."""
     where = tmp_path_factory.mktemp("runs")
-    for side, language in enumerate(("en", "de")):
-        (where / f"train.{language}").write_text("".join(f"{pair[side]}\n" for pair in FEW_PAIRS * 3))
+    write_pairs(where / "train", FEW_PAIRS * 3)
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
     common = [
-        f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.source_lang=en", "data.target_lang=de", "data.vocab_size=320", "data.character_coverage=1.0",
-        "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
-        "device=cpu",
+        *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
+        "data.vocab_size=320",
     ]  # fmt: skip
     assert main(["train", *common, f"run_dir={where}/attending", "training.max_updates=40"]) == 0
     assert main(["train", *common, f"run_dir={where}/fixed", "training.max_updates=40", "model/attention=none"]) == 0

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 import trainers
-from safetensors.torch import load_file
 
 from seq2seq.cli.main import main
 
@@ -22,10 +21,6 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def state(run: str) -> Any:
     return json.loads(Path(f"{run}/last/state.json").read_text())
-
-
-def weights(run: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{run}/last/model.safetensors")
 
 
 def test_hours_are_counted_over_resumes(
@@ -73,8 +68,8 @@ def test_training_stops_when_the_rate_falls_too_low_and_goes_on_below(
     assert state("parts")["position"]["update"] == 11  # 0.01 √(4/11) is 0.00603, √(4/12) gives 0.00577
     assert train("parts", *falling) == 0
     assert state("parts")["position"]["update"] == 20
-    for name, tensor in weights("whole").items():
-        assert torch.equal(tensor, weights("parts")[name]), name
+    for name, tensor in trainers.weights("whole/last").items():
+        assert torch.equal(tensor, trainers.weights("parts/last")[name]), name
 
 
 def test_a_plateau_may_end_it(train: Any) -> None:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 import trainers
+from trainers import ENVIRONMENT
 
-import seq2seq
 from seq2seq.cli.main import main
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gloo finds its way on Linux")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 TWO = ["--standalone", "--nproc-per-node=2"]
 

@@ -5,38 +5,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import SMALL, weights
 
 from seq2seq.cli.main import main
 
 TINY = [
-    "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=8", "model.hidden_size=8", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "training.processes=1", "device=cpu", "decoding.max_length=4",
+    *SMALL, "data.valid=valid", "model.embedding_size=8", "model.hidden_size=8", "training.processes=1",
+    "decoding.max_length=4",
 ]  # fmt: skip
 PARTS = {"one": PAIRS[:15], "two": PAIRS[15:], "valid": PAIRS[::5], "other": PAIRS[1::6]}
-
-
-def write(name: str, pairs: list[tuple[str, str]]) -> None:
-    for column, language in enumerate(("en", "de")):
-        Path(f"{name}.{language}").write_text("".join(f"{pair[column]}\n" for pair in pairs))
 
 
 @pytest.fixture
 def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name, pairs in PARTS.items():
-        write(name, pairs)
+        write_pairs(name, pairs)
     return tmp_path
 
 
 def train(*more: str) -> int:
     return main(["train", *TINY, *more])
-
-
-def weights(checkpoint: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{checkpoint}/model.safetensors")
 
 
 def same(one: str, other: str) -> bool:
@@ -89,7 +79,7 @@ def test_each_corpus_has_its_own_alignments(corpora: Path, capfd: pytest.Capture
 
 
 def test_what_is_left_out_is_told_by_reason(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    write("dirty", [*PARTS["one"], ("copy", "copy"), *PARTS["one"][:3], ("a " * 30, "b"), ("", "x")])
+    write_pairs("dirty", [*PARTS["one"], ("copy", "copy"), *PARTS["one"][:3], ("a " * 30, "b"), ("", "x")])
     filters = ["data.max_length_ratio=4", "data.drop_identical=true", "data.drop_duplicates=true"]
     assert train("check=true", "data.train=dirty", *filters) == 0
     said = capfd.readouterr().err

@@ -6,34 +6,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import SMALL, weights
 
 from seq2seq.cli.main import main
 
 TINY = [
-    "data.valid=two", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=8", "model.hidden_size=8", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "training.processes=1", "device=cpu", "decoding.max_length=4",
+    *SMALL, "data.valid=two", "model.embedding_size=8", "model.hidden_size=8", "training.processes=1",
+    "decoding.max_length=4",
 ]  # fmt: skip
 
 
 @pytest.fixture
 def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name, pairs in (("one", PAIRS[:15]), ("two", PAIRS[12:])):
-        for column, language in enumerate(("en", "de")):
-            Path(f"{name}.{language}").write_text("".join(f"{pair[column]}\n" for pair in pairs))
+    write_pairs("one", PAIRS[:15])
+    write_pairs("two", PAIRS[12:])
     assert train("data.train=one", "run_dir=parent", "training.max_updates=6") == 0
     return tmp_path
 
 
 def train(*more: str) -> int:
     return main(["train", *TINY, *more])
-
-
-def weights(checkpoint: str) -> dict[str, torch.Tensor]:
-    return load_file(f"{checkpoint}/model.safetensors")
 
 
 def test_another_corpus_goes_on_with_the_same_pieces(corpora: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,22 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
+from trainers import SMALL
 
 from seq2seq.cli.main import main
 
-TINY = [
-    "data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64",
-    "training.learning_rate=0.01", "training.processes=1", "device=cpu", "run_dir=run",
-]  # fmt: skip
+TINY = [*SMALL, "data.train=train", "data.valid=train", "training.processes=1", "run_dir=run"]
 
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("train.en").write_text("".join(f"{s}\n" for s, _ in PAIRS))
-    Path("train.de").write_text("".join(f"{t}\n" for _, t in PAIRS))
+    write_pairs("train", PAIRS)
     return tmp_path
 
 

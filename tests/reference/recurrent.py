@@ -68,6 +68,22 @@ CELLS = {"gru": gru, "lstm": lstm}
 STATE_PARTS = {"gru": 1, "lstm": 2}
 
 
+def run_sentences(cell: str, each: list[Parameters], x: Tensor, state: LayerState) -> list[Tensor]:
+    """A cell over inputs [b t i], each sentence alone and with parameters of its own, from states [b d].
+
+    -> the hidden states [b t d], and each part of the last state [b d].
+    """
+    hidden, last = [], []
+    for b, p in enumerate(each):
+        now, sentence = tuple(part[b] for part in state), []
+        for step in x[b]:
+            now = CELLS[cell](p, step, now)
+            sentence.append(now[0])
+        hidden.append(torch.stack(sentence))
+        last.append(now)
+    return [torch.stack(hidden), *(torch.stack(part) for part in zip(*last, strict=True))]
+
+
 def run_layers(
     cell: str,
     layers: list[Parameters],

@@ -8,18 +8,13 @@ from typing import Any
 import pytest
 import torch
 import trainers
-from safetensors.torch import load_file
-from torch import Tensor
+from trainers import weights
 
 from seq2seq.cli.main import main
 from seq2seq.config import Data
-from seq2seq.training.best import directories, ranked, remove_others
 from seq2seq.training.card import average_card
+from seq2seq.training.kept import directories, keep_only, ranked
 from seq2seq.training.validation import Validation
-
-
-def weights(path: Path) -> dict[str, Tensor]:
-    return load_file(path / "model.safetensors")
 
 
 @pytest.fixture
@@ -36,7 +31,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def kept(run_dir: Path) -> dict[str, float]:
     found: dict[str, float] = json.loads((run_dir / "last/state.json").read_text())["position"]["kept"]
-    assert sorted(path.name for path in directories(run_dir)) == sorted(found)
+    assert sorted(path.name for path in directories(run_dir, "best")) == sorted(found)
     return found
 
 
@@ -60,8 +55,10 @@ def test_fewer_are_kept_when_fewer_are_asked_for(tmp_path: Path, scores: list[fl
     options = ["training.metric=loss", "training.validate_every=1", "training.patience=null"]
     scores += [5, 4, 3, 6, 7]
     for most, updates, names in ((3, 3, ["000003", "000002", "000001"]), (2, 4, ["000003", "000002"]), (1, 5, [])):
-        trainers.make(tmp_path, *options, f"training.keep_best={most}", f"training.max_updates={updates}").run()
+        several = [f"training.keep_best={most}", f"training.keep_last={most}"]
+        trainers.make(tmp_path, *options, *several, f"training.max_updates={updates}").run()
         assert list(kept(tmp_path / "run")) == [f"best-{name}" for name in names]
+        assert len(directories(tmp_path / "run", "last")) == (most if most > 1 else 0)
     assert (tmp_path / "run/best/model.safetensors").is_file()
 
 
@@ -69,6 +66,18 @@ def test_one_is_kept_by_default(tmp_path: Path, scores: list[float]) -> None:
     scores += [5, 4]
     trainers.make(tmp_path, "training.validate_every=1", "training.max_updates=2").run()
     assert kept(tmp_path / "run") == {}
+
+
+def test_the_last_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]) -> None:
+    options = ["training.keep_last=2", "training.validate_every=1", "training.patience=null"]
+    run_dir = tmp_path / "run"
+    scores += [5, 6, 7, 8]
+    for updates, kept_now in ((1, [1]), (3, [2, 3]), (4, [3, 4])):
+        trainers.make(tmp_path, *options, f"training.max_updates={updates}").run()
+        assert [path.name for path in directories(run_dir, "last")] == [f"last-00000{update}" for update in kept_now]
+        newest, last = (weights(run_dir / name) for name in (f"last-00000{updates}", "last"))
+        assert all(tensor.equal(last[name]) for name, tensor in newest.items())
+    assert not directories(run_dir, "best")
 
 
 def test_they_are_ranked_by_the_metric() -> None:
@@ -80,8 +89,8 @@ def test_they_are_ranked_by_the_metric() -> None:
 def test_nothing_else_is_deleted(tmp_path: Path) -> None:
     for name in ("best", "best-000001", "best-1000000", "best-mine", "best-12", "last"):
         (tmp_path / name).mkdir()
-    assert [path.name for path in directories(tmp_path)] == ["best-000001", "best-1000000"]
-    remove_others(tmp_path, ["best-1000000"])
+    assert [path.name for path in directories(tmp_path, "best")] == ["best-000001", "best-1000000"]
+    keep_only(tmp_path, "best", ["best-1000000"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "best-1000000", "best-12", "best-mine", "last"]
 
 
@@ -90,7 +99,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run directories: `run` with three checkpoints, `other` with another model, `lower` with another tokenizer, `back`
     that reads backwards."""
     directory = tmp_path_factory.mktemp("runs")
-    options = ["training.keep_best=3", "training.validate_every=1"]
+    options = ["training.keep_best=3", "training.keep_last=2", "training.validate_every=1"]
     trainers.make(directory, *options, "training.max_updates=3").run()
     changes = {
         "other": "model.hidden_size=14",
@@ -121,6 +130,14 @@ def test_an_average_is_the_mean_of_the_weights(runs: Path, capfd: pytest.Capture
     assert main(["translate", "checkpoint=mean", *given]) == 0
 
 
+def test_the_last_ones_are_averaged_where_they_are_chosen(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["average", "run_dir=run", "choose=last", "output=end"]) == 0
+    assert "end: the mean of run/last-000002, run/last-000003" in capfd.readouterr().err
+    second, third = (weights(runs / f"run/last-00000{update}") for update in (2, 3))
+    for name, tensor in weights(runs / "end").items():
+        assert torch.equal(tensor, ((second[name].double() + third[name].double()) / 2).float()), name
+
+
 def test_the_card_names_all_corpora() -> None:
     data = Data(train=["a", "b"], valid="v", source_lang="en", target_lang="de")
     assert "They were trained on `a` and `b`; their own cards" in average_card(data, ["one", "other"])
@@ -143,7 +160,10 @@ def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
         (["checkpoint=[run]"], "expected two checkpoints or more"),
         (["checkpoint=[run]", "run_dir=run"], "expected two checkpoints or more"),
         ([], "expected two checkpoints or more"),
+        (["checkpoint=[run,run]", "choose=last"], "choose=last without run_dir"),
         (["run_dir=other"], "run_dir=other: has 0 checkpoints best-UPDATE"),
+        (["run_dir=other", "choose=last"], "0 checkpoints last-UPDATE, and two or more are averaged. Train with "
+         "training.keep_last=5"),
         (["checkpoint=[run,nowhere]"], "nowhere: no checkpoint here"),
     ],
 )  # fmt: skip

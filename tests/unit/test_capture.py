@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
-from sentences import PAIRS
+from sentences import PAIRS, write_pairs
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from trainers import TINY, weights
 from variants import Row, assert_same, build_model, label, numbers, one_by_one_rows, pairwise_rows
 from variants import batch as tokens
 
@@ -26,7 +26,7 @@ from seq2seq.cli.main import main
 from seq2seq.config import ConfigError
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
-from seq2seq.training import loss, setup
+from seq2seq.training import corpora, loss, setup
 from seq2seq.training.capture import CapturedStep, bucket, cuda_graphs, pad_batch
 from seq2seq.training.loss import ProjectedCrossEntropy, Terms, TranslationLoss
 
@@ -220,31 +220,25 @@ def test_a_gradient_of_another_step_is_gone_on_with() -> None:
 
 # --- whole trainings -------------------------------------------------------------------------------------------------
 
-TINY = [
-    "data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
-    "data.character_coverage=1.0", "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=96",
-    "training.processes=1", "training.log_every=1", "training.validate_every=6", "decoding.max_length=3", "device=cpu",
+SHORT = [
+    *TINY, "data.train=train", "data.valid=train", "training.batch_tokens=96", "training.learning_rate=0.001",
+    "training.log_every=1", "training.validate_every=6",
 ]  # fmt: skip
 
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, lines in (("en", [s for s, _ in PAIRS]), ("de", [t for _, t in PAIRS])):
-        Path(f"train.{name}").write_text("".join(f"{line}\n" for line in lines))
+    write_pairs("train", PAIRS)
 
 
 def train(run: str, updates: int, *more: str) -> None:
-    assert main(["train", *TINY, f"run_dir={run}", f"training.max_updates={updates}", *more]) == 0
+    assert main(["train", *SHORT, f"run_dir={run}", f"training.max_updates={updates}", *more]) == 0
 
 
 def losses(run: str) -> list[float]:
     lines = [json.loads(line) for line in Path(f"{run}/metrics.jsonl").read_text().splitlines()]
     return [line[key] for line in lines if line["event"] == "train" for key in ("loss", "nll", "gradient_norm")]
-
-
-def weights(run: str) -> dict[str, Tensor]:
-    return load_file(f"{run}/last/model.safetensors")
 
 
 @pytest.fixture
@@ -272,7 +266,7 @@ def test_a_captured_training_is_the_training(
     train("captured", 12, *same, "training.cuda_graphs=true")
     assert 1 < len(captures) < 12
     assert losses("captured") == pytest.approx(losses("eager"), rel=1e-4)
-    assert_same(weights("captured"), weights("eager"), tolerance=1e-4)
+    assert_same(weights("captured/last"), weights("eager/last"), tolerance=1e-4)
 
 
 @pytest.mark.parametrize("variant", [[], ["model/attention/normaliser=gumbel", "training.schedule=plateau"]])
@@ -281,8 +275,8 @@ def test_a_captured_run_that_was_stopped_ends_like_one_that_was_not(variant: lis
     train("whole", 13, *same)
     train("parts", 7, *same)
     train("parts", 13, *same)
-    for name, tensor in weights("whole").items():
-        assert torch.equal(tensor, weights("parts")[name]), name
+    for name, tensor in weights("whole/last").items():
+        assert torch.equal(tensor, weights("parts/last")[name]), name
     assert losses("whole") == losses("parts")
 
 
@@ -291,12 +285,9 @@ def test_each_update_draws_anew(captures: list[str]) -> None:
     train("run", 1, "training.cuda_graphs=true")  # what is learned of the corpus is cached
     values = json.loads(Path("run/config.json").read_text())
     parsed = config.parse("train", values)
-    trainer = setup.make_trainer(parsed, setup.prepare_data(parsed), Path("run"), CPU)
+    trainer = setup.make_trainer(parsed, corpora.prepare_data(parsed), Path("run"), CPU)
     given = next(trainer.batches())
-    found = []
-    for update in (1, 2, 1):
-        trainer.position.update = update
-        found.append(float(trainer._gradient(given).total))
+    found = [float(trainer.gradient(given, update).total) for update in (1, 2, 1)]
     assert found[0] == found[2] != found[1]
 
 
@@ -304,11 +295,11 @@ def test_capturing_moves_no_generator(captures: list[str]) -> None:
     """A part of an update whose shape is new draws what it would if it were not."""
     train("run", 1, "training.cuda_graphs=true", "training.accumulate=2")
     parsed = config.parse("train", json.loads(Path("run/config.json").read_text()))
-    trainer = setup.make_trainer(parsed, setup.prepare_data(parsed), Path("run"), CPU)
+    trainer = setup.make_trainer(parsed, corpora.prepare_data(parsed), Path("run"), CPU)
     some = itertools.islice(trainer.batches(), 12)
     differing = [given for given in some if len(set(map(bucket, given.split(2)))) == 2]
     before = len(captures)
-    first, again = (float(trainer._gradient(differing[0]).total) for _ in range(2))
+    first, again = (float(trainer.gradient(differing[0], 0).total) for _ in range(2))
     assert len(captures) == before + 2
     assert first == again
 
@@ -319,13 +310,13 @@ def test_capturing_moves_no_generator(captures: list[str]) -> None:
 def test_only_cuda_has_graphs(corpus: None, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=r"training.cuda_graphs=true and device=cpu"):
         cuda_graphs(CPU)
-    assert main(["train", *TINY, "run_dir=run", "training.cuda_graphs=true"]) == 2
+    assert main(["train", *SHORT, "run_dir=run", "training.cuda_graphs=true"]) == 2
     assert "Take device=cuda, or training.cuda_graphs=false" in capfd.readouterr().err
     assert not Path("run").exists()
 
 
 def test_processes_share_no_graphs(corpus: None, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", *TINY, "training.cuda_graphs=true", "training.processes=2"]) == 2
+    assert main(["train", *SHORT, "training.cuda_graphs=true", "training.processes=2"]) == 2
     said = capfd.readouterr().err
     assert "training.cuda_graphs=true and training.processes=2" in said
     assert "Take training.processes=null" in said

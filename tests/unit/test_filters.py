@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from sentences import write_pairs
 
 from seq2seq.benchmark.corpora import word_tokenizer
 from seq2seq.text import cache, filters
@@ -32,8 +33,7 @@ ALL = Filters(8, 3.0, drop_identical=True, drop_duplicates=True)
 
 
 def text_of(where: Path, pairs: list[tuple[str, str]]) -> ParallelText:
-    for column, language in enumerate(("en", "de")):
-        (where / f"t.{language}").write_text("".join(f"{pair[column]}\n" for pair in pairs))
+    write_pairs(where / "t", pairs)
     return ParallelText.find(str(where / "t"), "en", "de")
 
 

@@ -4,29 +4,20 @@ from typing import Any
 
 import pytest
 import torch
+from searches import SOURCES, search
 from variants import build_model, label, one_by_one_rows
 
 from seq2seq.inference import forced
 from seq2seq.inference.forced import force_tokens
-from seq2seq.inference.stepper import ModelStepper
-from seq2seq.search.beam import beam
-from seq2seq.search.protocol import Hypothesis, Limits, Ranking
-from seq2seq.search.stepwise import greedy
-from seq2seq.text.tokenizer import BOS, EOS, PAD
+from seq2seq.model.translation import TranslationModel
+from seq2seq.search.protocol import Hypothesis
+from seq2seq.text.tokenizer import EOS
 
 ROWS = one_by_one_rows()
-SOURCES = [[4, 5, 6, 7, 8, 3], [3], [6, 4, 3], [8, 3], [5, 5, 5, 5, 3]]
-LIMITS = Limits(forbidden=[PAD, BOS], max_length=6, max_length_ratio=2.0)
-RANKING = Ranking("wu", 0.6)
 
 
-def searched(model: torch.nn.Module, size: int) -> list[tuple[list[int], Hypothesis]]:
-    stepper = ModelStepper(model, torch.device("cpu"))  # type: ignore[arg-type]
-    if size == 1:
-        found = greedy(stepper, SOURCES, LIMITS, RANKING)
-    else:
-        found = beam(stepper, SOURCES, LIMITS, RANKING, size, n_best=2)
-    return [(source, h) for source, ranked in zip(SOURCES, found, strict=True) for h in ranked]
+def searched(model: TranslationModel, size: int) -> list[tuple[list[int], Hypothesis]]:
+    return [(source, h) for source, ranked in zip(SOURCES, search(model, SOURCES, size), strict=True) for h in ranked]
 
 
 def test_the_rows_are_as_many_as_they_were() -> None:

@@ -35,7 +35,7 @@ from seq2seq.text.numbers import Stored
 from seq2seq.text.tokenizer import PAD, Tokenizer
 from seq2seq.text.words import WordReader, Words
 from seq2seq.training.loss import ProjectedCrossEntropy, TranslationLoss, guided_cross_entropy
-from seq2seq.training.setup import default_run_dir
+from seq2seq.training.run_directory import default_run_dir
 
 PAIRS = [
     ("the cat sees a dog", "die Katze sieht einen Hund", "0-0 1-1 2-2 3-3 4-4"),

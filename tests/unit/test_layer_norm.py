@@ -3,8 +3,7 @@
 import pytest
 import torch
 from reference.parameters import parameters_of
-from reference.recurrent import CELLS as REFERENCE_CELLS
-from reference.recurrent import cell_parameters
+from reference.recurrent import cell_parameters, run_sentences
 from torch import nn
 from variants import DEFAULT, assert_same, batch, build_model, fill, gradients, mixed, numbers
 
@@ -25,18 +24,9 @@ def test_cell(cell: str, dropped: bool) -> None:
     mask = layer.state_mask(x)
     assert (mask is not None) == dropped
     outer = nn.ModuleDict({"layer": layer})
-    expected_hidden, expected_last = [], []
-    for b in range(6):
-        p = dict(cell_parameters(parameters_of(outer), "layer"))
-        if mask is not None:
-            p["weight_hh_l0"] = p["weight_hh_l0"] * mask[b]
-        now, sentence = tuple(part[b] for part in state), []
-        for t in range(5):
-            now = REFERENCE_CELLS[cell](p, x[b, t], now)
-            sentence.append(now[0])
-        expected_hidden.append(torch.stack(sentence))
-        expected_last.append(now)
-    expected = [torch.stack(expected_hidden), *(torch.stack(part) for part in zip(*expected_last, strict=True))]
+    p = cell_parameters(parameters_of(outer), "layer")
+    each = [p] * 6 if mask is None else [{**p, "weight_hh_l0": p["weight_hh_l0"] * mask[b]} for b in range(6)]
+    expected = run_sentences(cell, each, x, state)
     assert_same(dict(enumerate([hidden, *last])), dict(enumerate(expected)))
     assert_same(gradients(mixed([hidden, *last]), layer, x), gradients(mixed(expected), layer, x))
 

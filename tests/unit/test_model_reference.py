@@ -9,12 +9,12 @@ from reference.decoder import translate
 from reference.encoder import encode
 from reference.parameters import parameters_of, under
 from reference.placement import readout as reference_readout
-from reference.recurrent import CELLS as REFERENCE_CELLS
-from reference.recurrent import run_layers
+from reference.recurrent import run_layers, run_sentences
 from variants import (
     DEFAULT,
     Row,
     assert_same,
+    assert_translated,
     batch,
     build_model,
     fill,
@@ -42,19 +42,14 @@ def test_model_is_the_papers(row: Row) -> None:
     decoded = model(source, lengths, inputs)
     logits = F.linear(decoded.features, model.output.weight, model.output.bias)
     dense = decoded.attended.dense(source.size(1))
-    loss, expected_loss = logits.new_zeros(()), logits.new_zeros(())
-    p = parameters_of(model)
+    p, alone = parameters_of(model), []
     for b, (s, t) in enumerate(zip(lengths.tolist(), target_lengths.tolist(), strict=True)):
         expected = translate(options, p, source[b, :s].tolist(), inputs[b, :t].tolist())
-        expected_logits = torch.stack(expected.logits)
-        torch.testing.assert_close(logits[b, :t], expected_logits, rtol=1e-10, atol=1e-10)
+        alone.append(torch.stack(expected.logits))
         if dense is not None:
             expected_weights = torch.stack([torch.stack(heads) for heads in expected.weights], 1)  # [h t s]
             torch.testing.assert_close(dense[b, :, :t, :s], expected_weights, rtol=1e-10, atol=1e-10)
-        factors = numbers(*expected_logits.shape, offset=b)
-        loss = loss + (factors * logits[b, :t].log_softmax(-1)).sum()
-        expected_loss = expected_loss + (factors * expected_logits.log_softmax(-1)).sum()
-    assert_same(gradients(loss, model), gradients(expected_loss, model))
+    assert_translated(model, logits, alone)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -69,16 +64,7 @@ def test_cell(cell: str, whole: bool) -> None:
         for step in layer.gates(x).unbind(1):
             states.append(layer.step(step, states[-1]))
         hidden, last = torch.stack([s[0] for s in states[1:]], 1), states[-1]
-    p = under(parameters_of(layer), "rnn")
-    expected_hidden, expected_last = [], []
-    for b in range(2):
-        now, sentence = tuple(part[b] for part in state), []
-        for t in range(5):
-            now = REFERENCE_CELLS[cell](p, x[b, t], now)
-            sentence.append(now[0])
-        expected_hidden.append(torch.stack(sentence))
-        expected_last.append(now)
-    expected = [torch.stack(expected_hidden), *(torch.stack(part) for part in zip(*expected_last, strict=True))]
+    expected = run_sentences(cell, [under(parameters_of(layer), "rnn")] * 2, x, state)
     actual = [hidden, *last]
     assert_same(dict(enumerate(actual)), dict(enumerate(expected)))
     assert_same(gradients(mixed(actual), layer, x), gradients(mixed(expected), layer, x))

@@ -1,8 +1,10 @@
 """Decoding in fewer bits: each product within its bound, whole models near what they are in fp32."""
 
+import dataclasses
 from typing import Any
 
 import pytest
+import searches
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,18 +14,12 @@ from seq2seq.attention.score import HeadLinear
 from seq2seq.config import ConfigError
 from seq2seq.inference.forced import force_tokens
 from seq2seq.inference.precision import Bf16Product, Conversions, Int8Product, converted, largest_weight
-from seq2seq.inference.stepper import ModelStepper
 from seq2seq.model.translation import TranslationModel
-from seq2seq.search.beam import beam
-from seq2seq.search.protocol import Limits, Ranking
-from seq2seq.search.stepwise import greedy
-from seq2seq.text.tokenizer import BOS, PAD
 
 ROWS = one_by_one_rows()
 FEWER = ("bf16", "int8")
-SOURCES = [[4, 5, 6, 7, 8, 3], [3], [6, 4, 3]]
-LIMITS = Limits(forbidden=[PAD, BOS], max_length=4, max_length_ratio=2.0)
-RANKING = Ranking("wu", 0.6)
+SOURCES = searches.SOURCES[:3]
+LIMITS = dataclasses.replace(searches.LIMITS, max_length=4)
 
 # --- a product -------------------------------------------------------------------------------------------------------
 
@@ -151,11 +147,7 @@ def test_a_narrowed_vocabulary_has_the_same_logits(precision: str) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_search_and_forced_decoding_agree(row: dict[str, Any], precision: str) -> None:
     model = converted(build_model(row).float(), precision)
-    stepper = ModelStepper(model, torch.device("cpu"))
-    if precision == "bf16":
-        found = greedy(stepper, SOURCES, LIMITS, RANKING)
-    else:
-        found = beam(stepper, SOURCES, LIMITS, RANKING, 3, n_best=2)
+    found = searches.search(model, SOURCES, 1 if precision == "bf16" else 3, limits=LIMITS)
     pairs = [(source, hypothesis) for source, ranked in zip(SOURCES, found, strict=True) for hypothesis in ranked]
     forced = force_tokens(model, [source for source, _ in pairs], [h.tokens for _, h in pairs], batch_size=64)
     for (_, hypothesis), (scores, attention) in zip(pairs, forced, strict=True):

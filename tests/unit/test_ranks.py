@@ -17,9 +17,10 @@ import torch.distributed as dist
 import trainers
 
 from seq2seq.config import ConfigError
-from seq2seq.training.loop import StoppedBySignal, Trainer
+from seq2seq.training.loop import Trainer
 from seq2seq.training.ranks import of_this_start
 from seq2seq.training.setup import check_alike
+from seq2seq.training.signals import StoppedBySignal
 from seq2seq.training.team import ProcessLost, Team
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
@@ -46,7 +47,7 @@ def weights(trainer: Trainer) -> dict[str, Any]:
 def stepped(trainer: Trainer) -> tuple[list[list[float]], dict[str, Any]]:
     """The losses of some updates and the norms of their gradients, and the weights afterwards."""
     said, batches = [], trainer.batches()
-    with trainer.sharing():
+    with trainer.gradient.sharing():
         for _ in range(STEPS):
             loss, norm = trainer.step(next(batches))
             rest = [] if loss.reward is None else [loss.reward, trainer.position.baseline]
@@ -174,16 +175,16 @@ def test_the_rank_with_least_memory_says_in_how_many_parts(corpus: Path) -> None
 
     def parts(team: Team) -> Any:
         trainer = ranks.make(corpus, team, *LONG, "training.batch_tokens=300")
-        gradient = trainer._gradient_in_parts
+        in_parts = trainer.gradient._in_parts
 
-        def scarce(number: int, batch: Any, tokens: int, scale: float, parts: int) -> Any:
+        def scarce(work: Any, number: int, batch: Any, parts: int) -> Any:
             if team.rank and parts < 4:
                 raise MemoryError
-            return gradient(number, batch, tokens, scale, parts)
+            return in_parts(work, number, batch, parts)
 
-        trainer._gradient_in_parts = scarce  # type: ignore[method-assign]
+        trainer.gradient._in_parts = scarce  # type: ignore[method-assign]
         trainer.try_largest_batch()
-        return trainer.parts
+        return trainer.gradient.parts
 
     assert ranks.together(corpus, 2, parts) == [4, 4]
 

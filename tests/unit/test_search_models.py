@@ -5,25 +5,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from searches import LIMITS, RANKING, SOURCES, search
 from variants import build_model, label, one_by_one_rows
 
 from seq2seq.inference.stepper import ModelStepper
+from seq2seq.model.translation import TranslationModel
 from seq2seq.search.beam import beam
-from seq2seq.search.protocol import Hypothesis, Limits, Ranking
-from seq2seq.search.stepwise import greedy
+from seq2seq.search.protocol import Hypothesis, Limits
 from seq2seq.text.tokenizer import BOS, PAD
 
 ROWS = one_by_one_rows()
-SOURCES = [[4, 5, 6, 7, 8, 3], [3], [6, 4, 3], [8, 3], [5, 5, 5, 5, 3]]
-LIMITS = Limits(forbidden=[PAD, BOS], max_length=6, max_length_ratio=2.0)
-RANKING = Ranking("wu", 0.6)
-
-
-def search(model: torch.nn.Module, sources: list[list[int]], size: int) -> list[list[Hypothesis]]:
-    stepper = ModelStepper(model, torch.device("cpu"))  # type: ignore[arg-type]
-    if size == 1:
-        return greedy(stepper, sources, LIMITS, RANKING)
-    return beam(stepper, sources, LIMITS, RANKING, size, n_best=2)
 
 
 def test_the_rows_are_as_many_as_they_were() -> None:
@@ -73,17 +64,12 @@ MANY = [[4 + (number * 7 + t * (number % 5 + 1)) % 5 for t in range(number % 9)]
 WHOLE = Limits(forbidden=[PAD, BOS], max_length=12, max_length_ratio=1.0, min_length_ratio=0.5)
 
 
-def in_batches(model: torch.nn.Module, order: list[int], batch: int, size: int) -> dict[int, list[Hypothesis]]:
+def in_batches(model: TranslationModel, order: list[int], batch: int, size: int) -> dict[int, list[Hypothesis]]:
     """The hypotheses of these sources, by number, searched for in single precision in batches of this size."""
-    stepper = ModelStepper(model, torch.device("cpu"))  # type: ignore[arg-type]
     found = {}
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
-        sources = [MANY[row] for row in rows]
-        if size == 1:
-            hypotheses = greedy(stepper, sources, WHOLE, RANKING)
-        else:
-            hypotheses = beam(stepper, sources, WHOLE, RANKING, size, n_best=size)
+        hypotheses = search(model, [MANY[row] for row in rows], size, limits=WHOLE, n_best=size)
         found.update(zip(rows, hypotheses, strict=True))
     return found
 

@@ -1,49 +1,36 @@
 """Lexical shortlists: who may say what, and that it depends on nothing else."""
 
+import dataclasses
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import searches
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from searches import SOURCES
 from variants import DEFAULT, VOCAB, build_model, label, one_by_one_rows
 
 from seq2seq.config import ConfigError
 from seq2seq.inference import shortlist
 from seq2seq.inference.forced import force_tokens
-from seq2seq.inference.shortlist import Selection, Shortlist, learn
-from seq2seq.inference.stepper import ModelStepper
-from seq2seq.model.translation import TranslationModel
-from seq2seq.search.beam import beam
-from seq2seq.search.protocol import Hypothesis, Limits, Ranking
-from seq2seq.search.stepwise import greedy
+from seq2seq.inference.shortlist import Shortlist, learn
 from seq2seq.text.corpus import DataError
-from seq2seq.text.tokenizer import BOS, EOS, PAD
+from seq2seq.text.tokenizer import BOS, EOS
 
 AXES = ("placement", "tied_embeddings", "cell")
 ROWS = [row for row in one_by_one_rows() if row == DEFAULT or any(row[axis] != DEFAULT[axis] for axis in AXES)]
 """The default, and what its vocabulary could be projected from otherwise."""
-SOURCES = [[4, 5, 6, 7, 8, 3], [3], [6, 4, 3], [8, 3], [5, 5, 5, 5, 3]]
 NOTHING: list[list[int]] = [[] for _ in SOURCES]
-LIMITS = Limits(forbidden=[PAD, BOS], max_length=6, max_length_ratio=2.0, no_repeat_ngram=2)
-RANKING = Ranking("wu", 0.6)
+search = partial(searches.search, limits=dataclasses.replace(searches.LIMITS, no_repeat_ngram=2))
 TABLE = Shortlist(  # each piece goes with the next, and with one other
     np.array([[piece % VOCAB, (3 * piece + 1) % VOCAB] for piece in range(1, VOCAB + 1)], np.int32),
     np.array([EOS, 7], np.int32),
 )
-
-
-def search(
-    model: TranslationModel, sources: list[list[int]], size: int, selection: Selection | None,
-    prefixes: list[list[int]] | None = None,
-) -> list[list[Hypothesis]]:  # fmt: skip
-    stepper = ModelStepper(model, torch.device("cpu"), selection)
-    if size == 1:
-        return greedy(stepper, sources, LIMITS, RANKING, prefixes)
-    return beam(stepper, sources, LIMITS, RANKING, size, 2, prefixes)
 
 
 def own(source: list[int], most: int = 2) -> set[int]:
@@ -69,7 +56,9 @@ def test_a_shortlist_of_everything_is_none(row: dict[str, Any], size: int) -> No
     model = build_model(row)
     everything = Shortlist(np.tile(np.arange(VOCAB, dtype=np.int32), (VOCAB, 1)), np.arange(VOCAB, dtype=np.int32))
     selection = everything.select(SOURCES, NOTHING, VOCAB, VOCAB)
-    for short, full in zip(search(model, SOURCES, size, selection), search(model, SOURCES, size, None), strict=True):
+    for short, full in zip(
+        search(model, SOURCES, size, selection=selection), search(model, SOURCES, size), strict=True
+    ):
         assert [h.tokens for h in short] == [h.tokens for h in full]
         assert [h.token_scores for h in short] == [h.token_scores for h in full]
 
@@ -78,9 +67,9 @@ def test_a_shortlist_of_everything_is_none(row: dict[str, Any], size: int) -> No
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_neighbours_change_nothing_and_scores_are_over_the_own_candidates(row: dict[str, Any], size: int) -> None:
     model = build_model(row)
-    together = search(model, SOURCES, size, TABLE.select(SOURCES, NOTHING, 2, VOCAB))
+    together = search(model, SOURCES, size, selection=TABLE.select(SOURCES, NOTHING, 2, VOCAB))
     for source, among in zip(SOURCES, together, strict=True):
-        (alone,) = search(model, [source], size, TABLE.select([source], [[]], 2, VOCAB))
+        (alone,) = search(model, [source], size, selection=TABLE.select([source], [[]], 2, VOCAB))
         candidates = sorted(own(source))
         for one, other in zip(alone, among, strict=True):
             assert one.tokens == other.tokens
@@ -100,7 +89,7 @@ def test_a_prefix_may_be_outside_and_its_neighbours_do_not_get_it(size: int) -> 
     model = build_model(DEFAULT)
     strange = next(token for token in range(4, VOCAB) if token not in own([8, 3]))
     prefixes = [[], [], [], [strange, 4], []]
-    found = search(model, SOURCES, size, TABLE.select(SOURCES, prefixes, 2, VOCAB), prefixes)
+    found = search(model, SOURCES, size, selection=TABLE.select(SOURCES, prefixes, 2, VOCAB), prefixes=prefixes)
     assert all(hypothesis.tokens[:2] == [strange, 4] for hypothesis in found[3])
     for source, begun, ranked in zip(SOURCES, prefixes, found, strict=True):
         assert {token for h in ranked for token in h.tokens} <= own(source) | set(begun)

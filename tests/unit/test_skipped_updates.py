@@ -40,7 +40,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 @pytest.fixture
 def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     trainer = trainers.make(tmp_path, "training.max_skipped=2", "model/attention/normaliser=reinforce")
-    trainer.loss = Spoilt(reward_weight=1.0)
+    trainer.gradient.loss = Spoilt(reward_weight=1.0)
     monkeypatch.setattr(Spoilt, "broken", False)
     return trainer
 
@@ -89,7 +89,7 @@ def test_the_state_that_is_left_has_weights_and_optimizer_from_before_them(
         return step(batch)
 
     monkeypatch.setattr(Spoilt, "broken", False)
-    trainer.loss = Spoilt()
+    trainer.gradient.loss = Spoilt()
     trainer.step = broken_from_the_fourth_on  # type: ignore[method-assign]
     with pytest.raises(ConfigError, match="3 times in a row"):
         trainer.run()
@@ -111,7 +111,7 @@ def test_metrics_count_them_and_stay_json(tmp_path: Path, monkeypatch: pytest.Mo
         return step(batch)
 
     monkeypatch.setattr(Spoilt, "broken", False)
-    trainer.loss = Spoilt()
+    trainer.gradient.loss = Spoilt()
     trainer.step = every_third_is_broken  # type: ignore[method-assign]
     trainer.run()
     text = (trainer.run_dir / "metrics.jsonl").read_text()

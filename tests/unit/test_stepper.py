@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from searches import SOURCES
 from torch import Tensor
 from variants import build_model, label, one_by_one_rows
 
@@ -13,7 +14,6 @@ from seq2seq.inference.stepper import ModelStepper
 from seq2seq.text.batches import pad
 
 ROWS = one_by_one_rows()
-SOURCES = [[4, 5, 6, 7, 8, 3], [3], [6, 4, 3], [8, 3], [5, 5, 5, 5, 3]]
 
 
 def label_of(value: Any) -> str:

@@ -71,7 +71,7 @@ def test_auto_goes_on_in_fp16_on_cuda_alone(tmp_path: Path, capfd: pytest.Captur
 
 def gradients(trainer: Trainer) -> dict[str, Tensor]:
     """Of the first batch, as the optimizer saw them."""
-    with trainer.sharing():
+    with trainer.gradient.sharing():
         trainer.step(next(trainer.batches()))
     return {name: weight.grad.clone() for name, weight in trainer.model.named_parameters() if weight.grad is not None}
 

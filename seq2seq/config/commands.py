@@ -1,0 +1,219 @@
+"""The options of each command, but of `benchmark`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from seq2seq.config.compatibility import guidance_problems, risk_problems, search_problems, tying_problems
+from seq2seq.config.data import Data
+from seq2seq.config.decoding import Decoding
+from seq2seq.config.model import Model
+from seq2seq.config.training import Training
+from seq2seq.schema import REQUIRED, choice, number
+
+
+@dataclass
+class TrainConfig:
+    """`seq2seq train`"""
+
+    data: Data
+    model: Model
+    training: Training = field(default_factory=Training)
+    decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
+    """Of the validations."""
+    run_dir: str | None = None
+    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from, freeze and seed>."""
+    seed: int = number(1, least=0)
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    check: bool = False
+    """Validate the configuration, the data and the memory, then stop."""
+
+    def problems(self) -> Iterator[str]:
+        """Sections that mean nothing together, and a training without end."""
+        yield from tying_problems(self.model, self.data)
+        yield from search_problems(self.model, self.data, self.decoding)
+        if self.training.max_updates is None and self.training.max_epochs is None:
+            yield "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
+        yield from guidance_problems(self.model, self.data, self.training)
+        yield from risk_problems(self.model, self.training)
+
+
+@dataclass
+class TranslateConfig:
+    """`seq2seq translate`"""
+
+    checkpoint: str | list[str] = REQUIRED
+    """Several, [a,b,c], are an ensemble: the mean of their probabilities."""
+    input: str = "-"
+    prefix: str | None = None
+    """A file with the beginning of each line's translation; blank lines leave it open."""
+    output: str = "-"
+    output_format: str = choice("text", "jsonl")
+    alignments: str | None = None
+    """A file for word alignments, a line for each line of output: i-j in Pharaoh's format, or in a .jsonl with the soft
+    matrices and the tokens."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass
+class EvaluateConfig:
+    """`seq2seq evaluate`"""
+
+    checkpoint: str | list[str] = REQUIRED
+    source: str = REQUIRED
+    reference: str = REQUIRED
+    output: str = "-"
+    output_format: str = choice("text", "json")
+    report: str | None = None
+    """A directory for report.html and what belongs to it."""
+    bleu_tokenizer: str | None = None
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass
+class BleuConfig:
+    """`seq2seq bleu`"""
+
+    hypothesis: str | list[str] = REQUIRED
+    """Several, [a,b,c]: the first is the baseline, whose difference from each other is tested."""
+    reference: str = REQUIRED
+    output: str = "-"
+    output_format: str = choice("text", "json")
+    target_lang: str | None = None
+    """Chooses the tokenizer, as in training."""
+    bleu_tokenizer: str | None = None
+
+
+@dataclass
+class PlotConfig:
+    """`seq2seq plot`"""
+
+    checkpoint: str | list[str] = REQUIRED
+    input: str = "-"
+    target: str | None = None
+    """Translations to look at, a line for each of `input`: text, or what `translate output_format=jsonl` wrote.
+    null: the model's own.
+    """
+    units: str = choice("pieces", "words")
+    """`words`: pieces put together as `align` does."""
+    output: str = "attention"
+    """A directory: a picture of each sentence, 0001.png and so on, or the page index.html; a page may be a .html file.
+    """
+    output_format: str = choice("png", "svg", "pdf", "html", "text")
+    """`html` is one page of all sentences, `text` draws in the terminal."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass
+class ScoreConfig:
+    """`seq2seq score`"""
+
+    checkpoint: str | list[str] = REQUIRED
+    source: str = REQUIRED
+    target: str = REQUIRED
+    """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
+    output: str = "-"
+    output_format: str = choice("text", "jsonl")
+    batch_size: int = number(64, least=1, most=1 << 20)
+    precision: str = choice("fp32", "bf16", "int8")
+    """That of `translate decoding.precision` gives its scores."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+
+
+@dataclass
+class AlignConfig:
+    """`seq2seq align`"""
+
+    checkpoint: str | list[str] = REQUIRED
+    source: str = REQUIRED
+    target: str = REQUIRED
+    """Text, or what `translate output_format=jsonl` wrote."""
+    gold: str | None = None
+    """Sure links `i-j` and possible ones `i?j`, a line for each pair: gives AER, precision and recall."""
+    gold_base: int = number(0, least=0, most=1)
+    """The number of the first word in `gold`."""
+    output: str = "-"
+    output_format: str = choice("text", "jsonl", "json")
+    """`json`: only the comparison with `gold`."""
+    batch_size: int = number(64, least=1, most=1 << 20)
+    precision: str = choice("fp32", "bf16", "int8")
+    """That of `translate decoding.precision` gives its scores."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+
+
+@dataclass
+class ShortlistConfig:
+    """`seq2seq shortlist`"""
+
+    checkpoint: str = REQUIRED
+    source: str | None = None
+    """Text and its translation, to align; null: what the checkpoint was trained on."""
+    target: str | None = None
+    candidates: int = number(100, least=1)
+    """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
+    max_pairs: int | None = number(100_000, least=1)
+    """Of more pairs, so many are drawn; null: all are aligned."""
+    batch_size: int = number(64, least=1, most=1 << 20)
+    seed: int = number(1, least=0)
+    """Of drawing pairs."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+
+    def problems(self) -> Iterator[str]:
+        """One side of pairs without the other."""
+        if (self.source is None) != (self.target is None):
+            yield (
+                f"source={self.source} and target={self.target}: pairs have two sides. Give both, or neither to take "
+                "what the checkpoint was trained on."
+            )
+
+
+@dataclass
+class AverageConfig:
+    """`seq2seq average`"""
+
+    checkpoint: list[str] = field(default_factory=list)
+    """Checkpoints of one training, [a,b,c]."""
+    run_dir: str | None = None
+    """Instead of them, a run that was trained with training.keep_best or keep_last: all that it has kept."""
+    choose: str = choice("best", "last")
+    """Of run_dir, those of its best validations or of its latest."""
+    output: str = REQUIRED
+    """A directory for the checkpoint that is made."""
+
+    def problems(self) -> Iterator[str]:
+        """Nothing to average, or two answers to what."""
+        if len(self.checkpoint) == 1 or bool(self.checkpoint) == (self.run_dir is not None):
+            yield (
+                f"checkpoint={self.checkpoint} and run_dir={self.run_dir}: expected two checkpoints or more, [a,b], or "
+                "a run_dir instead of them."
+            )
+        if self.run_dir is None and self.choose != "best":
+            yield f"choose={self.choose} without run_dir: there is nothing to choose from. Give run_dir, or leave it."
+
+
+@dataclass
+class CompareConfig:
+    """`seq2seq compare`"""
+
+    runs: list[str] = field(default_factory=list)
+    """Directories of finished runs. Those that differ only in their seed are one variant."""
+    variants: dict[str, str] = field(default_factory=dict)
+    """Label -> what this variant gives to `seq2seq train`, as on its command line."""
+    common: str = ""
+    """What all variants give to `seq2seq train`."""
+    seeds: list[int] = field(default_factory=lambda: [1], metadata={"least": 0})
+    baseline: str | None = None
+    """A label; null: the first."""
+    source: str | None = None
+    """The test set; null: the `data.test` that all cells have."""
+    reference: str | None = None
+    gold: str | None = None
+    """Word alignments of source and reference, for AER: as in `align`."""
+    gold_base: int = number(0, least=0, most=1)
+    output: str = "comparison"
+    """A directory: comparison.md, .csv, .json and .png, cells/ with a result for each cell, runs/."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    decoding: Decoding = field(default_factory=Decoding)
+    """Of the test set."""

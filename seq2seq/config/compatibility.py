@@ -1,0 +1,81 @@
+"""Rules across sections: which models, data, trainings and searches mean nothing together.
+
+Both `train` and `benchmark` hold these sections; each asks for what concerns it.
+"""
+
+from collections.abc import Iterator
+
+from seq2seq.config.attention import NoAttention, Reinforce, Softmax
+from seq2seq.config.data import Data
+from seq2seq.config.decoding import Decoding
+from seq2seq.config.model import Model
+from seq2seq.config.training import Training
+
+
+def tying_problems(model: Model, data: Data) -> Iterator[str]:
+    """One embedding of two vocabularies."""
+    if model.tied_embeddings in ("source_target", "all") and not data.joint:
+        yield (
+            f"model.tied_embeddings={model.tied_embeddings} and data.joint=false: two vocabularies can't "
+            "share one table. Take data.joint=true, or model.tied_embeddings=target_output."
+        )
+
+
+def search_problems(model: Model, data: Data, decoding: Decoding) -> Iterator[str]:
+    """What a search asks of a model yet to be trained, or of its sub-words, that they do not have."""
+    if isinstance(model.attention.placement, NoAttention):
+        for key, value, default in (
+            ("coverage_penalty", decoding.coverage_penalty, 0),
+            ("replace_unknown", decoding.replace_unknown, "false"),
+        ):
+            if value:
+                yield (
+                    f"model/attention/placement=none and decoding.{key}={value}: there is no attention to go by. "
+                    f"Leave decoding.{key}={default}."
+                )
+    if decoding.shortlist is not None:
+        yield (
+            f"decoding.shortlist={decoding.shortlist}: a model that is yet to be trained has no shortlist. "
+            "Leave decoding.shortlist=null; seq2seq shortlist makes one for the trained checkpoint."
+        )
+    if decoding.replace_unknown and data.tokenizer != "word":
+        yield (
+            f"data.tokenizer={data.tokenizer} and decoding.replace_unknown=true: these spell what they do not know. "
+            "Take data.tokenizer=word, or decoding.replace_unknown=false."
+        )
+
+
+def guidance_problems(model: Model, data: Data, training: Training) -> Iterator[str]:
+    """Alignments, their weight, and an attention that learns from them: all three or none."""
+    weight, file = training.guided_alignment, data.alignments
+    normaliser = model.attention.normaliser
+    if weight and file is None:
+        yield (
+            f"training.guided_alignment={weight} and data.alignments=null: there is nothing to guide the attention by. "
+            "Give data.alignments=FILE, or take training.guided_alignment=0."
+        )
+    if file is not None and not weight:
+        yield (
+            f"data.alignments={file} and training.guided_alignment=0: the alignments would change nothing. "
+            "Give training.guided_alignment a weight, for example 0.2, or leave data.alignments=null."
+        )
+    if weight and isinstance(model.attention.placement, NoAttention):
+        yield (
+            f"training.guided_alignment={weight} and model/attention/placement=none: there is no attention to guide. "
+            "Take another placement, or training.guided_alignment=0 and data.alignments=null."
+        )
+    elif weight and normaliser is not None and not isinstance(normaliser, Softmax):
+        yield (
+            f"training.guided_alignment={weight} and model/attention/normaliser={normaliser.name}: its "
+            "weights can be 0, where a cross-entropy has no gradient to make them larger. "
+            "Take model/attention/normaliser=softmax, or training.guided_alignment=0 and data.alignments=null."
+        )
+
+
+def risk_problems(model: Model, training: Training) -> Iterator[str]:
+    """Positions and words that are both sampled."""
+    if training.loss == "minimum_risk" and isinstance(model.attention.normaliser, Reinforce):
+        yield (
+            "model/attention/normaliser=reinforce and training.loss=minimum_risk: its positions are trained by the "
+            "likelihood that they lead to. Take training.loss=cross_entropy."
+        )

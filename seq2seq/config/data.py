@@ -1,0 +1,106 @@
+"""The corpora, how they are cut into sub-words, and which of their pairs are trained on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from seq2seq.schema import REQUIRED, choice, number
+
+
+def several(names: str | list[str] | None) -> list[str]:
+    """One name or more, or none, as a list."""
+    return [names] if isinstance(names, str) else names or []
+
+
+@dataclass
+class Data:
+    """A parallel corpus and its sub-words."""
+
+    train: str | list[str] = REQUIRED
+    """Several, [a,b], are trained on together, and the sub-words are learned from each of them once."""
+    weights: list[int] | None = field(default=None, metadata={"least": 1})
+    """How many times each corpus of `train` comes in an epoch: with [3,1] an epoch is what it would be if the first one
+    stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
+    and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
+    valid: str | list[str] = REQUIRED
+    """Of several, [a,b], the first one alone chooses the best checkpoint, the learning rate and the end; the others are
+    only told of, in the log and as `valid/NAME` in metrics.jsonl."""
+    test: str | None = None
+    alignments: str | list[str] | None = None
+    """Word alignments of `train` for training.guided_alignment: a file, also as .gz, with a line of links `i-j` for
+    each pair, source word i and target word j, counted from 0. One for each corpus of `train`."""
+    source_lang: str = REQUIRED
+    target_lang: str = REQUIRED
+    tokenizer: str = choice("bpe", "unigram", "char", "word")
+    vocab_size: int = number(8000, least=8)
+    """Pieces, of the joint vocabulary or of each side's; `char` takes as many as there are characters."""
+    joint: bool = True
+    """One vocabulary for both languages."""
+    byte_fallback: bool | None = None
+    """Spell unknown characters in bytes; null: wherever the tokenizer can (bpe, unigram)."""
+    character_coverage: float = number(0.9995, above=0, most=1)
+    normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+    """Sentencepiece's normalization rule; `identity` leaves raw text raw."""
+    subword_sampling: float | None = number(None, above=0, most=1)
+    """Cut the training text into other pieces each time: of unigram the α that their probabilities are raised to (Kudo
+    2018; for example 0.2), of bpe the share of merges that are left out (BPE-dropout, Provilkov 2020; 0.1). Batches are
+    planned by the lengths without it. It is for long trainings: over 4 epochs of Multi30k it cost 10 BLEU. null: always
+    the best pieces."""
+    subword_nbest: int | None = number(None, least=2, most=512)
+    """Unigram draws from so many of the best segmentations (Kudo's l); null: from all."""
+    max_length: int = number(200, least=1)
+    """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
+    max_length_ratio: float | None = number(None, least=1)
+    """Training pairs whose longer side has more than so many times the shorter's pieces (EOS left out) are dropped and
+    counted; null: none."""
+    drop_identical: bool = False
+    """Drop and count training pairs whose two sides are the same text."""
+    drop_duplicates: bool = False
+    """Drop and count training pairs that stood in the same corpus before; white space around a side does not count."""
+    reverse_source: bool = False
+    """The encoder reads each source from its last piece to its first, EOS still at the end (Sutskever 2014); alignments
+    and pictures are in the order of the text."""
+    bleu_tokenizer: str | None = None
+    """Sacrebleu's tokenizer; null: by the target language (zh -> zh, ja -> ja-mecab, ko -> ko-mecab, else 13a)."""
+    cache_dir: str = "runs/cache"
+
+    def problems(self) -> Iterator[str]:
+        """Lists that don't go with each other, and what the tokenizer can't do."""
+        yield from self._corpus_problems()
+        yield from self._subword_problems()
+
+    def _corpus_problems(self) -> Iterator[str]:
+        corpora = len(several(self.train))
+        if not corpora:
+            yield "data.train=[]: expected a corpus, or several, [a,b]."
+        if len(set(several(self.valid))) != max(len(several(self.valid)), 1):
+            yield f"data.valid={self.valid}: expected a held-out set, or several, [a,b], each once."
+        for key, given in (("weights", self.weights), ("alignments", self.alignments)):
+            if given is not None and len([given] if isinstance(given, str) else given) != corpora:
+                yield (
+                    f"data.{key}={given} and data.train={self.train}: one is needed for each corpus, {corpora} in all. "
+                    f"Give as many, or leave data.{key}=null."
+                )
+
+    def _subword_problems(self) -> Iterator[str]:
+        if self.byte_fallback and self.tokenizer in ("char", "word"):
+            yield (
+                f"data.byte_fallback=true and data.tokenizer={self.tokenizer}: only bpe and unigram can spell bytes. "
+                "Leave data.byte_fallback=null."
+            )
+        if self.subword_sampling is not None and self.tokenizer in ("char", "word"):
+            yield (
+                f"data.subword_sampling={self.subword_sampling} and data.tokenizer={self.tokenizer}: there is one way "
+                "only to cut a text into these. Take data.tokenizer=bpe or unigram, or data.subword_sampling=null."
+            )
+        if self.subword_nbest is not None and (self.subword_sampling is None or self.tokenizer != "unigram"):
+            yield (
+                f"data.subword_nbest={self.subword_nbest}, data.subword_sampling={self.subword_sampling} and "
+                f"data.tokenizer={self.tokenizer}: only unigram draws from the best segmentations. Leave "
+                "data.subword_nbest=null, or take data.tokenizer=unigram data.subword_sampling=0.2."
+            )
+        if self.subword_sampling is not None and self.alignments is not None:
+            yield (
+                f"data.subword_sampling={self.subword_sampling} and data.alignments={self.alignments}: the alignments "
+                "are between the pieces that sampling replaces. Take data.subword_sampling=null, or "
+                "data.alignments=null."
+            )

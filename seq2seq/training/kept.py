@@ -1,0 +1,36 @@
+"""What `seq2seq average` takes from a run: RUN_DIR/best-UPDATE of its best validations, beside `best`, the first of
+them, and RUN_DIR/last-UPDATE of its latest."""
+
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+
+def directory_name(kind: str, update: int) -> str:
+    """Of the checkpoint after this update; `kind` is best or last."""
+    return f"{kind}-{update:06d}"
+
+
+def directories(run_dir: Path, kind: str) -> list[Path]:
+    """Those that are there, from the earliest update to the latest."""
+    found = [path for path in run_dir.glob(f"{kind}-*") if re.fullmatch(rf"{kind}-\d{{6,}}", path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix(f"{kind}-")))
+
+
+def ranked(scores: Mapping[str, float], most: int, metric: str) -> dict[str, float]:
+    """Name -> score of so many at most, the best first; of equal ones the first comes first."""
+    sign = 1 if metric == "loss" else -1
+    return dict(sorted(scores.items(), key=lambda item: sign * item[1])[:most])
+
+
+def keep_only(run_dir: Path, kind: str, names: Collection[str]) -> None:
+    """Delete all others of their kind."""
+    for path in directories(run_dir, kind):
+        if path.name not in names:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def latest(run_dir: Path, most: int) -> list[str]:
+    """The names of so many `last` ones, of the latest updates."""
+    return [path.name for path in directories(run_dir, "last")[-most:]]
