@@ -85,7 +85,7 @@ class Watch:
             limit = _mapped() + _MEMORY
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         start = time.monotonic()
-        with _limited(_PATIENCE):
+        with limited():
             self._counts[self._check(self.reader, value, self._directory)] += 1
         if self._begin:
             self._slowest = max(self._slowest, time.monotonic() - start)
@@ -97,7 +97,7 @@ class Watch:
 
 
 @contextlib.contextmanager
-def _limited(seconds: int) -> Any:
+def limited(seconds: int = _PATIENCE) -> Any:
     """Within it an alarm goes off after so many seconds."""
 
     def too_long(number: int, frame: FrameType | None) -> None:

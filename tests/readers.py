@@ -638,6 +638,41 @@ def read_command(value: tuple[str, list[str]], directory: Path) -> None:
         raise ConfigError(errors.getvalue().strip())
 
 
+_scalar = st.sampled_from(
+    ["seed", "data", "hydra", "callbacks", "launcher", "_target_", "()", "os.system", "1", "~", "${seed}", "mine", "*a",
+     "${oc.env:HOME}", "&a 1", "!!python/name:os.system", "override /model/attention", "none", "defaults", "'", "\\x5f"]
+) | st.text(max_size=6)  # fmt: skip
+_yaml = st.recursive(
+    _scalar,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(st.tuples(_scalar, inner), max_size=3).map(lambda of: "{" + ", ".join(map(": ".join, of)) + "}")
+    ),
+    max_leaves=6,
+)
+_OWN = b"""# @package _global_
+defaults: [override /model/attention: none]
+seed: 2
+data: {train: t, valid: '${data.train}'}
+"""
+
+
+def read_own(value: bytes, directory: Path) -> None:
+    """An experiment of --config-dir."""
+    _put(directory, "configs/experiment/own.yaml", value)
+    sides = ["data.source_lang=en", "data.target_lang=de"]
+    read_command(("train", [f"--config-dir={directory}/configs", "experiment=own", *sides]), directory)
+
+
+def _own() -> Inputs:
+    header = st.sampled_from(
+        ["# @package _global_\n"] * 4 + ["", "# @package hydra.callbacks\n", "# @package ${seed}\n"]
+    )
+    rows = st.lists(st.tuples(_scalar, _yaml), max_size=4).map(lambda of: "\n".join(map(": ".join, of)))
+    made = st.builds(lambda first, rest: (first + rest).encode("utf-8", "surrogatepass"), header, rows)
+    return made | mutated(_OWN)
+
+
 _word = st.text("aä猫 -", min_size=1, max_size=5)
 
 
@@ -673,6 +708,7 @@ READERS: dict[str, Callable[[], Reader]] = {
     "token cache": lambda: Reader(_entries(), read_cached),
     "configuration": lambda: Reader(_configurations(), read_configuration),
     "command line": lambda: Reader(_commands, read_command),
+    "--config-dir": lambda: Reader(_own(), read_own),
 }
 """By name; they are made when they are asked for."""
 
@@ -680,5 +716,6 @@ SLOW = {
     "metrics.jsonl": 3, "config.json of a run": 3, "cells of a comparison": 3, "config.json of a checkpoint": 3,
     "model.safetensors": 3, "configuration": 3, "tokenizer": 2, "shortlist": 2, "token cache": 10, "training state": 10,
     "JSONL of translations": 10, "input and prefixes": 20, "command line": 100,
+    "--config-dir": 100,
 }  # fmt: skip
 """How many times as long as of other readers an input takes, about."""

@@ -1,5 +1,6 @@
 """Several runs of one command, by the launchers of Hydra."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,23 @@ def test_a_launcher_that_is_not_installed_is_named(name: str, capfd: pytest.Capt
     except ImportError:
         assert main(["train", f"hydra/launcher={name}", "--multirun", "seed=1,2"]) == 2
     assert f"not installed. Install hydra-{package}-launcher." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "plugin"), [("slurm", "submitit"), ("ray_cluster", "ray")])
+def test_a_launcher_that_is_installed_takes_what_it_is_told(
+    name: str, plugin: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{plugin}_launcher")
+    with contextlib.suppress(SystemExit):  # Hydra prints it, and runs nothing
+        main(["train", f"hydra/launcher={name}", "--cfg=hydra"])
+    assert f"_target_: hydra_plugins.hydra_{plugin}_launcher" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_submitit_runs_a_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this machine: as Slurm's jobs but for who starts them."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.chdir(tmp_path)
+    command = ["train", *trainers.write_corpus(tmp_path), "training.max_updates=1", "hydra/launcher=submitit_local"]
+    assert main([*command, "--multirun", "seed=1,2"]) == 0
+    assert len(list(Path("runs").glob("*/best"))) == 2

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -10,7 +11,7 @@ import fuzz
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from readers import READERS, Reader, check
+from readers import READERS, SLOW, Reader, check
 
 from seq2seq.text.corpus import DataError
 
@@ -22,9 +23,16 @@ def test_what_strangers_wrote_is_read_or_refused(name: str, tmp_path: Path) -> N
     @settings(max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(reader.inputs)
     def holds(value: Any) -> None:
-        check(reader, value, tmp_path)
+        with fuzz.limited():  # what never ends fails
+            check(reader, value, tmp_path)
 
     holds()
+
+
+def test_what_never_ends_is_found(tmp_path: Path) -> None:
+    forever = Reader(st.none(), lambda value, directory: time.sleep(60))
+    with pytest.raises(AssertionError, match="more than 1 seconds for an input"), fuzz.limited(1):
+        check(forever, None, tmp_path)
 
 
 @pytest.mark.parametrize("error", [KeyError("a"), RecursionError(), UnicodeDecodeError("utf-8", b"", 0, 1, "")])
@@ -58,9 +66,11 @@ def test_every_reader_has_its_line() -> None:
 
 
 @pytest.mark.slow
-def test_inputs_can_be_chosen_by_coverage() -> None:
+@pytest.mark.parametrize("name", READERS)
+def test_inputs_can_be_chosen_by_coverage(name: str) -> None:
     pytest.importorskip("atheris")
-    command = [sys.executable, fuzz.__file__, "--reader=corpus, TSV", "--inputs=5000", "--coverage"]
+    inputs = 5000 // SLOW.get(name, 1)
+    command = [sys.executable, fuzz.__file__, f"--reader={name}", f"--inputs={inputs}", "--coverage"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "all as they should be" in done.stdout
