@@ -55,9 +55,11 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
 
     failures: list[Exception] = []
+    begun: list[bool] = []
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=command)
     def task(config: DictConfig) -> None:
+        begun.append(True)
         if not logging.getLogger().handlers:  # a launcher's own process
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         try:
@@ -72,6 +74,12 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
     try:
         with _mistakes():
             task()
+    except ConfigError:
+        raise
+    except Exception as error:  # Hydra has no class of errors for all that flags and files can have
+        if begun or {"-m", "--multirun"} & set(flags):  # whose jobs may run elsewhere
+            raise
+        raise ConfigError(f"the configuration can't be composed ({type(error).__name__}: {error})") from error
     finally:
         sys.argv = before
     if failures:
