@@ -63,7 +63,9 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
         if not logging.getLogger().handlers:  # a launcher's own process
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         try:
-            job(plain(config), dict(HydraConfig.get().runtime.choices))
+            with _mistakes():
+                values = plain(config)
+            job(values, dict(HydraConfig.get().runtime.choices))
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 logger.error("failed: %s: %s", HydraConfig.get().job.override_dirname, error)

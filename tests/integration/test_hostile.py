@@ -539,6 +539,7 @@ CALL = "{_target_: shutil.copy, src: ../text, dst: ../executed}"
         ("a: &a [1, 1]\nb: &b [*a, *a]", "an alias, *a"),
         ("seed: !!python/object/apply:os.system [id]", "could not determine a constructor"),
         ("seed: [", "expected the node content"),
+        ("data: {train: '${nowhere}'}", "Interpolation key 'nowhere' not found"),
         ("# @", "the configuration can't be composed (ValueError: Expected header format"),
         ("seed: \0", "can't be read as a configuration"),
         ("x: " + "[" * 5000, ""),
