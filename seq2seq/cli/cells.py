@@ -27,6 +27,7 @@ from seq2seq.cli.bleu import same_length
 from seq2seq.cli.compose import composed
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.main import Stopped
 from seq2seq.cli.score import force_all
 from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, several, to_plain
 from seq2seq.inference import metrics
@@ -49,14 +50,6 @@ _WITHOUT_EFFECT = {
     "training": ("keep_best", "keep_last", "save_every", "log_every", "tensorboard"),
 }
 """Keys of a training that change no result: the files of `data` count by their content."""
-
-
-class TrainingStopped(BaseException):
-    """A signal ended a training, whose state is saved."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
@@ -353,12 +346,14 @@ def run_directory(cell: Cell, belongs_to: dict[str, Any], output: str) -> Path:
 
 
 def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Measured:
-    """Train the cell, or go on with it, and measure it. Raises TrainingStopped after a signal."""
+    """Train the cell, or go on with it, and measure it. Raises Stopped after a signal."""
     if cell.run is None:
         data = dataclasses.replace(cell.training.data, test=None)
         training = dataclasses.replace(cell.training, data=data, run_dir=str(run_dir), device=config.device)
-        if code := train.run(training, {}):
-            raise TrainingStopped(code)
+        if (code := train.run(training, {})) > 128:
+            raise Stopped(code)
+        if code:
+            raise RuntimeError("its training lost a process, as the log says")
     device = choose_device(config.device)
     translator = checkpoint.load_translator(run_dir, device)
     begin = time.perf_counter()

@@ -10,7 +10,6 @@ from typing import Any
 from seq2seq.cli import compose
 from seq2seq.cli.cells import (
     Cell,
-    TrainingStopped,
     identities,
     measure,
     plan,
@@ -22,6 +21,7 @@ from seq2seq.cli.cells import (
 )
 from seq2seq.cli.files import make_directory, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.main import Stopped
 from seq2seq.config import CompareConfig, ConfigError, parse
 from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Comparison, Failed, Measured
@@ -64,7 +64,7 @@ def run(config: CompareConfig, choices: dict[str, str]) -> int:
     try:
         if waiting:
             compose.launch(run_job, "cell", waiting, str(Path(config.output) / "runs"))
-    except TrainingStopped as stopped:
+    except Stopped as stopped:
         logger.info("the same command goes on")
         return stopped.exit_code
     except Exception as error:  # of the launcher; what goes wrong in a cell is in its result

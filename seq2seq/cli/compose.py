@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seq2seq.cli.own_configs import check_own_configs
 from seq2seq.config import COMMANDS, GROUPS, ConfigError
 from seq2seq.schema import REQUIRED, nearest
 
@@ -48,6 +50,7 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
     settings = [_settable(word) for word in overrides if not word.startswith("-")]
     if command == "compare" and {"-m", "--multirun"} & set(flags):
         raise ConfigError("--multirun: compare makes a multirun of its cells by itself. Leave it out.")
+    check_own_configs(flags, settings)
     register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
 
@@ -115,7 +118,7 @@ def _mistakes() -> Iterator[None]:
         raise ConfigError(_missing(str(error))) from error
     except ConfigCompositionException as error:
         raise ConfigError(_unknown_group(str(error))) from error
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(str(error)) from error
     except RecursionError as error:
         raise ConfigError("the configuration has lists or groups too deep within each other") from error

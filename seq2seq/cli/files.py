@@ -59,13 +59,29 @@ def input_lines(name: str) -> Iterator[str]:
 
 @contextmanager
 def output_stream(name: str) -> Iterator[TextIO]:
-    """A file that is there only when it is complete, or stdout. Lines end in `\\n` and are UTF-8 everywhere."""
+    """A file that is there only when it is complete, or stdout. Lines end in `\\n` and are UTF-8 everywhere.
+
+    What is there and no file, such as /dev/null, is written into and not replaced.
+    """
     if name == "-":
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-        yield sys.stdout
-        sys.stdout.flush()
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except BrokenPipeError:  # see main
+            raise
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again when it ends
+            raise DataError(f"stdout: can't be written ({error.strerror})") from error
         return
     final = Path(name)
+    if final.exists() and not final.is_file():
+        try:
+            with final.open("w", encoding="utf-8", newline="\n") as file:
+                yield file
+        except OSError as error:
+            raise DataError(f"{name}: can't be written ({error.strerror})") from error
+        return
     unfinished = final.with_name(f"{final.name}.tmp")
     try:
         unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere

@@ -79,7 +79,7 @@ def _run(arguments: list[str]) -> int:
 
 
 class Stopped(BaseException):
-    """A signal ended a run."""
+    """A signal ended a run, whose state is saved: other jobs of the command don't begin."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)

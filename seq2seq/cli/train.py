@@ -18,11 +18,11 @@ from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.loop import Trainer
 from seq2seq.training.precision import check_precision
-from seq2seq.training.ranks import RankLost, joined
+from seq2seq.training.ranks import joined
 from seq2seq.training.run_directory import check_run_dir, claim_run_dir, default_run_dir, settle_precision
 from seq2seq.training.setup import check_alike, make_trainer
 from seq2seq.training.signals import StoppedBySignal
-from seq2seq.training.team import Team
+from seq2seq.training.team import ProcessLost, Team
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
     try:
         with joined(device) as team:
             code = train(config, run_dir, device, team)
-    except RankLost as lost:
+    except ProcessLost as lost:
         logger.error("%s: %s; the same command goes on from the last saved state", run_dir, lost)
         return 1
     return code if code or team.rank or config.check else finish(config, run_dir, device)
@@ -69,6 +69,11 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     run_dir = trainer.run_dir
     if trainer.resume():
         logger.info("%s: going on from update %d", run_dir, trainer.position.update)
+    elif config.training.loss == "minimum_risk" and config.training.start_from is None:
+        logger.warning(
+            "training.loss=minimum_risk: begins with a model that can't translate yet, whose samples tell it little. "
+            "Train it with cross_entropy first, and give that as training.start_from=RUN_DIR"
+        )
     check_alike(trainer, config)
     if reason := trainer.reason_to_stop():
         logger.info("%s: nothing to do, %s", run_dir, reason)
@@ -80,6 +85,9 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     except StoppedBySignal as stopped:
         logger.info("stopped by %s at update %d; the same command goes on", stopped, trainer.position.update)
         return stopped.exit_code
+    except KeyboardInterrupt:
+        logger.info("stopped at once, nothing saved; the same command goes on from the last saved state")
+        raise
     logger.info("done: %s", trainer.reason_to_stop())
     logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 from seq2seq.cli.align import soft_line
 from seq2seq.cli.files import input_groups, input_lines, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.score import is_jsonl
 from seq2seq.config import ConfigError, TranslateConfig
 from seq2seq.inference.alignment import Aligner, WordAlignment
 from seq2seq.inference.translator import Request, Translation
@@ -50,12 +51,17 @@ def soft(translation: Translation, alignment: WordAlignment) -> str:
 
 
 def requests(config: TranslateConfig, most: int) -> Iterator[list[Request]]:
-    """The lines in groups, each with the prefix of the same number. Raises DataError unless they are as many."""
+    """The lines in groups, each with the prefix of the same number. Raises DataError unless both are as many."""
     if config.prefix is not None and config.prefix == config.input:
         raise ConfigError(f"prefix={config.prefix} and input={config.input}: take two different files.")
     prefixes: Iterator[str | None] = repeat("") if config.prefix is None else chain(input_lines(config.prefix), [None])
     number = 0
     for group in input_groups(config.input, most):
+        if not number and is_jsonl(group):
+            raise DataError(
+                f"{config.input}: JSON lines, as translate output_format=jsonl writes them, and not text. Give their "
+                "`source` alone, a sentence on each line."
+            )
         found = []
         for line in group:
             if (prefix := next(prefixes)) is None:

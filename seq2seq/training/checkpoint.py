@@ -6,7 +6,6 @@ takes as much memory as its files have. SHA256SUMS says what each file has to be
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -32,12 +31,11 @@ from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import base_language
 
-logger = logging.getLogger(__name__)
-
 FORMAT = 1
 _SUMS = "SHA256SUMS"
 _MOST_SUMS = 1 << 16
 """Bytes of it."""
+_EDITED = f"If it is not damaged but was edited on purpose, delete the {_SUMS} beside it: then it is taken as it is."
 _MODEL = ("model.safetensors", "config.json", "source.model", "target.model")
 """What it takes to translate."""
 _UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError, safetensors.SafetensorError)
@@ -152,19 +150,23 @@ def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def find(path: Path) -> Path:
     """The checkpoint at this path: the directory itself, or the best one of a run directory."""
     for candidate in (path, path / "best", previous_name(path), previous_name(path / "best")):
-        if os.path.isfile(candidate / "model.safetensors"):
+        if _is_there(candidate):
             return within(path, "best") if candidate == path / "best" else candidate
-    raise DataError(f"{path}: no checkpoint here (expected model.safetensors, config.json, source.model, target.model)")
+    newest = (
+        f". Take {path / 'last'}: it is one, though no validation found it the best" if _is_there(path / "last") else ""
+    )
+    raise DataError(f"{path}: no checkpoint here (expected {', '.join(_MODEL)}){newest}")
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.isfile(path / "model.safetensors")
 
 
 def load(path: Path, device: torch.device) -> Checkpoint:
     """Read a checkpoint. Raises DataError for what is missing or does not fit together."""
     where = find(path)
     if wrong := damage(where, _MODEL):
-        raise DataError(
-            f"{where}: damaged: {wrong}. Restore it, or take another checkpoint; if you changed it yourself, delete "
-            f"{where / _SUMS}."
-        )
+        raise DataError(f"{where}: damaged: {wrong}. Restore it, or take another checkpoint. {_EDITED}")
     try:
         values = read_json(within(where, "config.json"))
         if values.get("format") != FORMAT:
@@ -261,11 +263,11 @@ def find_state(path: Path) -> Path | None:
         if wrong := damage(where):
             damaged.append(f"{where}: damaged: {wrong}")
         elif os.path.isfile(where / "state.json"):
-            if damaged:
-                logger.warning("%s; the state before it is in %s", damaged[0], where)
             return where
     if damaged:
-        raise DataError(f"{'; '.join(damaged)}. There is no other state; restore it, or take another run_dir.")
+        raise DataError(
+            f"{'; '.join(damaged)}. There is no other state; restore it, or take another run_dir. {_EDITED}"
+        )
     return None
 
 

@@ -91,6 +91,7 @@ class BatchGradient:
         as it took."""
         self._shared(batch, _Work(update, 0.0, batch.tokens, 1.0, self.parts, trying=True))
         self.model.zero_grad()
+        self._parts_taken = int(self.team.greatest([self._parts_taken])[0])  # all have to draw the same dropout again
         if self._parts_taken > self.parts:
             logger.warning(
                 "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on each "

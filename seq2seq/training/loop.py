@@ -32,6 +32,7 @@ from seq2seq.training.schedule import Schedule
 from seq2seq.training.signals import StoppedBySignal, noted_signals
 from seq2seq.training.team import Team
 from seq2seq.training.validation import Validation, show_attention, show_samples
+from seq2seq.training.workers import can_fork
 
 logger = logging.getLogger(__name__)
 
@@ -93,12 +94,14 @@ class Trainer:
                 f"run_dir={self.run_dir}: the corpus has changed since this run began "
                 f"({', '.join(f'data.{name}' for name in changed)[:300]}). Take another run_dir, or the text of then."
             )
+        if found != last and last.exists():
+            logger.warning("%s: damaged: %s. The state before it is used, %s", last, checkpoint.damage(last), found)
         saved = checkpoint.load(found, self.device)
         try:
             self._restore(saved.model, state)
         except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError) as error:
             raise DataError(f"{found}: the training state doesn't fit ({error})") from error
-        if found != last and last.exists():  # else the next state would push out the good one
+        if found != last and last.exists() and not self.team.rank:  # else the next state would push out the good one
             damaged = last.with_name("last.damaged")
             shutil.rmtree(damaged, ignore_errors=True)
             last.rename(damaged)
@@ -113,8 +116,15 @@ class Trainer:
         values = StateValues.of_plain(state.values, self.batches_per_epoch)
         self.position = values.position
         self.gradient.parts = max(self.gradient.parts, values.parts)
-        if self.options.processes is None and values.ranks == self.team.ranks == 1:
+        if self.options.processes is None and values.ranks == self.team.ranks == 1 and can_fork(self.device):
             self.gradient.processes = values.processes
+        threads = torch.get_num_threads()
+        if self.device.type == "cpu" and self.gradient.processes == 1 and values.threads not in (None, threads):
+            logger.info(
+                "the run was saved with %d threads and goes on with %d (OMP_NUM_THREADS): the same but for rounding",
+                values.threads,
+                threads,
+            )
         if values.ranks != self.team.ranks:
             logger.info(
                 "the run was saved by %d processes and goes on with %d: the same but for rounding, and, if anything is "
@@ -131,7 +141,10 @@ class Trainer:
         """Why training is over; empty while it is not."""
         position, patience = self.position, self.options.patience
         if position.update >= self.schedule.total_updates:
-            return f"training.max_updates or training.max_epochs is reached ({position.update} updates)"
+            updates = self.options.max_updates
+            first = updates is not None and updates <= self.schedule.total_updates
+            limit = f"max_updates={updates}" if first else f"max_epochs={self.options.max_epochs}"
+            return f"training.{limit} is reached ({position.update} updates)"
         if patience is not None and position.without_progress >= patience:
             return (
                 f"neither {self.options.metric} nor the loss got better in {position.without_progress} validations "
@@ -280,7 +293,7 @@ class Trainer:
             raise ConfigError(
                 f"training.learning_rate={self.options.learning_rate}: the {name} is {number} at update "
                 f"{self.position.update}. Take a lower rate, or a training.clip_norm above 0 (now "
-                f"{self.options.clip_norm}); {self.run_dir}/best is from before."
+                f"{self.options.clip_norm}), and another run_dir; what {self.run_dir} holds is from before."
             )
 
     def _validation_is_due(self) -> bool:
@@ -318,19 +331,20 @@ class Trainer:
             progress.write(f"valid/{name}", position.update, scores)
             logger.info(_summary(name, scores))
         with self._averaged():
+            had_kept = bool(position.kept)
             for name in [*(["best"] if improved else []), *self._names_to_keep()]:
                 self._write(name)
         self._save(progress)
-        if self.options.keep_best > 1 and not self.team.rank:  # only now, when no saved state names the others any more
-            keep_only(self.run_dir, "best", position.kept)
-        if self.options.keep_last > 1 and not self.team.rank:
-            keep_only(self.run_dir, "last", latest(self.run_dir, self.options.keep_last))
+        if not self.team.rank:  # only now, when no saved state names the others any more
+            self._remove_others(had_kept)
         progress.pause()
 
     def _names_to_keep(self) -> list[str]:
         """What the checkpoint is called as one of the best so far, and as one of the latest, where several are kept."""
         position, options, names = self.position, self.options, []
-        if options.keep_best > 1:
+        if options.keep_best == 1:
+            position.kept = {}
+        else:
             name = directory_name("best", position.update)
             scores = {**position.kept, name: self.scores[options.metric]}
             position.kept = ranked(scores, options.keep_best, options.metric)
@@ -338,6 +352,13 @@ class Trainer:
         if options.keep_last > 1:
             names.append(directory_name("last", position.update))
         return names
+
+    def _remove_others(self, had_kept: bool) -> None:
+        """Delete what a run that keeps several, or did so until now, keeps no longer."""
+        if had_kept or self.position.kept:
+            keep_only(self.run_dir, "best", self.position.kept)
+        if self.options.keep_last > 1:
+            keep_only(self.run_dir, "last", latest(self.run_dir, self.options.keep_last))
 
     def _validations(self) -> int:
         """How many have been due."""
@@ -391,6 +412,7 @@ class Trainer:
             "processes": self.gradient.processes,
             "ranks": self.team.ranks,
             "parts": self.gradient.parts,
+            "threads": torch.get_num_threads(),
             "fp32_products": torch.get_float32_matmul_precision(),
             "scaler": self._scaler.state_dict(),
         }

@@ -47,6 +47,8 @@ class StateValues:
     processes: int = 1
     ranks: int = 1
     parts: int = 1
+    threads: int | None = None
+    """Of one process; None: older states don't say."""
     scaler: dict[str, float] = field(default_factory=dict)
 
     @staticmethod

@@ -22,7 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss
-from seq2seq.training.team import Message, Own, Team
+from seq2seq.training.team import Message, Own, ProcessLost, Team
 
 _PATIENCE = timedelta(minutes=10)
 """After which a process that does not answer is given up. Failures are noticed at once, by the end of a connection."""
@@ -31,10 +31,6 @@ _LOOK_EVERY = 0.1
 _DONE, _FAILED = b"done", b"failed"
 
 Result = TypeVar("Result")
-
-
-class RankLost(RuntimeError):
-    """Another process of the training ended, or does not answer."""
 
 
 def asked_for() -> int:
@@ -46,7 +42,7 @@ def asked_for() -> int:
 def joined(device: torch.device) -> Iterator[Team]:
     """The processes that torchrun has started; without it only this one. On CUDA nccl adds up, elsewhere gloo.
 
-    Raises RankLost if they don't find each other.
+    Raises ProcessLost if they don't find each other.
     """
     if asked_for() == 1:
         yield Team()
@@ -136,7 +132,7 @@ class Ranks(Team):
             while not self._or_lost(lambda: self._store.check([key])):
                 time.sleep(_LOOK_EVERY)
             if self._or_lost(lambda: self._store.get(key)) == _FAILED:
-                raise RankLost("the first process failed; see its message")
+                raise ProcessLost("the first process failed; see its message")
             yield
             return
         try:
@@ -155,6 +151,6 @@ def _or_lost(operation: Callable[[], Result]) -> Result:
         return operation()
     except RuntimeError as error:  # gloo has no error of its own
         reason = re.sub(r"^\[.*?\] *", "", str(error).partition("\n")[0])  # without the place in gloo's source
-        raise RankLost(
+        raise ProcessLost(
             f"another process of this training ended or does not answer; see its message ({reason})"
         ) from error

@@ -30,7 +30,7 @@ from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.team import Team
-from seq2seq.training.workers import default_processes
+from seq2seq.training.workers import can_fork, default_processes
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +108,11 @@ def make_trainer(
 def _processes(training: Training, device: torch.device, team: Team) -> int:
     """That each rank has for its share. Raises ConfigError where several ranks would share twice."""
     if team.ranks == 1:
+        if (training.processes or 1) > 1 and not can_fork(device):
+            logger.info(
+                "training.processes=%d: processes share batches on Linux's CPUs; here it is one", training.processes
+            )
+            return 1
         return training.processes or default_processes(device, training.batch_tokens // training.accumulate)
     if (training.processes or 1) > 1:
         raise ConfigError(

@@ -14,6 +14,11 @@ from torch import nn
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss
 
+
+class ProcessLost(RuntimeError):
+    """Another process of the training ended, or does not answer."""
+
+
 Own = Callable[[int], Loss]
 """Works on the share of this number in this process: its loss, and in the model's parameters its gradient."""
 Message = Callable[[int], Any]
@@ -39,7 +44,7 @@ class Team:
     def gradient(self, model: nn.Module, shares: Sequence[Batch], own: Own, message: Message) -> list[Loss]:
         """Work on all shares; afterwards the model's parameters have the sum of their gradients.
 
-        Gives losses that make up the one of the batch. Raises RuntimeError if another process failed.
+        Gives losses that make up the one of the batch. Raises ProcessLost if another process failed.
         """
         return [own(number) for number in range(len(shares))]
 

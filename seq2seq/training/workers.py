@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss
-from seq2seq.training.team import Message, Own, Team
+from seq2seq.training.team import Message, Own, ProcessLost, Team
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,14 @@ Work = Callable[[Any], Any]
 """Takes a message, leaves gradients in the model's parameters, gives an answer; both are plain values and arrays."""
 
 
+def can_fork(device: torch.device) -> bool:
+    """Whether processes that train on this device can share batches: a GPU's context does not outlive a fork."""
+    return device.type == "cpu" and sys.platform.startswith("linux")
+
+
 def default_processes(device: torch.device, batch_tokens: int) -> int:
     """As many as torch would have threads, as long as there is work enough; one where they can't be forked."""
-    if device.type != "cpu" or not sys.platform.startswith("linux"):
+    if not can_fork(device):
         return 1
     return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS))
 
@@ -70,24 +75,24 @@ class Workers(Team):
         return [own(0), *(Loss.of_numbers(*numbers) for numbers in self.collect(len(shares) - 1))]
 
     def start(self, messages: Sequence[Any]) -> None:
-        """Give one message to each of the first workers."""
-        for (_, connection, _), message in zip(self._workers, messages, strict=False):
-            connection.send(message)
+        """Give one message to each of the first workers. Raises ProcessLost if one has ended."""
+        for (process, connection, _), message in zip(self._workers, messages, strict=False):
+            try:
+                connection.send(message)
+            except OSError:
+                raise _ended(process) from None
 
     def collect(self, count: int) -> list[Any]:
         """The answers of the first `count` workers; their gradients are added to those of this process.
 
-        Raises RuntimeError if a worker failed.
+        Raises ProcessLost if a worker failed.
         """
         answers = []
         for process, connection, gradients in self._workers[:count]:
             try:
                 answer = connection.recv()
-            except EOFError:
-                process.join()
-                raise RuntimeError(
-                    f"a training process ended (exit code {process.exitcode}); see its message"
-                ) from None
+            except (EOFError, OSError):  # the second if it never read its message
+                raise _ended(process) from None
             answers.append(answer)
             both = [(p.grad, g) for p, g in zip(self.parameters, gradients, strict=True) if p.grad is not None]
             torch._foreach_add_([ours for ours, _ in both], [theirs for _, theirs in both])
@@ -134,6 +139,14 @@ def working(model: nn.Module, work: Work, processes: int) -> Iterator[Workers]:
     finally:
         workers.close()
         torch.set_num_threads(threads)
+
+
+def _ended(process: BaseProcess) -> ProcessLost:
+    """What a worker that is gone leaves to say."""
+    process.join()
+    killed = process.exitcode == -signal.SIGKILL
+    why = "killed, as the system does where memory runs out" if killed else "see its message"
+    return ProcessLost(f"a process that shares the batches ended (exit code {process.exitcode}); {why}")
 
 
 def _shared_like(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -119,7 +119,7 @@ def test_a_finished_run_has_nothing_to_do_until_its_limit_is_raised(
     before = weights("run/last")
     capfd.readouterr()
     assert train("run_dir=run", "training.max_updates=3") == 0
-    assert "nothing to do, training.max_updates" in capfd.readouterr().err
+    assert "run: nothing to do, training.max_updates=3 is reached (3 updates)" in capfd.readouterr().err
     assert all(torch.equal(tensor, weights("run/last")[name]) for name, tensor in before.items())
     assert train("run_dir=run", "training.max_updates=5") == 0
     assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] == 5

@@ -63,6 +63,10 @@ def test_an_ensemble_is_a_list_of_checkpoints(work: Path, capsys: pytest.Capture
     for one, other in zip(said, map(json.loads, Path("forced").read_text().splitlines()), strict=True):
         assert other["score"] == pytest.approx(one["score"], abs=1e-4)
         assert other["alignment"] == one["alignment"]
+    capsys.readouterr()
+    assert main(["translate", "checkpoint=additive", "input=said", "output=again"]) == 2
+    assert "said: JSON lines, as translate output_format=jsonl writes them, and not text" in capsys.readouterr().err
+    assert not Path("again").exists()
     assert main(["evaluate", "checkpoint=[additive,local]", "source=train.de", "reference=train.de"]) == 0
     capsys.readouterr()
     assert main(["translate", "checkpoint=[additive,other]", "input=source.txt"]) == 2

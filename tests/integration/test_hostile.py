@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 
 import seq2seq
 from seq2seq.cli.files import arriving_lines, output_stream
+from seq2seq.cli.main import main
 from seq2seq.cli.score import read_pairs
 from seq2seq.config import parse, to_plain
 from seq2seq.inference.forced import Pair
@@ -519,6 +520,64 @@ def test_a_run_directory_leads_nowhere(tmp_path: Path) -> None:
 
 def _of_run(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "format"}
+
+
+CALL = "{_target_: shutil.copy, src: ../text, dst: ../executed}"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (f"hydra: {{callbacks: {{x: {CALL}}}}}", "'_target_' in line 2; values and choices are allowed"),
+        (f"seed: 1\nhydra: {{launcher: {{x: {CALL}}}}}", "'_target_' in line 3"),
+        (f"hydra: {{callbacks: {{x: {CALL.replace('_target_', chr(34) + '_tar' + chr(92) + 'x67et_' + chr(34))}}}}}",
+         "'_target_' in line 2"),
+        ("hydra: {job_logging: {version: 1, root: {}, formatters: {x: {(): os.system, command: id}}}}", "'()' in line"),
+        (f"hydra: {{callbacks: '${{oc.decode:\"{{x: {CALL}}}\"}}'}}", "${oc.decode:"),
+        ("data: {train: '${oc.env:HOME}'}", "'${oc.env:HOME}' in line 2"),
+        ("seed: o\ndata: {train: '${${seed}c.env:HOME}'}", "'${${seed}c.env:HOME}' in line 3"),
+        ("a: &a [1, 1]\nb: &b [*a, *a]", "an alias, *a"),
+        ("seed: !!python/object/apply:os.system [id]", "could not determine a constructor"),
+        ("seed: [", "expected the node content"),
+        ("seed: \0", "can't be read as a configuration"),
+        ("x: " + "[" * 5000, ""),
+    ],
+)  # fmt: skip
+def test_configurations_of_others_only_set_and_choose(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, content: str, says: str
+) -> None:
+    (tmp_path / "configs/experiment").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "configs")
+    (tmp_path / "text").write_text("a\n")
+    (tmp_path / "configs/experiment/theirs.yaml").write_text(f"# @package _global_\n{content}\n")
+    assert main(["train", f"--config-dir={tmp_path}/configs", "experiment=theirs", "run_dir=nowhere"]) == 2
+    said = capfd.readouterr().err
+    assert says in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "executed").exists()
+
+
+def test_configurations_of_ones_own_are_used_where_they_are_whole(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr("seq2seq.cli.train.run", lambda config, choices: bool(found.append(config)))
+    (tmp_path / "experiment").mkdir()
+    text = (
+        "# @package _global_\ndefaults: [override /model/attention: none]\ndata: {train: t, valid: '${data.train}'}\n"
+    )
+    (tmp_path / "experiment/mine.yaml").write_text(text)
+    command = ["train", "experiment=mine", "data.source_lang=en", "data.target_lang=de"]
+    assert main([*command, f"--config-dir={tmp_path}"]) == 0
+    assert found[0].data.valid == "t"
+    assert found[0].model.attention.placement.name == "none"
+    (tmp_path / "more").symlink_to(tmp_path / "experiment")
+    assert main([*command, f"--config-dir={tmp_path}"]) == 2
+    for other in (f"--config-path={tmp_path}", "--config-name=mine", f"hydra.searchpath=[file://{tmp_path}]"):
+        assert main([*command, other]) == 2
+    said = capfd.readouterr().err
+    assert "more: can't be read as a configuration (a link;" in said
+    assert said.count("Take --config-dir=DIR with yours") == 3
 
 
 @pytest.mark.parametrize("path", [".", "/", "..", "x" * 300, "a/" * 3000])

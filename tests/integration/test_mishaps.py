@@ -3,6 +3,7 @@
 import errno
 import functools
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -19,6 +20,7 @@ import trainers
 from seq2seq.cli.main import main
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.checkpoint import damage, load_state
+from seq2seq.training.loop import Trainer
 from seq2seq.training.progress import Progress, effort
 
 COMMAND = [
@@ -194,7 +196,7 @@ def test_a_damaged_state_is_named_and_training_goes_on_from_the_one_before(
         assert "run/last: damaged: model.safetensors (" in capfd.readouterr().err
     assert train("training.max_updates=7") == 0
     said = capfd.readouterr().err
-    assert f"run/last: damaged: {name} (" in said
+    assert said.count(f"run/last: damaged: {name} (") == said.count("damaged: ") == 1
     assert "going on from update" in said
     assert saved() == 7
     assert (Path("run/last.damaged") / name).is_file()
@@ -232,7 +234,40 @@ def test_a_run_goes_on_with_its_own_sub_words_when_the_cache_is_gone(monkeypatch
     assert ends_like_a_whole_one()
 
 
-def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@LINUX
+@pytest.mark.parametrize("at_work", [True, False])
+def test_a_process_that_is_killed_ends_it_with_a_message(
+    at_work: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """While it works on its share, and while it waits for the next one."""
+    own = os.getpid()
+    gradient = Trainer._gradient_of_share
+
+    def killed(trainer: Trainer, *share: Any) -> Any:
+        if trainer.position.update == 3 and os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return gradient(trainer, *share)
+
+    def kill_the_worker() -> None:
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        worker.join()
+
+    with monkeypatch.context() as patched:
+        if at_work:
+            patched.setattr(Trainer, "_gradient_of_share", killed)
+        else:
+            at_update(2, kill_the_worker, patched)
+        assert train("training.max_updates=7", "training.processes=2") == 1
+    said = capfd.readouterr().err
+    assert "run: a process that shares the batches ended (exit code -9); killed, as the system does" in said
+    assert "the same command goes on from the last saved state" in said
+    assert "Traceback" not in said
+    assert saved() == 2
+    assert train("training.max_updates=7", "training.processes=2") == 0
+
+
+def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     def twice() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -240,7 +275,11 @@ def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         at_update(3, twice, patched)
         assert train("training.max_updates=7") == 130
+    assert "stopped at once, nothing saved" in capfd.readouterr().err
     assert saved() == 2
+    assert main(["translate", "checkpoint=run"]) == 2
+    assert "run: no checkpoint here (" in (said := capfd.readouterr().err)
+    assert "Take run/last: it is one" in said
     assert train("training.max_updates=7") == 0
     assert ends_like_a_whole_one()
 

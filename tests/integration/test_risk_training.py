@@ -48,3 +48,20 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     assert train("run_dir=parts", more) == 0
     whole, parts = weights("whole/last"), weights("parts/last")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_a_model_that_can_not_translate_yet_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], start: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.en").write_text("".join(f"{s}\n" for s, _ in PAIRS))
+    Path("train.de").write_text("".join(f"{t}\n" for _, t in PAIRS))
+    more = ["training.start_from=first"] if start else []
+    if start:
+        first = [word for word in RISKY if "risk" not in word]
+        assert main(["train", *first, "run_dir=first", "training.max_updates=1"]) == 0
+    for updates in (1, 2):
+        assert train("run_dir=run", f"training.max_updates={updates}", *more) == 0
+        told = "Train it with cross_entropy first" in capfd.readouterr().err
+        assert told == (updates == 1 and not start)  # not of a run that goes on

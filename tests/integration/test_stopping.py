@@ -49,6 +49,15 @@ def test_hours_are_counted_over_resumes(
     assert state("run")["position"]["update"] == position["update"]
 
 
+def test_the_limit_that_is_reached_is_named(train: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    few = ["training.max_updates=100", "training.max_epochs=1", "training.batch_tokens=2000"]
+    assert train("run", *few) == 0
+    updates = state("run")["position"]["update"]
+    assert f"done: training.max_epochs=1 is reached ({updates} updates)" in capfd.readouterr().err
+    assert train("run", *few, f"training.max_updates={updates}") == 0
+    assert f"nothing to do, training.max_updates={updates} is reached ({updates} updates)" in capfd.readouterr().err
+
+
 def test_training_stops_when_the_rate_falls_too_low_and_goes_on_below(
     train: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:

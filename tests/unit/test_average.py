@@ -51,6 +51,15 @@ def test_the_best_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]
     assert all(tensor.equal(best[name]) for name, tensor in weights(run_dir / "best-000005").items())
 
 
+def test_fewer_are_kept_when_fewer_are_asked_for(tmp_path: Path, scores: list[float]) -> None:
+    options = ["training.metric=loss", "training.validate_every=1", "training.patience=null"]
+    scores += [5, 4, 3, 6, 7]
+    for most, updates, names in ((3, 3, ["000003", "000002", "000001"]), (2, 4, ["000003", "000002"]), (1, 5, [])):
+        trainers.make(tmp_path, *options, f"training.keep_best={most}", f"training.max_updates={updates}").run()
+        assert list(kept(tmp_path / "run")) == [f"best-{name}" for name in names]
+    assert (tmp_path / "run/best/model.safetensors").is_file()
+
+
 def test_one_is_kept_by_default(tmp_path: Path, scores: list[float]) -> None:
     scores += [5, 4]
     trainers.make(tmp_path, "training.validate_every=1", "training.max_updates=2").run()

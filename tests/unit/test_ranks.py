@@ -16,10 +16,9 @@ import trainers
 
 from seq2seq.config import ConfigError
 from seq2seq.training.loop import Trainer
-from seq2seq.training.ranks import RankLost
 from seq2seq.training.setup import check_alike
 from seq2seq.training.signals import StoppedBySignal
-from seq2seq.training.team import Team
+from seq2seq.training.team import ProcessLost, Team
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 
@@ -155,6 +154,52 @@ def test_a_run_goes_on_with_another_number_of_processes(corpus: Path, caplog: py
     close(([0.0], found), ([0.0], expected))
 
 
+def test_all_stop_where_nothing_is_learned(corpus: Path) -> None:
+    still = [*LONG, "training.learning_rate=1e-12", "training.validate_every=1", "training.patience=2"]
+
+    def run(team: Team) -> Any:
+        trainer = ranks.make(corpus, team, *still)
+        return outcome(trainer), trainer.reason_to_stop()
+
+    found = ranks.together(corpus, 2, run)
+    assert found[0] == found[1]
+    assert found[0][0][2]["update"] < 12
+    assert "(training.patience)" in found[0][1]
+
+
+def test_the_rank_with_least_memory_says_in_how_many_parts(corpus: Path) -> None:
+    """All do: else a resumed run, which takes those of the first, would draw other dropout."""
+
+    def parts(team: Team) -> Any:
+        trainer = ranks.make(corpus, team, *LONG, "training.batch_tokens=300")
+        in_parts = trainer.gradient._in_parts
+
+        def scarce(work: Any, number: int, batch: Any, parts: int) -> Any:
+            if team.rank and parts < 4:
+                raise MemoryError
+            return in_parts(work, number, batch, parts)
+
+        trainer.gradient._in_parts = scarce  # type: ignore[method-assign]
+        trainer.try_largest_batch()
+        return trainer.gradient.parts
+
+    assert ranks.together(corpus, 2, parts) == [4, 4]
+
+
+def test_only_the_first_puts_a_damaged_state_aside(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = [*LONG, "training.save_every=1", "training.max_updates=3"]
+    ranks.together(corpus, 2, lambda team: outcome(ranks.make(corpus, team, *some)))
+    os.truncate(corpus / "run/last/state.safetensors", 100)
+
+    def resumed(team: Team) -> int:
+        if team.rank:
+            monkeypatch.setattr(Path, "rename", pytest.fail)  # of this process
+        return ranks.make(corpus, team, *some).position.update
+
+    assert ranks.together(corpus, 2, resumed) == [2, 2]
+    assert (corpus / "run/last.damaged").is_dir()
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("how", ["fails", "is killed"])
 def test_the_others_notice_when_one_is_gone(corpus: Path, rank: int, how: str) -> None:
@@ -171,7 +216,7 @@ def test_the_others_notice_when_one_is_gone(corpus: Path, rank: int, how: str) -
 
     found = ranks.together(corpus, 2, broken)
     assert found[rank] is None if how == "is killed" else isinstance(found[rank], ValueError)
-    assert isinstance(found[1 - rank], RankLost)
+    assert isinstance(found[1 - rank], ProcessLost)
     assert "another process of this training ended or does not answer" in str(found[1 - rank])
 
 
@@ -208,7 +253,7 @@ def test_what_the_first_does_is_done_before_the_others_begin(corpus: Path) -> No
 
     first, second = ranks.together(corpus, 2, failing)
     assert str(first) == "by 0"
-    assert isinstance(second, RankLost)
+    assert isinstance(second, ProcessLost)
 
 
 def test_texts_of_all_come_to_all(corpus: Path) -> None:

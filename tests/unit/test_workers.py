@@ -3,16 +3,19 @@
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+import trainers
 from torch import nn
 from variants import build_model, one_by_one_rows
 
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training.loss import Loss, TranslationLoss
-from seq2seq.training.workers import Workers, default_processes, working
+from seq2seq.training.team import ProcessLost
+from seq2seq.training.workers import Workers, can_fork, default_processes, working
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 
@@ -89,7 +92,7 @@ def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> No
 
     workers = Workers(nn.Linear(1, 1), work, 1)
     workers.start(["broken"])
-    with pytest.raises(RuntimeError, match=r"a training process ended \(exit code 1\)"):
+    with pytest.raises(ProcessLost, match=r"shares the batches ended \(exit code 1\); see its message"):
         workers.collect(1)
     assert "ValueError: broken" in capfd.readouterr().err
     workers.close()
@@ -98,8 +101,10 @@ def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> No
 def test_a_worker_that_is_killed_is_noticed() -> None:
     workers = Workers(nn.Linear(1, 1), lambda message: os.kill(os.getpid(), signal.SIGKILL), 2)
     workers.start([0, 0])
-    with pytest.raises(RuntimeError, match=r"exit code -9"):
+    with pytest.raises(ProcessLost, match=r"\(exit code -9\); killed, as the system does where memory runs out"):
         workers.collect(2)
+    with pytest.raises(ProcessLost, match=r"exit code -9"):  # there is nobody to read another message
+        workers.start([0])
     workers.close()
 
 
@@ -107,3 +112,36 @@ def test_the_number_of_processes_follows_the_batch() -> None:
     assert default_processes(torch.device("cpu"), 255) == 1
     assert default_processes(torch.device("cpu"), 1 << 20) == torch.get_num_threads()
     assert default_processes(torch.device("cuda"), 1 << 20) == 1
+
+
+def test_other_threads_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = trainers.make(tmp_path, "training.max_updates=1")
+    threads = torch.get_num_threads()
+    begun.run()
+    with caplog.at_level("INFO"):
+        trainers.make(tmp_path)
+        assert "OMP_NUM_THREADS" not in caplog.text
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 2)
+        trainers.make(tmp_path)
+    assert f"saved with {threads} threads and goes on with {threads + 2} (OMP_NUM_THREADS)" in caplog.text
+
+
+def test_a_run_goes_on_in_one_process_where_there_can_be_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one does that was begun on a CPU and goes on on a GPU."""
+    monkeypatch.setattr("seq2seq.training.setup.default_processes", lambda device, tokens: 2)
+    begun = trainers.make(tmp_path, "training.processes=null", "training.max_updates=2")
+    assert begun.processes == 2
+    begun.run()
+    monkeypatch.setattr("seq2seq.training.setup.default_processes", lambda device, tokens: 1)
+    assert trainers.make(tmp_path, "training.processes=null").processes == 2
+    for module in ("setup", "loop"):
+        monkeypatch.setattr(f"seq2seq.training.{module}.can_fork", lambda device: False)
+    assert trainers.make(tmp_path, "training.processes=null").processes == 1
+    with caplog.at_level("INFO"):
+        assert trainers.make(tmp_path, "training.processes=2", run="other").processes == 1
+    assert "training.processes=2: processes share batches on Linux's CPUs; here it is one" in caplog.text
+    assert not can_fork(torch.device("cuda"))
