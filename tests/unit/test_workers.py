@@ -134,14 +134,14 @@ def test_a_run_goes_on_in_one_process_where_there_can_be_no_more(
     """As one does that was begun on a CPU and goes on on a GPU."""
     monkeypatch.setattr("seq2seq.training.setup.default_processes", lambda device, tokens: 2)
     begun = trainers.make(tmp_path, "training.processes=null", "training.max_updates=2")
-    assert begun.processes == 2
+    assert begun.gradient.processes == 2
     begun.run()
     monkeypatch.setattr("seq2seq.training.setup.default_processes", lambda device, tokens: 1)
-    assert trainers.make(tmp_path, "training.processes=null").processes == 2
+    assert trainers.make(tmp_path, "training.processes=null").gradient.processes == 2
     for module in ("setup", "loop"):
         monkeypatch.setattr(f"seq2seq.training.{module}.can_fork", lambda device: False)
-    assert trainers.make(tmp_path, "training.processes=null").processes == 1
+    assert trainers.make(tmp_path, "training.processes=null").gradient.processes == 1
     with caplog.at_level("INFO"):
-        assert trainers.make(tmp_path, "training.processes=2", run="other").processes == 1
+        assert trainers.make(tmp_path, "training.processes=2", run="other").gradient.processes == 1
     assert "training.processes=2: processes share batches on Linux's CPUs; here it is one" in caplog.text
     assert not can_fork(torch.device("cuda"))
