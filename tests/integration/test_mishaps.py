@@ -20,7 +20,7 @@ import trainers
 from seq2seq.cli.main import main
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.checkpoint import damage, load_state
-from seq2seq.training.loop import Trainer
+from seq2seq.training.gradient import BatchGradient
 from seq2seq.training.progress import Progress, effort
 
 COMMAND = [
@@ -241,12 +241,12 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
 ) -> None:
     """While it works on its share, and while it waits for the next one."""
     own = os.getpid()
-    gradient = Trainer._gradient_of_share
+    of_share = BatchGradient._of_share
 
-    def killed(trainer: Trainer, *share: Any) -> Any:
-        if trainer.position.update == 3 and os.getpid() != own:
+    def killed(gradient: BatchGradient, work: Any, *share: Any) -> Any:
+        if work.update == 3 and not work.trying and os.getpid() != own:
             os.kill(os.getpid(), signal.SIGKILL)
-        return gradient(trainer, *share)
+        return of_share(gradient, work, *share)
 
     def kill_the_worker() -> None:
         (worker,) = multiprocessing.active_children()
@@ -255,7 +255,7 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
 
     with monkeypatch.context() as patched:
         if at_work:
-            patched.setattr(Trainer, "_gradient_of_share", killed)
+            patched.setattr(BatchGradient, "_of_share", killed)
         else:
             at_update(2, kill_the_worker, patched)
         assert train("training.max_updates=7", "training.processes=2") == 1
