@@ -331,28 +331,34 @@ class Trainer:
             progress.write(f"valid/{name}", position.update, scores)
             logger.info(_summary(name, scores))
         with self._averaged():
+            had_kept = bool(position.kept)
             for name in [*(["best"] if improved else []), *self._names_to_keep()]:
                 self._write(name)
         self._save(progress)
         if not self.team.rank:  # only now, when no saved state names the others any more
-            keep_only(self.run_dir, "best", position.kept)
-            most = self.options.keep_last
-            keep_only(self.run_dir, "last", latest(self.run_dir, most) if most > 1 else [])
+            self._remove_others(had_kept)
         progress.pause()
 
     def _names_to_keep(self) -> list[str]:
         """What the checkpoint is called as one of the best so far, and as one of the latest, where several are kept."""
         position, options, names = self.position, self.options, []
-        if options.keep_best > 1:
+        if options.keep_best == 1:
+            position.kept = {}
+        else:
             name = directory_name("best", position.update)
             scores = {**position.kept, name: self.scores[options.metric]}
             position.kept = ranked(scores, options.keep_best, options.metric)
             names += [name] if name in position.kept else []
-        else:
-            position.kept = {}
         if options.keep_last > 1:
             names.append(directory_name("last", position.update))
         return names
+
+    def _remove_others(self, had_kept: bool) -> None:
+        """Delete what a run that keeps several, or did so until now, keeps no longer."""
+        if had_kept or self.position.kept:
+            keep_only(self.run_dir, "best", self.position.kept)
+        if self.options.keep_last > 1:
+            keep_only(self.run_dir, "last", latest(self.run_dir, self.options.keep_last))
 
     def _validations(self) -> int:
         """How many have been due."""
