@@ -129,7 +129,8 @@ def _mistakes() -> Iterator[None]:
     except ConfigCompositionException as error:
         raise ConfigError(_unknown_group(str(error))) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(str(error)) from error
+        said = str(error).strip() or f"the configuration can't be composed ({type(error).__name__})"
+        raise ConfigError(said) from error
     except RecursionError as error:
         raise ConfigError("the configuration has lists or groups too deep within each other") from error
 

@@ -540,6 +540,7 @@ CALL = "{_target_: shutil.copy, src: ../text, dst: ../executed}"
         ("seed: !!python/object/apply:os.system [id]", "could not determine a constructor"),
         ("seed: [", "expected the node content"),
         ("data: {train: '${nowhere}'}", "Interpolation key 'nowhere' not found"),
+        ("hydra: []", "the configuration can't be composed ("),
         ("# @", "the configuration can't be composed (ValueError: Expected header format"),
         ("seed: \0", "can't be read as a configuration"),
         ("x: " + "[" * 5000, ""),
