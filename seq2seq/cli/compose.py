@@ -127,12 +127,16 @@ def _mistakes() -> Iterator[None]:
     except MissingConfigException as error:
         raise ConfigError(_missing(str(error))) from error
     except ConfigCompositionException as error:
-        raise ConfigError(_unknown_group(str(error))) from error
+        raise ConfigError(_unknown_group(_said(error))) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        said = str(error).strip() or f"the configuration can't be composed ({type(error).__name__})"
-        raise ConfigError(said) from error
+        raise ConfigError(_said(error)) from error
     except RecursionError as error:
         raise ConfigError("the configuration has lists or groups too deep within each other") from error
+
+
+def _said(error: Exception) -> str:
+    """Its message, or where it has none what it is."""
+    return str(error).strip() or f"the configuration can't be composed ({type(error).__name__})"
 
 
 def register() -> None:
