@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seq2seq.inference.out_of_memory import in_halves_that_fit
 from seq2seq.inference.translator import Translator, check_length
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
@@ -115,10 +116,8 @@ def force_tokens(
     """
     model.eval()
     device = model.output.weight.device
-    found: dict[int, tuple[list[float], Tensor | None]] = {}
-    for rows in _batches(
-        [(len(target), len(source)) for source, target in zip(sources, targets, strict=True)], batch_size
-    ):
+
+    def of_batch(rows: Sequence[int]) -> list[tuple[list[float], Tensor | None]]:
         source, source_lengths = pad([sources[row] for row in rows])
         inputs, target_lengths = pad([[BOS, *targets[row][:-1]] for row in rows])
         target, _ = pad([targets[row] for row in rows])
@@ -126,11 +125,18 @@ def force_tokens(
         real = torch.arange(target.size(1)) < target_lengths[:, None]
         scores = _log_probs(model.output, decoded.features[real.to(device)], target[real].to(device))
         weights = decoded.attended.dense(source.size(1))
+        said = []
         for place, (row, of_row) in enumerate(zip(rows, torch.split(scores, target_lengths.tolist()), strict=True)):
             t, s = len(targets[row]), len(sources[row])
             # A copy: a view would keep the whole batch.
             attention = None if weights is None else weights[place, :, :t, :s].float().cpu().clone()
-            found[row] = (of_row.tolist(), attention)
+            said.append((of_row.tolist(), attention))
+        return said
+
+    found: dict[int, tuple[list[float], Tensor | None]] = {}
+    sizes = [(len(target), len(source)) for source, target in zip(sources, targets, strict=True)]
+    for rows in _batches(sizes, batch_size):
+        found.update(zip(rows, in_halves_that_fit(of_batch, rows), strict=True))
     return [found[row] for row in range(len(targets))]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seq2seq.attention.attention import Attention
 from seq2seq.config import ConfigError, Decoding
+from seq2seq.inference.out_of_memory import in_halves_that_fit
 from seq2seq.inference.precision import Conversions
 from seq2seq.inference.shortlist import FILE as SHORTLIST
 from seq2seq.inference.shortlist import Shortlist
@@ -153,17 +154,20 @@ class Translator:
         models = self.models(decoding.precision)
         filled = sorted((i for i, line in enumerate(lines) if line.strip()), key=lambda i: len(encoded[i]))
         found: list[list[Translation]] = [[_blank(line)] * decoding.n_best for line in lines]
-        for rows in _batches(filled, [len(tokens) for tokens in encoded], decoding.batch_size):
+
+        def search(rows: Sequence[int]) -> list[list[Hypothesis]]:
             begun = [prefixes[row] for row in rows]
             of_rows = [[reading[row] for row in rows] for reading in readings]
-            hypotheses = self._search(
+            return self._search(
                 self._stepper(models, of_rows, begun, decoding.shortlist, keep_attention),
                 [encoded[row] for row in rows],
                 begun,
                 [(decoding.seed, requests[row].number) for row in rows],
                 decoding,
             )
-            for row, ranked in zip(rows, hypotheses, strict=True):
+
+        for rows in _batches(filled, [len(tokens) for tokens in encoded], decoding.batch_size):
+            for row, ranked in zip(rows, in_halves_that_fit(search, rows), strict=True):
                 found[row] = [
                     self._translation(lines[row], encoded[row], hypothesis, dictionary) for hypothesis in ranked
                 ]

@@ -1,20 +1,23 @@
-"""What does not fit into memory is done in more parts, and is the same update."""
+"""What does not fit into memory is done in more parts: the same update, the same translations."""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import trainers
 from torch import Tensor
 
-from seq2seq.config import ConfigError
+from seq2seq.config import ConfigError, Decoding
+from seq2seq.inference.forced import Pair, force
+from seq2seq.inference.out_of_memory import in_halves_that_fit, in_parts_that_fit, is_out_of_memory
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch, make_batch
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import Loss, TranslationLoss
-from seq2seq.training.out_of_memory import in_parts_that_fit, is_out_of_memory
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 SETTINGS = ["training.batch_tokens=600", "model.dropout=0.3", "training.max_updates=6", "training.optimizer=sgd"]
@@ -85,6 +88,50 @@ def test_parts_double_until_they_fit() -> None:
         in_parts_that_fit(work, 1, 4)
     with pytest.raises(ZeroDivisionError):
         in_parts_that_fit(lambda parts: 1 // 0, 1, 4)
+
+
+def test_halves_are_halved_until_they_fit() -> None:
+    tried = []
+
+    def work(items: Sequence[int]) -> list[int]:
+        tried.append(len(items))
+        if len(items) > 2:
+            raise MemoryError
+        return [10 * item for item in items]
+
+    assert in_halves_that_fit(work, range(7)) == [0, 10, 20, 30, 40, 50, 60]
+    assert tried == [7, 3, 1, 2, 4, 2, 2]
+    with pytest.raises(ZeroDivisionError):
+        in_halves_that_fit(lambda items: [1 // 0], [1, 2])
+
+
+def test_what_is_translated_and_scored_together_is_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = make(tmp_path, "run").translator
+    lines = (tmp_path / "train.en").read_text().splitlines()[:5]
+    original, options = TranslationModel.encode, Decoding(beam_size=2, batch_size=5, max_length=6)
+
+    def said() -> list[tuple[str, float, list[float]]]:
+        best = [ranked[0] for ranked in translator.translate(lines, options)]
+        pairs = [Pair(line, translation.text) for line, translation in zip(lines, best, strict=True)]
+        forced = force(translator, pairs, batch_size=5)
+        return [(t.text, t.score, f.token_scores) for t, f in zip(best, forced, strict=True)]
+
+    def scarce(most: int) -> None:
+        def encode(self: TranslationModel, source: Tensor, lengths: Tensor) -> Any:
+            if len(source) > most:
+                raise MemoryError("no more")
+            return original(self, source, lengths)
+
+        monkeypatch.setattr(TranslationModel, "encode", encode)
+
+    expected = said()
+    scarce(2)
+    for (text, score, scores), (same_text, same_score, same_scores) in zip(said(), expected, strict=True):
+        assert text == same_text
+        assert [score, *scores] == pytest.approx([same_score, *same_scores], rel=1e-5)
+    scarce(0)
+    with pytest.raises(ConfigError, match=r"not enough memory for a single sentence \(no more\)\. Take shorter lines"):
+        said()
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=LINUX)])
