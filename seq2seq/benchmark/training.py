@@ -82,7 +82,7 @@ class Run:
         activities = [ProfilerActivity.CPU]
         if self.device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
-        with profile(activities=activities) as watched:
+        with profile(activities=activities, acc_events=True) as watched:
             seconds = self.go(_PROFILED).took.seconds
         spent: Counter[str] = Counter()
         for event in watched.events() or ():
