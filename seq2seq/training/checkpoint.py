@@ -89,8 +89,11 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors, and read them back. Raises OSError where that fails or they are not the same bits."""
+    path.touch()
+    mode = path.stat().st_mode  # that others may read it too: save_file's own file nobody else may
     try:
         save_file(dict(tensors), path)
+        path.chmod(mode)
         with safetensors.safe_open(path, "pt") as file:
             strange = [
                 name for name, tensor in tensors.items() if not _bits(file.get_tensor(name)).equal(_bits(tensor))

@@ -1,5 +1,6 @@
 """A checkpoint gives back the model that was saved."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from variants import DEFAULT, fill, model_options
 from seq2seq import build
 from seq2seq.config import parse
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.training.checkpoint import Checkpoint, load, save
+from seq2seq.training.checkpoint import Checkpoint, TrainingState, load, save
 
 CPU = torch.device("cpu")
 TOKENIZER = Tokenizer.load(Path(__file__).parent.parent / "compatibility/format1/source.model")
@@ -53,3 +54,14 @@ def test_a_loaded_model_is_not_the_file(tmp_path: Path) -> None:
         file.write(bytes(weights.stat().st_size // 2))
     assert all(weight.equal(before[name]) for name, weight in model.state_dict().items())
     assert all(weight.data_ptr() % 16 == 0 for weight in model.state_dict().values())
+
+
+def test_whoever_may_read_one_file_may_read_all(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save(tmp_path / "checkpoint", checkpoint({}), "card", TrainingState({}, {"one": torch.zeros(1)}))
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode) for path in (tmp_path / "checkpoint").iterdir()}
+    assert len(modes) == 8
+    assert set(modes.values()) == {"0o100640"}, modes
