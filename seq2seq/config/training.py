@@ -52,7 +52,8 @@ class Training:
     """An update whose gradient is not finite is skipped; after more than so many in a row training stops."""
     ema: float | None = number(None, above=0, below=1)
     """Decay of an exponential moving average of the weights, for example 0.999: it is validated, chosen from and
-    translated with; null: the weights themselves are."""
+    translated with; null: the weights themselves are. Worth nothing where the schedule brings the rate to 0: there it
+    cost 0.2 and 0.5 BLEU in short trainings."""
     label_smoothing: float = number(0.1, least=0, below=1)
     loss: str = choice("cross_entropy", "minimum_risk")
     """`minimum_risk`: the expected cost of the model's own samples (Shen 2016), for a model that translates already; it
@@ -70,7 +71,7 @@ class Training:
     began with. `fp16` is for CUDA devices without bf16, and scales the loss (Micikevicius 2018)."""
     scheduled_sampling: str = choice("none", "linear", "inverse_sigmoid")
     """How the share of the decoder's inputs grows that are its own words instead of the reference's (Bengio 2015); with
-    it an update also decodes its batch word by word."""
+    it an update also decodes its batch word by word. In short trainings it cost 0.6 and 3.4 BLEU."""
     sampled_inputs_half: int | None = number(None, least=1)
     """The update at which scheduled sampling makes every second input the model's own."""
     sampled_inputs_most: float = number(1.0, above=0, most=1)

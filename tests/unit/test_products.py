@@ -90,7 +90,7 @@ def test_one_product_for_all_steps() -> None:
     layer = Linear(16, 32).double()
     with shared_gradients():
         total = sum(layer(leaf(3, 16)).sum() for _ in range(7))
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         torch.autograd.backward(total)
     assert sum(event.count for event in profile.key_averages() if event.key == "aten::mm") <= 7 + 1
 
