@@ -38,26 +38,13 @@ logger = logging.getLogger(__name__)
 def make_trainer(
     config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device, team: Team | None = None
 ) -> Trainer:
-    """A trainer at update 0, or where the run directory's state left off; without a team, of this process alone."""
+    """A trainer at update 0, which can `resume`; without a team, of this process alone."""
     team = team or Team()
-    check_precision(config.decoding.precision, device)
-    processes = _processes(config.training, device, team)
-    engine = cuda_graphs(device) if config.training.cuda_graphs else None
-    torch.manual_seed(config.seed)
-    model = build.translation_model(
-        config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
-    ).to(device)
-    if data.start is not None:
-        start_from(model, checkpoint.load(data.start, device).model, str(data.start))
-    team.adopt(model)
-    freeze(model, config.training.freeze)
-    if isinstance(config.model.attention.placement, NoAttention):
-        logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
-    _log_parameters(model)
-    if isinstance(score := config.model.attention.score, Location):
-        longer = int((data.train.source.lengths > score.max_length).sum())
-        logger.info("location: %d training sources are longer than max_length=%d pieces", longer, score.max_length)
     training = config.training
+    check_precision(config.decoding.precision, device)
+    processes = _processes(training, device, team)
+    engine = cuda_graphs(device) if training.cuda_graphs else None
+    model = _first_model(config, data, device, team)
     made = origin(config, data.hashes)
     if team.ranks > 1:
         made["training"]["ranks"] = team.ranks
@@ -103,6 +90,25 @@ def make_trainer(
     trainer.schedule.updates_per_epoch = trainer.batches_per_epoch
     trainer.schedule.total_updates = min(limit for limit in limits if limit is not None)
     return trainer
+
+
+def _first_model(config: TrainConfig, data: PreparedData, device: torch.device, team: Team) -> TranslationModel:
+    """With the weights that a fresh run begins with. Says what it is."""
+    torch.manual_seed(config.seed)
+    model = build.translation_model(
+        config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
+    ).to(device)
+    if data.start is not None:
+        start_from(model, checkpoint.load(data.start, device).model, str(data.start))
+    team.adopt(model)
+    freeze(model, config.training.freeze)
+    if isinstance(config.model.attention.placement, NoAttention):
+        logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
+    _log_parameters(model)
+    if isinstance(score := config.model.attention.score, Location):
+        longer = int((data.train.source.lengths > score.max_length).sum())
+        logger.info("location: %d training sources are longer than max_length=%d pieces", longer, score.max_length)
+    return model
 
 
 def _processes(training: Training, device: torch.device, team: Team) -> int:
