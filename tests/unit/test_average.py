@@ -66,6 +66,14 @@ def test_one_is_kept_by_default(tmp_path: Path, scores: list[float]) -> None:
     assert kept(tmp_path / "run") == {}
 
 
+def test_a_run_that_keeps_one_deletes_no_other(tmp_path: Path, scores: list[float]) -> None:
+    """Such as a copy that somebody has put there."""
+    scores += [5, 4]
+    (tmp_path / "run/best-000500").mkdir(parents=True)
+    trainers.make(tmp_path, "training.validate_every=1", "training.max_updates=2").run()
+    assert (tmp_path / "run/best-000500").is_dir()
+
+
 def test_the_last_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]) -> None:
     options = ["training.keep_last=2", "training.validate_every=1", "training.patience=null"]
     run_dir = tmp_path / "run"
