@@ -21,7 +21,7 @@ _COPIED = 1 << 27
 
 
 def describe(device: torch.device, threads: int, cores: list[int] | None, fp32: str) -> dict[str, Any]:
-    """What a reader has to know to measure the same; `fp32` names the products (`fp32_products`)."""
+    """What a reader has to know to measure the same; `fp32` names the products (`training.precision`)."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processor": _processor(),
@@ -89,17 +89,6 @@ def copy_rate(device: torch.device) -> float:
         target.copy_(source)
         taken.append(now(device) - start)
     return 2 * _COPIED / statistics.median(taken)
-
-
-@contextmanager
-def fp32_products(name: str) -> Iterator[None]:
-    """fp32 matrix products as `torch.set_float32_matmul_precision` names them."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(name)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

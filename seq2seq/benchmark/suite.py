@@ -22,6 +22,7 @@ from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import make_batch
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint
+from seq2seq.training.precision import fp32_products
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ def _products_and_training(
         for turn in range(config.repeats):
             logger.info("turn %d of %d: products%s", turn + 1, config.repeats, " and training" if wanted else "")
             for name, dtype in products.DTYPES.items():
-                with machine.fp32_products(fp32):
+                with fp32_products(fp32):
                     rates[name].append(products.product_rate(shapes, dtype, device))
             for precision, run in runs.items():
                 slices[precision].append(run.go(1, config.seconds / config.repeats))

@@ -13,10 +13,11 @@ import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from seq2seq.benchmark.machine import Stopwatch, Took, fp32_products
+from seq2seq.benchmark.machine import Stopwatch, Took
 from seq2seq.config import TrainConfig
 from seq2seq.training.corpora import PreparedData
 from seq2seq.training.memory import peak_mb
+from seq2seq.training.precision import fp32_products
 from seq2seq.training.setup import make_trainer
 
 _WARM_UP = 3
@@ -44,7 +45,7 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig, data: PreparedData, device: torch.device, fp32: str) -> None:
-        """`fp32` names the products of a training in fp32 (`machine.fp32_products`)."""
+        """`fp32` names the products of a training in fp32 (`training.precision`)."""
         self.trainer = make_trainer(config, data, Path(), device)
         self.device = device
         self._products = fp32 if config.training.precision == "fp32" else "highest"

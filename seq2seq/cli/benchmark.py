@@ -15,8 +15,9 @@ import torch
 from seq2seq.benchmark import corpora, growth, machine, peers, suite, tables
 from seq2seq.benchmark.training import peak_memory
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import choose_device, choose_fp32_products, keep_freed_memory
+from seq2seq.cli.machine import choose_device, keep_freed_memory
 from seq2seq.config import BenchmarkConfig, parse, to_plain
+from seq2seq.training.precision import fastest_fp32_products
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def run(config: BenchmarkConfig, choices: dict[str, str]) -> int:
     others = peers.of_config(config, cores)
     with machine.only(config.threads, cores), TemporaryDirectory() as directory:
         scratch = Path(directory)
-        fp32 = fp32_of_training(device)
+        fp32 = fastest_fp32_products(device)
         report: dict[str, Any] = {"machine": machine.describe(device, config.threads, cores, fp32)}
         if config.measure:
             task = corpora.prepare(config, scratch)
@@ -61,14 +62,6 @@ def warn_of_company(report: dict[str, Any], device: torch.device) -> None:
         )
 
 
-def fp32_of_training(device: torch.device) -> str:
-    """How `train` makes its fp32 products here; this process goes on with the default ones, as `translate` does."""
-    with machine.fp32_products("highest"):
-        if device.type == "cpu":
-            choose_fp32_products()
-        return torch.get_float32_matmul_precision()
-
-
 def in_process(config: BenchmarkConfig, precision: str) -> float | None:
     """The peak memory of training, in a process of its own: what was done in this one leaves traces."""
     logger.info("training, %s: peak memory", precision)
@@ -84,7 +77,7 @@ def train_alone(values: dict[str, Any], precision: str) -> float | None:
     with machine.only(config.threads, None), TemporaryDirectory() as directory:
         task = corpora.prepare(config, Path(directory))
         training = task.training(config, precision, device)
-        return peak_memory(training, task.prepared, device, fp32_of_training(device))
+        return peak_memory(training, task.prepared, device, fastest_fp32_products(device))
 
 
 def rounded(value: Any) -> Any:

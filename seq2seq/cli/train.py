@@ -9,15 +9,14 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import choose_device, choose_fp32_products, device_of_rank, keep_freed_memory
+from seq2seq.cli.machine import choose_device, device_of_rank, keep_freed_memory
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
-from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.loop import Trainer
-from seq2seq.training.precision import check_precision
+from seq2seq.training.precision import check_precision, fastest_fp32_products, fp32_products
 from seq2seq.training.ranks import joined
 from seq2seq.training.run_directory import check_run_dir, claim_run_dir, default_run_dir, settle_precision
 from seq2seq.training.setup import check_alike, make_trainer
@@ -47,8 +46,6 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
     keep_freed_memory()
     config = settle_precision(config, run_dir, device)
     check_precision(config.training.precision, device)
-    if device.type == "cpu" and config.training.precision == "fp32":
-        choose_fp32_products(checkpoint.fp32_products(run_dir / "last"))
     check_run_dir(run_dir, config)
     with team.first():
         data = prepare_data(config, run_dir)
@@ -60,7 +57,9 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
         logger.info("check: the configuration, the data and the largest batch are fine; run_dir would be %s", run_dir)
         return 0
     claimed = nullcontext(trainer.replaced) if team.rank else claim_run_dir(run_dir, config)
-    with claimed as trainer.replaced:
+    products = fastest_fp32_products(device) if config.training.precision == "fp32" else "highest"
+    logger.info("fp32 products: %s", "oneDNN" if products == "medium" else "torch's default")
+    with claimed as trainer.replaced, fp32_products(products):
         return _train(config, trainer)
 
 

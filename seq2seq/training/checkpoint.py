@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -281,15 +280,6 @@ def load_state(path: Path) -> TrainingState:
         return TrainingState(dict(read_json(within(path, "state.json"))), tensors)
     except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: the training state can't be read ({error})") from error
-
-
-def fp32_products(path: Path) -> str | None:
-    """What made the products of the run whose state this is (`torch.get_float32_matmul_precision`), if it says so."""
-    for where in (path, previous_name(path)):
-        with suppress(OSError, ValueError):  # whether it is whole is seen when it is loaded
-            values: dict[str, Any] = json.loads((where / "state.json").read_text())
-            return values.get("fp32_products")
-    return None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:

@@ -413,7 +413,6 @@ class Trainer:
             "ranks": self.team.ranks,
             "parts": self.gradient.parts,
             "threads": torch.get_num_threads(),
-            "fp32_products": torch.get_float32_matmul_precision(),
             "scaler": self._scaler.state_dict(),
         }
         moments = checkpoint.optimizer_tensors(self.optimizer, self.model.parameters())

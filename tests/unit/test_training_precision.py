@@ -35,6 +35,51 @@ def test_auto_asks_the_processor(capabilities: dict[str, bool], expected: str, m
     assert precision.fastest_precision(CPU) == "fp32"
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "error", "expected"),
+    [
+        ({}, 0.0, "highest"),
+        ({"cpu_name": "AMD EPYC", "avx512_f": True}, 0.0, "medium"),
+        ({"cpu_name": "AMD EPYC", "avx512_f": False}, 0.0, "highest"),
+        ({"cpu_name": "Intel(R) Xeon(R)", "avx512_f": True}, 0.0, "highest"),
+        ({"cpu_name": "AMD EPYC", "avx512_f": True}, 0.01, "highest"),
+    ],
+)
+def test_the_library_of_products_follows_from_the_processor(
+    capabilities: dict[str, object], error: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from measured times, which other work on the machine would change, and with them the bits of a run."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    product = torch.Tensor.__matmul__
+    monkeypatch.setattr(
+        torch.Tensor, "__matmul__", lambda x, y: product(x, y) * (1 + error * (x.dtype is torch.float32))
+    )
+    before = torch.get_float32_matmul_precision()
+    assert precision.fastest_fp32_products(CPU) == expected
+    assert precision.fastest_fp32_products(torch.device("cuda")) == "highest"
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_products_are_chosen_for_training_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    update = Trainer.step
+    monkeypatch.setattr(
+        Trainer, "step", lambda *given: (seen.append(torch.get_float32_matmul_precision()), update(*given))[1]
+    )
+    monkeypatch.setattr("seq2seq.cli.train.fastest_fp32_products", lambda _: "medium")
+    before = torch.get_float32_matmul_precision()
+    command = ["train", *trainers.write_corpus(tmp_path), "training.max_updates=1"]
+    assert main([*command, f"run_dir={tmp_path / 'fp32'}"]) == 0
+    assert main([*command, f"run_dir={tmp_path / 'bf16'}", "training.precision=bf16"]) == 0
+    assert seen == ["medium", "highest"]
+    assert torch.get_float32_matmul_precision() == before
+    said = capfd.readouterr().err
+    assert "fp32 products: oneDNN" in said
+    assert "fp32 products: torch's default" in said
+
+
 def test_fp16_is_refused_where_it_is_slow() -> None:
     with pytest.raises(ConfigError, match=r"training.precision=fp16 and device=cpu: .* Take training.precision=auto"):
         precision.check_precision("fp16", CPU)
