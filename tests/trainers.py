@@ -18,7 +18,7 @@ from seq2seq.training.loop import Trainer
 from seq2seq.training.setup import make_trainer
 
 SMALL = [
-    "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330", "data.character_coverage=1.0",
+    "data.source_lang=en", "data.target_lang=de", "data.vocab_size=360", "data.character_coverage=1.0",
     "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
     "device=cpu",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Composition of a command's configuration by Hydra: defaults from the dataclasses, choices from configs/."""
 
 import dataclasses
+import functools
 import logging
 import os
 import re
@@ -139,6 +140,7 @@ def _said(error: Exception) -> str:
     return str(error).strip() or f"the configuration can't be composed ({type(error).__name__})"
 
 
+@functools.cache
 def register() -> None:
     """Put every dataclass into Hydra's store, as plain values: `parse` checks them all at once afterwards."""
     store = ConfigStore.instance()

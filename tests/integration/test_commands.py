@@ -34,7 +34,9 @@ def train(*more: str) -> int:
 
 
 def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert train("run_dir=run", "training.max_epochs=40", "training.validate_every=60", "data.test=valid") == 0
+    quick = ["model.hidden_size=32", "model.embedding_size=32", "training.batch_tokens=400"]
+    limits = ["training.max_epochs=50", "training.validate_every=60"]
+    assert train(*quick, "training.learning_rate=0.02", *limits, "run_dir=run", "data.test=valid") == 0
     assert json.loads(Path("run/test.json").read_text())["bleu"] > 90
     events = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert {"loss", "perplexity", "bleu", "chrf", "best"} <= events[-1].keys()
@@ -275,7 +277,7 @@ def test_a_limit_that_is_raised_leaves_no_trace(corpus: Path) -> None:
 def test_training_goes_on_while_the_loss_falls_though_bleu_stays_at_zero(
     corpus: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    slow = ["training.learning_rate=0.0005", "training.validate_every=2", "training.max_updates=24"]
+    slow = ["training.learning_rate=0.0002", "training.validate_every=2", "training.max_updates=24"]
     assert train("run_dir=run", *slow, "training.patience=2", "training.plateau_patience=0") == 0
     events = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     scores = [event["bleu"] for event in events if event["event"] == "valid"]

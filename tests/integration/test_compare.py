@@ -26,7 +26,7 @@ PAIRS = [
     for what, was in (("the tree", "den Baum"), ("a tree", "einen Baum"))
 ]
 COMMON = (
-    "data.train=train data.valid=train data.test=test data.source_lang=en data.target_lang=de data.vocab_size=320 "
+    "data.train=train data.valid=train data.test=test data.source_lang=en data.target_lang=de data.vocab_size=350 "
     "data.character_coverage=1.0 model.embedding_size=12 model.hidden_size=12 training.batch_tokens=64 "
     "training.learning_rate=0.01 training.max_updates=4 decoding.max_length=3"
 )

@@ -23,7 +23,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
     common = [
         "train", *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.vocab_size=320", "training.max_updates=40",
+        "data.vocab_size=350", "training.max_updates=40", "training.validate_every=1000",
     ]  # fmt: skip
     assert main([*common, f"run_dir={where}/additive"]) == 0
     assert main([*common, f"run_dir={where}/local", "model/attention=luong2015_local_p", "model.cell=lstm"]) == 0
@@ -124,7 +124,7 @@ def test_a_shortlist_is_learned_once_and_then_asked_for(work: Path, capsys: pyte
     assert "decoding.shortlist=6" in capsys.readouterr().err
     both = ["source=source.txt", "target=source.txt"]
     assert main(["shortlist", "checkpoint=mine", "candidates=1000", *both]) == 0
-    everything, full = translate("checkpoint=mine", "decoding.shortlist=320"), translate("checkpoint=mine")
+    everything, full = translate("checkpoint=mine", "decoding.shortlist=350"), translate("checkpoint=mine")
     assert [record["tokens"] for record in everything] == [record["tokens"] for record in full]
     for wrong, complaint in (
         (["checkpoint=mine", "source=source.txt"], "Give both"),

@@ -240,7 +240,7 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
     at_work: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """While it works on its share, and while it waits for the next one."""
-    own = os.getpid()
+    own, others = os.getpid(), set(multiprocessing.active_children())  # other tests' pools may still end
     of_share = BatchGradient._of_share
 
     def killed(gradient: BatchGradient, work: Any, *share: Any) -> Any:
@@ -249,7 +249,7 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
         return of_share(gradient, work, *share)
 
     def kill_the_worker() -> None:
-        (worker,) = multiprocessing.active_children()
+        (worker,) = set(multiprocessing.active_children()) - others
         worker.kill()
         worker.join()
 

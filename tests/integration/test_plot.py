@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (where / "target.txt").write_text("".join(f"{line}\n" for line in TARGETS))
     common = [
         *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.vocab_size=320", "training.max_updates=20",
+        "data.vocab_size=350", "training.max_updates=20",
     ]  # fmt: skip
     local = ["model/attention/window=local_p", "model.attention.window.half_width=2"]
     assert main(["train", *common, f"run_dir={where}/heads", "model.attention.heads=2"]) == 0
@@ -129,7 +129,7 @@ def test_words_instead_of_pieces(work: Path, given: list[str], capfd: pytest.Cap
         assert sentence["rows"] == sentence["target"].split()
         assert sentence["windows"] is None
         assert len(sentence["weights"]) == 2
-        assert sum(sentence["scores"]) >= sentence["score"]  # which has that of EOS too
+        assert sum(sentence["scores"]) > sentence["score"] - 1e-3  # which has that of EOS too; all are rounded
     capfd.readouterr()
     assert plot("output_format=text", "units=words", *given) == 0
     printed = capfd.readouterr().out

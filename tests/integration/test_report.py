@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pairs(where / "test", TESTS)
     common = [
         "train", *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.vocab_size=320", "training.max_updates=40", "training.validate_every=1000",
+        "data.vocab_size=350", "training.max_updates=40", "training.validate_every=1000",
     ]  # fmt: skip
     assert main([*common, f"run_dir={where}/global", "training.max_updates=200"]) == 0
     local = ["model/attention=luong2015_local_p", "model.attention.window.half_width=2", "model.attention.heads=2"]
@@ -51,7 +51,7 @@ def work(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def evaluate(checkpoint: str, *more: str) -> int:
-    settings = [f"checkpoint={checkpoint}", "source=test.en", "reference=test.de", "decoding.max_length=12"]
+    settings = [f"checkpoint={checkpoint}", "source=test.en", "reference=test.de", "decoding.max_length=8"]
     return main(["evaluate", *settings, *more])
 
 
@@ -96,8 +96,8 @@ def test_a_report_says_what_evaluate_says_and_more(work: Path, capsys: pytest.Ca
         assert found[f"{name}_interval"]["half_width"] > 0
         assert "|bs:1000|seed:12345|" in found[f"{name}_interval"]["signature"]
     assert (found["sentences"], found["empty_translations"]) == (len(TESTS), 2)
-    assert found["cut_translations"] > 0  # decoding.max_length=12
-    assert found["conditions"]["decoding"]["max_length"] == 12
+    assert found["cut_translations"] > 0  # decoding.max_length=8
+    assert found["conditions"]["decoding"]["max_length"] == 8
     assert 0 < found["attention"]["relative_entropy"] < 1
     assert "width" not in found["attention"]
 
@@ -112,7 +112,7 @@ def test_a_report_says_what_evaluate_says_and_more(work: Path, capsys: pytest.Ca
 
 def test_the_translations_can_be_scored_and_aligned(work: Path) -> None:
     assert evaluate("global", "report=report") == 0
-    translate = ["translate", "checkpoint=global", "input=test.en", "decoding.max_length=12"]
+    translate = ["translate", "checkpoint=global", "input=test.en", "decoding.max_length=8"]
     assert main([*translate, "output=text"]) == 0
     assert main([*translate, "output=said", "output_format=jsonl"]) == 0
     assert Path("report/translations.txt").read_bytes() == Path("text").read_bytes()

@@ -22,7 +22,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
     common = [
         *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.vocab_size=320",
+        "data.vocab_size=350",
     ]  # fmt: skip
     assert main(["train", *common, f"run_dir={where}/attending", "training.max_updates=40"]) == 0
     assert main(["train", *common, f"run_dir={where}/fixed", "training.max_updates=40", "model/attention=none"]) == 0
