@@ -1,12 +1,9 @@
-"""The machine: which device, its memory allocator, Python's garbage collector."""
+"""The machine: which device, its memory allocator."""
 
 import ctypes
-import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -56,14 +53,3 @@ def keep_freed_memory() -> None:
         return  # another libc
     if mallopt(mmap_threshold, 1 << 30) and mallopt(trim_threshold, -1 & 0x7FFFFFFF):
         logger.info("allocator: blocks up to 1 GiB are kept when freed (mallopt)")
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Within it, Python looks for no garbage. To import torch's compiler, as the first optimizer does, then takes half
-    a second less: it makes a million objects, all of which stay."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

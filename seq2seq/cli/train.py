@@ -6,10 +6,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+import torch._dynamo  # the first optimizer would, when each garbage collection looks through all that it makes
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import choose_device, device_of_rank, keep_freed_memory, uncollected
+from seq2seq.cli.machine import choose_device, device_of_rank, keep_freed_memory
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
 from seq2seq.text.corpus import ParallelText
@@ -49,8 +50,7 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
     check_run_dir(run_dir, config)
     with team.first():
         data = prepare_data(config, run_dir)
-    with uncollected():
-        trainer = make_trainer(config, data, run_dir, device, team)
+    trainer = make_trainer(config, data, run_dir, device, team)
     if team.ranks > 1:
         logger.info("%d processes share each batch", team.ranks)
     if config.check:

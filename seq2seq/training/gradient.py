@@ -133,7 +133,7 @@ class BatchGradient:
 
     def _in_parts(self, work: _Work, number: int, batch: Batch, parts: int) -> Loss:
         # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
-        torch.manual_seed(self.seed * 1_000_003 + work.update + (number << 40))
+        self._draw_from(self.seed * 1_000_003 + work.update + (number << 40))
         self.model.train()
         self.model.zero_grad()
         losses = []
@@ -149,6 +149,12 @@ class BatchGradient:
             torch.autograd.backward(loss.total / (work.tokens / work.scale))
             losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory
         return Loss.of_parts(losses)
+
+    def _draw_from(self, seed: int) -> None:
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)  # formats a traceback for each kind of device that is not in use
 
     def _capturable(self, batch: Batch, scale: Tensor, baseline: Tensor) -> Terms:
         """`capture.Work`: the gradient of a part of a batch, with no value that the host has to know."""
