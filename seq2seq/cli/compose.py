@@ -13,13 +13,14 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.cli.own_configs import check_own_configs
@@ -53,10 +54,34 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
         raise ConfigError("--multirun: compare makes a multirun of its cells by itself. Leave it out.")
     check_own_configs(flags, settings)
     register()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
+    if flags or any(re.match(r"\+*hydra\.mode=", word) for word in settings):
+        _run_by_hydra(command, flags, settings, job)
+    else:
+        _run_once(command, settings, job)
 
+
+def _run_once(command: str, settings: Sequence[str], job: Job) -> None:
+    """Without flags: composed a single time, where Hydra's command line composes twice."""
+    with initialize_config_dir(str(CONFIGS), "seq2seq", version_base="1.3"):
+        before = HydraConfig.instance().cfg
+        try:
+            with _mistakes(), _surprises():
+                config = hydra.compose(command, [*settings, *_QUIET], return_hydra_config=True)
+                HydraConfig.instance().set_config(config)
+                choices = dict(config.hydra.runtime.choices)
+                with open_dict(config):
+                    del config["hydra"]
+                values = plain(config)
+            job(values, choices)
+        finally:
+            HydraConfig.instance().cfg = before
+
+
+def _run_by_hydra(command: str, flags: Sequence[str], settings: Sequence[str], job: Job) -> None:
+    """As its command line does: several runs, other directories of configurations, and what it can show."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
     failures: list[Exception] = []
-    begun: list[bool] = []
+    begun = [True] * bool({"-m", "--multirun"} & set(flags))  # jobs that may run elsewhere
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=command)
     def task(config: DictConfig) -> None:
@@ -75,14 +100,8 @@ def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
 
     before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *settings, *_QUIET]
     try:
-        with _mistakes():
+        with _mistakes(), _surprises(begun):
             task()
-    except ConfigError:
-        raise
-    except Exception as error:  # Hydra has no class of errors for all that flags and files can have
-        if begun or {"-m", "--multirun"} & set(flags):  # whose jobs may run elsewhere
-            raise
-        raise ConfigError(f"the configuration can't be composed ({type(error).__name__}: {error})") from error
     finally:
         sys.argv = before
     if failures:
@@ -133,6 +152,19 @@ def _mistakes() -> Iterator[None]:
         raise ConfigError(_said(error)) from error
     except RecursionError as error:
         raise ConfigError("the configuration has lists or groups too deep within each other") from error
+
+
+@contextmanager
+def _surprises(begun: Sequence[bool] = ()) -> Iterator[None]:
+    """What Hydra has no class of errors for; once a job has `begun` it need not be Hydra's."""
+    try:
+        yield
+    except (ConfigError, HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError):
+        raise
+    except Exception as error:
+        if begun:
+            raise
+        raise ConfigError(f"the configuration can't be composed ({type(error).__name__}: {error})") from error
 
 
 def _said(error: Exception) -> str:
