@@ -59,7 +59,8 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
         return 0
     claimed = nullcontext(trainer.replaced) if team.rank else claim_run_dir(run_dir, config)
     products = fastest_fp32_products(device) if config.training.precision == "fp32" else "highest"
-    logger.info("fp32 products: %s", "oneDNN" if products == "medium" else "torch's default")
+    if products == "medium":
+        logger.info("fp32 products: oneDNN's")
     with claimed as trainer.replaced, fp32_products(products):
         return _train(config, trainer)
 

@@ -75,9 +75,7 @@ def test_products_are_chosen_for_training_alone(
     assert main([*command, f"run_dir={tmp_path / 'bf16'}", "training.precision=bf16"]) == 0
     assert seen == ["medium", "highest"]
     assert torch.get_float32_matmul_precision() == before
-    said = capfd.readouterr().err
-    assert "fp32 products: oneDNN" in said
-    assert "fp32 products: torch's default" in said
+    assert capfd.readouterr().err.count("fp32 products: oneDNN") == 1
 
 
 def test_fp16_is_refused_where_it_is_slow() -> None:
