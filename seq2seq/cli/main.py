@@ -105,12 +105,13 @@ def _keeping_garbage() -> Iterator[None]:
     """While libraries are imported: of the million objects they make nearly all stay, and looking them through again
     and again takes a tenth of the time. Nor are they ever looked through afterwards.
     """
-    enabled = gc.isenabled()
+    enabled, there = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if len(sys.modules) > there:  # else all garbage of an earlier command would be kept
+            gc.freeze()
         if enabled:
             gc.enable()
 
