@@ -210,8 +210,8 @@ def _settable(override: str) -> str:
             f"{override}: can't be read ({reason}). Expected key=value; put a value with special characters in "
             f"quotes of its own: '{key}=\"...\"'."
         ) from error
-    is_value = re.match(r"[A-Za-z_][\w.]*=", override) and not os.path.isdir(CONFIGS / key) and not key.startswith("hydra.")
-    return f"++{override}" if is_value else override
+    is_group = key.startswith("hydra.") or os.path.isdir(CONFIGS / key)
+    return f"++{override}" if re.match(r"[A-Za-z_][\w.]*=", override) and not is_group else override
 
 
 def _quoted(key: str, text: str) -> str:

@@ -39,6 +39,6 @@ def test_translating_imports_no_compiler_plots_or_scores() -> None:
 def test_what_a_command_leaves_is_collected_though_others_follow() -> None:
     """Only what was imported is kept from the collector: a process may well run many commands."""
     bleu = "main(['bleu', 'hypothesis=nothing', 'reference=nothing'])"
-    frozen = "print(gc.get_freeze_count() > 0, gc.get_freeze_count() == kept)"
+    frozen = "print(gc.get_freeze_count() > 0, gc.get_freeze_count() <= kept)"
     (line,) = run(f"{bleu}\nkept = gc.get_freeze_count()\n{bleu}\n{frozen}")
     assert line == "True True"
