@@ -81,7 +81,7 @@ def _run_by_hydra(command: str, flags: Sequence[str], settings: Sequence[str], j
     """As its command line does: several runs, other directories of configurations, and what it can show."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
     failures: list[Exception] = []
-    begun = [True] * bool({"-m", "--multirun"} & set(flags))  # jobs that may run elsewhere
+    begun = [True] if {"-m", "--multirun"} & set(flags) else []  # whose jobs may run elsewhere
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=command)
     def task(config: DictConfig) -> None:

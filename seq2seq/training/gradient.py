@@ -151,10 +151,10 @@ class BatchGradient:
         return Loss.of_parts(losses)
 
     def _draw_from(self, seed: int) -> None:
-        if self.device.type == "cpu":
+        if self.device.type == "cpu":  # torch.manual_seed would note a traceback for each kind of device not in use
             torch.default_generator.manual_seed(seed)
         else:
-            torch.manual_seed(seed)  # formats a traceback for each kind of device that is not in use
+            torch.manual_seed(seed)
 
     def _capturable(self, batch: Batch, scale: Tensor, baseline: Tensor) -> Terms:
         """`capture.Work`: the gradient of a part of a batch, with no value that the host has to know."""

@@ -62,7 +62,7 @@ def fp32_products(name: str) -> Iterator[None]:
 
 
 def _capabilities() -> Mapping[str, Any]:
-    """Of the CPU; torch before 2.13 may not tell."""
+    """Of the CPU; older versions of torch don't tell."""
     return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
 
 
