@@ -85,6 +85,20 @@ def test_fp16_is_refused_where_it_is_slow() -> None:
     precision.check_precision("bf16", CPU)
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "warns"), [({}, False), ({"avx2": True}, True), ({"avx2": True, "amx_bf16": True}, False)]
+)
+def test_emulated_bf16_is_warned_of(
+    capabilities: dict[str, bool], warns: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    precision.check_precision("bf16", CPU)
+    assert ("no bf16 instructions" in caplog.text) == warns
+    caplog.clear()
+    precision.check_precision("fp32", CPU)
+    assert not caplog.text
+
+
 def test_auto_is_settled_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
