@@ -23,18 +23,19 @@ from safetensors.torch import load_file
 
 from seq2seq.cli import train
 from seq2seq.cli.align import read_gold_file
-from seq2seq.cli.bleu import same_length
 from seq2seq.cli.compose import composed
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.cli.main import Stopped
+from seq2seq.cli.reading import layout_of, same_length
 from seq2seq.cli.score import force_all
 from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, several, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, Gold, agreement
 from seq2seq.inference.comparison import COLUMNS, Failed, Measured
 from seq2seq.inference.forced import Pair
-from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.corpus import DataError
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.plain import read_json, typed
 from seq2seq.text.storage import within
 from seq2seq.training import checkpoint
@@ -190,8 +191,7 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
         raise ConfigError("source and reference: give both, or neither to take the cells' own data.test")
     languages = (cells[0].training.data.source_lang, cells[0].training.data.target_lang)
     if config.source is not None and config.reference is not None:
-        sources, references = list(input_lines(config.source)), list(input_lines(config.reference))
-        same_length(config.source, sources, config.reference, references)
+        sources, references = layout_of(cells[0].training.data).pairs(config.source, config.reference)
     else:
         tests = {_test_set(cell.training.data): cell.label for cell in cells}
         if len(tests) > 1 or None in {test and test[0] for test in tests}:

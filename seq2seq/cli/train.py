@@ -13,7 +13,7 @@ from seq2seq.cli.files import output_stream
 from seq2seq.cli.machine import choose_device, device_of_rank, keep_freed_memory
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
-from seq2seq.text.corpus import ParallelText
+from seq2seq.text.parallel import ParallelText
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.loop import Trainer

@@ -14,10 +14,11 @@ from seq2seq.config import ConfigError, Data, TrainConfig, several
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.corpus import DataError
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
 from seq2seq.text.mixture import join
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
