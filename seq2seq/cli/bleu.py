@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.reading import TARGET, Layout, same_length
+from seq2seq.cli.reading import TARGET, Layout
 from seq2seq.config import BleuConfig, ConfigError
 from seq2seq.inference import metrics
 from seq2seq.inference.metrics import Scores
@@ -52,3 +52,13 @@ def table(names: Sequence[str], scores: Sequence[Scores], tests: Sequence[Signif
     for title, metric in (("BLEU", "bleu"), ("chrF", "chrf"), ("TER", "ter")):
         for signature in tests[0].signatures[metric].values():
             yield f"{title:4} {signature}"
+
+
+def same_length(left: str, left_lines: Sequence[str], right: str, right_lines: Sequence[str]) -> None:
+    """Raises DataError unless both have as many lines, and any."""
+    if left == right == "-":
+        raise DataError("both inputs are stdin (-); give a file for one")
+    if len(left_lines) != len(right_lines):
+        raise DataError(f"{left} has {len(left_lines)} lines and {right} has {len(right_lines)}; expected as many")
+    if not left_lines:
+        raise DataError(f"{left}: no lines to score")

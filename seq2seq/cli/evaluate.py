@@ -31,7 +31,7 @@ _PLOT = "bleu_by_length.svg"
 
 def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write all about it."""
-    sources, references = layout(config.checkpoint, config.columns).pairs(config.source, config.reference)
+    sources, references = layout(config.checkpoint, config.columns).test_set(config.source, config.reference)
     translator = load_translator(config.checkpoint, choose_device(config.device))
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)

@@ -8,7 +8,7 @@ from seq2seq.cli.files import input_lines
 from seq2seq.config import Data, several
 from seq2seq.text.corpus import DataError, existing
 from seq2seq.text.formats import Table, is_tabbed, table_kind
-from seq2seq.text.parallel import ParallelText
+from seq2seq.text.parallel import ParallelText, zip_lines
 from seq2seq.training import checkpoint
 
 SOURCE, TARGET = 0, 1
@@ -36,22 +36,24 @@ class Layout:
         table = Table.open(path, kind, self.languages, self._columns(kind), [side])
         return (cell for (cell,) in table.rows())
 
-    def pairs(self, source: str, target: str | None) -> tuple[list[str], list[str]]:
-        """Both sides, as many lines and at least one. Without a target, `source` is a corpus, as in training.
+    def pairs(self, source: str, target: str | None) -> Iterator[tuple[str, str]]:
+        """Both sides; without a target, `source` is a corpus, as in training.
 
-        Raises DataError where they don't fit together.
+        Raises DataError where one has more lines.
         """
-        sources, targets = self.both(source, target)
-        same_length(source, sources, target or source, targets)
-        return sources, targets
-
-    def both(self, source: str, target: str | None) -> tuple[list[str], list[str]]:
-        """As `pairs`, however many lines each side has."""
         if target is not None and not (source == target and self._is_tabbed(source)):
-            return list(self.lines(source, SOURCE)), list(self.lines(target, TARGET))
+            return zip_lines((source, target), (self.lines(source, SOURCE), self.lines(target, TARGET)))
         source_lang, target_lang = self.languages
         columns = self._columns(table_kind(source) or ".tsv")
-        pairs = list(ParallelText.find(source, source_lang or "", target_lang or "", columns, "source").pairs())
+        return ParallelText.find(source, source_lang or "", target_lang or "", columns, "source").pairs()
+
+    def test_set(self, source: str, target: str | None) -> tuple[list[str], list[str]]:
+        """Both sides as `pairs` has them, to be scored. Raises DataError also where there is no line."""
+        if source == "-" and target in ("-", None):
+            raise DataError("both inputs are stdin (-); give a file for one")
+        pairs = list(self.pairs(source, target))
+        if not pairs:
+            raise DataError(f"{source}: no lines to score")
         return [left for left, _ in pairs], [right for _, right in pairs]
 
     def _columns(self, kind: str) -> Sequence[str] | None:
@@ -78,13 +80,3 @@ def layout_of(data: Data, columns: Sequence[str] | None = None) -> Layout:
         return Layout(languages, columns)
     names = [*several(data.train), *several(data.valid), *several(data.test)]
     return Layout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))
-
-
-def same_length(left: str, left_lines: Sequence[str], right: str, right_lines: Sequence[str]) -> None:
-    """Raises DataError unless both have as many lines, and any."""
-    if left == right == "-":
-        raise DataError("both inputs are stdin (-); give a file for one")
-    if len(left_lines) != len(right_lines):
-        raise DataError(f"{left} has {len(left_lines)} lines and {right} has {len(right_lines)}; expected as many")
-    if not left_lines:
-        raise DataError(f"{left}: no lines to score")

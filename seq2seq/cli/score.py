@@ -63,14 +63,8 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
     """
     if source == target == "-":
         raise DataError("both sides are stdin (-); give a file for one")
-    sources, targets = layout.both(source, target)
-    if len(sources) != len(targets):
-        shorter, longer = (source, target) if len(sources) < len(targets) else (target, source)
-        count = min(len(sources), len(targets))
-        raise DataError(
-            f"{shorter}:{count + 1}: the file ends here, but {longer} has a line {count + 1}; "
-            "as many lines are needed on both sides"
-        )
+    both = list(layout.pairs(source, target))
+    sources, targets = [left for left, _ in both], [right for _, right in both]
     if is_jsonl(sources):
         sources = [_record(line, source, number)["source"] for number, line in enumerate(sources, 1)]
     if table_kind(target) == ".jsonl" and is_jsonl(raw := list(input_lines(target))):

@@ -23,6 +23,10 @@ class Split:
     seed: int = number(1, least=0)
     """Chooses the pairs. Runs of different `seed`s share their held-out sets, so that their scores can be compared."""
 
+    def given(self) -> bool:
+        """Whether anything is held out."""
+        return (self.valid, self.test) != (None, None)
+
     def problems(self) -> Iterator[str]:
         """Numbers that are neither a share nor whole."""
         for key, value in (("valid", self.valid), ("test", self.test)):
@@ -109,7 +113,7 @@ class Data:
         for key, name, part in (("valid", self.valid, self.split.valid), ("test", self.test, self.split.test)):
             if name is not None and part is not None:
                 yield f"data.{key}={name} and data.split.{key}={part}: two held-out sets for one purpose. Give one."
-        if self.alignments is not None and (self.split.valid, self.split.test) != (None, None):
+        if self.alignments is not None and self.split.given():
             yield (
                 f"data.alignments={self.alignments} and data.split: the alignments have a line for each pair of "
                 "data.train, some of which the split takes away. Hold out pairs before you align."

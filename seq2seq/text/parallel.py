@@ -51,14 +51,7 @@ class ParallelText:
             yield from self.table.rows()  # type: ignore[misc]  # of two columns
             return
         source, target = self.files
-        for number, (left, right) in enumerate(zip_longest(read_lines(source), read_lines(target)), 1):
-            if left is None or right is None:
-                shorter, longer = (source, target) if left is None else (target, source)
-                raise DataError(
-                    f"{shorter}:{number}: the file ends here, but {longer} has a line {number}; "
-                    "a parallel corpus needs as many lines on both sides"
-                )
-            yield left, right
+        yield from zip_lines((str(source), str(target)), (read_lines(source), read_lines(target)))
 
     def content_hash(self) -> str:
         """SHA-256 of the files' bytes as text, whatever their compression, and of the columns that are read."""
@@ -66,3 +59,15 @@ class ParallelText:
         if self.table is None or self.table.is_plain():
             return content
         return hashlib.sha256(f"{content} {self.table.kind} {self.table.keys} {self.table.header}".encode()).hexdigest()
+
+
+def zip_lines(names: tuple[str, str], sides: tuple[Iterator[str], Iterator[str]]) -> Iterator[tuple[str, str]]:
+    """Both sides line by line. Raises DataError, with the name of its file, where one ends before the other."""
+    for number, (left, right) in enumerate(zip_longest(*sides), 1):
+        if left is None or right is None:
+            shorter, longer = names if left is None else reversed(names)
+            raise DataError(
+                f"{shorter}:{number}: the file ends here, but {longer} has a line {number}; "
+                "a parallel corpus needs as many lines on both sides"
+            )
+        yield left, right
