@@ -187,6 +187,9 @@ class Reader:
             self.errors.append(f"{path}: expected {_TYPE_NAMES[kind]}, got {shown(value)}.")
             return None
         inner = typing.get_args(hint)[-1]
+        if len(value) != metadata.get("length", len(value)):
+            self.errors.append(f"{path}={shown(value)}: expected a list of {metadata['length']}.")
+            return None
         if kind is list:
             return [self._read_value(inner, item, f"{path}[{n}]", metadata) for n, item in enumerate(value)]
         names = {key: self._read_value(str, key, f"{path}: a key", {}) for key in value}

@@ -14,8 +14,9 @@ from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConf
 from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText, read_lines
+from seq2seq.text.corpus import DataError, read_lines
 from seq2seq.text.filters import Filters
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import EOS, Tokenizer
 from seq2seq.training.corpora import PreparedData, prepare_data
 from seq2seq.training.validation import Validation

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.reading import layout
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import AlignConfig, ConfigError
 from seq2seq.inference.alignment import Aligner, Gold, WordAlignment, agreement, read_gold
@@ -31,7 +32,7 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
             f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "
             "by. Take a checkpoint with another placement."
         )
-    pairs = read_pairs(config.source, config.target, translator)
+    pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
     gold = (
         None
         if config.gold is None

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import output_stream
+from seq2seq.cli.reading import TARGET, Layout
 from seq2seq.config import BleuConfig, ConfigError
 from seq2seq.inference import metrics
 from seq2seq.inference.metrics import Scores
@@ -18,8 +19,9 @@ def run(config: BleuConfig, choices: dict[str, str]) -> int:
         raise ConfigError("hypothesis=[]: expected a file, or several, [a,b]; the first is the baseline")
     if [*names, config.reference].count("-") > 1:
         raise DataError("both inputs are stdin (-); give a file for one")
-    references = list(input_lines(config.reference))
-    systems = [list(input_lines(name)) for name in names]
+    layout = Layout((None, config.target_lang), config.columns)
+    references = list(layout.lines(config.reference, TARGET))
+    systems = [list(layout.lines(name, TARGET)) for name in names]
     for name, system in zip(names, systems, strict=True):
         same_length(name, system, config.reference, references)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(config.target_lang)

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from seq2seq.cli.bleu import same_length
-from seq2seq.cli.files import input_lines, make_directory, output_stream
+from seq2seq.cli.files import make_directory, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.reading import layout
 from seq2seq.cli.translate import as_json
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
@@ -31,8 +31,7 @@ _PLOT = "bleu_by_length.svg"
 
 def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write all about it."""
-    sources, references = list(input_lines(config.source)), list(input_lines(config.reference))
-    same_length(config.source, sources, config.reference, references)
+    sources, references = layout(config.checkpoint, config.columns).test_set(config.source, config.reference)
     translator = load_translator(config.checkpoint, choose_device(config.device))
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)

@@ -4,21 +4,26 @@ import os
 import select
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from seq2seq.text.corpus import MOST_BYTES, DataError, decode_lines, in_groups, raw_lines, read_lines
+from seq2seq.text.corpus import MOST_BYTES, DataError, decode_lines, existing, in_groups, raw_lines, read_lines
 
 
-def input_groups(name: str, most: int) -> Iterator[list[str]]:
+def file_lines(name: str) -> Iterator[str]:
+    """The lines of a file, also of NAME.gz."""
+    return read_lines(existing(name) or Path(name))  # what is no file, such as a pipe, can be read too
+
+
+def input_groups(name: str, most: int, read: Callable[[str], Iterator[str]] = file_lines) -> Iterator[list[str]]:
     """The lines in groups of at most so many: of a file full ones, of stdin what has arrived when it is asked for.
 
-    So that a pipe that stays open gets its answers.
+    So that a pipe that stays open gets its answers. `read` gives the lines of a file.
     """
     if name != "-":
-        yield from in_groups(read_lines(Path(name)), most, len)
+        yield from in_groups(read(name), most, len)
         return
     done = 0
     for raw in arriving_lines(sys.stdin.fileno(), most):
@@ -54,7 +59,7 @@ def input_lines(name: str) -> Iterator[str]:
     if name == "-":
         yield from decode_lines(raw_lines(sys.stdin.buffer), "stdin")
     else:
-        yield from read_lines(Path(name))
+        yield from file_lines(name)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from seq2seq.cli.files import input_lines, make_directory, output_stream
+from seq2seq.cli.files import make_directory, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import ConfigError, PlotConfig
 from seq2seq.inference.alignment import Aligner
@@ -76,7 +77,8 @@ def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> I
 
 def _translated(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[tuple[int, Heatmap, Words]]:
     """What the model makes of each line, and the words of it."""
-    for number, (best, *_) in enumerate(translator.translate(input_lines(config.input), config.decoding), 1):
+    sources = layout(config.checkpoint, config.columns).lines(config.input, SOURCE)
+    for number, (best, *_) in enumerate(translator.translate(sources, config.decoding), 1):
         if heatmap := of_translation(best):
             yield number, heatmap, aligner.target.produced(best.text, best.tokens)
 
@@ -85,7 +87,7 @@ def _given(
     config: PlotConfig, target: str, translator: Translator, aligner: Aligner
 ) -> Iterator[tuple[int, Heatmap, Words]]:
     """What the model makes of each pair, and the words of its target."""
-    pairs = read_pairs(config.input, target, translator)
+    pairs = read_pairs(config.input, target, translator, layout(config.checkpoint, config.columns))
     scored = force_all(translator, pairs, config.decoding.batch_size, config.decoding.precision)
     for number, forced in enumerate(scored, 1):
         pair = forced.pair

@@ -7,11 +7,13 @@ from typing import Any
 
 from seq2seq.cli.files import input_lines, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.reading import Layout, layout
 from seq2seq.config import ScoreConfig
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced import Forced, Pair, force, piece_numbers
 from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import DataError
+from seq2seq.text.formats import table_kind
 from seq2seq.text.plain import parse_json
 from seq2seq.training.checkpoint import load_translator
 
@@ -23,7 +25,7 @@ def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     """Print the log-probability of each target, or all about it as JSON."""
     translator = load_translator(config.checkpoint, choose_device(config.device))
     aligner = Aligner.of(translator)
-    pairs = read_pairs(config.source, config.target, translator)
+    pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
     with output_stream(config.output) as output:
         for forced in force_all(translator, pairs, config.batch_size, config.precision):
             if config.output_format == "jsonl":
@@ -54,23 +56,19 @@ def force_all(
         yield from force(translator, group, batch_size, precision)
 
 
-def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
+def read_pairs(source: str, target: str, translator: Translator, layout: Layout) -> list[Pair]:
     """A pair for each line; of JSONL its `source`, or its `tokens` and the text they were printed as.
 
     Raises DataError for what does not fit together.
     """
     if source == target == "-":
         raise DataError("both sides are stdin (-); give a file for one")
-    sources, targets = list(input_lines(source)), list(input_lines(target))
-    if len(sources) != len(targets):
-        shorter, longer = (source, target) if len(sources) < len(targets) else (target, source)
-        count = min(len(sources), len(targets))
-        raise DataError(
-            f"{shorter}:{count + 1}: the file ends here, but {longer} has a line {count + 1}; "
-            "as many lines are needed on both sides"
-        )
+    both = list(layout.pairs(source, target))
+    sources, targets = [left for left, _ in both], [right for _, right in both]
     if is_jsonl(sources):
         sources = [_record(line, source, number)["source"] for number, line in enumerate(sources, 1)]
+    if table_kind(target) == ".jsonl" and is_jsonl(raw := list(input_lines(target))):
+        targets = raw
     if not is_jsonl(targets):
         return [Pair(*pair) for pair in zip(sources, targets, strict=True)]
     known = piece_numbers(translator)

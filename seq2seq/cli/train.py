@@ -13,9 +13,9 @@ from seq2seq.cli.files import output_stream
 from seq2seq.cli.machine import choose_device, device_of_rank, keep_freed_memory
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
-from seq2seq.text.corpus import ParallelText
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.corpora import prepare_data
+from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.loop import Trainer
 from seq2seq.training.precision import check_precision, fastest_fp32_products, fp32_products
 from seq2seq.training.ranks import joined
@@ -96,13 +96,14 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
 
 def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
     """Score the best checkpoint on data.test, if there is one, and keep the scores in the run directory."""
-    if config.data.test is None:
+    test = find_test(config.data, run_dir / DIRECTORY)
+    if test is None:
         return 0
-    pairs = list(ParallelText.find(config.data.test, config.data.source_lang, config.data.target_lang).pairs())
+    pairs = list(test.pairs())
     translations = load_translator(run_dir, device).translate((source for source, _ in pairs), config.decoding)
     tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
     scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
     with output_stream(str(run_dir / "test.json")) as output:
         print(json.dumps(scores.as_dict(), indent=2), file=output)
-    logger.info("%s, best checkpoint, beam %d:\n%s", config.data.test, config.decoding.beam_size, scores)
+    logger.info("%s, best checkpoint, beam %d:\n%s", test.name, config.decoding.beam_size, scores)
     return 0

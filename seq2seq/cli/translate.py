@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
 from seq2seq.cli.align import soft_line
 from seq2seq.cli.files import input_groups, input_lines, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.score import is_jsonl
 from seq2seq.config import ConfigError, TranslateConfig
 from seq2seq.inference.alignment import Aligner, WordAlignment
@@ -56,7 +58,8 @@ def requests(config: TranslateConfig, most: int) -> Iterator[list[Request]]:
         raise ConfigError(f"prefix={config.prefix} and input={config.input}: take two different files.")
     prefixes: Iterator[str | None] = repeat("") if config.prefix is None else chain(input_lines(config.prefix), [None])
     number = 0
-    for group in input_groups(config.input, most):
+    read = partial(layout(config.checkpoint, config.columns).lines, side=SOURCE)
+    for group in input_groups(config.input, most, read):
         if not number and is_jsonl(group):
             raise DataError(
                 f"{config.input}: JSON lines, as translate output_format=jsonl writes them, and not text. Give their "

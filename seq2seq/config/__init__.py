@@ -53,7 +53,7 @@ from seq2seq.config.commands import (
     TrainConfig,
     TranslateConfig,
 )
-from seq2seq.config.data import Data, several
+from seq2seq.config.data import Data, Split, several
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import GROUPS, AttentionBridge, Bridge, LastBridge, MeanBridge, Model, ZeroBridge, memory_size
 from seq2seq.config.training import Training
@@ -107,6 +107,7 @@ __all__ = [
     "ShortlistConfig",
     "Softmax",
     "Sparsemax",
+    "Split",
     "TrainConfig",
     "Training",
     "TranslateConfig",

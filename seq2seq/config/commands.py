@@ -44,6 +44,8 @@ class TranslateConfig:
     checkpoint: str | list[str] = REQUIRED
     """Several, [a,b,c], are an ensemble: the mean of their probabilities."""
     input: str = "-"
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
     prefix: str | None = None
     """A file with the beginning of each line's translation; blank lines leave it open."""
     output: str = "-"
@@ -61,7 +63,10 @@ class EvaluateConfig:
 
     checkpoint: str | list[str] = REQUIRED
     source: str = REQUIRED
-    reference: str = REQUIRED
+    reference: str | None = None
+    """null: `source` is a corpus, as in training, that has both sides."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
     output: str = "-"
     output_format: str = choice("text", "json")
     report: str | None = None
@@ -78,6 +83,8 @@ class BleuConfig:
     hypothesis: str | list[str] = REQUIRED
     """Several, [a,b,c]: the first is the baseline, whose difference from each other is tested."""
     reference: str = REQUIRED
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Of tables, as in data.columns; null: [1,2] of a TSV, of others the names `target` or that of target_lang."""
     output: str = "-"
     output_format: str = choice("text", "json")
     target_lang: str | None = None
@@ -95,6 +102,8 @@ class PlotConfig:
     """Translations to look at, a line for each of `input`: text, or what `translate output_format=jsonl` wrote.
     null: the model's own.
     """
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
     units: str = choice("pieces", "words")
     """`words`: pieces put together as `align` does."""
     output: str = "attention"
@@ -114,6 +123,8 @@ class ScoreConfig:
     source: str = REQUIRED
     target: str = REQUIRED
     """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
     output: str = "-"
     output_format: str = choice("text", "jsonl")
     batch_size: int = number(64, least=1, most=1 << 20)
@@ -134,6 +145,8 @@ class AlignConfig:
     """Sure links `i-j` and possible ones `i?j`, a line for each pair: gives AER, precision and recall."""
     gold_base: int = number(0, least=0, most=1)
     """The number of the first word in `gold`."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
     output: str = "-"
     output_format: str = choice("text", "jsonl", "json")
     """`json`: only the comparison with `gold`."""
@@ -151,6 +164,8 @@ class ShortlistConfig:
     source: str | None = None
     """Text and its translation, to align; null: what the checkpoint was trained on."""
     target: str | None = None
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
     candidates: int = number(100, least=1)
     """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
     max_pairs: int | None = number(100_000, least=1)

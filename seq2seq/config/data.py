@@ -11,6 +11,32 @@ def several(names: str | list[str] | None) -> list[str]:
     return [names] if isinstance(names, str) else names or []
 
 
+@dataclass(frozen=True)
+class Split:
+    """Pairs of `data.train` that are held out: whole numbers or, below 1, shares.
+
+    No source sentence is in two parts.
+    """
+
+    valid: float | None = number(None, above=0)
+    test: float | None = number(None, above=0)
+    seed: int = number(1, least=0)
+    """Chooses the pairs. Runs of different `seed`s share their held-out sets, so that their scores can be compared."""
+
+    def given(self) -> bool:
+        """Whether anything is held out."""
+        return (self.valid, self.test) != (None, None)
+
+    def problems(self) -> Iterator[str]:
+        """Numbers that are neither a share nor whole."""
+        for key, value in (("valid", self.valid), ("test", self.test)):
+            if value is not None and value >= 1 and value != int(value):
+                yield f"data.split.{key}={value}: expected a whole number of pairs, or a share of them below 1."
+        shares = [value for value in (self.valid, self.test) if value is not None and value < 1]
+        if sum(shares) >= 1:
+            yield f"data.split.valid={self.valid} and data.split.test={self.test}: nothing would be left to train on."
+
+
 @dataclass
 class Data:
     """A parallel corpus and its sub-words."""
@@ -21,10 +47,15 @@ class Data:
     """How many times each corpus of `train` comes in an epoch: with [3,1] an epoch is what it would be if the first one
     stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
     and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
-    valid: str | list[str] = REQUIRED
-    """Of several, [a,b], the first one alone chooses the best checkpoint, the learning rate and the end; the others are
-    only told of, in the log and as `valid/NAME` in metrics.jsonl."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Of tables (.tsv, .csv, .jsonl, .parquet), source and target: numbers, from 1, such as [2,1], or names. null: the
+    first two of a TSV; of others the names of the languages or `source` and `target`."""
+    valid: str | list[str] | None = None
+    """Required unless data.split.valid is given. Of several, [a,b], the first one alone chooses the best checkpoint,
+    the learning rate and the end; the others are only told of, in the log and as `valid/NAME` in metrics.jsonl."""
     test: str | None = None
+    split: Split = field(default_factory=Split)
+    """Hold out pairs of `train` where there is no held-out set; they are written to RUN_DIR/split."""
     alignments: str | list[str] | None = None
     """Word alignments of `train` for training.guided_alignment: a file, also as .gz, with a line of links `i-j` for
     each pair, source word i and target word j, counted from 0. One for each corpus of `train`."""
@@ -72,8 +103,21 @@ class Data:
         corpora = len(several(self.train))
         if not corpora:
             yield "data.train=[]: expected a corpus, or several, [a,b]."
-        if len(set(several(self.valid))) != max(len(several(self.valid)), 1):
+        if len(set(several(self.valid))) != len(several(self.valid)) or self.valid == []:
             yield f"data.valid={self.valid}: expected a held-out set, or several, [a,b], each once."
+        if self.valid is None and self.split.valid is None:
+            yield (
+                "data.valid: required, give data.valid=...; where nothing is held out, data.split.valid=1000 holds "
+                "out 1000 pairs of data.train (0.01: a hundredth), and data.split.test as many for a test set."
+            )
+        for key, name, part in (("valid", self.valid, self.split.valid), ("test", self.test, self.split.test)):
+            if name is not None and part is not None:
+                yield f"data.{key}={name} and data.split.{key}={part}: two held-out sets for one purpose. Give one."
+        if self.alignments is not None and self.split.given():
+            yield (
+                f"data.alignments={self.alignments} and data.split: the alignments have a line for each pair of "
+                "data.train, some of which the split takes away. Hold out pairs before you align."
+            )
         for key, given in (("weights", self.weights), ("alignments", self.alignments)):
             if given is not None and len([given] if isinstance(given, str) else given) != corpora:
                 yield (

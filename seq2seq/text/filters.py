@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.text.corpus import ParallelText
+from seq2seq.text.parallel import ParallelText
 
 
 @dataclass(frozen=True)

@@ -167,12 +167,9 @@ def _is_there(path: Path) -> bool:
 def load(path: Path, device: torch.device) -> Checkpoint:
     """Read a checkpoint. Raises DataError for what is missing or does not fit together."""
     where = find(path)
-    if wrong := damage(where, _MODEL):
-        raise DataError(f"{where}: damaged: {wrong}. Restore it, or take another checkpoint. {_EDITED}")
+    _check_undamaged(where, _MODEL)
     try:
-        values = read_json(within(where, "config.json"))
-        if values.get("format") != FORMAT:
-            raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
+        values = _read_config(where)
         options: Model = parse("model", values["model"])
         data: Data = parse("data", values["data"])
         made = dict(values.get("origin", {}))
@@ -185,6 +182,29 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
     return Checkpoint(model.to(device), options, data, source, target, made)
+
+
+def read_data(path: Path) -> Data:
+    """What a checkpoint, or the best one of a run directory, says of its corpora. Raises DataError as `load` does."""
+    where = find(path)
+    _check_undamaged(where, ["config.json"])
+    try:
+        data: Data = parse("data", _read_config(where)["data"])
+    except _UNREADABLE as error:
+        raise DataError(f"{where}: not a readable checkpoint ({error})") from error
+    return data
+
+
+def _check_undamaged(where: Path, names: Sequence[str]) -> None:
+    if wrong := damage(where, names):
+        raise DataError(f"{where}: damaged: {wrong}. Restore it, or take another checkpoint. {_EDITED}")
+
+
+def _read_config(where: Path) -> dict[str, Any]:
+    values = read_json(within(where, "config.json"))
+    if values.get("format") != FORMAT:
+        raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
+    return dict(values)
 
 
 class _Undrawn(TorchFunctionMode):

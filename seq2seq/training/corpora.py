@@ -14,13 +14,15 @@ from seq2seq.config import ConfigError, Data, TrainConfig, several
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.corpus import DataError
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
 from seq2seq.text.mixture import join
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
+from seq2seq.training.held_out import DIRECTORY, check_columns, find_texts, show
 from seq2seq.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -58,8 +60,11 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     tokenizer = data.bleu_tokenizer or bleu_tokenizer(data.target_lang)
     check_tokenizer(tokenizer)
     languages = data.source_lang, data.target_lang
-    trains = [ParallelText.find(name, *languages) for name in several(data.train)]
-    valids = [ParallelText.find(name, *languages) for name in several(data.valid)]
+    own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
+    directory = run_dir / DIRECTORY if run_dir is not None and (own or not config.check) else None
+    texts = find_texts(data, directory, begun=own is not None)
+    check_columns(texts, data)
+    trains, valids = texts.train, texts.valid
     contents = [text.content_hash() for text in trains]
     hashes = {**_named("train", contents), **_named("valid", [text.content_hash() for text in valids])}
     for text in valids:  # read now, as is data.test, so that what is wrong with it is known before training
@@ -67,13 +72,14 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
             pass
     if config.decoding.dictionary is not None:
         read_dictionary(Path(config.decoding.dictionary))
-    if data.test is not None:
-        for _ in ParallelText.find(data.test, data.source_lang, data.target_lang).pairs():
+    if texts.test is not None:
+        for _ in texts.test.pairs():
             pass
+    if own is None:
+        show(texts, data)
     links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
     hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
     start = None if config.training.start_from is None else Path(config.training.start_from)
-    own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
     if begun := own or start:
         of = checkpoint.load(begun, torch.device("cpu"))
         if start is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from seq2seq.config import ConfigError, Data, Model, TrainConfig, parse, several, to_plain
+from seq2seq.config import ConfigError, Data, Model, Split, TrainConfig, parse, several, to_plain
 from seq2seq.schema import shown
 from seq2seq.text.cache import digest
 from seq2seq.text.plain import read_json
@@ -36,8 +36,8 @@ _FREE = {"": ("run_dir", "device", "check"), "training": _MAY_CHANGE, "data": _W
 _LATER = {
     "model": ("layer_norm", "variational_dropout", "recurrent_dropout", "word_dropout"),
     "data": (
-        "weights", "reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates", "subword_sampling",
-        "subword_nbest",
+        "weights", "columns", "reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates",
+        "subword_sampling", "subword_nbest",
     ),
 }  # fmt: skip
 """Keys that came after others, and leave a run its name as long as they are at their defaults."""
@@ -59,6 +59,8 @@ def default_run_dir(config: TrainConfig, attention: str) -> Path:
         for key in _LATER[section]:
             if values[section][key] == getattr(options, key):
                 del values[section][key]
+    if config.data.split == Split():
+        del values["data"]["split"]
     for key in _WITHOUT_EFFECT:
         del values["data"][key]
     if config.data.alignments is None:  # such runs keep the name that they had before there were alignments

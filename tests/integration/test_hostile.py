@@ -35,8 +35,9 @@ from seq2seq.inference.forced import Pair
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.text import corpus as corpus_module
 from seq2seq.text.cache import encode_corpus
-from seq2seq.text.corpus import MOST_BYTES, DataError, ParallelText, decode_lines, read_lines
+from seq2seq.text.corpus import MOST_BYTES, DataError, decode_lines, read_lines
 from seq2seq.text.filters import Filters
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
 from seq2seq.training.progress import Effort, Progress, effort

@@ -9,9 +9,9 @@ from sentences import write_pairs
 from seq2seq.benchmark.corpora import word_tokenizer
 from seq2seq.text import cache, filters
 from seq2seq.text.cache import EncodedCorpus, encode_corpus
-from seq2seq.text.corpus import ParallelText
 from seq2seq.text.filters import Filters, Repeated
 from seq2seq.text.links import WordLinks
+from seq2seq.text.parallel import ParallelText
 
 WORDS = word_tokenizer(["a", "b", "c", "d"])
 PAIRS = [

@@ -9,8 +9,9 @@ import pytest
 
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText, decode_lines, read_lines
+from seq2seq.text.corpus import DataError, decode_lines, read_lines
 from seq2seq.text.filters import Filters
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import previous_name, replace_directory
 from seq2seq.text.tokenizer import BOS, EOS, PAD, Tokenizer
 
