@@ -5,8 +5,9 @@ import json
 import logging
 from collections.abc import Sequence
 
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import check_output, input_lines, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import layout
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import AlignConfig, ConfigError
@@ -25,6 +26,7 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     """Print the alignments, and with gold ones how well they agree."""
     if config.output_format == "json" and config.gold is None:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or take jsonl or text")
+    check_output(config.output)
     translator = load_translator(config.checkpoint, choose_device(config.device))
     aligner = Aligner.of(translator)
     if aligner is None:
@@ -39,8 +41,8 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
         else read_gold_file(config.gold, config.gold_base, pairs, (translator.source_lang, translator.target_lang))
     )
     links: list[Sequence[Link]] = []
-    with output_stream(config.output) as output:
-        for forced in force_all(translator, pairs, config.batch_size, config.precision):
+    with output_stream(config.output) as output, progress(len(pairs)) as advance:
+        for forced in force_all(translator, pairs, config.batch_size, config.precision, advance):
             alignment = aligner.forced(forced)
             links.append(alignment.links)
             if config.output_format == "jsonl":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from seq2seq.cli.files import make_directory, output_stream
+from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
 from seq2seq.cli.machine import choose_device
 from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.score import force_all, read_pairs
@@ -17,7 +17,6 @@ from seq2seq.inference.forced import piece_numbers
 from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
 from seq2seq.inference.page import write_page
 from seq2seq.inference.translator import Translator
-from seq2seq.text.corpus import DataError
 from seq2seq.text.words import Words
 from seq2seq.training.checkpoint import load_translator
 
@@ -34,6 +33,7 @@ def run(config: PlotConfig, choices: dict[str, str]) -> int:
     """Draw the attention matrix of each line, numbered as the lines; blank lines are passed over."""
     if config.output_format in ("png", "svg", "pdf"):
         _check_pictures(config)
+    _check_output(config)
     translator = load_translator(config.checkpoint, choose_device(config.device))
     aligner = Aligner.of(translator)
     if aligner is None:
@@ -99,10 +99,13 @@ def _given(
         yield number, heatmap, aligner.target.line(text) if tokens is None else aligner.target.produced(text, tokens)
 
 
-def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
+def _page_name(config: PlotConfig) -> str:
     name = config.output
-    if name != "-" and not name.endswith(".html"):
-        name = str(Path(name) / "index.html")
+    return name if name == "-" or name.endswith(".html") else str(Path(name) / "index.html")
+
+
+def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
+    name = _page_name(config)
     make_directory(Path(name).parent)
     checkpoints = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
     with output_stream(name) as file:
@@ -110,6 +113,14 @@ def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[N
         write_page(file, f"Attention of {', '.join(checkpoints)}", languages, heatmaps)
     if name != "-":
         print(name)
+
+
+def _check_output(config: PlotConfig) -> None:
+    """Raises DataError where what is drawn can't be written."""
+    if config.output_format == "html":
+        check_directory(str(Path(_page_name(config)).parent))
+    elif config.output_format != "text":
+        check_directory(config.output)
 
 
 def _check_pictures(config: PlotConfig) -> None:
@@ -132,7 +143,8 @@ def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterab
     make_directory(directory)
     for number, heatmap in heatmaps:
         path = directory / f"{number:04}.{config.output_format}"
-        _write(path, painter.draw(heatmap, config.output_format))
+        with output_file(str(path)) as unfinished:
+            unfinished.write_bytes(painter.draw(heatmap, config.output_format))
         print(path)
     if painter.missing and config.output_format != "svg":
         missing = sorted(painter.missing)
@@ -143,16 +155,3 @@ def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterab
             " ".join(missing[:_NAMED]),
             " ..." if len(missing) > _NAMED else "",
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    try:
-        unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: can't be written ({error.strerror})") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

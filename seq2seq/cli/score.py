@@ -1,12 +1,13 @@
 """`seq2seq score`: how probable a model finds given translations."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import check_output, input_lines, output_stream
 from seq2seq.cli.machine import choose_device
+from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import Layout, layout
 from seq2seq.config import ScoreConfig
 from seq2seq.inference.alignment import Aligner
@@ -23,11 +24,12 @@ _SORTED_BATCHES = 16
 
 def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     """Print the log-probability of each target, or all about it as JSON."""
+    check_output(config.output)
     translator = load_translator(config.checkpoint, choose_device(config.device))
     aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
-    with output_stream(config.output) as output:
-        for forced in force_all(translator, pairs, config.batch_size, config.precision):
+    with output_stream(config.output) as output, progress(len(pairs)) as advance:
+        for forced in force_all(translator, pairs, config.batch_size, config.precision, advance):
             if config.output_format == "jsonl":
                 print(json.dumps(as_json(forced, aligner), ensure_ascii=False), file=output)
             else:
@@ -48,12 +50,18 @@ def as_json(forced: Forced, aligner: Aligner | None) -> dict[str, Any]:
 
 
 def force_all(
-    translator: Translator, pairs: Sequence[Pair], batch_size: int, precision: str = "fp32"
+    translator: Translator,
+    pairs: Sequence[Pair],
+    batch_size: int,
+    precision: str = "fp32",
+    advance: Callable[[int], object] = lambda pairs: None,
 ) -> Iterator[Forced]:
-    """In order, and a few batches at a time: no more attention than theirs is in memory."""
+    """In order, and a few batches at a time: no more attention than theirs is in memory. `advance` is told how many."""
     remaining = iter(pairs)
     while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
-        yield from force(translator, group, batch_size, precision)
+        found = force(translator, group, batch_size, precision)
+        advance(len(group))
+        yield from found
 
 
 def read_pairs(source: str, target: str, translator: Translator, layout: Layout) -> list[Pair]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seq2seq.cli.files import check_output
 from seq2seq.cli.machine import choose_device
 from seq2seq.cli.reading import layout
 from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig
@@ -23,6 +24,7 @@ Pair = tuple[str, str]
 def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
     """Align, count, and write the table beside the weights."""
     directory = checkpoint.find(Path(config.checkpoint))
+    check_output(str(directory / FILE))
     of = checkpoint.load(directory, choose_device(config.device))
     if isinstance(of.options.attention.placement, NoAttention):
         raise ConfigError(

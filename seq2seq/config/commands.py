@@ -43,18 +43,44 @@ class TranslateConfig:
 
     checkpoint: str | list[str] = REQUIRED
     """Several, [a,b,c], are an ensemble: the mean of their probabilities."""
-    input: str = "-"
+    input: str | list[str] = "-"
+    """Several files, [a,b], are translated one after the other, each into a file of the same name in `output`."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
     """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
     prefix: str | None = None
     """A file with the beginning of each line's translation; blank lines leave it open."""
     output: str = "-"
+    """A file; its name in .gz compresses it. A directory if `input` is a list."""
     output_format: str = choice("text", "jsonl")
     alignments: str | None = None
     """A file for word alignments, a line for each line of output: i-j in Pharaoh's format, or in a .jsonl with the soft
     matrices and the tokens."""
+    split: str = choice("none", "sentences")
+    """`sentences`: split each line into sentences, translate each on its own and join the translations again."""
+    resume: bool = False
+    """Keep what OUTPUT.partial has of a run that was stopped, and go on from there."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     decoding: Decoding = field(default_factory=Decoding)
+
+    def problems(self) -> Iterator[str]:
+        """Options that several inputs, sentences or standard output do not go with."""
+        several = isinstance(self.input, list)
+        if self.input == [] or (several and "-" in self.input):
+            yield f"input={self.input}: expected names of files in a list."
+        if several and (self.prefix, self.alignments) != (None, None):
+            yield (
+                f"prefix={self.prefix} and alignments={self.alignments} are files for a single input. Translate one "
+                "file at a time, or take output_format=jsonl, which has the alignments."
+            )
+        if self.split != "none" and self.decoding.n_best > 1:
+            yield (
+                f"split={self.split} and decoding.n_best={self.decoding.n_best}: the n best translations of several "
+                "sentences do not make those of a line. Take decoding.n_best=1 or split=none."
+            )
+        if self.split != "none" and self.prefix is not None:
+            yield f"split={self.split} and prefix={self.prefix}: a prefix begins a line. Take split=none."
+        if self.resume and self.output == "-":
+            yield "resume=true and output=-: nothing is kept of standard output. Give output=FILE."
 
 
 @dataclass
@@ -63,8 +89,9 @@ class EvaluateConfig:
 
     checkpoint: str | list[str] = REQUIRED
     source: str = REQUIRED
-    reference: str | None = None
-    """null: `source` is a corpus, as in training, that has both sides."""
+    reference: str | list[str] | None = None
+    """Several, [a,b], are alternatives of each line: scores are those of all of them together. null: `source` is a
+    corpus, as in training, that has both sides."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
     """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
     output: str = "-"
@@ -82,7 +109,8 @@ class BleuConfig:
 
     hypothesis: str | list[str] = REQUIRED
     """Several, [a,b,c]: the first is the baseline, whose difference from each other is tested."""
-    reference: str = REQUIRED
+    reference: str | list[str] = REQUIRED
+    """Several, [a,b], are alternatives of each line: scores are those of all of them together."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
     """Of tables, as in data.columns; null: [1,2] of a TSV, of others the names `target` or that of target_lang."""
     output: str = "-"

@@ -1,7 +1,7 @@
 """Raw text in, translations out."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,8 @@ class Translator:
         """Some of the models has an attention."""
         self.source = first.tokenizer
         """Whose pieces the attention is over."""
+        self.longest_source: int | None = None
+        """Tokens of the longest source that it was trained on; None where that is not known."""
 
     def aligned(self, reader: Reader) -> bool:
         """Its attention, if it has one, is over the pieces of `source`."""
@@ -115,18 +117,24 @@ class Translator:
         return [conversions.at(precision) for conversions in self._conversions]
 
     def translate(
-        self, lines: Iterable[str], decoding: Decoding | None = None, *, keep_attention: bool = True
+        self,
+        lines: Iterable[str],
+        decoding: Decoding | None = None,
+        *,
+        keep_attention: bool = True,
+        advance: Callable[[int], object] = lambda lines: None,
     ) -> Iterator[list[Translation]]:
         """For each line, in order, its n best translations, best first. A blank line gives an empty one.
 
         Lines are taken in groups of a few batches. Without `keep_attention` the translations come without it, sooner.
+        `advance` is told how many more lines are done, batch by batch.
         """
         if isinstance(lines, str):
             raise TypeError("lines: expected several sentences, got one text; give [text]")
         options = decoding or Decoding()
         requests = (Request(line, number) for number, line in enumerate(lines))
         for group in in_groups(requests, self.group_size(options), lambda request: len(request.line)):
-            yield from self.translate_group(group, options, keep_attention=keep_attention)
+            yield from self.translate_group(group, options, keep_attention=keep_attention, advance=advance)
 
     @staticmethod
     def group_size(decoding: Decoding) -> int:
@@ -134,7 +142,12 @@ class Translator:
         return decoding.batch_size * _SORTED_BATCHES
 
     def translate_group(
-        self, requests: Sequence[Request], decoding: Decoding, *, keep_attention: bool = True
+        self,
+        requests: Sequence[Request],
+        decoding: Decoding,
+        *,
+        keep_attention: bool = True,
+        advance: Callable[[int], object] = lambda lines: None,
     ) -> list[list[Translation]]:
         """The n best translations of each line, searched for in batches of similar length.
 
@@ -171,7 +184,14 @@ class Translator:
                 found[row] = [
                     self._translation(lines[row], encoded[row], hypothesis, dictionary) for hypothesis in ranked
                 ]
+            advance(len(rows))
+        advance(len(lines) - len(filled))
         return found
+
+    def check_line(self, line: str, name: str) -> None:
+        """Raises DataError for a line of more than MOST_PIECES, which `translate_group` would refuse with its group."""
+        if len(line.encode()) + 2 > MOST_PIECES:  # no tokenizer makes more pieces than bytes, a space before and EOS
+            check_length(max(len(reader.tokenizer.encode([line])[0]) for reader in self.readers), name)
 
     def _check(self, decoding: Decoding) -> None:
         if decoding.coverage_penalty and not self.attends:

@@ -22,9 +22,14 @@ def base_language(code: str) -> str:
     return code.lower().replace("_", "-").split("-")[0]
 
 
+def is_unspaced(language: str) -> bool:
+    """Whether a language is written without white space between its words."""
+    return base_language(language) in _UNSPACED
+
+
 def find_words(text: str, language: str) -> list[Span]:
     """The words of a text: what stands between white space, or in Chinese and Japanese each character."""
-    pattern = r"\S" if base_language(language) in _UNSPACED else r"\S+"
+    pattern = r"\S" if is_unspaced(language) else r"\S+"
     return [match.span() for match in re.finditer(pattern, text)]
 
 

@@ -121,7 +121,8 @@ def claim_run_dir(run_dir: Path, config: TrainConfig) -> Iterator[Callable[[], b
             replaced = held.enter_context(locked(run_dir))
             changed = check_run_dir(run_dir, config)  # again: another process may have begun a run there since
             remove_unfinished(run_dir)
-            replace_file(run_dir / "config.json", json.dumps(to_plain(config), indent=2) + "\n")
+            with replace_file(run_dir / "config.json") as unfinished:
+                unfinished.write_text(json.dumps(to_plain(config), indent=2) + "\n")
             lock = held.pop_all()
     except OSError as error:
         raise ConfigError(f"run_dir={run_dir}: can't be written ({error.strerror})") from error
