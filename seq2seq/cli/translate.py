@@ -12,7 +12,7 @@ from seq2seq.cli.machine import choose_device
 from seq2seq.cli.score import is_jsonl
 from seq2seq.config import ConfigError, TranslateConfig
 from seq2seq.inference.alignment import Aligner, WordAlignment
-from seq2seq.inference.translator import Request, Translation
+from seq2seq.inference.translator import CutCount, Request, Translation
 from seq2seq.text.corpus import DataError
 from seq2seq.training.checkpoint import load_translator
 
@@ -25,9 +25,11 @@ def run(config: TranslateConfig, choices: dict[str, str]) -> int:
     in_file = soft if (config.alignments or "").endswith(".jsonl") else hard
     alignments_stream = nullcontext() if config.alignments is None else output_stream(config.alignments)
     wanted = config.alignments is not None or config.output_format == "jsonl"
+    cuts = CutCount()
     with output_stream(config.output) as output, alignments_stream as alignments:
         for group in requests(config, translator.group_size(config.decoding)):
             found = translator.translate_group(group, config.decoding, keep_attention=wanted)
+            cuts.add(chain.from_iterable(found))
             for translation in chain.from_iterable(found):
                 alignment = aligner.translation(translation) if wanted and aligner is not None else None
                 if config.output_format == "jsonl":
@@ -37,6 +39,7 @@ def run(config: TranslateConfig, choices: dict[str, str]) -> int:
                 if alignments is not None and alignment is not None:
                     print(in_file(translation, alignment), file=alignments)
             output.flush()
+    cuts.warn(translator.limits(config.decoding))
     return 0
 
 

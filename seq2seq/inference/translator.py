@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from seq2seq.inference.unknown import read_dictionary, replace_unknown
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.beam import beam
 from seq2seq.search.ensemble import Ensemble, Member
-from seq2seq.search.protocol import Hypothesis, Limits, Ranking, Stepper
+from seq2seq.search.lengths import Lengths
+from seq2seq.search.protocol import MARGIN, Hypothesis, Limits, Ranking, Stepper
 from seq2seq.search.stepwise import Sampling, greedy, sample
 from seq2seq.text.corpus import DataError, in_groups
-from seq2seq.text.tokenizer import UNK, Tokenizer
+from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import WordReader
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,35 @@ class Translation:
     token_scores: list[float]
     attention: Tensor | None
     """[h t s]: a row of weights over the source tokens for each token; None without attention, or if not kept."""
+    cut: bool = False
+    """Whether a length limit ended it, so that `</s>` is missing."""
+
+
+@dataclass
+class CutCount:
+    """How many translations a length limit cut off, of how many."""
+
+    cut: float = 0
+    total: float = 0
+
+    def add(self, translations: Iterable[Translation]) -> None:
+        """Count these too."""
+        for translation in translations:
+            self.cut += translation.cut
+            self.total += 1
+
+    def warn(self, limits: Limits) -> None:
+        """Log the count, unless it is 0."""
+        if self.cut:
+            logger.warning(
+                "%d of %s translations were cut off at their length limit (%g x the source's tokens + %d, at most %d). "
+                "If the model does not just repeat itself, raise decoding.max_length_ratio or decoding.max_length",
+                self.cut,
+                f"{self.total:,.0f}",
+                limits.max_length_ratio,
+                MARGIN,
+                limits.max_length,
+            )
 
 
 @dataclass(frozen=True)
@@ -72,6 +103,8 @@ class Reader:
     model: TranslationModel
     tokenizer: Tokenizer
     shortlist: Shortlist | None = None
+    lengths: Lengths = field(default_factory=Lengths)
+    """Lengths of the pairs it was trained on."""
 
     @property
     def attends(self) -> bool:
@@ -99,6 +132,8 @@ class Translator:
         """Some of the models has an attention."""
         self.source = first.tokenizer
         """Whose pieces the attention is over."""
+        self.lengths = first.lengths
+        """Lengths of the training pairs in those pieces."""
 
     def aligned(self, reader: Reader) -> bool:
         """Its attention, if it has one, is over the pieces of `source`."""
@@ -120,13 +155,28 @@ class Translator:
         """For each line, in order, its n best translations, best first. A blank line gives an empty one.
 
         Lines are taken in groups of a few batches. Without `keep_attention` the translations come without it, sooner.
+        Translations that were cut off at their length limit are counted, and reported at the end.
         """
         if isinstance(lines, str):
             raise TypeError("lines: expected several sentences, got one text; give [text]")
         options = decoding or Decoding()
         requests = (Request(line, number) for number, line in enumerate(lines))
+        cuts = CutCount()
         for group in in_groups(requests, self.group_size(options), lambda request: len(request.line)):
-            yield from self.translate_group(group, options, keep_attention=keep_attention)
+            found = self.translate_group(group, options, keep_attention=keep_attention)
+            cuts.add(chain.from_iterable(found))
+            yield from found
+        cuts.warn(self.limits(options))
+
+    def limits(self, decoding: Decoding) -> Limits:
+        """Limits of a search; those that `decoding` leaves open follow the training pairs."""
+        return self.lengths.limits(
+            self._forbidden,
+            decoding.max_length,
+            decoding.max_length_ratio,
+            decoding.min_length_ratio,
+            decoding.no_repeat_ngram,
+        )
 
     @staticmethod
     def group_size(decoding: Decoding) -> int:
@@ -225,13 +275,7 @@ class Translator:
         seeds: Sequence[Sequence[int]],
         options: Decoding,
     ) -> list[list[Hypothesis]]:
-        limits = Limits(
-            self._forbidden,
-            options.max_length,
-            options.max_length_ratio,
-            options.min_length_ratio,
-            options.no_repeat_ngram,
-        )
+        limits = self.limits(options)
         ranking = Ranking(options.length_normalisation, options.length_penalty, options.coverage_penalty)
         if options.search == "sample":
             sampling = Sampling(options.temperature, options.top_k, options.top_p)
@@ -264,6 +308,7 @@ class Translator:
             self.target.pieces(hypothesis.tokens),
             hypothesis.token_scores,
             hypothesis.attention,
+            cut=hypothesis.tokens[-1] != EOS,
         )
 
 
