@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 
 from seq2seq.cli.files import input_lines, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import AlignConfig, ConfigError
 from seq2seq.inference.alignment import Aligner, Gold, WordAlignment, agreement, read_gold
@@ -24,7 +23,7 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     """Print the alignments, and with gold ones how well they agree."""
     if config.output_format == "json" and config.gold is None:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or take jsonl or text")
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     if aligner is None:
         raise ConfigError(

@@ -26,13 +26,13 @@ from seq2seq.cli.align import read_gold_file
 from seq2seq.cli.bleu import same_length
 from seq2seq.cli.compose import composed
 from seq2seq.cli.files import input_lines, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.main import Stopped
 from seq2seq.cli.score import force_all
 from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, several, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, Gold, agreement
 from seq2seq.inference.comparison import COLUMNS, Failed, Measured
+from seq2seq.inference.device import choose_device
 from seq2seq.inference.forced import Pair
 from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.plain import read_json, typed

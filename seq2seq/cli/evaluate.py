@@ -11,7 +11,6 @@ from typing import TextIO
 
 from seq2seq.cli.bleu import same_length
 from seq2seq.cli.files import input_lines, make_directory, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.translate import as_json
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
@@ -33,7 +32,7 @@ def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write all about it."""
     sources, references = list(input_lines(config.source)), list(input_lines(config.reference))
     same_length(config.source, sources, config.reference, references)
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)
     found = translator.translate(sources, config.decoding, keep_attention=config.report is not None)

@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 from seq2seq.cli.files import input_lines, make_directory, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import ConfigError, PlotConfig
 from seq2seq.inference.alignment import Aligner
@@ -33,7 +32,7 @@ def run(config: PlotConfig, choices: dict[str, str]) -> int:
     """Draw the attention matrix of each line, numbered as the lines; blank lines are passed over."""
     if config.output_format in ("png", "svg", "pdf"):
         _check_pictures(config)
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     if aligner is None:
         raise ConfigError(

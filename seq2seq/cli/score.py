@@ -6,7 +6,6 @@ from itertools import islice
 from typing import Any
 
 from seq2seq.cli.files import input_lines, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.config import ScoreConfig
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced import Forced, Pair, force, piece_numbers
@@ -21,7 +20,7 @@ _SORTED_BATCHES = 16
 
 def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     """Print the log-probability of each target, or all about it as JSON."""
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator)
     with output_stream(config.output) as output:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seq2seq.cli.machine import choose_device
 from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig, several
+from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import FILE, learn
 from seq2seq.text.corpus import DataError, ParallelText, find_file
 from seq2seq.training import checkpoint

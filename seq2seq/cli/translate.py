@@ -8,7 +8,6 @@ from typing import Any
 
 from seq2seq.cli.align import soft_line
 from seq2seq.cli.files import input_groups, input_lines, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.score import is_jsonl
 from seq2seq.config import ConfigError, TranslateConfig
 from seq2seq.inference.alignment import Aligner, WordAlignment
@@ -19,7 +18,7 @@ from seq2seq.training.checkpoint import load_translator
 
 def run(config: TranslateConfig, choices: dict[str, str]) -> int:
     """Translate; with n_best > 1 every source line gives that many output lines, best first."""
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     refuse_alignments(config, aligner)
     in_file = soft if (config.alignments or "").endswith(".jsonl") else hard

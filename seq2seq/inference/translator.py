@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention
-from seq2seq.config import ConfigError, Decoding
+from seq2seq.config import ConfigError, Decoding, parse, to_plain
 from seq2seq.inference.out_of_memory import in_halves_that_fit
 from seq2seq.inference.precision import Conversions
 from seq2seq.inference.shortlist import FILE as SHORTLIST
@@ -125,6 +125,7 @@ class Translator:
         self._conversions = [Conversions(reader.model) for reader in readers]
         self.target = target
         self._forbidden = target.forbidden()
+        self._checked: Decoding | None = None
         self.device = device
         self.source_lang, self.target_lang = languages
         first = next((reader for reader in readers if reader.attends), readers[0])
@@ -160,6 +161,7 @@ class Translator:
         if isinstance(lines, str):
             raise TypeError("lines: expected several sentences, got one text; give [text]")
         options = decoding or Decoding()
+        self.check(options)
         requests = (Request(line, number) for number, line in enumerate(lines))
         cuts = CutCount()
         for group in in_groups(requests, self.group_size(options), lambda request: len(request.line)):
@@ -188,10 +190,10 @@ class Translator:
     ) -> list[list[Translation]]:
         """The n best translations of each line, searched for in batches of similar length.
 
-        Raises ConfigError for what needs attention, or a shortlist, where there is none, DataError for a line of more
-        than MOST_PIECES.
+        Raises ConfigError for options that `check` refuses or a shortlist where there is none, DataError for a line of
+        more than MOST_PIECES.
         """
-        self._check(decoding)
+        self.check(decoding)
         dictionary = _dictionary(decoding)
         lines = [request.line for request in requests]
         readings = [reader.tokenizer.encode(lines) for reader in self.readers]
@@ -223,7 +225,11 @@ class Translator:
                 ]
         return found
 
-    def _check(self, decoding: Decoding) -> None:
+    def check(self, decoding: Decoding) -> None:
+        """Raises ConfigError for options out of bounds, or that ask these models for what they lack."""
+        if decoding != self._checked:  # a sentence at a time would be a hundredth slower
+            parse("decoding", to_plain(decoding))
+            self._checked = replace(decoding)
         if decoding.coverage_penalty and not self.attends:
             raise ConfigError(
                 f"decoding.coverage_penalty={decoding.coverage_penalty}: a model with model/attention/placement=none "

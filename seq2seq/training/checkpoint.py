@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Model, parse, to_plain
+from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
@@ -209,12 +210,14 @@ class _Undrawn(TorchFunctionMode):
 def load_translator(path: str | Path | Sequence[str | Path], device: str | torch.device = "cpu") -> Translator:
     """A translator from a checkpoint, or from the best one of a run directory; several are an ensemble.
 
-    Raises ConfigError unless they have the same target vocabulary.
+    `device` is `auto`, or a name or device of torch. Raises ConfigError for one that is not here, and unless the
+    checkpoints have the same target vocabulary.
     """
+    place = choose_device(device)
     paths = [path] if isinstance(path, (str, Path)) else path
     if not paths:
         raise ConfigError("checkpoint=[]: expected a checkpoint, or several, [a,b]")
-    loaded = [load(Path(one), torch.device(device)) for one in paths]
+    loaded = [load(Path(one), place) for one in paths]
     first = loaded[0]
     for one, where in zip(loaded, paths, strict=True):
         if one.target.model != first.target.model:
@@ -232,7 +235,7 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
         Reader(one.model, one.source, Shortlist.load(find(Path(where)), len(one.source), len(one.target)), one.lengths)
         for one, where in zip(loaded, paths, strict=True)
     ]
-    return Translator(readers, first.target, torch.device(device), languages)
+    return Translator(readers, first.target, place, languages)
 
 
 def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, device: torch.device) -> None:
