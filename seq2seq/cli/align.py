@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 
 from seq2seq.cli.files import check_output, input_lines, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import layout
 from seq2seq.cli.score import force_all, read_pairs
@@ -27,7 +26,7 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     if config.output_format == "json" and config.gold is None:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or take jsonl or text")
     check_output(config.output)
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     if aligner is None:
         raise ConfigError(

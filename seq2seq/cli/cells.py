@@ -25,7 +25,6 @@ from seq2seq.cli import train
 from seq2seq.cli.align import read_gold_file
 from seq2seq.cli.compose import composed
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.main import Stopped
 from seq2seq.cli.reading import layout_of
 from seq2seq.cli.score import force_all
@@ -33,6 +32,7 @@ from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse,
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, Gold, agreement
 from seq2seq.inference.comparison import COLUMNS, Failed, Measured
+from seq2seq.inference.device import choose_device
 from seq2seq.inference.forced import Pair
 from seq2seq.text.corpus import DataError
 from seq2seq.text.parallel import ParallelText

@@ -20,11 +20,11 @@ from seq2seq.cli.cells import (
     write_result,
 )
 from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.main import Stopped
 from seq2seq.config import CompareConfig, ConfigError, parse
 from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Comparison, Failed, Measured
+from seq2seq.inference.device import choose_device
 from seq2seq.schema import nearest
 from seq2seq.text.corpus import DataError
 from seq2seq.training.corpora import prepare_data

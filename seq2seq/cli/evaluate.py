@@ -11,7 +11,6 @@ from typing import TextIO
 
 from seq2seq.cli.bleu import read_references
 from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.translate import as_json
@@ -38,7 +37,7 @@ def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     if config.report is not None:
         check_directory(config.report)
     sources, references = read_test_set(config)
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)
     with progress(len(sources)) as advance:
@@ -69,7 +68,7 @@ def translate(
     config: EvaluateConfig, translator: Translator, sources: Sequence[str], advance: Callable[[int], object]
 ) -> Iterator[Translation]:
     """The best translation of each source."""
-    long_sources = LongSources(translator.longest_source)
+    long_sources = LongSources(translator.lengths.longest_source)
     keep_attention = config.report is not None
     found = translator.translate(sources, config.decoding, keep_attention=keep_attention, advance=advance)
     for number, (best, *_) in enumerate(found, 1):

@@ -1,4 +1,4 @@
-"""The machine: which device, its memory allocator."""
+"""The machine: the device of each process, its memory allocator."""
 
 import ctypes
 import logging
@@ -11,17 +11,6 @@ from seq2seq.config import ConfigError
 from seq2seq.training.ranks import asked_for
 
 logger = logging.getLogger(__name__)
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA, else MPS, else CPU. Raises ConfigError for a device that is not here."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, there in available.items() if there)
-    if not available[name]:
-        here = ", ".join(device for device, there in available.items() if there)
-        raise ConfigError(f"device={name}: not available here. Take one of: {here}, or device=auto.")
-    return torch.device(name)
 
 
 def device_of_rank(device: torch.device) -> torch.device:

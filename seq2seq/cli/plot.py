@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import ConfigError, PlotConfig
@@ -34,7 +33,7 @@ def run(config: PlotConfig, choices: dict[str, str]) -> int:
     if config.output_format in ("png", "svg", "pdf"):
         _check_pictures(config)
     _check_output(config)
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     if aligner is None:
         raise ConfigError(

@@ -6,7 +6,6 @@ from itertools import islice
 from typing import Any
 
 from seq2seq.cli.files import check_output, input_lines, output_stream
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import Layout, layout
 from seq2seq.config import ScoreConfig
@@ -25,7 +24,7 @@ _SORTED_BATCHES = 16
 def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     """Print the log-probability of each target, or all about it as JSON."""
     check_output(config.output)
-    translator = load_translator(config.checkpoint, choose_device(config.device))
+    translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
     with output_stream(config.output) as output, progress(len(pairs)) as advance:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from seq2seq.cli.files import check_output
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.reading import layout
 from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig
+from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import FILE, learn
 from seq2seq.text.corpus import DataError
 from seq2seq.training import checkpoint

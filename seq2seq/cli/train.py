@@ -10,9 +10,10 @@ import torch._dynamo  # the first optimizer would, when each garbage collection 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import choose_device, device_of_rank, keep_freed_memory
+from seq2seq.cli.machine import device_of_rank, keep_freed_memory
 from seq2seq.config import TrainConfig
 from seq2seq.inference import metrics
+from seq2seq.inference.device import choose_device
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.held_out import DIRECTORY, find_test

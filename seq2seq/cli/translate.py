@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from seq2seq.cli.align import soft_line
 from seq2seq.cli.files import check_output, input_groups, input_lines, is_pipe, make_directory
-from seq2seq.cli.machine import choose_device
 from seq2seq.cli.partial import finished_sentences, is_complete, partial_path, partial_stream, whole_lines
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import SOURCE, layout
@@ -23,7 +22,7 @@ from seq2seq.cli.score import is_jsonl
 from seq2seq.config import ConfigError, TranslateConfig
 from seq2seq.inference.alignment import Aligner, WordAlignment
 from seq2seq.inference.sentences import LongSources, SentenceSplitter, join_alignments, join_translations
-from seq2seq.inference.translator import Request, Translation, Translator
+from seq2seq.inference.translator import CutCount, Request, Translation, Translator
 from seq2seq.text.corpus import DataError
 from seq2seq.text.plain import parse_json
 from seq2seq.training.checkpoint import load_translator
@@ -39,10 +38,11 @@ def run(config: TranslateConfig, choices: dict[str, str]) -> int:
     Files are read through before anything is translated, so that what is wrong in the last line is known at once.
     """
     jobs = plan(config)
-    work = Work(config, load_translator(config.checkpoint, choose_device(config.device)))
+    work = Work(config, load_translator(config.checkpoint, config.device))
     totals = [work.count_lines(job) for job in jobs]
     for job, total in zip(jobs, totals, strict=True):
         work.translate(job, total)
+    work.cuts.warn(work.translator.limits(config.decoding))
     work.long_sources.warn("" if work.split else " split=sentences translates each sentence of a line on its own.")
     return 0
 
@@ -88,7 +88,8 @@ class Work:
             )
         self.align = config.alignments is not None or config.output_format == "jsonl"
         self.split = SentenceSplitter(translator.source_lang) if config.split == "sentences" else None
-        self.long_sources = LongSources(translator.longest_source)
+        self.long_sources = LongSources(translator.lengths.longest_source)
+        self.cuts = CutCount()
 
     def requests(self, job: TranslateConfig) -> Iterator[list[Request]]:
         """The lines of an input in groups, with few lines where each has many sentences."""
@@ -133,6 +134,7 @@ class Work:
             opened = [stack.enter_context(partial_stream(name, kept)) for name in outputs]
             for group in skip(self.requests(job), done):
                 found = list(self._translate(group, advance))
+                self.cuts.add(translation for translation, _ in found)
                 with tqdm.external_write_mode():  # on the same terminal a bar makes way
                     for of_line in found:
                         for (file, _), line in zip(opened, lines(job, *of_line), strict=True):

@@ -29,9 +29,11 @@ class Decoding:
     """Wu's alpha."""
     coverage_penalty: float = number(0.0, least=0)
     """Wu's beta: hypotheses that leave source positions unattended rank lower."""
-    max_length: int = number(256, least=1)
-    """Output tokens, EOS included; every sentence is also held to `max_length_ratio` x its source + 10."""
-    max_length_ratio: float = number(2.0, above=0, most=1000)
+    max_length: int | None = number(None, least=1)
+    """Output tokens, EOS included; null: as many as the longest target that the model was trained on, at least 256."""
+    max_length_ratio: float | None = number(None, above=0, most=1000)
+    """Every sentence is also limited to so many times its source's tokens, + 10. null: 1.5 times the ratio that 99.9 %
+    of the training pairs stay below, at least 2. Translations that a limit cuts off are counted and reported."""
     min_length_ratio: float = number(0.0, least=0, most=1000)
     """No sentence ends before it has so many times its source's tokens, EOS included."""
     no_repeat_ngram: int | None = number(None, least=1)
@@ -52,7 +54,7 @@ class Decoding:
         """What a search does not have, bounds that cross, and a dictionary for nothing."""
         if self.search == "beam":
             yield from self._beam_problems()
-        if self.min_length_ratio > self.max_length_ratio:
+        if self.max_length_ratio is not None and self.min_length_ratio > self.max_length_ratio:
             yield (
                 f"decoding.min_length_ratio={self.min_length_ratio} and decoding.max_length_ratio="
                 f"{self.max_length_ratio}: the least is more than the most. Lower decoding.min_length_ratio."

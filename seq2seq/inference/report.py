@@ -17,7 +17,6 @@ from seq2seq.inference.health import QUANTITIES, Health, Tally, verdicts
 from seq2seq.inference.heatmap import Heatmap, of_translation, printable
 from seq2seq.inference.metrics import Interval, LengthBin, Reference, Scores, SentenceScorer, alternatives
 from seq2seq.inference.translator import Translation, Translator
-from seq2seq.text.tokenizer import EOS
 from seq2seq.text.words import find_words
 
 HEATMAPS = "attention.html"
@@ -114,7 +113,6 @@ class Collector:
         self._worst: list[Sentence] = []
         self._empty = self._cut = 0
         self._piece_numbers = piece_numbers(translator)
-        (self._eos,) = translator.target.pieces([EOS])
 
     def read(self, translations: Sequence[Translation], references: Sequence[Reference]) -> None:
         """The next sentences, with as many references."""
@@ -125,7 +123,7 @@ class Collector:
             self._references.append(reference)
             self._lengths.append(len(find_words(translation.source, self.translator.source_lang)))
             self._empty += not translation.text.strip()
-            self._cut += bool(translation.tokens) and translation.tokens[-1] != self._eos
+            self._cut += translation.cut
             if all(translation.text.split() != text.split() for text in alternatives(reference)):
                 scores = self._score(translation.text, reference)
                 self._worst.append(Sentence(len(self._hypotheses), reference, translation, *scores, seen))

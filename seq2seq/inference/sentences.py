@@ -55,6 +55,7 @@ def join_translations(line: str, parts: Sequence[Translation], language: str) ->
         [token for part in parts for token in part.tokens],
         [score for part in parts for score in part.token_scores],
         _join_attention([part.attention for part in parts if part.attention is not None]),
+        cut=any(part.cut for part in parts),
     )
 
 

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention
-from seq2seq.config import ConfigError, Decoding
+from seq2seq.config import ConfigError, Decoding, parse, to_plain
 from seq2seq.inference.out_of_memory import in_halves_that_fit
 from seq2seq.inference.precision import Conversions
 from seq2seq.inference.shortlist import FILE as SHORTLIST
@@ -20,10 +21,11 @@ from seq2seq.inference.unknown import read_dictionary, replace_unknown
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.beam import beam
 from seq2seq.search.ensemble import Ensemble, Member
-from seq2seq.search.protocol import Hypothesis, Limits, Ranking, Stepper
+from seq2seq.search.lengths import Lengths
+from seq2seq.search.protocol import MARGIN, Hypothesis, Limits, Ranking, Stepper
 from seq2seq.search.stepwise import Sampling, greedy, sample
 from seq2seq.text.corpus import DataError, in_groups
-from seq2seq.text.tokenizer import UNK, Tokenizer
+from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import WordReader
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,35 @@ class Translation:
     token_scores: list[float]
     attention: Tensor | None
     """[h t s]: a row of weights over the source tokens for each token; None without attention, or if not kept."""
+    cut: bool = False
+    """Whether a length limit ended it, so that `</s>` is missing."""
+
+
+@dataclass
+class CutCount:
+    """How many translations a length limit cut off, of how many."""
+
+    cut: float = 0
+    total: float = 0
+
+    def add(self, translations: Iterable[Translation]) -> None:
+        """Count these too."""
+        for translation in translations:
+            self.cut += translation.cut
+            self.total += 1
+
+    def warn(self, limits: Limits) -> None:
+        """Log the count, unless it is 0."""
+        if self.cut:
+            logger.warning(
+                "%d of %s translations were cut off at their length limit (%g x the source's tokens + %d, at most %d). "
+                "If the model does not just repeat itself, raise decoding.max_length_ratio or decoding.max_length",
+                self.cut,
+                f"{self.total:,.0f}",
+                limits.max_length_ratio,
+                MARGIN,
+                limits.max_length,
+            )
 
 
 @dataclass(frozen=True)
@@ -72,6 +103,8 @@ class Reader:
     model: TranslationModel
     tokenizer: Tokenizer
     shortlist: Shortlist | None = None
+    lengths: Lengths = field(default_factory=Lengths)
+    """Lengths of the pairs it was trained on."""
 
     @property
     def attends(self) -> bool:
@@ -92,6 +125,7 @@ class Translator:
         self._conversions = [Conversions(reader.model) for reader in readers]
         self.target = target
         self._forbidden = target.forbidden()
+        self._checked: Decoding | None = None
         self.device = device
         self.source_lang, self.target_lang = languages
         first = next((reader for reader in readers if reader.attends), readers[0])
@@ -99,8 +133,8 @@ class Translator:
         """Some of the models has an attention."""
         self.source = first.tokenizer
         """Whose pieces the attention is over."""
-        self.longest_source: int | None = None
-        """Tokens of the longest source that it was trained on; None where that is not known."""
+        self.lengths = first.lengths
+        """Lengths of the training pairs in those pieces."""
 
     def aligned(self, reader: Reader) -> bool:
         """Its attention, if it has one, is over the pieces of `source`."""
@@ -127,14 +161,30 @@ class Translator:
         """For each line, in order, its n best translations, best first. A blank line gives an empty one.
 
         Lines are taken in groups of a few batches. Without `keep_attention` the translations come without it, sooner.
-        `advance` is told how many more lines are done, batch by batch.
+        `advance` is told how many more lines are done, batch by batch. Translations that were cut off at their length
+        limit are counted, and reported at the end.
         """
         if isinstance(lines, str):
             raise TypeError("lines: expected several sentences, got one text; give [text]")
         options = decoding or Decoding()
+        self.check(options)
         requests = (Request(line, number) for number, line in enumerate(lines))
+        cuts = CutCount()
         for group in in_groups(requests, self.group_size(options), lambda request: len(request.line)):
-            yield from self.translate_group(group, options, keep_attention=keep_attention, advance=advance)
+            found = self.translate_group(group, options, keep_attention=keep_attention, advance=advance)
+            cuts.add(chain.from_iterable(found))
+            yield from found
+        cuts.warn(self.limits(options))
+
+    def limits(self, decoding: Decoding) -> Limits:
+        """Limits of a search; those that `decoding` leaves open follow the training pairs."""
+        return self.lengths.limits(
+            self._forbidden,
+            decoding.max_length,
+            decoding.max_length_ratio,
+            decoding.min_length_ratio,
+            decoding.no_repeat_ngram,
+        )
 
     @staticmethod
     def group_size(decoding: Decoding) -> int:
@@ -151,10 +201,10 @@ class Translator:
     ) -> list[list[Translation]]:
         """The n best translations of each line, searched for in batches of similar length.
 
-        Raises ConfigError for what needs attention, or a shortlist, where there is none, DataError for a line of more
-        than MOST_PIECES.
+        Raises ConfigError for options that `check` refuses or a shortlist where there is none, DataError for a line of
+        more than MOST_PIECES.
         """
-        self._check(decoding)
+        self.check(decoding)
         dictionary = _dictionary(decoding)
         lines = [request.line for request in requests]
         readings = [reader.tokenizer.encode(lines) for reader in self.readers]
@@ -193,7 +243,11 @@ class Translator:
         if len(line.encode()) + 2 > MOST_PIECES:  # no tokenizer makes more pieces than bytes, a space before and EOS
             check_length(max(len(reader.tokenizer.encode([line])[0]) for reader in self.readers), name)
 
-    def _check(self, decoding: Decoding) -> None:
+    def check(self, decoding: Decoding) -> None:
+        """Raises ConfigError for options out of bounds, or that ask these models for what they lack."""
+        if decoding != self._checked:  # a sentence at a time would be a hundredth slower
+            parse("decoding", to_plain(decoding))
+            self._checked = replace(decoding)
         if decoding.coverage_penalty and not self.attends:
             raise ConfigError(
                 f"decoding.coverage_penalty={decoding.coverage_penalty}: a model with model/attention/placement=none "
@@ -245,13 +299,7 @@ class Translator:
         seeds: Sequence[Sequence[int]],
         options: Decoding,
     ) -> list[list[Hypothesis]]:
-        limits = Limits(
-            self._forbidden,
-            options.max_length,
-            options.max_length_ratio,
-            options.min_length_ratio,
-            options.no_repeat_ngram,
-        )
+        limits = self.limits(options)
         ranking = Ranking(options.length_normalisation, options.length_penalty, options.coverage_penalty)
         if options.search == "sample":
             sampling = Sampling(options.temperature, options.top_k, options.top_p)
@@ -284,6 +332,7 @@ class Translator:
             self.target.pieces(hypothesis.tokens),
             hypothesis.token_scores,
             hypothesis.attention,
+            cut=hypothesis.tokens[-1] != EOS,
         )
 
 

@@ -15,6 +15,8 @@ from torch import Tensor
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+MARGIN = 10
+"""Tokens that a translation may have besides those that its source's length allows."""
 _LEAST_COVERAGE = 1e-6
 """What a position without any attention counts as: the logarithm of 0 would forbid hard attention."""
 
@@ -110,7 +112,7 @@ class Limits:
     max_length: int
     """Tokens, EOS included."""
     max_length_ratio: float
-    """Each sentence is also held to so many times its own source's length, + 10."""
+    """Each sentence is also held to so many times its own source's length, + MARGIN."""
     min_length_ratio: float = 0.0
     """No sentence ends before it has so many times its own source's tokens, rounded up; EOS counts on both sides."""
     no_repeat_ngram: int | None = None
@@ -118,7 +120,7 @@ class Limits:
 
     def longest(self, source: Sequence[int], prefix: Sequence[int]) -> int:
         """The most tokens for this source, whatever else is in its batch; never fewer than a prefix and its EOS."""
-        return max(len(prefix) + 1, min(self.max_length, int(self.max_length_ratio * len(source)) + 10))
+        return max(len(prefix) + 1, min(self.max_length, int(self.max_length_ratio * len(source)) + MARGIN))
 
     def shortest(self, source: Sequence[int]) -> int:
         """The fewest tokens for this source."""

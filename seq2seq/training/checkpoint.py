@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from torch.overrides import TorchFunctionMode
 
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Model, parse, to_plain
+from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
 from seq2seq.schema import shown
+from seq2seq.search.lengths import Lengths
 from seq2seq.text.corpus import DataError
-from seq2seq.text.plain import read_bytes, read_json
+from seq2seq.text.plain import read_bytes, read_json, typed
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import base_language
@@ -52,6 +54,8 @@ class Checkpoint:
     target: Tokenizer
     origin: Mapping[str, Any] = field(default_factory=dict)
     """What it takes to make it again; empty for checkpoints that don't tell."""
+    lengths: Lengths = field(default_factory=Lengths)
+    """Lengths of the training pairs, which limit those of translations."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
             "model": to_plain(checkpoint.options),
             "data": to_plain(checkpoint.data),
             "origin": dict(checkpoint.origin),
+            "lengths": asdict(checkpoint.lengths),
         }
         (unfinished / "config.json").write_text(json.dumps(values, indent=2) + "\n")
         (unfinished / "source.model").write_bytes(checkpoint.source.model)
@@ -173,6 +178,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         options: Model = parse("model", values["model"])
         data: Data = parse("data", values["data"])
         made = dict(values.get("origin", {}))
+        lengths = typed(Lengths, values.get("lengths", {}))
         source, target = (Tokenizer.load(within(where, f"{side}.model")) for side in ("source", "target"))
         tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:
@@ -181,7 +187,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     with torch.device("meta"), _Undrawn():
         model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
-    return Checkpoint(model.to(device), options, data, source, target, made)
+    return Checkpoint(model.to(device), options, data, source, target, made, lengths)
 
 
 def read_data(path: Path) -> Data:
@@ -224,12 +230,14 @@ class _Undrawn(TorchFunctionMode):
 def load_translator(path: str | Path | Sequence[str | Path], device: str | torch.device = "cpu") -> Translator:
     """A translator from a checkpoint, or from the best one of a run directory; several are an ensemble.
 
-    Raises ConfigError unless they have the same target vocabulary.
+    `device` is `auto`, or a name or device of torch. Raises ConfigError for one that is not here, and unless the
+    checkpoints have the same target vocabulary.
     """
+    place = choose_device(device)
     paths = [path] if isinstance(path, (str, Path)) else path
     if not paths:
         raise ConfigError("checkpoint=[]: expected a checkpoint, or several, [a,b]")
-    loaded = [load(Path(one), torch.device(device)) for one in paths]
+    loaded = [load(Path(one), place) for one in paths]
     first = loaded[0]
     for one, where in zip(loaded, paths, strict=True):
         if one.target.model != first.target.model:
@@ -244,10 +252,10 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
             )
     languages = (first.data.source_lang, first.data.target_lang)
     readers = [
-        Reader(one.model, one.source, Shortlist.load(find(Path(where)), len(one.source), len(one.target)))
+        Reader(one.model, one.source, Shortlist.load(find(Path(where)), len(one.source), len(one.target)), one.lengths)
         for one, where in zip(loaded, paths, strict=True)
     ]
-    return Translator(readers, first.target, torch.device(device), languages)
+    return Translator(readers, first.target, place, languages)
 
 
 def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, device: torch.device) -> None:

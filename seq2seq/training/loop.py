@@ -71,7 +71,9 @@ class Trainer:
         self.model = self.checkpoint.model
         saved = self.checkpoint
         languages = (saved.data.source_lang, saved.data.target_lang)
-        self.translator = Translator([Reader(self.model, saved.source)], saved.target, self.device, languages)
+        self.translator = Translator(
+            [Reader(self.model, saved.source, lengths=saved.lengths)], saved.target, self.device, languages
+        )
         self.batches_per_epoch = len(self._plan(None))
         self._lost = False
         self._average = None if self.options.ema is None else MovingAverage(self.model, self.options.ema)

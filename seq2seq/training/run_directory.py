@@ -30,7 +30,10 @@ _MAY_CHANGE = (
 _WITHOUT_EFFECT = ("test", "cache_dir")
 """Keys of `data` that change nothing in the model."""
 
-_FREE = {"": ("run_dir", "device", "check"), "training": _MAY_CHANGE, "data": _WITHOUT_EFFECT}
+_LIMITS = ("max_length", "max_length_ratio")
+"""Keys of `decoding` whose defaults older versions stored as numbers."""
+
+_FREE = {"": ("run_dir", "device", "check"), "training": _MAY_CHANGE, "data": _WITHOUT_EFFECT, "decoding": _LIMITS}
 """By section, the keys that a resumed run may change."""
 
 _LATER = {

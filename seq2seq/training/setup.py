@@ -13,7 +13,7 @@ from seq2seq.inference.metrics import sentence_metric
 from seq2seq.inference.precision import check_precision
 from seq2seq.model.parameters import parameters_by_part
 from seq2seq.model.translation import TranslationModel
-from seq2seq.search.protocol import Limits
+from seq2seq.search.lengths import Lengths
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.capture import cuda_graphs
@@ -46,18 +46,19 @@ def make_trainer(
     engine = cuda_graphs(device) if training.cuda_graphs else None
     model = _first_model(config, data, device, team)
     made = origin(config, data.hashes)
+    lengths = Lengths.of(data.train.source.lengths, data.train.target.lengths)
     if team.ranks > 1:
         made["training"]["ranks"] = team.ranks
     trainer = Trainer(
         run_dir=run_dir,
-        checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target, made),
+        checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target, made, lengths),
         corpus=data.train,
         validation=data.validation,
         further=data.further,
         options=training,
         gradient=BatchGradient(
             model=model,
-            loss=_loss(config, data),
+            loss=_loss(config, data, lengths),
             device=device,
             precision=training.precision,
             seed=config.seed,
@@ -133,10 +134,10 @@ def _processes(training: Training, device: torch.device, team: Team) -> int:
     return 1
 
 
-def _loss(config: TrainConfig, data: PreparedData) -> LossFunction:
+def _loss(config: TrainConfig, data: PreparedData, lengths: Lengths) -> LossFunction:
     training, decoding = config.training, config.decoding
     if training.loss == "minimum_risk":
-        limits = Limits(data.target.forbidden(), decoding.max_length, decoding.max_length_ratio)
+        limits = lengths.limits(data.target.forbidden(), decoding.max_length, decoding.max_length_ratio)
         metric = sentence_metric(training.risk_metric, data.validation.bleu_tokenizer)
         return MinimumRisk(data.target, metric, limits, training.risk_samples, training.risk_sharpness)
     normaliser = config.model.attention.normaliser

@@ -15,7 +15,7 @@ from seq2seq.inference import metrics
 from seq2seq.inference.examine import examine
 from seq2seq.inference.health import Health, verdicts
 from seq2seq.inference.heatmap import fold, printable, text_heatmap
-from seq2seq.inference.translator import Request, Translation, Translator
+from seq2seq.inference.translator import CutCount, Request, Translation, Translator
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.training.loss import TranslationLoss
@@ -55,6 +55,9 @@ class Validation:
         own = range(team.rank, len(self.sources), team.ranks)
         wanted = sorted({*own, *shown})
         found = dict(zip(wanted, self._translations(translator, wanted), strict=True))
+        cuts = CutCount()
+        cuts.add(found[row] for row in own)
+        CutCount(*team.sums([cuts.cut, cuts.total])).warn(translator.limits(self.decoding))
         texts = [""] * len(self.sources)
         for rank, of_rank in enumerate(team.texts(json.dumps([found[row].text for row in own]))):
             texts[rank :: team.ranks] = json.loads(of_rank)

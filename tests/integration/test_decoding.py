@@ -183,3 +183,10 @@ def test_training_refuses_validations_that_can_not_be(
 def test_two_sides_can_not_be_stdin(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "checkpoint=additive", "source=-", "target=-"]) == 2
     assert "both sides are stdin" in capsys.readouterr().err
+
+
+def test_what_a_limit_cuts_off_is_reported(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    said = translate("checkpoint=additive", "decoding.max_length=2", "decoding.min_length_ratio=1", "decoding.n_best=2")
+    assert sum("</s>" not in record["tokens"] for record in said) == 8  # two of them blank
+    assert "6 of 8 translations were cut off at their length limit" in capsys.readouterr().err
