@@ -16,6 +16,7 @@ from seq2seq import build
 from seq2seq.config import ConfigError, parse
 from seq2seq.inference.metrics import sentence_metric
 from seq2seq.inference.stepper import ModelStepper
+from seq2seq.model.dropout import Dropout
 from seq2seq.search.protocol import Limits, Ranking
 from seq2seq.search.stepwise import Sampling, sample
 from seq2seq.text.batches import Batch, pad
@@ -158,6 +159,20 @@ def test_candidates_are_the_reference_and_distinct_samples() -> None:
     assert risk.candidates(model, batch) == first  # as a run that goes on draws them
     torch.manual_seed(4)
     assert risk.candidates(model, batch) != first
+
+
+def test_candidates_are_drawn_without_dropout() -> None:
+    model, batch = toy()
+    trained(model, batch, TranslationLoss(), 40, 0.02)
+    found = []
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.p = 0.5
+    for training in (True, False):
+        torch.manual_seed(3)
+        found.append(minimum_risk(samples=4).candidates(model.train(training), batch))
+        assert model.training == training
+    assert found[0] == found[1]
 
 
 def test_costs_are_of_the_text() -> None:

@@ -133,14 +133,16 @@ def gradients(trainer: Trainer) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in trainer.model.named_parameters() if weight.grad is not None}
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=LINUX)])
-def test_the_loss_scale_leaves_no_trace_in_the_gradient(tmp_path: Path, processes: int) -> None:
-    more = ["training.accumulate=2", "training.clip_norm=0", f"training.processes={processes}"]
+@pytest.mark.parametrize(("processes", "clip_norm"), [(1, 0.0), (1, 0.01), pytest.param(2, 0.0, marks=LINUX)])
+def test_the_loss_scale_leaves_no_trace_in_the_gradient(tmp_path: Path, processes: int, clip_norm: float) -> None:
+    more = ["training.accumulate=2", f"training.clip_norm={clip_norm}", f"training.processes={processes}"]
     expected = gradients(trainers.make(tmp_path, *FP16, "training.precision=fp32", *more))
     found = gradients(trainers.make(tmp_path, *FP16, *more))
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=0, atol=0.02 * float(gradient.abs().max()))
+    if clip_norm:
+        assert torch.cat([gradient.flatten() for gradient in found.values()]).norm() == pytest.approx(clip_norm, rel=1e-3)
 
 
 def test_an_update_that_overflows_is_skipped_and_halves_the_scale(tmp_path: Path) -> None:
