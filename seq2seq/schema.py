@@ -30,6 +30,11 @@ def number(
     return field(default=default, metadata={"least": least, "above": above, "most": most, "below": below})
 
 
+def default_of(option: "dataclasses.Field[Any]") -> Any:
+    """The default of a field; `dataclasses.MISSING` where it has none."""
+    return option.default if option.default_factory is dataclasses.MISSING else option.default_factory()
+
+
 Groups = Mapping[type, tuple[str, Mapping[str, type]]]
 """Base dataclass -> (the name of its group on the command line, its options by name)."""
 

@@ -37,17 +37,17 @@ from seq2seq.inference.forced import Pair
 from seq2seq.text.corpus import DataError
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.plain import read_json, typed
-from seq2seq.text.storage import within
+from seq2seq.text.storage import file_name, within
 from seq2seq.training import checkpoint
 from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.progress import effort
 from seq2seq.training.run_directory import differences
 from seq2seq.version import __version__
 
-_OURS = ("seed", "run_dir", "device", "check")
+_OURS = ("seed", "run_dir", "change", "device", "check")
 """Keys of a training that a comparison sets itself."""
 _WITHOUT_EFFECT = {
-    "": ("run_dir", "device", "check"),
+    "": ("run_dir", "change", "device", "check"),
     "data": ("train", "valid", "test", "cache_dir"),
     "training": ("keep_best", "keep_last", "save_every", "log_every", "tensorboard"),
 }
@@ -85,12 +85,6 @@ class Cell:
     def name(self) -> str:
         """A file's name, of the label and the seed."""
         return f"{file_name(self.label)}-seed{self.seed}"
-
-
-def file_name(label: str) -> str:
-    """A label as part of a file's name; one that does not fit is told from others by a hash."""
-    plain = re.sub(r"[^A-Za-z0-9_+=,.-]+", "_", label)[:60].lstrip(".-")
-    return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
@@ -253,13 +247,13 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
     for cell in cells:
         data, contents = cell.training.data, dict(task.contents)
         if cell.run is not None:
-            contents["weights"] = _file_hash(checkpoint.find(cell.run) / "model.safetensors")
+            contents["weights"] = checkpoint.weights_hash(cell.run)
         else:
             for key, names in (("train", several(data.train)), ("valid", several(data.valid))):
                 of_each = [corpus(name, data.source_lang, data.target_lang, *(data.columns or [])) for name in names]
                 contents[key] = of_each[0] if len(of_each) == 1 else _hash(of_each)
             if (start := cell.training.training.start_from) is not None:
-                contents["start_from"] = _file_hash(checkpoint.find(Path(start)) / "model.safetensors")
+                contents["start_from"] = checkpoint.weights_hash(Path(start))
         found.append(
             {
                 "training": settings(cell.training),
@@ -290,11 +284,6 @@ def changes(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _hash(values: Any) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- a result --------------------------------------------------------------------------------------------------------

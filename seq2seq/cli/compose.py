@@ -18,6 +18,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -98,7 +99,9 @@ def _run_by_hydra(command: str, flags: Sequence[str], settings: Sequence[str], j
                 raise  # Hydra brings it here from wherever the job runs, when all have ended
             failures.append(error)  # else Hydra would print its own report first
 
-    before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *settings, *_QUIET]
+    fixed = ",".join(word.key_or_group for word in _overrides(settings) if not word.is_sweep_override())
+    names = f"hydra.job.config.override_dirname.exclude_keys=[{fixed}]"
+    before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *settings, *_QUIET, names]
     try:
         with _mistakes(), _surprises(begun):
             task()
@@ -106,6 +109,21 @@ def _run_by_hydra(command: str, flags: Sequence[str], settings: Sequence[str], j
         sys.argv = before
     if failures:
         raise failures[0]
+
+
+def swept() -> dict[str, str]:
+    """Inside a job: the keys that its --multirun varies, with the values of this job as text."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return {}
+    job = HydraConfig.get()
+    fixed = job.job.config.override_dirname.exclude_keys
+    varied = [word for word in _overrides(job.overrides.task) if word.key_or_group not in fixed]
+    return {word.key_or_group: word.get_value_element_as_str() for word in varied}
+
+
+def _overrides(words: Sequence[str]) -> list[Override]:
+    parsed: list[Override] = OverridesParser.create().parse_overrides(list(words))
+    return parsed
 
 
 def composed(command: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -9,19 +9,28 @@ import torch
 import torch._dynamo  # the first optimizer would, when each garbage collection looks through all that it makes
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from seq2seq.cli.compose import swept
 from seq2seq.cli.files import output_stream
 from seq2seq.cli.machine import device_of_rank, keep_freed_memory
-from seq2seq.config import TrainConfig
+from seq2seq.config import Decoding, TrainConfig
 from seq2seq.inference import metrics
 from seq2seq.inference.device import choose_device
+from seq2seq.training.board import check_board
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.loop import Trainer
 from seq2seq.training.precision import check_precision, fastest_fp32_products, fp32_products
 from seq2seq.training.ranks import joined
-from seq2seq.training.run_directory import check_run_dir, claim_run_dir, default_run_dir, settle_precision
-from seq2seq.training.setup import check_alike, make_trainer
+from seq2seq.training.run_directory import (
+    check_run_dir,
+    check_space,
+    check_writable,
+    claim_run_dir,
+    default_run_dir,
+    settle_precision,
+)
+from seq2seq.training.setup import check_alike, make_trainer, space_needed
 from seq2seq.training.signals import StoppedBySignal
 from seq2seq.training.team import ProcessLost, Team
 
@@ -31,7 +40,10 @@ logger = logging.getLogger(__name__)
 def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = device_of_rank(choose_device(config.device))
-    run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config, choices["model/attention"])
+    if config.run_dir is None:
+        run_dir = default_run_dir(config, choices["model/attention"], swept())
+    else:
+        run_dir = Path(config.run_dir)
     try:
         with joined(device) as team:
             code = train(config, run_dir, device, team)
@@ -49,14 +61,20 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
     config = settle_precision(config, run_dir, device)
     check_precision(config.training.precision, device)
     check_run_dir(run_dir, config)
+    check_writable(run_dir)
+    if config.training.tensorboard:
+        check_board()
     with team.first():
         data = prepare_data(config, run_dir)
     trainer = make_trainer(config, data, run_dir, device, team)
+    check_space(run_dir, space_needed(trainer))
     if team.ranks > 1:
         logger.info("%d processes share each batch", team.ranks)
     if config.check:
         trainer.try_largest_batch()
-        logger.info("check: the configuration, the data and the largest batch are fine; run_dir would be %s", run_dir)
+        logger.info(
+            "check: the configuration, the data, the largest batch and the disk are fine; run_dir would be %s", run_dir
+        )
         return 0
     claimed = nullcontext(trainer.replaced) if team.rank else claim_run_dir(run_dir, config)
     products = fastest_fp32_products(device) if config.training.precision == "fp32" else "highest"
@@ -106,5 +124,12 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
     scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
     with output_stream(str(run_dir / "test.json")) as output:
         print(json.dumps(scores.as_dict(), indent=2), file=output)
-    logger.info("%s, best checkpoint, beam %d:\n%s", test.name, config.decoding.beam_size, scores)
+    logger.info(
+        "%s, best checkpoint, decoded as in validations with decoding.beam_size=%d (`seq2seq evaluate` takes %d by "
+        "default):\n%s",
+        test.name,
+        config.decoding.beam_size,
+        Decoding.beam_size,
+        scores,
+    )
     return 0

@@ -4,9 +4,10 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterator
+from typing import Any
 
 from seq2seq.config import COMMANDS, GROUPS
-from seq2seq.schema import REQUIRED
+from seq2seq.schema import REQUIRED, default_of
 
 _PURPOSE = {
     "train": "raw parallel text to a model; started again, it goes on",
@@ -70,10 +71,11 @@ def _groups() -> Iterator[str]:
         for name, option in table.items():
             for extra in dataclasses.fields(option):
                 if extra.name != "name":
-                    yield f"      {name}: {group.replace('/', '.')}.{extra.name}={_shown(extra)}"
+                    yield f"      {name}: {group.replace('/', '.')}.{extra.name}={_shown(extra, default_of(extra))}"
 
 
-def _keys(kind: type, prefix: str) -> Iterator[str]:
+def _keys(kind: type, prefix: str, section: Any = None) -> Iterator[str]:
+    """The keys of a dataclass; `section` is the default of the field that holds it, where that field has one."""
     hints = typing.get_type_hints(kind)
     for option in dataclasses.fields(kind):
         hint = hints[option.name]
@@ -81,16 +83,16 @@ def _keys(kind: type, prefix: str) -> Iterator[str]:
             hint = typing.get_args(hint)[0]
         if hint in GROUPS:
             continue
+        default = default_of(option) if section is None else getattr(section, option.name)
         if dataclasses.is_dataclass(hint):
-            yield from _keys(typing.cast(type, hint), f"{prefix}{option.name}.")
+            given = None if default is dataclasses.MISSING else default
+            yield from _keys(typing.cast(type, hint), f"{prefix}{option.name}.", given)
         else:
-            yield f"  {prefix}{option.name}={_shown(option)}"
+            yield f"  {prefix}{option.name}={_shown(option, default)}"
 
 
-def _shown(option: "dataclasses.Field[object]") -> str:
+def _shown(option: "dataclasses.Field[Any]", default: Any) -> str:
     choices = option.metadata.get("choices")
-    factory = option.default_factory
-    default = factory() if factory is not dataclasses.MISSING else option.default
     default = "(required)" if default == REQUIRED else default
     default = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
     return f"{default}" + (f"   ({' | '.join(choices)})" if choices else "")

@@ -56,10 +56,11 @@ from seq2seq.config.commands import (
 from seq2seq.config.data import Data, Split, several
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import GROUPS, AttentionBridge, Bridge, LastBridge, MeanBridge, Model, ZeroBridge, memory_size
-from seq2seq.config.training import Training
+from seq2seq.config.training import CHANGEABLE, Training
 from seq2seq.schema import Reader, problems, sections
 
 __all__ = [
+    "CHANGEABLE",
     "COMMANDS",
     "GROUPS",
     "KINDS",

@@ -7,7 +7,7 @@ from seq2seq.config.compatibility import guidance_problems, risk_problems, searc
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
-from seq2seq.config.training import Training
+from seq2seq.config.training import CHANGEABLE, Training
 from seq2seq.schema import REQUIRED, choice, number
 
 
@@ -19,16 +19,28 @@ class TrainConfig:
     model: Model
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
-    """Of the validations."""
+    """For validations, and for scoring `data.test` at the end."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from, freeze and seed>."""
+    """null: runs/<corpus>-<attention>-<hash>. The hash is that of all settings that a run must keep to go on, as far as
+    they are not at their defaults. In a --multirun, swept keys that are not in the hash are added to the name."""
+    change: list[str] = field(
+        default_factory=list, metadata={"choices": tuple(f"training.{name}" for name in CHANGEABLE)}
+    )
+    """Settings that this command changes on purpose in the run of run_dir: [training.learning_rate]. They hold from the
+    next update on, and the checkpoints record until when the old ones did. A new learning rate is taken as it is:
+    what plateaus made of the old one is forgotten, and training.patience counts anew."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
-    """Validate the configuration, the data and the memory, then stop."""
+    """Validate the configuration, the data, the memory, the disk and what is installed, then stop."""
 
     def problems(self) -> Iterator[str]:
-        """Sections that mean nothing together, and a training without end."""
+        """Sections that mean nothing together, a training without end, and changes to no run."""
+        if self.change and self.run_dir is None:
+            yield (
+                f"change={self.change} and run_dir=null: other settings have another default directory, where a new "
+                "run would begin. Give run_dir, the directory of the run to change."
+            )
         yield from tying_problems(self.model, self.data)
         yield from search_problems(self.model, self.data, self.decoding)
         if self.training.max_updates is None and self.training.max_epochs is None:

@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 
 from seq2seq.schema import choice, number
 
+CHANGEABLE = (
+    "learning_rate", "weight_decay", "schedule", "warmup_updates", "plateau_factor", "plateau_patience", "halve_after",
+    "halve_every", "clip_norm", "label_smoothing",
+)  # fmt: skip
+"""Keys that shape the updates to come and nothing that a saved state holds: a run can go on with others."""
+
 
 @dataclass
 class Training:
@@ -21,8 +27,10 @@ class Training:
     """Pairs of an update at most, where batch_tokens allows as many; null: as many as it allows."""
     processes: int | None = number(None, least=1, most=1024)
     """That share each batch, on a CPU; each has one thread. null: as many as there would be threads (OMP_NUM_THREADS,
-    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with. Those that
-    torchrun starts share each batch instead, on CPUs and GPUs of one machine or several, and leave this at null."""
+    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with. With another
+    number it goes on too, and is then the same run except for rounding and for what is drawn in training, such as
+    dropout. Those that torchrun starts share each batch instead, on CPUs and GPUs of one machine or several, and leave
+    this at null."""
     accumulate: int = number(1, least=1)
     """Parts in which the work of an update is done, one after the other, and whose gradients are added up: the same
     update in less memory. batch_tokens stays what the whole update has. Where memory is not enough for the largest

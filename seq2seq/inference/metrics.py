@@ -15,6 +15,8 @@ from seq2seq.text.words import base_language
 
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _OF_CHARACTERS = ("zh", "ja-mecab")
+_LONGEST_NGRAM = 4
+"""Tokens: BLEU of a corpus without any n-gram of this length is 0."""
 _SAMPLES = 1000
 """Of the bootstrap: sacrebleu's own number."""
 _DRAWN = 10_000_000
@@ -67,6 +69,14 @@ class Scores:
 def bleu_tokenizer(language: str | None) -> str:
     """Sacrebleu's tokenizer for a target language."""
     return _TOKENIZERS.get(base_language(language or ""), "13a")
+
+
+def can_rise(metric: str, references: Sequence[str], tokenizer: str) -> bool:
+    """Whether a translation of these references can have any other score than 0: BLEU needs one of four tokens."""
+    if metric != "bleu":
+        return True
+    read = BLEU(tokenize=tokenizer).tokenizer
+    return any(len(read(reference).split()) >= _LONGEST_NGRAM for reference in references)
 
 
 def check_tokenizer(name: str) -> None:

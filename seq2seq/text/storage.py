@@ -1,7 +1,9 @@
 """Directories and files that appear whole or not at all."""
 
+import hashlib
 import os
 import platform
+import re
 import shutil
 import stat
 import time
@@ -91,6 +93,12 @@ def rename_file(unfinished: Path, final: Path) -> None:
         unfinished.chmod(stat.S_IMODE(previous.st_mode))
     unfinished.replace(final)
     _flush(final.parent)
+
+
+def file_name(label: str) -> str:
+    """A label as part of a file's name; one that does not fit is told from others by a hash."""
+    plain = re.sub(r"[^A-Za-z0-9_+=,.-]+", "_", label)[:60].lstrip(".-")
+    return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def remove_unfinished(directory: Path, idle: float = 0.0) -> None:

@@ -165,6 +165,11 @@ def find(path: Path) -> Path:
     raise DataError(f"{path}: no checkpoint here (expected {', '.join(_MODEL)}){newest}")
 
 
+def weights_hash(path: Path) -> str:
+    """SHA-256 of the weights of a checkpoint, or of the best one of a run directory."""
+    return _sha256(find(path) / "model.safetensors")
+
+
 def _is_there(path: Path) -> bool:
     return os.path.isfile(path / "model.safetensors")
 
@@ -303,11 +308,23 @@ def find_state(path: Path) -> Path | None:
 
 def load_state(path: Path) -> TrainingState:
     """The training state that is there. Raises DataError if it can't be read."""
+    values = state_values(path)
     try:
-        tensors = load_file(within(path, "state.safetensors"))
-        return TrainingState(dict(read_json(within(path, "state.json"))), tensors)
-    except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: the training state can't be read ({error})") from error
+        return TrainingState(values, load_file(within(path, "state.safetensors")))
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise _unreadable_state(path, error) from error
+
+
+def state_values(path: Path) -> dict[str, Any]:
+    """The training state that is there, without its tensors. Raises DataError if it can't be read."""
+    try:
+        return dict(read_json(within(path, "state.json")))
+    except (OSError, TypeError, ValueError) as error:
+        raise _unreadable_state(path, error) from error
+
+
+def _unreadable_state(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: the training state can't be read ({error})")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
 from seq2seq.training.held_out import DIRECTORY, check_columns, find_texts, show
+from seq2seq.training.run_directory import check_contents
 from seq2seq.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,10 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
     hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
     start = None if config.training.start_from is None else Path(config.training.start_from)
+    if own is not None:
+        hashes = check_contents(own, hashes)
+    elif start is not None:
+        hashes["start_from"] = checkpoint.weights_hash(start)
     if begun := own or start:
         of = checkpoint.load(begun, torch.device("cpu"))
         if start is not None:

@@ -15,12 +15,11 @@ from typing import Any, Self
 import torch
 from tqdm import tqdm
 
-from seq2seq.config import ConfigError
 from seq2seq.inference.translator import Translation
 from seq2seq.text.corpus import DataError, decode_lines, open_binary, raw_lines
 from seq2seq.text.plain import number, parse_json
 from seq2seq.text.storage import within
-from seq2seq.training.board import board_samples
+from seq2seq.training.board import board_samples, summary_writer
 from seq2seq.training.memory import peak_mb, reset_peak
 from seq2seq.training.pace import Pace, duration
 
@@ -62,7 +61,7 @@ class Progress:
         self._bar = tqdm(total=total, initial=first, unit="update", disable=None, dynamic_ncols=True, bar_format=_BAR)
         self._total, self._epoch, self._validate_every = total, epoch, validate_every
         self._pace, self._told = Pace(), False
-        self._board = _board(run_dir) if tensorboard else None
+        self._board = summary_writer()(str(run_dir / "tensorboard")) if tensorboard else None
         self._said = self._measured = time.monotonic()
         self._tokens = 0
         self._device = device
@@ -234,11 +233,3 @@ def _whole_lines(path: Path, size: int) -> int:
     """Bytes of the whole lines among the first `size` bytes: a machine that went down may have kept less of them."""
     with path.open("rb") as file:
         return file.read(size).rfind(b"\n") + 1
-
-
-def _board(run_dir: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError("training.tensorboard=true: TensorBoard is missing. Install seq2seq[tensorboard].") from error
-    return SummaryWriter(str(run_dir / "tensorboard"))
