@@ -28,7 +28,8 @@ def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
         )
     texts = _texts(config, of.data)
     name = ", ".join(text.name for text in texts)
-    filled = (pair for text in texts for pair in text.pairs() if pair[0].strip() and pair[1].strip())
+    every = (pair for text in texts for pair in text.pairs())
+    filled = ((s, t) for s, t in every if not (of.source.is_blank(s) or of.target.is_blank(t)))
     pairs = draw(filled, config.max_pairs, config.seed)
     encoded = zip(of.source.encode([s for s, _ in pairs]), of.target.encode([t for _, t in pairs]), strict=True)
     short = [pair for pair in encoded if max(map(len, pair)) <= of.data.max_length]

@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Model, parse, to_plain
+from seq2seq.config import ConfigError, Data, Model, parse, stored_data, to_plain
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
 from seq2seq.schema import shown
 from seq2seq.text.corpus import DataError
+from seq2seq.text.languages import base_language
 from seq2seq.text.plain import read_bytes, read_json
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.text.words import base_language
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
@@ -174,9 +174,11 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         if values.get("format") != FORMAT:
             raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
         options: Model = parse("model", values["model"])
-        data: Data = parse("data", values["data"])
+        data: Data = parse("data", stored_data(values["data"]))
         made = dict(values.get("origin", {}))
-        source, target = (Tokenizer.load(within(where, f"{side}.model")) for side in ("source", "target"))
+        source, target = (
+            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text) for side in ("source", "target")
+        )
         tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:
         reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
