@@ -32,7 +32,7 @@ def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
             "by. Take a checkpoint with another placement."
         )
     name, pairs_of = _pairs(config, of.data)
-    filled = (pair for pair in pairs_of if pair[0].strip() and pair[1].strip())
+    filled = ((s, t) for s, t in pairs_of if not (of.source.is_blank(s) or of.target.is_blank(t)))
     pairs = draw(filled, config.max_pairs, config.seed)
     encoded = zip(of.source.encode([s for s, _ in pairs]), of.target.encode([t for _, t in pairs]), strict=True)
     short = [pair for pair in encoded if max(map(len, pair)) <= of.data.max_length]

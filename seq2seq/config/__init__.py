@@ -53,7 +53,7 @@ from seq2seq.config.commands import (
     TrainConfig,
     TranslateConfig,
 )
-from seq2seq.config.data import Data, Split, several
+from seq2seq.config.data import Data, Split, several, stored_data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import GROUPS, AttentionBridge, Bridge, LastBridge, MeanBridge, Model, ZeroBridge, memory_size
 from seq2seq.config.training import CHANGEABLE, Training
@@ -117,6 +117,7 @@ __all__ = [
     "memory_size",
     "parse",
     "several",
+    "stored_data",
     "to_plain",
 ]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from seq2seq.schema import REQUIRED, choice, number
 
@@ -9,6 +10,13 @@ from seq2seq.schema import REQUIRED, choice, number
 def several(names: str | list[str] | None) -> list[str]:
     """One name or more, or none, as a list."""
     return [names] if isinstance(names, str) else names or []
+
+
+def stored_data(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of `data` that a checkpoint or a run has stored, with what the version that stored them did where they do
+    not say.
+    """
+    return {"raw_text": True, **values}
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,15 @@ class Data:
     """One vocabulary for both languages."""
     byte_fallback: bool | None = None
     """Spell unknown characters in bytes; null: wherever the tokenizer can (bpe, unigram)."""
-    character_coverage: float = number(0.9995, above=0, most=1)
+    character_coverage: float | None = number(None, above=0, most=1)
+    """Share of the text whose characters get a piece of their own, the most frequent first, as sentencepiece has it;
+    null: 0.9995, and all that come more than three times, as far as half of the vocabulary has room for them."""
     normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
-    """Sentencepiece's normalization rule; `identity` leaves raw text raw."""
+    """Sentencepiece's normalization rule; `identity` leaves all letters as they are."""
+    raw_text: bool = False
+    """Keep white space and format characters as they are. Otherwise each tab, no-break space and the like is read as a
+    space, and format characters that no writing needs (soft hyphens, zero-width spaces, marks of direction) are left
+    out, in training and in translation; joiners that a script or an emoji needs stay."""
     subword_sampling: float | None = number(None, above=0, most=1)
     """Cut the training text into other pieces each time: of unigram the α that their probabilities are raised to (Kudo
     2018; for example 0.2), of bpe the share of merges that are left out (BPE-dropout, Provilkov 2020; 0.1). Batches are
@@ -91,7 +105,8 @@ class Data:
     """The encoder reads each source from its last piece to its first, EOS still at the end (Sutskever 2014); alignments
     and pictures are in the order of the text."""
     bleu_tokenizer: str | None = None
-    """Sacrebleu's tokenizer; null: by the target language (zh -> zh, ja -> ja-mecab, ko -> ko-mecab, else 13a)."""
+    """Sacrebleu's tokenizer; null: by the target language (Chinese -> zh, Japanese -> ja-mecab, Korean -> ko-mecab,
+    others that are written without spaces, such as Thai -> char, else 13a)."""
     cache_dir: str = "runs/cache"
 
     def problems(self) -> Iterator[str]:

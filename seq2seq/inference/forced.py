@@ -31,11 +31,6 @@ class Pair:
     tokens: list[str] | None = None
     """Pieces by name, used as they are: without `</s>` the sentence is scored as unfinished. None: `target` says it."""
 
-    @property
-    def blank(self) -> bool:
-        """Nothing is there to be scored."""
-        return not self.tokens if self.tokens is not None else not (self.source.strip() or self.target.strip())
-
 
 @dataclass(frozen=True)
 class Forced:
@@ -60,7 +55,8 @@ def force(translator: Translator, pairs: Sequence[Pair], batch_size: int, precis
     """Each pair's scores, in order, by products in this precision. The names of given tokens have to be the
     vocabulary's. Raises DataError for a side of more than MOST_PIECES.
     """
-    filled = [pair for pair in pairs if not pair.blank]
+    blank = [_is_blank(translator, pair) for pair in pairs]
+    filled = [pair for pair, nothing in zip(pairs, blank, strict=True) if not nothing]
     encoded = translator.target.encode([pair.target for pair in filled])
     numbers = piece_numbers(translator) if any(pair.tokens is not None for pair in filled) else {}
     targets = [
@@ -72,14 +68,21 @@ def force(translator: Translator, pairs: Sequence[Pair], batch_size: int, precis
         check_length(max(map(len, both)), repr(pair.source[:60]))
     said = iter(zip(targets, _force_together(translator, filled, targets, batch_size, precision), strict=True))
     found = []
-    for pair in pairs:
-        if pair.blank:
+    for pair, nothing in zip(pairs, blank, strict=True):
+        if nothing:
             found.append(Forced(pair, [], [], [], None))
             continue
         tokens, (scores, attention) = next(said)
         pieces = translator.source.pieces(next(sources)), translator.target.pieces(tokens)
         found.append(Forced(pair, *pieces, scores, attention))
     return found
+
+
+def _is_blank(translator: Translator, pair: Pair) -> bool:
+    """Whether nothing is there to be scored."""
+    if pair.tokens is not None:
+        return not pair.tokens
+    return translator.source.is_blank(pair.source) and translator.target.is_blank(pair.target)
 
 
 def _force_together(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
@@ -11,10 +12,12 @@ from sacrebleu.metrics.ter import TER
 from sacrebleu.significance import PairedTest, Result
 
 from seq2seq.config import ConfigError
-from seq2seq.text.words import base_language
+from seq2seq.text.languages import base_language, is_unspaced
+
+logger = logging.getLogger(__name__)
 
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
-_OF_CHARACTERS = ("zh", "ja-mecab")
+_OF_CHARACTERS = ("zh", "ja-mecab", "char")
 _LONGEST_NGRAM = 4
 """Tokens: BLEU of a corpus without any n-gram of this length is 0."""
 _SAMPLES = 1000
@@ -66,9 +69,19 @@ class Scores:
         return "\n".join(f"{name:4} {value:6.2f}  {self.signatures[key]}" for name, value, key in rows)
 
 
+@cache
 def bleu_tokenizer(language: str | None) -> str:
-    """Sacrebleu's tokenizer for a target language."""
-    return _TOKENIZERS.get(base_language(language or ""), "13a")
+    """Sacrebleu's tokenizer for a target language; logs once why it is none for words."""
+    if language is None or not (is_unspaced(language) or base_language(language) == "ko"):
+        return "13a"
+    if tokenizer := _TOKENIZERS.get(base_language(language)):
+        return tokenizer
+    logger.info(
+        "bleu_tokenizer=char: %s is written without spaces, and sacrebleu has no tokenizer for it; BLEU counts "
+        "characters",
+        language,
+    )
+    return "char"
 
 
 def can_rise(metric: str, references: Sequence[str], tokenizer: str) -> bool:
@@ -86,7 +99,10 @@ def check_tokenizer(name: str) -> None:
     try:
         BLEU(tokenize=name).corpus_score(["a"], [["a"]])
     except (RuntimeError, ImportError, OSError) as error:
-        raise ConfigError(f"bleu_tokenizer={name}: can't run here ({error}). Install it, or take another.") from error
+        raise ConfigError(
+            f"bleu_tokenizer={name}: can't run here ({' '.join(str(error).split())}). Install it, or take "
+            "bleu_tokenizer=char, whose scores count characters and compare with no others."
+        ) from error
 
 
 def score(

@@ -9,7 +9,7 @@ import torch
 from seq2seq.config import ConfigError
 from seq2seq.inference.alignment import WordAlignment
 from seq2seq.inference.translator import Translation
-from seq2seq.text.words import base_language, is_unspaced
+from seq2seq.text.languages import base_language, is_unspaced
 
 logger = logging.getLogger(__name__)
 

@@ -138,7 +138,7 @@ class Translator:
 
     def aligned(self, reader: Reader) -> bool:
         """Its attention, if it has one, is over the pieces of `source`."""
-        return reader.tokenizer.model == self.source.model
+        return reader.tokenizer.fingerprint == self.source.fingerprint
 
     @property
     def model(self) -> TranslationModel:
@@ -215,7 +215,8 @@ class Translator:
         self._warn_of_reach(readings)
         keep_attention |= bool(decoding.coverage_penalty) or decoding.replace_unknown
         models = self.models(decoding.precision)
-        filled = sorted((i for i, line in enumerate(lines) if line.strip()), key=lambda i: len(encoded[i]))
+        filled = [i for i, line in enumerate(lines) if not self.source.is_blank(line)]
+        filled.sort(key=lambda i: len(encoded[i]))
         found: list[list[Translation]] = [[_blank(line)] * decoding.n_best for line in lines]
 
         def search(rows: Sequence[int]) -> list[list[Hypothesis]]:

@@ -104,7 +104,7 @@ def encode_corpus(
     links: WordLinks | None = None,
 ) -> EncodedCorpus:
     """The corpus in tokens, from the cache where it is there. Drops pairs with an empty side, and what is filtered."""
-    sides = [hashlib.sha256(tokenizer.model).hexdigest() for tokenizer in (source, target)]
+    sides = [tokenizer.fingerprint for tokenizer in (source, target)]
     given = [] if links is None else [links.content_hash(), links.languages]
     entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, *filters.key(), *given)}"
     if not os.path.isdir(entry):
@@ -139,7 +139,7 @@ def _encode(
     entry: Path,
 ) -> None:
     counts = {"kept": 0, **dict.fromkeys(filters.reasons(), 0)}
-    sieve = Sieve(filters, text)
+    sieve = Sieve(filters, ((source.clean(s), target.clean(t)) for s, t in text.pairs()))
     names = ["source.tokens", "target.tokens"]
     readers: list[WordReader] = []
     rows: Iterator[tuple[str, str, list[Link]]] = ((s, t, []) for s, t in text.pairs())
@@ -153,7 +153,7 @@ def _encode(
         for chunk in in_groups(rows, _CHUNK, lambda row: len(row[0]) + len(row[1])):
             filled = []
             for row in chunk:
-                if (reason := sieve.of_text(row[0], row[1])) is None:
+                if (reason := sieve.of_text(source.clean(row[0]), target.clean(row[1]))) is None:
                     filled.append(row)
                 else:
                     counts[reason] += 1

@@ -13,8 +13,8 @@ from typing import Any
 
 from seq2seq.schema import nearest, shown
 from seq2seq.text.corpus import MOST_BYTES, DataError, decode_lines, open_binary, raw_lines, read_lines
+from seq2seq.text.languages import base_language
 from seq2seq.text.plain import parse_json
-from seq2seq.text.words import base_language
 
 Row = Sequence[str] | Mapping[str, Any]
 Key = int | str

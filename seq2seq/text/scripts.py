@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
-from seq2seq.text.words import base_language
+from seq2seq.text.languages import base_language
 
 _HAN, _KANA = "CJK", ("HIRAGANA", "KATAKANA")
 _WRITTEN = {

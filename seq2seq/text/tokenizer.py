@@ -1,7 +1,9 @@
 """Sub-words, by sentencepiece: training, encoding, decoding."""
 
+import hashlib
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, groupby, islice
@@ -11,6 +13,7 @@ from typing import Any
 
 import sentencepiece
 
+from seq2seq.text.cleaning import Span, find_unusual, replace, spans_before
 from seq2seq.text.corpus import DataError
 from seq2seq.text.plain import read_bytes
 from seq2seq.text.rules import longest_rule
@@ -18,6 +21,20 @@ from seq2seq.text.segmentation import choose, draw_segmentation, drop_merges
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Numbers that every vocabulary gives to its special pieces."""
+
+_SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
+_HIDDEN = "\n"
+"""Ends the names of special pieces in a vocabulary: lines have no line feed, so that no text is taken for one."""
+
+_COVERAGE = 0.9995
+"""Sentencepiece's own."""
+_RARE = 3
+"""How many times a character may come and have no piece of its own."""
+_ALPHABET = 256
+"""Characters that have pieces even if these are more than half of all."""
+
+_RESERVED = "\u2581\u2585"
+"""Signs that stand for a space and for an unknown character in learning."""
 
 _SAMPLE = 2_000_000
 """Lines at most that pieces are learned from."""
@@ -41,15 +58,13 @@ _MOST_TEXT = 1 << 32
 _WORDS = re.compile("\u2581?[^\u2581]+|\u2581")
 """In the pieces' spelling, where that sign stands for the white space before a word."""
 
-Span = tuple[int, int]
-"""Characters [begin, end) of a text. A piece that is only a part of a character has an empty one in front of it."""
-
 
 class Tokenizer:
-    """A trained sentencepiece model, from its serialised bytes."""
+    """A trained sentencepiece model, from its serialised bytes; with `raw_text` it reads lines as they are."""
 
-    def __init__(self, model: bytes, name: str) -> None:
+    def __init__(self, model: bytes, name: str, *, raw_text: bool = False) -> None:
         self.model = model
+        self.raw_text = raw_text
         self._processor = sentencepiece.SentencePieceProcessor()
         self._names: dict[int, str] = {}  # of the pieces that were asked for: asking takes its time
         try:
@@ -73,9 +88,9 @@ class Tokenizer:
             )
 
     @classmethod
-    def load(cls, path: Path) -> "Tokenizer":
+    def load(cls, path: Path, *, raw_text: bool = False) -> "Tokenizer":
         try:
-            return cls(read_bytes(path, _MOST_MODEL), str(path))
+            return cls(read_bytes(path, _MOST_MODEL), str(path), raw_text=raw_text)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: can't be read ({error})") from error
 
@@ -87,15 +102,22 @@ class Tokenizer:
         kind: str,
         vocab_size: int,
         byte_fallback: bool | None,
-        character_coverage: float,
+        character_coverage: float | None,
         normalization: str,
+        raw_text: bool = False,
     ) -> "Tokenizer":
-        """Learn `vocab_size` pieces from the lines; `kind` is bpe, unigram, char or word.
+        """Learn `vocab_size` pieces from the lines, which are read twice where there is no `character_coverage`; `kind`
+        is bpe, unigram, char or word.
 
         Raises DataError when the text has too little for so many pieces.
         """
         learned = io.BytesIO()
-        text = _Remembering(lines)
+        bytes_too = kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback
+        room = vocab_size - len(_SPECIALS) - 256 * bytes_too if kind in ("bpe", "unigram") else None
+        frequent = ""
+        if character_coverage is None:
+            frequent = _frequent_characters(_read(lines, raw_text), room, normalization)
+        text = _Remembering(_read(lines, raw_text))
         remaining = iter(text)
         begin = list(islice(remaining, _LOOKED_AT))
         try:
@@ -107,8 +129,9 @@ class Tokenizer:
                 # characters and words are as many as the text has
                 use_all_vocab=kind == "char",
                 hard_vocab_limit=kind in ("bpe", "unigram"),
-                byte_fallback=kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback,
-                character_coverage=character_coverage,
+                byte_fallback=bytes_too,
+                character_coverage=_COVERAGE if character_coverage is None else character_coverage,
+                required_chars=frequent,
                 normalization_rule_name=normalization,
                 input_sentence_size=_sample_size(begin),
                 shuffle_input_sentence=True,
@@ -117,6 +140,10 @@ class Tokenizer:
                 unk_id=UNK,
                 bos_id=BOS,
                 eos_id=EOS,
+                pad_piece=_SPECIALS[PAD] + _HIDDEN,
+                unk_piece=_SPECIALS[UNK] + _HIDDEN,
+                bos_piece=_SPECIALS[BOS] + _HIDDEN,
+                eos_piece=_SPECIALS[EOS] + _HIDDEN,
                 minloglevel=2,
             )
         except RuntimeError as error:
@@ -125,14 +152,29 @@ class Tokenizer:
             if not text.count:
                 raise DataError("the training text has no line to learn pieces from") from None
             raise DataError(f"data.vocab_size={vocab_size}: {_explain(str(error))}") from error
-        return cls(learned.getvalue(), "a newly trained tokenizer")
+        return cls(learned.getvalue(), "a newly trained tokenizer", raw_text=raw_text)
 
     def __len__(self) -> int:
         return int(self._processor.GetPieceSize())
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the pieces and how lines are read: of two tokenizers with the same one every line has the same."""
+        digest = hashlib.sha256(self.model).hexdigest()
+        return digest if self.raw_text else f"{digest}-cleaned"
+
+    def clean(self, line: str) -> str:
+        """The line as it is cut into pieces: see `find_unusual`."""
+        return line if self.raw_text else replace(line, find_unusual(line))
+
+    def is_blank(self, line: str) -> bool:
+        """Whether nothing is there to be translated."""
+        return not self.clean(line).strip()
+
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
         """Lines -> piece numbers of each, EOS included."""
-        encoded: list[list[int]] = self._processor.encode(list(lines), out_type=int, add_eos=True)
+        cleaned = [self.clean(line) for line in lines]
+        encoded: list[list[int]] = self._processor.encode(cleaned, out_type=int, add_eos=True)
         return encoded
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -199,13 +241,18 @@ class Tokenizer:
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """The pieces by name."""
-        self._names.update((token, str(self._processor.IdToPiece(token))) for token in set(tokens) - self._names.keys())
+        new = set(tokens) - self._names.keys()
+        self._names.update((token, str(self._processor.IdToPiece(token)).removesuffix(_HIDDEN)) for token in new)
         return [self._names[token] for token in tokens]
 
     def encode_spans(self, line: str) -> list[Span]:
-        """Where in the line each piece of `encode([line])` stands, EOS left out."""
-        spans: list[Span] = self._processor.encode(line, return_type="offset_mapping")["offsets"]
-        return spans
+        """Where in the line each piece of `encode([line])` stands, EOS left out. A piece that is only a part of a
+        character has an empty span in front of it.
+        """
+        unusual = [] if self.raw_text else find_unusual(line)
+        text = replace(line, unusual)
+        spans: list[Span] = self._processor.encode(text, return_type="offset_mapping")["offsets"]
+        return spans_before(line, unusual, spans) if unusual else spans
 
     @property
     def whole_words(self) -> bool:
@@ -215,7 +262,9 @@ class Tokenizer:
     def decode_spans(self, pieces: Sequence[str]) -> tuple[str, list[Span | None]]:
         """`decode` of these pieces, given by name, and where in it each stands; None for those that vanish there."""
         vanishing = set(self.pieces((PAD, BOS, EOS)))
-        decoded = self._decode([p for p in pieces if p not in vanishing], return_type="offset_mapping")
+        unknown, marked = self.pieces([UNK])[0], self._processor.IdToPiece(UNK)
+        kept = [marked if piece == unknown else piece for piece in pieces if piece not in vanishing]
+        decoded = self._decode(kept, return_type="offset_mapping")
         spans = iter(decoded["offsets"])
         return _one_line(decoded["text"]), [None if piece in vanishing else next(spans) for piece in pieces]
 
@@ -238,6 +287,22 @@ def _one_line(text: str) -> str:
 
 
 _SPACES = str.maketrans(dict.fromkeys(_BREAKING, " "))
+
+
+def _read(lines: Iterable[str], raw_text: bool) -> Iterable[str]:
+    return lines if raw_text else (replace(line, find_unusual(line)) for line in lines)
+
+
+def _frequent_characters(lines: Iterable[str], room: int | None, normalization: str) -> str:
+    """Those that come more than a few times; where there is not room for all pieces the most frequent of them."""
+    normalizer = None
+    if normalization != "identity":
+        normalizer = sentencepiece.SentencePieceNormalizer(rule_name=normalization)
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(line if normalizer is None else normalizer.normalize(line))
+    most = None if room is None else max(room // 2, min(room - 1, _ALPHABET), 0)
+    return "".join(c for c, count in counts.most_common(most) if count > _RARE and not (c.isspace() or c in _RESERVED))
 
 
 class _Remembering:

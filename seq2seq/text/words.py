@@ -9,28 +9,23 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
-from seq2seq.text.tokenizer import UNK, Span, Tokenizer
+from seq2seq.text.cleaning import Span
+from seq2seq.text.languages import is_unspaced
+from seq2seq.text.tokenizer import UNK, Tokenizer
 
-_UNSPACED = ("zh", "ja")
-"""Languages whose words are characters here."""
-
-
-def base_language(code: str) -> str:
-    """`zh` of zh, zh-TW or zh_Hant."""
-    return code.lower().replace("_", "-").split("-")[0]
-
-
-def is_unspaced(language: str) -> bool:
-    """Whether a language is written without white space between its words."""
-    return base_language(language) in _UNSPACED
+_SPACED = re.compile(r"\S+")
+_CHARACTERS = regex.compile(r"(?![\s\p{Cf}])\X\p{M}*")
 
 
 def find_words(text: str, language: str) -> list[Span]:
-    """The words of a text: what stands between white space, or in Chinese and Japanese each character."""
-    pattern = r"\S" if is_unspaced(language) else r"\S+"
-    return [match.span() for match in re.finditer(pattern, text)]
+    """The words of a text: what stands between white space, or where a language is written without it each character,
+    with the marks that belong to it.
+    """
+    matches = _CHARACTERS.finditer(text) if is_unspaced(language) else _SPACED.finditer(text)
+    return [match.span() for match in matches]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Model, parse, to_plain
+from seq2seq.config import ConfigError, Data, Model, parse, stored_data, to_plain
 from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
@@ -27,10 +27,10 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.schema import shown
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.corpus import DataError
+from seq2seq.text.languages import base_language
 from seq2seq.text.plain import read_bytes, read_json, typed
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.text.words import base_language
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
@@ -181,10 +181,12 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     try:
         values = _read_config(where)
         options: Model = parse("model", values["model"])
-        data: Data = parse("data", values["data"])
+        data: Data = parse("data", stored_data(values["data"]))
         made = dict(values.get("origin", {}))
         lengths = typed(Lengths, values.get("lengths", {}))
-        source, target = (Tokenizer.load(within(where, f"{side}.model")) for side in ("source", "target"))
+        source, target = (
+            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text) for side in ("source", "target")
+        )
         tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:
         reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
@@ -200,7 +202,7 @@ def read_data(path: Path) -> Data:
     where = find(path)
     _check_undamaged(where, ["config.json"])
     try:
-        data: Data = parse("data", _read_config(where)["data"])
+        data: Data = parse("data", stored_data(_read_config(where)["data"]))
     except _UNREADABLE as error:
         raise DataError(f"{where}: not a readable checkpoint ({error})") from error
     return data

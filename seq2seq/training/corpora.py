@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 _A_DAY = 86400.0
 """Seconds without a write after which what is unfinished in a cache, which machines may share, is given up."""
 
-_OF_TOKENIZERS = ("tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization")
+_OF_TOKENIZERS = (
+    "tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization", "raw_text",
+)  # fmt: skip
 """Keys of `data` that say how sub-words are learned."""
 
 
@@ -182,22 +184,31 @@ def _tokenizers(
         "byte_fallback": data.byte_fallback,
         "character_coverage": data.character_coverage,
         "normalization": data.normalization,
+        "raw_text": data.raw_text,
     }
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
     entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
     if not os.path.isdir(entry):
         logger.info("learning %s pieces from %s", data.tokenizer, ", ".join(text.name for text in trains))
-
-        def lines(*sides: int) -> Iterator[str]:
-            return (pair[side] for text in trains for pair in text.pairs() for side in sides if pair[side].strip())
-
         with replace_directory(entry, keep=True) as unfinished:
             if data.joint:
-                joint = Tokenizer.train(lines(0, 1), **options).model
+                joint = Tokenizer.train(_Lines(trains, (0, 1)), **options).model
                 models = {"source": joint, "target": joint}
             else:
                 sides = enumerate(("source", "target"))
-                models = {name: Tokenizer.train(lines(i), **options).model for i, name in sides}
+                models = {name: Tokenizer.train(_Lines(trains, (i,)), **options).model for i, name in sides}
             for name, model in models.items():
                 (unfinished / f"{name}.model").write_bytes(model)
-    return Tokenizer.load(entry / "source.model"), Tokenizer.load(entry / "target.model")
+    source, target = (Tokenizer.load(entry / f"{side}.model", raw_text=data.raw_text) for side in ("source", "target"))
+    return source, target
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """What is not blank on some sides of corpora; it can be read again."""
+
+    texts: Sequence[ParallelText]
+    sides: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[str]:
+        return (pair[side] for text in self.texts for pair in text.pairs() for side in self.sides if pair[side].strip())

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from seq2seq.config import CHANGEABLE, ConfigError, TrainConfig, parse, several, to_plain
+from seq2seq.config import CHANGEABLE, ConfigError, TrainConfig, parse, several, stored_data, to_plain
 from seq2seq.schema import default_of, shown
 from seq2seq.text.cache import digest
 from seq2seq.text.corpus import DataError
@@ -90,13 +90,14 @@ def settle_precision(config: TrainConfig, run_dir: Path, device: torch.device) -
 
 
 def _stored_config(run_dir: Path) -> TrainConfig | None:
-    """Of the run that is there, with today's defaults for what was not there yet."""
+    """Of the run that is there; what was not there yet is as it was then."""
     path = within(run_dir, "config.json")
     if not os.path.isfile(path):
         return None
     try:
-        config: TrainConfig = parse("train", read_json(path))
-    except (OSError, ValueError, ConfigError) as error:
+        values = read_json(path)
+        config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"])})
+    except (OSError, ValueError, TypeError, KeyError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
     return config
 

@@ -12,6 +12,7 @@ from seq2seq.text.cache import EncodedCorpus, encode_corpus
 from seq2seq.text.filters import Filters, Repeated
 from seq2seq.text.links import WordLinks
 from seq2seq.text.parallel import ParallelText
+from seq2seq.text.tokenizer import Tokenizer
 
 WORDS = word_tokenizer(["a", "b", "c", "d"])
 PAIRS = [
@@ -90,6 +91,9 @@ def test_a_cache_entry_belongs_to_its_filters(tmp_path: Path) -> None:
         assert encoded(tmp_path, one).counts.keys() - {"kept"} == one.reasons().keys()
     assert len(list((tmp_path / "cache").iterdir())) == len(chosen)
     text, sides = text_of(tmp_path, PAIRS), [hashlib.sha256(WORDS.model).hexdigest()] * 2
+    raw = Tokenizer(WORDS.model, "the same", raw_text=True)
+    encode_corpus(text, raw, raw, filters=Filters(8), cache_dir=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == len(chosen) + 1
     assert (tmp_path / "cache" / f"tokens-{cache.digest(text.content_hash(), 2, *sides, 8)}").is_dir()  # as ever
 
 
