@@ -148,6 +148,11 @@ class Table:
                 raise DataError(f"{self.path}:{number}: {self._lacking(row)}") from error
             yield tuple(self._text(cell, number) for cell in cells)
 
+    def names(self) -> list[str]:
+        """The columns as an option names them."""
+        row = next(_READERS[self.kind](self.path))[1] if self.header else None
+        return [str(key + 1 if isinstance(key, int) else key) if row is None else row[key] for key in self.keys]  # type: ignore[index]
+
     def is_plain(self) -> bool:
         """Whether this is a TSV as it comes: source<TAB>target."""
         return self.kind == ".tsv" and self.keys == (0, 1) and not self.header
