@@ -113,6 +113,11 @@ class Data:
         for key, name, part in (("valid", self.valid, self.split.valid), ("test", self.test, self.split.test)):
             if name is not None and part is not None:
                 yield f"data.{key}={name} and data.split.{key}={part}: two held-out sets for one purpose. Give one."
+        if self.split.given() and self.source_lang == self.target_lang:
+            yield (
+                f"data.split and data.source_lang={self.source_lang}, data.target_lang={self.target_lang}: the parts "
+                "are written as PART.LANGUAGE. Give each side a code of its own."
+            )
         if self.alignments is not None and self.split.given():
             yield (
                 f"data.alignments={self.alignments} and data.split: the alignments have a line for each pair of "

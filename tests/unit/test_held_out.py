@@ -103,6 +103,7 @@ def test_a_split_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
         ({"split": {"valid": 1.5}}, r"data\.split\.valid=1\.5: expected a whole number of pairs, or a share"),
         ({"split": {"valid": 0.5, "test": 0.5}}, "nothing would be left to train on"),
         ({"split": {"valid": 0}}, r"split\.valid=0.*: must be greater than 0"),
+        ({"split": {"valid": 5}, "target_lang": "en"}, "data.source_lang=en, data.target_lang=en: the parts"),
         ({"split": {"valid": 5}, "alignments": "a"}, r"data\.alignments=a and data\.split: "),
         ({"valid": "v", "columns": ["1"]}, r"columns=\['1'\]: expected a list of 2"),
     ],
