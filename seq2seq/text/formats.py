@@ -143,10 +143,10 @@ class Table:
         """The text in the columns that are read."""
         for number, row in islice(_READERS[self.kind](self.path), int(self.header), None):
             try:
-                cells = [row[key] for key in self.keys]  # type: ignore[index]
+                cells = tuple([row[key] for key in self.keys])  # type: ignore[index]
             except (IndexError, KeyError) as error:
                 raise DataError(f"{self.path}:{number}: {self._lacking(row)}") from error
-            yield tuple(self._text(cell, number) for cell in cells)
+            yield cells if self.kind == ".tsv" else tuple(self._text(cell, number) for cell in cells)
 
     def names(self) -> list[str]:
         """The columns as an option names them."""
