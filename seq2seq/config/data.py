@@ -47,7 +47,7 @@ class Data:
     """Spell unknown characters in bytes; null: wherever the tokenizer can (bpe, unigram)."""
     character_coverage: float | None = number(None, above=0, most=1)
     """Share of the text whose characters get a piece of their own, the most frequent first, as sentencepiece has it;
-    null: 0.9995, and all that come more than three times, as far as half of the vocabulary has room for them."""
+    null: 0.9995, and whatever comes more than three times, but no more than an alphabet or half of the vocabulary."""
     normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
     """Sentencepiece's normalization rule; `identity` leaves all letters as they are."""
     raw_text: bool = False
