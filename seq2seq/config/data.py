@@ -78,7 +78,7 @@ class Data:
     """Spell unknown characters in bytes; null: wherever the tokenizer can (bpe, unigram)."""
     character_coverage: float | None = number(None, above=0, most=1)
     """Share of the text whose characters get a piece of their own, the most frequent first, as sentencepiece has it;
-    null: 0.9995, and all that come more than three times, as far as half of the vocabulary has room for them."""
+    null: 0.9995, and whatever comes more than three times, but no more than an alphabet or half of the vocabulary."""
     normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
     """Sentencepiece's normalization rule; `identity` leaves all letters as they are."""
     raw_text: bool = False
@@ -128,6 +128,11 @@ class Data:
         for key, name, part in (("valid", self.valid, self.split.valid), ("test", self.test, self.split.test)):
             if name is not None and part is not None:
                 yield f"data.{key}={name} and data.split.{key}={part}: two held-out sets for one purpose. Give one."
+        if self.split.given() and self.source_lang == self.target_lang:
+            yield (
+                f"data.split and data.source_lang={self.source_lang}, data.target_lang={self.target_lang}: the parts "
+                "are written as PART.LANGUAGE. Give each side a code of its own."
+            )
         if self.alignments is not None and self.split.given():
             yield (
                 f"data.alignments={self.alignments} and data.split: the alignments have a line for each pair of "

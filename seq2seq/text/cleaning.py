@@ -37,10 +37,18 @@ _NEEDED = regex.compile(
 """Format characters that a writing needs where they stand."""
 
 
+def clean(line: str) -> str:
+    """The line in its usual form."""
+    unusual = find_unusual(line)
+    return replace(line, unusual) if unusual else line
+
+
 def find_unusual(line: str) -> list[Replacement]:
     """A space for each other white space or control character, nothing for each format character that no writing
     needs; for a line on which nothing is visible, nothing for all of it.
     """
+    if line.isascii() and line.isprintable():  # as most are
+        return []
     if not _VISIBLE.search(line):
         return [Replacement(0, len(line), "")]
     return [] if line.isprintable() else list(_find_hidden(line))
@@ -61,7 +69,7 @@ def replace(line: str, replacements: Iterable[Replacement]) -> str:
     for replacement in replacements:
         text += [line[end : replacement.begin], replacement.text]
         end = replacement.end
-    return "".join([*text, line[end:]]) if text else line
+    return "".join([*text, line[end:]])
 
 
 def spans_before(line: str, replacements: Sequence[Replacement], spans: Iterable[Span]) -> list[Span]:

@@ -151,6 +151,7 @@ def near(name: str, names: Iterable[str]) -> str:
 def file_names(directory: Path) -> list[str]:
     """Of the files in a directory, without .gz; none where it can't be read."""
     try:
-        return sorted({entry.name.removesuffix(".gz") for entry in os.scandir(directory) if entry.is_file()})
+        with os.scandir(directory) as entries:
+            return sorted({entry.name.removesuffix(".gz") for entry in entries if entry.is_file()})
     except OSError:
         return []

@@ -143,10 +143,15 @@ class Table:
         """The text in the columns that are read."""
         for number, row in islice(_READERS[self.kind](self.path), int(self.header), None):
             try:
-                cells = [row[key] for key in self.keys]  # type: ignore[index]
+                cells = tuple([row[key] for key in self.keys])  # type: ignore[index]
             except (IndexError, KeyError) as error:
                 raise DataError(f"{self.path}:{number}: {self._lacking(row)}") from error
-            yield tuple(self._text(cell, number) for cell in cells)
+            yield cells if self.kind == ".tsv" else tuple(self._text(cell, number) for cell in cells)
+
+    def names(self) -> list[str]:
+        """The columns as an option names them."""
+        row = next(_READERS[self.kind](self.path))[1] if self.header else None
+        return [str(key + 1 if isinstance(key, int) else key) if row is None else row[key] for key in self.keys]  # type: ignore[index]
 
     def is_plain(self) -> bool:
         """Whether this is a TSV as it comes: source<TAB>target."""

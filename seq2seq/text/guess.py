@@ -45,10 +45,8 @@ def _one_file(name: str, languages: Sequence[str], key: str) -> str:
         return f"{name}: one side of a corpus, expected what both files' names begin with: {key}={prefix}"
     ends = [code for code in languages if plain.endswith(f".{code}")]
     if ends:
-        (other,) = [code for code in languages if code not in ends] or ends
-        return (
-            f"{name}: one side of a corpus, but {prefix}.{other} is not there (nor as .gz); give both, {key}={prefix}"
-        )
+        other = next((code for code in languages if code not in ends), ends[0])
+        return f"{name}: one side of a corpus, whose other one, {prefix}.{other}, is not there (nor as .gz)"
     return (
         f"{name}: a file without tabs, expected both sides of a corpus: a {_TABLES}, or two files, "
         f"{prefix}.{languages[0]} and {prefix}.{languages[1]}, and then {key}={prefix}"

@@ -68,4 +68,5 @@ def described(found: Counter[str]) -> str:
     names = {_HAN: "Han"}
     total = found.total()
     most = found.most_common(2)
-    return ", ".join(f"{count / total:.0%} {names.get(script, script.title())}" for script, count in most)
+    shares = ((round(100 * count / total), names.get(script, script.title())) for script, count in most)
+    return ", ".join(f"{share}% {name}" for share, name in shares if share)

@@ -13,7 +13,7 @@ from typing import Any
 
 import sentencepiece
 
-from seq2seq.text.cleaning import Span, find_unusual, replace, spans_before
+from seq2seq.text.cleaning import Span, clean, find_unusual, replace, spans_before
 from seq2seq.text.corpus import DataError
 from seq2seq.text.plain import read_bytes
 from seq2seq.text.rules import longest_rule
@@ -26,10 +26,10 @@ _SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
 _HIDDEN = "\n"
 """Ends the names of special pieces in a vocabulary: lines have no line feed, so that no text is taken for one."""
 
-_COVERAGE = 0.9995
-"""Sentencepiece's own."""
+_COVERAGE, _LEAST_COVERAGE = 0.9995, 0.98
+"""Share of the text whose characters have pieces: sentencepiece's default, and its minimum."""
 _RARE = 3
-"""How many times a character may come and have no piece of its own."""
+"""How many times a character may come and, beyond that share, have no piece of its own."""
 _ALPHABET = 256
 """Characters that have pieces even if these are more than half of all."""
 
@@ -126,11 +126,11 @@ class Tokenizer:
                 model_writer=learned,
                 model_type=kind,
                 vocab_size=vocab_size,
-                # characters and words are as many as the text has
+                # characters and words are as many as the text has, whatever the coverage
                 use_all_vocab=kind == "char",
                 hard_vocab_limit=kind in ("bpe", "unigram"),
                 byte_fallback=bytes_too,
-                character_coverage=_COVERAGE if character_coverage is None else character_coverage,
+                character_coverage=_LEAST_COVERAGE if character_coverage is None else character_coverage,
                 required_chars=frequent,
                 normalization_rule_name=normalization,
                 input_sentence_size=_sample_size(begin),
@@ -165,7 +165,7 @@ class Tokenizer:
 
     def clean(self, line: str) -> str:
         """The line as it is cut into pieces: see `find_unusual`."""
-        return line if self.raw_text else replace(line, find_unusual(line))
+        return line if self.raw_text else clean(line)
 
     def is_blank(self, line: str) -> bool:
         """Whether nothing is there to be translated."""
@@ -290,11 +290,11 @@ _SPACES = str.maketrans(dict.fromkeys(_BREAKING, " "))
 
 
 def _read(lines: Iterable[str], raw_text: bool) -> Iterable[str]:
-    return lines if raw_text else (replace(line, find_unusual(line)) for line in lines)
+    return lines if raw_text else map(clean, lines)
 
 
 def _frequent_characters(lines: Iterable[str], room: int | None, normalization: str) -> str:
-    """Those that come more than a few times; where there is not room for all pieces the most frequent of them."""
+    """Those that need a piece of their own; where there is not room for all the most frequent of them."""
     normalizer = None
     if normalization != "identity":
         normalizer = sentencepiece.SentencePieceNormalizer(rule_name=normalization)
@@ -302,7 +302,13 @@ def _frequent_characters(lines: Iterable[str], room: int | None, normalization: 
     for line in lines:
         counts.update(line if normalizer is None else normalizer.normalize(line))
     most = None if room is None else max(room // 2, min(room - 1, _ALPHABET), 0)
-    return "".join(c for c, count in counts.most_common(most) if count > _RARE and not (c.isspace() or c in _RESERVED))
+    required, left = "", counts.total()
+    for character, count in counts.most_common(most):
+        if count <= _RARE and left <= (1 - _COVERAGE) * counts.total():
+            break
+        left -= count
+        required += "" if character.isspace() or character in _RESERVED else character
+    return required
 
 
 class _Remembering:

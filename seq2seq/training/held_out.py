@@ -104,48 +104,46 @@ def check_columns(texts: Texts, data: Data) -> None:
 
 
 def show(texts: Texts, data: Data) -> None:
-    """Say what the first pairs are, and warn of what is strange about a corpus."""
-    held_out = {"data.valid": texts.valid, "data.test": [] if texts.test is None else [texts.test]}
-    for text in texts.train:
+    """Say what the first pairs are, and warn of what is strange about a corpus that the options name."""
+    trains = _find_all(several(data.train), data, "data.train") if data.split.given() else texts.train
+    held_out = [("data.valid", text) for text in texts.valid if data.valid is not None]
+    held_out += [("data.test", texts.test)] if texts.test is not None and data.test is not None else []
+    for text in trains:
         logger.info("%s, first pairs:", text.name)
         for pair in islice(text.pairs(), _SHOWN):
             sides = zip((data.source_lang, data.target_lang), pair, strict=True)
             logger.info("  %s", "  |  ".join(f"{code}: {side[:_WIDTH]}" for code, side in sides))
-    for text in (*texts.train, *held_out["data.valid"], *held_out["data.test"]):
+    for text in (*trains, *(text for _, text in held_out)):
         _check_scripts(text, data)
-    for key, others in held_out.items():
-        for text in others:
-            if getattr(data, key.removeprefix("data.")) is not None:
-                _tell_overlap(text, texts.train, key)
+    for key, text in held_out:
+        _tell_overlap(text, texts.train, key)
 
 
 def _check_scripts(text: ParallelText, data: Data) -> None:
     """Warn where a side can't be in its language's writing."""
     pairs = list(islice(text.pairs(), _SAMPLE))
     languages = (data.source_lang, data.target_lang)
-    found = [count_letters(pair[side] for pair in pairs) for side in (0, 1)]
-    foreign = [is_foreign(of_side, language) for of_side, language in zip(found, languages, strict=True)]
-    if not any(foreign):
-        return
-    said = " and ".join(
-        f"{described(letters)} on the {title} side, which is not how {language} is written"
-        for title, language, letters, wrong in zip(("source", "target"), languages, found, foreign, strict=True)
-        if wrong
-    )
-    swapped = not any(is_foreign(of_side, code) for of_side, code in zip(found, reversed(languages), strict=True))
-    way_out = _way_out(text, data) if swapped else "Are these the right columns, files and languages?"
-    logger.warning("%s: of the letters in its first %d pairs %s. %s", text.name, len(pairs), said, way_out)
+    sides = [count_letters(pair[side] for pair in pairs) for side in (0, 1)]
+    foreign = [
+        f"the {title} side can't be {code} (its letters are {described(found)})"
+        for title, code, found in zip(("source", "target"), languages, sides, strict=True)
+        if is_foreign(found, code)
+    ]
+    if foreign:
+        swapped = not any(is_foreign(found, code) for found, code in zip(sides, reversed(languages), strict=True))
+        way_out = _way_out(text, data) if swapped else "Are these the right columns, files and languages?"
+        logger.warning("%s: in its first %d pairs %s. %s", text.name, len(pairs), " and ".join(foreign), way_out)
 
 
 def _way_out(text: ParallelText, data: Data) -> str:
     """What to give where source and target are swapped."""
-    if text.table is not None:
-        columns = ",".join(reversed(data.columns or ["1", "2"]))
-        return f"Source and target seem to be swapped: data.columns=[{columns}]"
-    return (
-        "Source and target seem to be swapped: exchange the names of the two files, or data.source_lang and "
-        "data.target_lang"
-    )
+    if text.table is None:
+        return (
+            "Source and target seem to be swapped: exchange the names of the two files, or data.source_lang and "
+            "data.target_lang."
+        )
+    columns = ",".join(reversed(text.table.names()))
+    return f"Source and target seem to be swapped: take data.columns=[{columns}]."
 
 
 def _tell_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) -> None:
@@ -161,17 +159,11 @@ def _tell_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) 
     shared = sum(count for pair, count in pairs.items() if pair in both)
     shared_sources = sum(count for pair, count in pairs.items() if pair[0] in sources)
     if shared_sources:
+        key_of_part = key.replace("data.", "data.split.")
         logger.warning(
-            "%s=%s: %d of its %d pairs are also in data.train, and the sources of %d. Scores on them say nothing of "
-            "new text%s",
-            key,
-            text.name,
-            shared,
-            pairs.total(),
-            shared_sources,
-            f"; with data.split.{key.removeprefix('data.')}=1000 instead, no source is in both."
-            if shared_sources * 2 > pairs.total()
-            else ".",
+            "%s=%s: %d of its %d pairs are also in data.train, and the source of %d of them. Scores say little of new "
+            "text then; %s=1000 instead holds out pairs whose source is in no other part.",
+            *(key, text.name, shared, pairs.total(), shared_sources, key_of_part),
         )
 
 
