@@ -47,7 +47,7 @@ _OURS = ("seed", "run_dir", "device", "check")
 _WITHOUT_EFFECT = {
     "": ("run_dir", "device", "check"),
     "data": ("train", "valid", "test", "cache_dir"),
-    "training": ("keep_best", "keep_last", "save_every", "log_every", "tensorboard"),
+    "training": ("keep_best", "keep_last", "save_every", "log_every", "samples", "tensorboard"),
 }
 """Keys of a training that change no result: the files of `data` count by their content."""
 

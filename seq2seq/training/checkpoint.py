@@ -29,6 +29,7 @@ from seq2seq.text.plain import read_bytes, read_json
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import base_language
+from seq2seq.training.origin import with_home, without_home
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
@@ -75,7 +76,7 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
             "data": to_plain(checkpoint.data),
             "origin": dict(checkpoint.origin),
         }
-        (unfinished / "config.json").write_text(json.dumps(values, indent=2) + "\n")
+        (unfinished / "config.json").write_text(json.dumps(without_home(values), indent=2) + "\n")
         (unfinished / "source.model").write_bytes(checkpoint.source.model)
         (unfinished / "target.model").write_bytes(checkpoint.target.model)
         if state is not None:
@@ -174,8 +175,8 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         if values.get("format") != FORMAT:
             raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
         options: Model = parse("model", values["model"])
-        data: Data = parse("data", values["data"])
-        made = dict(values.get("origin", {}))
+        data: Data = parse("data", with_home(values["data"]))
+        made = dict(with_home(values.get("origin", {})))
         source, target = (Tokenizer.load(within(where, f"{side}.model")) for side in ("source", "target"))
         tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:

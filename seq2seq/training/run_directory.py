@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _MAY_CHANGE = (
     "max_updates", "max_epochs", "max_hours", "min_learning_rate", "patience", "max_skipped", "keep_best", "keep_last",
-    "save_every", "log_every", "tensorboard", "cuda_graphs",
+    "save_every", "log_every", "samples", "tensorboard", "cuda_graphs",
 )  # fmt: skip
 """Keys of `training` that a resumed run may change."""
 
