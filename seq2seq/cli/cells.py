@@ -49,7 +49,7 @@ _OURS = ("seed", "run_dir", "change", "device", "check")
 _WITHOUT_EFFECT = {
     "": ("run_dir", "change", "device", "check"),
     "data": ("train", "valid", "test", "cache_dir"),
-    "training": ("keep_best", "keep_last", "save_every", "log_every", "tensorboard"),
+    "training": ("keep_best", "keep_last", "save_every", "log_every", "samples", "tensorboard"),
 }
 """Keys of a training that change no result: the files of `data` count by their content."""
 

@@ -12,13 +12,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from seq2seq.cli.compose import swept
 from seq2seq.cli.files import output_stream
 from seq2seq.cli.machine import device_of_rank, keep_freed_memory
-from seq2seq.config import Decoding, TrainConfig
+from seq2seq.config import Decoding, TrainConfig, Training
 from seq2seq.inference import metrics
 from seq2seq.inference.device import choose_device
 from seq2seq.training.board import check_board
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.held_out import DIRECTORY, find_test
+from seq2seq.training.log import RunLog, run_log
 from seq2seq.training.loop import Trainer
 from seq2seq.training.precision import check_precision, fastest_fp32_products, fp32_products
 from seq2seq.training.ranks import joined
@@ -44,19 +45,20 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
         run_dir = default_run_dir(config, choices["model/attention"], swept())
     else:
         run_dir = Path(config.run_dir)
-    try:
-        with joined(device) as team:
-            code = train(config, run_dir, device, team)
-    except ProcessLost as lost:
-        logger.error("%s: %s; the same command goes on from the last saved state", run_dir, lost)
-        return 1
-    return code if code or team.rank or config.check else finish(config, run_dir, device)
+    with run_log() as log:
+        try:
+            with joined(device) as team:
+                code = train(config, run_dir, device, team, log)
+        except ProcessLost as lost:
+            logger.error("%s: %s; the same command goes on from the last saved state", run_dir, lost)
+            return 1
+        return code if code or team.rank or config.check else finish(config, run_dir, device)
 
 
-def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) -> int:
+def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team, log: RunLog) -> int:
     """What each process of the team does; the exit code."""
     if team.rank:
-        logging.getLogger().setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
     keep_freed_memory()
     config = settle_precision(config, run_dir, device)
     check_precision(config.training.precision, device)
@@ -79,8 +81,10 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team) 
     claimed = nullcontext(trainer.replaced) if team.rank else claim_run_dir(run_dir, config)
     products = fastest_fp32_products(device) if config.training.precision == "fp32" else "highest"
     if products == "medium":
-        logger.info("fp32 products: oneDNN's")
+        logger.debug("fp32 products: oneDNN's")
     with claimed as trainer.replaced, fp32_products(products):
+        if not team.rank:
+            log.open(run_dir)
         return _train(config, trainer)
 
 
@@ -98,7 +102,7 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     if reason := trainer.reason_to_stop():
         logger.info("%s: nothing to do, %s", run_dir, reason)
         return 0
-    logger.info("%s: %d updates, %d an epoch", run_dir, trainer.schedule.total_updates, trainer.batches_per_epoch)
+    _say_how_long(trainer, config.training)
     try:
         with logging_redirect_tqdm():
             trainer.run()
@@ -111,6 +115,23 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     logger.info("done: %s", trainer.reason_to_stop())
     logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
     return 0
+
+
+def _say_how_long(trainer: Trainer, options: Training) -> None:
+    hours = "" if options.max_hours is None else f" or {options.max_hours:g} hours"
+    logger.info(
+        "%s: at most %s updates (%s per epoch)%s, validation every %s updates",
+        trainer.run_dir,
+        f"{trainer.schedule.total_updates:,}",
+        f"{trainer.batches_per_epoch:,}",
+        hours,
+        f"{options.validate_every or trainer.batches_per_epoch:,}",
+    )
+    if hours and options.schedule == "cosine":
+        logger.info(
+            "training.schedule=cosine: the learning rate reaches 0 at the last update or at training.max_hours, "
+            "whichever comes first; a run that the time ends cannot be repeated exactly"
+        )
 
 
 def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:

@@ -20,7 +20,8 @@ class Training:
     max_updates: int | None = number(None, least=1)
     max_epochs: int | None = number(50, least=1)
     max_hours: float | None = number(None, above=0)
-    """Of training, over all resumes; null: as long as it takes."""
+    """Of training, over all resumes; null: as long as it takes. Where they end before the last update, `cosine` reaches
+    0 with them; such a training can't be repeated to the last bit."""
     batch_tokens: int = number(1024, least=1)
     """Target tokens of an update, EOS and padding counted."""
     batch_sentences: int | None = number(None, least=1)
@@ -109,6 +110,9 @@ class Training:
     """Updates between two states in RUN_DIR/last; the one before stays as RUN_DIR/last.previous, to go on from should
     the last be damaged."""
     log_every: int = number(10, least=1)
+    """Updates between two lines of RUN_DIR/metrics.jsonl, and between two states of the progress bar."""
+    samples: int = number(3, least=0)
+    """Translations that each validation shows with their attention; RUN_DIR/validation has those of all sentences."""
     tensorboard: bool = False
 
     def problems(self) -> Iterator[str]:

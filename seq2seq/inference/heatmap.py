@@ -3,6 +3,8 @@
 Shapes: h heads, t rows, s columns.
 """
 
+import os
+import sys
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ from seq2seq.text.words import Words
 _SHADES = " ░▒▓█"
 _LEAST_COLUMNS = 8
 """Of a part of a heat map, however narrow the terminal is."""
+_USUAL_COLUMNS = 80
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian and the scripts of India are not written right without them."""
 
@@ -76,6 +79,8 @@ def text_heatmap(translation: Translation, width: int | None = None) -> str:
     heatmap = of_translation(translation)
     if heatmap is None:
         return "(no attention)"
+    if heatmap.weights.numel() and heatmap.weights.mean(0).max() < 1 / len(_SHADES):
+        return f"(attention is spread out: no weight reaches {1 / len(_SHADES):.0%})"
     margin = max((_width(label(token)) for token in heatmap.rows), default=0) + len(" ||")
     most = max(len(heatmap.columns), 1) if width is None else max((width - margin) // 2, _LEAST_COLUMNS)
     parts = [
@@ -85,6 +90,14 @@ def text_heatmap(translation: Translation, width: int | None = None) -> str:
         for first in range(0, max(len(heatmap.columns), 1), most)
     ]
     return "\n".join(map(str, parts))
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that logs go to, 80 where it doesn't tell; None where they go elsewhere."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):
+        return None
 
 
 def fold(text: str, width: int) -> list[str]:

@@ -31,6 +31,7 @@ from seq2seq.text.languages import base_language
 from seq2seq.text.plain import read_bytes, read_json, typed
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.training.origin import with_home, without_home
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
@@ -80,7 +81,7 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
             "origin": dict(checkpoint.origin),
             "lengths": asdict(checkpoint.lengths),
         }
-        (unfinished / "config.json").write_text(json.dumps(values, indent=2) + "\n")
+        (unfinished / "config.json").write_text(json.dumps(without_home(values), indent=2) + "\n")
         (unfinished / "source.model").write_bytes(checkpoint.source.model)
         (unfinished / "target.model").write_bytes(checkpoint.target.model)
         if state is not None:
@@ -181,8 +182,8 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     try:
         values = _read_config(where)
         options: Model = parse("model", values["model"])
-        data: Data = parse("data", stored_data(values["data"]))
-        made = dict(values.get("origin", {}))
+        data: Data = parse("data", stored_data(with_home(values["data"])))
+        made = dict(with_home(values.get("origin", {})))
         lengths = typed(Lengths, values.get("lengths", {}))
         source, target = (
             Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text) for side in ("source", "target")
@@ -202,7 +203,7 @@ def read_data(path: Path) -> Data:
     where = find(path)
     _check_undamaged(where, ["config.json"])
     try:
-        data: Data = parse("data", stored_data(_read_config(where)["data"]))
+        data: Data = parse("data", stored_data(with_home(_read_config(where)["data"])))
     except _UNREADABLE as error:
         raise DataError(f"{where}: not a readable checkpoint ({error})") from error
     return data

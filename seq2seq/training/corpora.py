@@ -127,13 +127,18 @@ def _training_set(
         given = links[number] if links else None
         corpus = encode_corpus(text, source, target, filters=filters, cache_dir=Path(data.cache_dir), links=given)
         _check_usable(text, corpus)
-        dropped = ", ".join(f"{corpus.counts[reason]} {words}" for reason, words in filters.reasons().items())
+        counts = {words: corpus.counts[reason] for reason, words in filters.reasons().items()}
+        dropped = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
         logger.info(
-            "%s: %d pairs, dropped %s; %d + %d pieces", text.name, len(corpus), dropped, len(source), len(target)
+            "%s: %s pairs, %s", text.name, f"{len(corpus):,}", f"dropped {dropped}" if dropped else "none dropped"
         )
         if given is not None:
             _check_links(given, corpus)
         encoded.append(corpus)
+    if source.model == target.model:
+        logger.info("%s pieces, shared by both languages", f"{len(source):,}")
+    else:
+        logger.info("%s source pieces, %s target pieces", f"{len(source):,}", f"{len(target):,}")
     joined = join(encoded, data.weights or [1] * len(encoded))
     if joined is not encoded[0]:
         logger.info("%d corpora: an epoch has %d pairs", len(encoded), len(joined))

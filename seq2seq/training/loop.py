@@ -33,7 +33,7 @@ from seq2seq.training.run_directory import check_contents
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.signals import StoppedBySignal, noted_signals
 from seq2seq.training.team import Team
-from seq2seq.training.validation import Validation, show_attention, show_samples
+from seq2seq.training.validation import Validation, show_attention, show_samples, translations_file
 from seq2seq.training.workers import can_fork, warn_of_few_cores
 
 logger = logging.getLogger(__name__)
@@ -55,8 +55,8 @@ class Trainer:
     seed: int
     hashes: dict[str, str]
     """Of the corpora: a run goes on with the ones it began with."""
-    card: Callable[[int, int, dict[str, float]], str]
-    """The model card of a checkpoint, from its updates, whole epochs and last validation."""
+    card: Callable[[int, float, dict[str, float]], str]
+    """The model card of a checkpoint, from its updates, epochs and last validation."""
     team: Team = field(default_factory=Team)
     """The processes that run this loop. All of them come to the same decisions; only the first one writes."""
     sampling: SubwordSampling | None = None
@@ -160,7 +160,7 @@ class Trainer:
             )
         if self.options.max_hours is not None and position.hours >= self.options.max_hours:
             return f"training.max_hours={self.options.max_hours} is reached ({position.hours:.3g} hours)"
-        rate, least = self.schedule.rate(position.update + 1), self.options.min_learning_rate
+        rate, least = self._rate(position.update + 1), self.options.min_learning_rate
         if least is not None and rate < least and position.update >= self.schedule.warmup_updates:
             return f"the learning rate falls to {rate:.3g}, below training.min_learning_rate={least}"
         return ""
@@ -240,7 +240,7 @@ class Trainer:
         """One update: the loss of the batch, and the norm of its gradient before clipping."""
         position = self.position
         position.update += 1
-        rate = self.schedule.rate(position.update)
+        rate = self._rate(position.update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.gradient(batch, position.update, position.baseline, self._scaler.get_scale())
@@ -258,6 +258,15 @@ class Trainer:
         if loss.reward is not None:
             position.baseline = 0.9 * position.baseline + 0.1 * loss.reward
         return loss, norm
+
+    def _rate(self, update: int) -> float:
+        """The learning rate of the update that comes next: the time that counts is that of the updates before it."""
+        return self.schedule.rate(update, self.position.hours / (self.options.max_hours or math.inf))
+
+    @property
+    def epochs(self) -> float:
+        """Epochs that are done, with the part of the one that training is in."""
+        return round(self.position.epoch + self.position.batch / self.batches_per_epoch, 4)
 
     def _skip(self, norm: float) -> None:
         """Leave weights and optimizer as they are. Raises ConfigError if that came too often in a row."""
@@ -289,12 +298,13 @@ class Trainer:
                 **({} if sampled is None else {"sampled_inputs": sampled.probability(position.update)}),
                 "gradient_norm": float(norm),
                 "skipped": position.skipped,
-                "learning_rate": self.schedule.rate(position.update),
+                "learning_rate": self._rate(position.update),
                 **progress.speed(),
-                "epoch": position.epoch,
+                "epoch": self.epochs,
             }
             progress.write("train", position.update, values)
-            progress.show(position.update, values)
+            hours_left = (self.options.max_hours or math.inf) - position.hours
+            progress.show(position.update, values, 3600 * hours_left)
 
     def _refuse_divergence(self, number: float, name: str) -> None:
         if not math.isfinite(number):
@@ -316,9 +326,13 @@ class Trainer:
         position, metric = self.position, self.options.metric
         self._look_for_run_dir()
         with self._averaged():
-            self.scores, samples = self.validation.run(self.translator, self.team)
+            file = translations_file(self.run_dir, position.update)
+            self.scores, samples = self.validation.run(self.translator, self.team, file, self.options.samples)
             self._refuse_divergence(self.scores["loss"], "validation loss")
-            further = {name: other.run(self.translator, self.team)[0] for name, other in self.further.items()}
+            further = {
+                name: other.run(self.translator, self.team, translations_file(self.run_dir, position.update, name))[0]
+                for name, other in self.further.items()
+            }
             health = None if self.team.rank else self.validation.attention(self.translator)
         improved = self._is_best()
         if improved:
@@ -328,15 +342,15 @@ class Trainer:
             position.without_progress = 0 if progress_made else position.without_progress + 1
             self.schedule.validated(progress_made)
         attention = {f"attention_{name}": value for name, value in health.together.items()} if health else {}
-        progress.write("valid", position.update, {**self.scores, **attention, "best": improved})
+        progress.write("valid", position.update, {**self.scores, **attention, "best": improved, "epoch": self.epochs})
         show_samples(samples)
         progress.board(position.update, samples, (self.translator.source_lang, self.translator.target_lang))
         if health is not None:
             show_attention(health, self._validations())
-        title = f"update {position.update}, epoch {position.epoch + 1}: valid"
+        title = f"update {position.update}, epoch {self.epochs:.2f}: valid"
         logger.info("%s%s", _summary(title, self.scores), " (best)" if improved else "")
         for name, scores in further.items():
-            progress.write(f"valid/{name}", position.update, scores)
+            progress.write(f"valid/{name}", position.update, {**scores, "epoch": self.epochs})
             logger.info(_summary(name, scores))
         with self._averaged():
             had_kept = bool(position.kept)
@@ -460,8 +474,7 @@ class Trainer:
             yield weights
 
     def _card(self) -> str:
-        epochs = self.position.epoch + (self.position.batch == self.batches_per_epoch)
-        return self.card(self.position.update, epochs, self.scores)
+        return self.card(self.position.update, self.epochs, self.scores)
 
 
 def _better(new: float, best: float, metric: str) -> bool:

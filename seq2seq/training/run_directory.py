@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 _FREE = (
     "run_dir", "device", "check", "training.max_updates", "training.max_epochs", "training.max_hours",
     "training.min_learning_rate", "training.patience", "training.max_skipped", "training.keep_best",
-    "training.keep_last", "training.save_every", "training.log_every", "training.tensorboard", "training.cuda_graphs",
-    "training.processes", "data.test", "data.cache_dir", "decoding.max_length", "decoding.max_length_ratio",
+    "training.keep_last", "training.save_every", "training.log_every", "training.samples", "training.tensorboard",
+    "training.cuda_graphs", "training.processes", "data.test", "data.cache_dir", "decoding.max_length",
+    "decoding.max_length_ratio",
 )  # fmt: skip
 """Keys that a resumed run may change, and that do not tell default run directories apart. Older versions stored numbers
 for the limits of `decoding` that are null by default now.

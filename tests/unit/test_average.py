@@ -23,7 +23,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The losses of the validations to come."""
     to_come: list[float] = []
 
-    def run(self: Validation, translator: Any, team: Any) -> tuple[dict[str, float], list[Any]]:
+    def run(self: Validation, translator: Any, team: Any, *more: Any) -> tuple[dict[str, float], list[Any]]:
         return {"loss": to_come.pop(0), "perplexity": 1.0, "bleu": 0.0, "chrf": 0.0}, []
 
     monkeypatch.setattr(Validation, "run", run)

@@ -144,6 +144,18 @@ def test_schedules_warm_up_and_then_go_their_ways() -> None:
     assert schedule("cosine").rate(12) == pytest.approx(0.0)
 
 
+def test_a_schedule_with_an_end_reaches_it_when_the_time_is_up() -> None:
+    cosine = schedule("cosine")
+    assert cosine.rate(8, time_used=1.0) == pytest.approx(0.0)
+    assert cosine.rate(5, time_used=8 / 12) == pytest.approx(cosine.rate(8))
+    assert cosine.rate(2, time_used=0.9) == cosine.rate(2)  # it still warms up
+    for update in range(1, 13):  # the time is not what ends it: it changes no bit
+        assert cosine.rate(update, time_used=update / 12) == cosine.rate(update)
+    for name in ("constant", "plateau", "inverse_sqrt", "halving"):
+        endless = schedule(name, halve_after=1)
+        assert endless.rate(8, time_used=0.9) == endless.rate(8)
+
+
 def test_plateau_waits_its_patience_then_multiplies() -> None:
     plateau = schedule("plateau", warmup_updates=0)
     rates = []
