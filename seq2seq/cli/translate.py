@@ -56,6 +56,8 @@ def requests(config: TranslateConfig, most: int) -> Iterator[list[Request]]:
     """The lines in groups, each with the prefix of the same number. Raises DataError unless both are as many."""
     if config.prefix is not None and config.prefix == config.input:
         raise ConfigError(f"prefix={config.prefix} and input={config.input}: take two different files.")
+    if config.columns is not None and config.input == "-":
+        raise ConfigError(f"columns=[{','.join(config.columns)}] and input=-: stdin is plain text. Give a file.")
     prefixes: Iterator[str | None] = repeat("") if config.prefix is None else chain(input_lines(config.prefix), [None])
     number = 0
     read = partial(layout(config.checkpoint, config.columns).lines, side=SOURCE)
