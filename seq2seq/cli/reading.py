@@ -25,8 +25,14 @@ class Layout:
     """The kinds of tables that `columns` are for; None: all."""
 
     def lines(self, name: str, side: int) -> Iterator[str]:
-        """One side: a column of a table, or the lines of any other file or of stdin."""
-        kind = table_kind(name)
+        """One side: a column of a table, or the lines of any other file or of stdin.
+
+        Where columns are asked for, a file whose lines have tabs is a table whatever its name.
+        """
+        chosen = self.columns is not None and self.kinds is None
+        if chosen and name == "-":
+            raise DataError(f"columns=[{','.join(self.columns or [])}] and -: stdin is plain text; give a file")
+        kind = table_kind(name) or (".tsv" if chosen and self._is_tabbed(name) else "")
         if not kind:
             return input_lines(name)
         return self._column(name, kind, side)

@@ -91,6 +91,8 @@ class TranslateConfig:
             )
         if self.split != "none" and self.prefix is not None:
             yield f"split={self.split} and prefix={self.prefix}: a prefix begins a line. Take split=none."
+        if self.columns is not None and self.input == "-":
+            yield f"columns=[{','.join(self.columns)}] and input=-: stdin is plain text. Give a file."
         if self.resume and self.output == "-":
             yield "resume=true and output=-: nothing is kept of standard output. Give output=FILE."
 

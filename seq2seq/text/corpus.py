@@ -141,11 +141,11 @@ def find_file(name: str) -> Path:
     return path
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def near(name: str, names: Iterable[str], key: str = "") -> str:
     """` Did you mean ...?` with the path of the name beside this one that is most like it, or nothing."""
     path = Path(name)
-    close = difflib.get_close_matches(path.name, list(names), n=1)
-    return f" Did you mean {str(path.with_name(close[0]))!r}?" if close else ""
+    close = difflib.get_close_matches(path.name, list(names), n=1, cutoff=0.7)
+    return f" Did you mean {key}{path.with_name(close[0])}?" if close else ""
 
 
 def file_names(directory: Path) -> list[str]:

@@ -24,17 +24,21 @@ def no_corpus(name: str, languages: Sequence[str], key: str) -> str:
         )
     if existing(name) is not None:
         return _one_file(name, languages, key)
+    names = [*corpora(path.parent, languages), *file_names(path.parent)]
+    guess = near(name, names, f"{key}=") or (
+        f" A corpus is two files, NAME.{languages[0]} and NAME.{languages[1]}, given as {key}=NAME, or a {_TABLES}."
+    )
     if table_kind(name):
-        return f"{name}: no such file (nor {name}.gz).{near(name, file_names(path.parent))}"
+        return f"{name}: no such file (nor {name}.gz).{guess}"
     missing = next(f"{name}.{code}" for code in languages if existing(f"{name}.{code}") is None)
     missing = f"{missing}: no such file (nor {missing}.gz)"
-    there = [other.removeprefix(f"{path.name}.") for other in file_names(path.parent) if _is_side(other, path.name)]
+    there = [file for file in file_names(path.parent) if _is_side(file, path.name)]
     if there:
         return (
-            f"{missing}, but there is {', '.join(f'{name}.{code}' for code in there)}. Do "
+            f"{missing}, but there is {', '.join(str(path.with_name(file)) for file in there)}. Do "
             f"data.source_lang={languages[0]} and data.target_lang={languages[1]} say how the files end?"
         )
-    return f"{missing}.{near(name, corpora(path.parent, languages))}"
+    return f"{missing}.{guess}"
 
 
 def _one_file(name: str, languages: Sequence[str], key: str) -> str:

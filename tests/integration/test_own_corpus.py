@@ -110,6 +110,16 @@ def test_the_other_commands_read_a_side_of_a_table(work: Path, capfd: pytest.Cap
     (work / "run/best/shortlist.safetensors").unlink(missing_ok=True)
 
 
+def test_columns_make_a_table_of_tabbed_text_and_none_of_stdin(work: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    expected = output(capfd, "score", *PLAIN)
+    given = ["source=anki-test.txt", "target=plain.de", "columns=[2,1]"]
+    assert output(capfd, "score", *given) == expected
+    assert main(["translate", "checkpoint=run", "columns=[2,1]", "device=cpu"]) == 2
+    assert "columns=[2,1] and input=-: stdin is plain text. Give a file." in capfd.readouterr().err
+    assert main(["score", "checkpoint=run", *given, "source=-", "device=cpu"]) == 2
+    assert "columns=[2,1] and -: stdin is plain text; give a file" in capfd.readouterr().err
+
+
 def test_bleu_reads_the_target_of_a_table(work: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bleu", "hypothesis=plain.de", "reference=other.tsv", "columns=[Source,Target]"]) == 0
     assert "BLEU 100.00" in capfd.readouterr().out
