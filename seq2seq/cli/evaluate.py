@@ -72,7 +72,7 @@ def translate(
     keep_attention = config.report is not None
     found = translator.translate(sources, config.decoding, keep_attention=keep_attention, advance=advance)
     for number, (best, *_) in enumerate(found, 1):
-        long_sources.add(number, best)
+        long_sources.add(number, [best])
         yield best
     long_sources.warn()
 

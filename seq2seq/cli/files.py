@@ -57,9 +57,14 @@ def is_pipe(name: str) -> bool:
     return name == "-" or (is_special(Path(name)) and not os.path.isdir(name))
 
 
+def is_typed(name: str) -> bool:
+    """Whether a person types this input."""
+    return name == "-" and sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def _stdin() -> BinaryIO:
     """Standard input; a person who types it is told how."""
-    if sys.stdin.isatty() and sys.stderr.isatty():
+    if is_typed("-"):
         print("Type a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
     return sys.stdin.buffer
 
@@ -83,17 +88,17 @@ def arriving_lines(descriptor: int, most: int, name: str = "stdin") -> Iterator[
     while more or lines:
         while more and len(lines) < most and (not lines or select.select([descriptor], [], [], _PATIENCE)[0]):
             block = os.read(descriptor, 1 << 16)
-            more = bool(block)
             *whole, rest = (rest + block).split(b"\n")
             lines.extend(line + b"\n" for line in whole)
             dropped = len(rest[MOST_BYTES + 1 :]) + (0 if whole else dropped)
             rest = rest[: MOST_BYTES + 1]
-            if dropped > _ENDLESS:
-                raise DataError(f"{name}: a line of more than {_ENDLESS:,} bytes; expected a sentence on each line")
-            if not more and rest:
+            more = bool(block) and dropped <= _ENDLESS
+            if not block and rest:
                 lines.append(rest)
         if lines:
             yield [lines.popleft() for _ in range(min(most, len(lines)))]
+    if dropped > _ENDLESS:
+        raise DataError(f"{name}: a line of more than {_ENDLESS:,} bytes; expected a sentence on each line")
 
 
 _PATIENCE = 0.02
@@ -138,7 +143,7 @@ def output_file(name: str) -> Iterator[Path]:
     A link is followed. Anything but a file, such as a pipe or /dev/null, is written to and not replaced.
     Raises DataError where it can't be written.
     """
-    final = Path(os.path.realpath(name))
+    final = follow(name)
     with write_errors(name):
         if is_special(final):
             yield final
@@ -161,6 +166,11 @@ _LEVEL = 6
 """Of gzip: its own default. Python's takes twice the time to save a hundredth."""
 
 
+def follow(name: str) -> Path:
+    """The file of this name, or what a link of this name leads to."""
+    return Path(os.path.realpath(name) if os.path.islink(name) else name)
+
+
 def is_special(path: Path) -> bool:
     """Whether something other than a file has this name: a pipe, a device, a directory."""
     return os.path.exists(path) and not os.path.isfile(path)  # unlike Path's, they take any name
@@ -177,7 +187,7 @@ def write_errors(name: str) -> Iterator[None]:
 
 def check_output(name: str) -> None:
     """Raises DataError where an output file can't be written, before work is done for it."""
-    final = Path(os.path.realpath(name))
+    final = follow(name)
     with write_errors(name):
         if os.path.isdir(final):
             raise DataError(f"{name}: a directory, expected a file. Give another.")
@@ -195,7 +205,8 @@ def check_directory(name: str) -> None:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if not path.is_dir():
-                raise DataError(f"{path}: a file, expected a directory. Give another.")
+                what = "a file, expected" if path == Path(name) else f"can't be made: {path} is a file, not"
+                raise DataError(f"{name}: {what} a directory. Give another.")
             with NamedTemporaryFile(dir=path):
                 pass
             return

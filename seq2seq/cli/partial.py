@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from seq2seq.cli.files import is_special, open_text, output_stream, write_errors
+from seq2seq.cli.files import follow, is_special, open_text, output_stream, write_errors
 from seq2seq.text.corpus import DataError
 from seq2seq.text.storage import rename_file
 
 
 def partial_path(name: str) -> Path | None:
     """Where an output is until it is complete; None where nothing is kept: standard output, a pipe, a device."""
-    final = Path(os.path.realpath(name))
+    final = follow(name)
     return None if name == "-" or is_special(final) else final.with_name(f"{final.name}.partial")
 
 
@@ -45,7 +45,7 @@ def partial_stream(name: str, kept: int = 0) -> Iterator[tuple[TextIO, Callable[
                 file.writelines(islice(whole_lines(partial, packed=packed), kept))
                 yield file, keep
                 keep()
-            rename_file(partial, Path(os.path.realpath(name)))
+            rename_file(partial, follow(name))
         finally:
             begun.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from seq2seq.cli.align import soft_line
-from seq2seq.cli.files import check_output, input_groups, input_lines, is_pipe, make_directory
+from seq2seq.cli.files import check_output, input_groups, input_lines, is_pipe, is_typed, make_directory
 from seq2seq.cli.partial import finished_sentences, is_complete, partial_path, partial_stream, whole_lines
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import SOURCE, layout
@@ -129,7 +129,7 @@ class Work:
     def _groups(self, job: TranslateConfig, outputs: Sequence[str], total: int | None, done: int) -> Iterator[int]:
         """Translate group by group; each gives its number of lines when they are written."""
         with ExitStack() as stack:
-            advance = stack.enter_context(progress(total, done))
+            advance = stack.enter_context(progress(total, done, hidden=is_typed(input_name(job))))
             kept = done * job.decoding.n_best
             opened = [stack.enter_context(partial_stream(name, kept)) for name in outputs]
             for group in skip(self.requests(job), done):
@@ -147,16 +147,15 @@ class Work:
         if self.split is None:
             found = self.translator.translate_group(group, self.decoding, keep_attention=self.align, advance=advance)
             for request, ranked in zip(group, found, strict=True):
-                self.long_sources.add(request.number + 1, ranked[0])
+                self.long_sources.add(request.number + 1, ranked[:1])
                 yield from ((translation, self._alignment(translation)) for translation in ranked)
             return
         sentences = [self.split(request.line) for request in group]
         flat = [Request(part, of.number) for of, parts in zip(group, sentences, strict=True) for part in parts]
         translated = iter(self.translator.translate_group(flat, self.decoding, keep_attention=self.align))
         for request, parts in zip(group, sentences, strict=True):
-            bests = [best for (best,) in islice(translated, len(parts))]
-            for best in bests:
-                self.long_sources.add(request.number + 1, best)
+            bests = [*chain.from_iterable(islice(translated, len(parts)))]
+            self.long_sources.add(request.number + 1, bests)
             aligned = [alignment for best in bests if (alignment := self._alignment(best)) is not None]
             joined = join_translations(request.line, bests, self.translator.target_lang)
             yield joined, join_alignments(aligned) if aligned else None

@@ -1,7 +1,7 @@
 """Lines of several sentences: split, translated sentence by sentence, and joined again."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -97,14 +97,14 @@ class LongSources:
         self._longest = longest
         self._count = self._example = self._tokens = 0
 
-    def add(self, number: int, translation: Translation) -> None:
-        """Look at the translation of line `number`."""
-        tokens = len(translation.source_tokens)
-        if self._longest is None or tokens <= self._longest:
+    def add(self, line: int, translations: Iterable[Translation]) -> None:
+        """Count the sources of these translations, which are of the line of this number."""
+        if self._longest is None:
             return
-        self._count += 1
-        if tokens > self._tokens:
-            self._example, self._tokens = number, tokens
+        for tokens in (len(translation.source_tokens) for translation in translations):
+            self._count += tokens > self._longest
+            if tokens > max(self._longest, self._tokens):
+                self._example, self._tokens = line, tokens
 
     def warn(self, advice: str = "") -> None:
         """Log how many there were, and the longest of them."""
