@@ -41,10 +41,7 @@ logger = logging.getLogger(__name__)
 def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = device_of_rank(choose_device(config.device))
-    if config.run_dir is None:
-        run_dir = default_run_dir(config, choices["model/attention"], swept())
-    else:
-        run_dir = Path(config.run_dir)
+    run_dir = Path(config.run_dir or default_run_dir(config, choices["model/attention"], swept()))
     with run_log() as log:
         try:
             with joined(device) as team:

@@ -36,7 +36,7 @@ class TrainConfig:
 
     def problems(self) -> Iterator[str]:
         """Sections that mean nothing together, a training without end, and changes to no run."""
-        if self.change and self.run_dir is None:
+        if self.change and not self.run_dir:
             yield (
                 f"change={self.change} and run_dir=null: other settings have another default directory, where a new "
                 "run would begin. Give run_dir, the directory of the run to change."

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ for the limits of `decoding` that are null by default now.
 _CORPORA = ("data.train", "data.valid", "data.alignments")
 """Keys of files that may lie elsewhere when a run goes on: `check_contents` compares what is in them."""
 
-_DEFAULTS = 2
+_DEFAULTS_VERSION = 2
 """Raise it when a default changes: the hashes of default run directories leave out what is at its default."""
 
 
@@ -62,7 +62,7 @@ def default_run_dir(config: TrainConfig, attention: str, swept: Mapping[str, str
     train = Path(first)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name.strip(".") else train.name
     corpus += f"+{len(others)}" if others else ""
-    name = f"{corpus}-{attention}-{digest(_DEFAULTS, sorted(settings.items()))[:8]}"
+    name = f"{corpus}-{attention}-{digest(_DEFAULTS_VERSION, sorted(settings.items()))[:8]}"
     for key, text in sorted((swept or {}).items()):
         if key not in known and not key.startswith("model/"):
             name += "-" + file_name(f"{key.rpartition('.')[2]}={text}")
@@ -173,7 +173,9 @@ def check_writable(run_dir: Path) -> None:
 def check_space(run_dir: Path, needed: int) -> None:
     """Raises ConfigError unless the disk has room for so many bytes of checkpoints, those that are there included."""
     there = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
-    taken = sum(file.stat().st_size for file in run_dir.glob("*/*.safetensors"))
+    taken = 0
+    with suppress(OSError):  # another process trains there, as `claim_run_dir` will tell
+        taken = sum(file.stat().st_size for file in run_dir.glob("*/*.safetensors"))
     free = shutil.disk_usage(there).free
     if needed > taken + free:
         raise ConfigError(

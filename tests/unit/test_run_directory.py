@@ -107,7 +107,7 @@ def test_options_that_come_later_change_no_name() -> None:
 
 def test_a_default_that_changes_can_change_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
     before = default_run_dir(config(), "a")
-    monkeypatch.setattr(run_directory, "_DEFAULTS", 0)
+    monkeypatch.setattr(run_directory, "_DEFAULTS_VERSION", 0)
     assert default_run_dir(config(), "a") != before
 
 
