@@ -18,7 +18,7 @@ CONFIG = parse(
     {
         "data": {"train": "t", "valid": "v", "source_lang": "en", "target_lang": "de"},
         "model": {"attention": {"placement": {"name": "none"}}, "bridge": {"name": "last"}},
-        "training": {"learning_rate": 0.0123},
+        "training": {"learning_rate": 0.0123, "max_updates": 5, "max_epochs": None, "patience": None, "freeze": []},
         "seed": 77,
     },
 )
