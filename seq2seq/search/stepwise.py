@@ -52,17 +52,29 @@ class Sampling:
     """Only the fewest that have so much probability together (Holtzman 2020), after top_k."""
 
     def choose(self, log_probs: Tensor, uniform: Tensor) -> Tensor:
-        """Log-probabilities [n u], a number in [0, 1) for each row [n] -> columns [n]."""
-        scaled = (log_probs.cpu().double() / self.temperature).softmax(-1)
-        most = min(self.top_k or scaled.size(-1), scaled.size(-1))
-        probability, columns = scaled.topk(most, -1)  # descending
-        total = probability.sum(-1, keepdim=True)
-        before = probability.cumsum(-1) - probability
-        probability = probability.masked_fill(before >= self.top_p * total, 0)
+        """Log-probabilities [n u], a number in [0, 1) for each row [n] -> columns [n].
+
+        The distribution is inverted in the columns' own order: in that of their probabilities, equal ones would change
+        places with every rounding, and what is drawn with the batch.
+        """
+        probability = (log_probs.cpu().double() / self.temperature).softmax(-1)
+        if self.top_k is not None or self.top_p < 1:
+            probability = probability.masked_fill(~self._allowed(probability), 0)
         cumulated = probability.cumsum(-1)
-        drawn = uniform[:, None] * cumulated[:, -1:]
-        place = (cumulated <= drawn).sum(-1, keepdim=True).clamp(max=most - 1)
-        return columns.gather(1, place).squeeze(1).to(log_probs.device)
+        total = cumulated[:, -1:]
+        place = (cumulated <= uniform[:, None] * total).sum(-1)
+        last = (cumulated < total).sum(-1)  # whose probability is not 0
+        return place.minimum(last).to(log_probs.device)
+
+    def _allowed(self, probability: Tensor) -> Tensor:
+        """probability [n u] -> whether top_k and top_p leave it [n u]; of equal ones the first are left."""
+        most = min(self.top_k or probability.size(-1), probability.size(-1))
+        best = probability.topk(most, -1).values  # descending
+        before = best.cumsum(-1) - best
+        count = (before < self.top_p * best.sum(-1, keepdim=True)).sum(-1, keepdim=True)
+        least = best.gather(1, count - 1)
+        more, equal = probability > least, probability == least
+        return more | (equal & (equal.cumsum(-1) <= count - more.sum(-1, keepdim=True)))
 
 
 @torch.inference_mode()

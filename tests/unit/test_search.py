@@ -316,6 +316,29 @@ def test_samples_depend_on_seed_and_line_and_not_on_the_batch() -> None:
     assert len({tuple(t) for t in together[0]}) > 1
 
 
+def test_what_is_drawn_does_not_hang_on_rounding() -> None:
+    """As other batches round otherwise: which of nearly equal tokens is the more probable means nothing."""
+    flat = 1e-6 * torch.randn(2000, 50)
+    uniform = torch.rand(2000, dtype=torch.float64)
+    columns = Sampling().choose(flat, uniform)
+    assert Sampling().choose(flat + 1e-6 * torch.randn(2000, 50), uniform).equal(columns)
+    assert columns.unique().numel() == 50
+
+
+@pytest.mark.parametrize("sampling", [Sampling(top_k=4), Sampling(top_p=0.4), Sampling(2.0, 8, 0.5)])
+def test_of_equal_tokens_the_first_are_kept(sampling: Sampling) -> None:
+    even = torch.full((400, 10), -math.log(10))
+    columns = sampling.choose(even, torch.rand(400, dtype=torch.float64))
+    assert columns.unique().tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=2), Sampling(top_p=0.9)])
+def test_what_is_forbidden_is_never_drawn(sampling: Sampling) -> None:
+    log_probs = torch.tensor([[-torch.inf, 0.3, -torch.inf, 1.1, -torch.inf, -torch.inf]]).expand(2, -1)
+    ends = torch.tensor([0.0, np.nextafter(1, 0)], dtype=torch.float64)
+    assert sampling.choose(log_probs, ends).tolist() == [1, 3]
+
+
 def test_cold_samples_and_samples_of_one_token_are_greedy() -> None:
     for source in range(10):
         ((best,),) = greedy(Scripted(), [[source, EOS]], LIMITS, RANKINGS[0])
