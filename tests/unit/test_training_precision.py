@@ -128,7 +128,9 @@ def test_the_loss_scale_leaves_no_trace_in_the_gradient(tmp_path: Path, processe
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=0, atol=0.02 * float(gradient.abs().max()))
     if clip_norm:
-        assert torch.cat([gradient.flatten() for gradient in found.values()]).norm() == pytest.approx(clip_norm, rel=1e-3)
+        assert torch.cat([gradient.flatten() for gradient in found.values()]).norm() == pytest.approx(
+            clip_norm, rel=1e-3
+        )
 
 
 def test_an_update_that_overflows_is_skipped_and_halves_the_scale(tmp_path: Path) -> None:
