@@ -10,13 +10,12 @@ import pytest
 import torch
 from sentences import PAIRS
 from torch import Tensor
-from variants import DEFAULT, VOCAB, build_model, gradients, pairwise_rows, plain_model
+from variants import DEFAULT, VOCAB, build_model, gradients, pairwise_rows, plain_model, set_dropout
 
 from seq2seq import build
 from seq2seq.config import ConfigError, parse
 from seq2seq.inference.metrics import sentence_metric
 from seq2seq.inference.stepper import ModelStepper
-from seq2seq.model.dropout import Dropout
 from seq2seq.search.protocol import Limits, Ranking
 from seq2seq.search.stepwise import Sampling, sample
 from seq2seq.text.batches import Batch, pad
@@ -162,17 +161,23 @@ def test_candidates_are_the_reference_and_distinct_samples() -> None:
 
 
 def test_candidates_are_drawn_without_dropout() -> None:
-    model, batch = toy()
-    trained(model, batch, TranslationLoss(), 40, 0.02)
-    found = []
-    for module in model.modules():
-        if isinstance(module, Dropout):
-            module.p = 0.5
+    (model, batch), found = toy(), []
+    set_dropout(model, 0.5)
     for training in (True, False):
         torch.manual_seed(3)
-        found.append(minimum_risk(samples=4).candidates(model.train(training), batch))
+        found.append(minimum_risk(samples=2).candidates(model.train(training), batch))
         assert model.training == training
     assert found[0] == found[1]
+
+
+def test_candidates_come_as_often_as_the_model_says() -> None:
+    model, source, count = build_model(DEFAULT), [4, 5, 3], 1000
+    batch = batch_of([source] * count, [[4, 4, EOS]] * count)
+    risk = dataclasses.replace(minimum_risk(samples=1), limits=Limits([PAD, BOS], 1, 2.0))
+    found = torch.tensor([drawn[0] for _, drawn in risk.candidates(model, batch)]).bincount(minlength=VOCAB) / count
+    log_p = torch.stack([log_p_one_by_one(model, source, [token]).detach() for token in range(VOCAB)])
+    log_p[[PAD, BOS]] = -math.inf
+    torch.testing.assert_close(found, log_p.softmax(-1).float(), rtol=0, atol=0.04)
 
 
 def test_costs_are_of_the_text() -> None:

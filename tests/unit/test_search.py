@@ -278,7 +278,15 @@ def shares(drawn: Sequence[Hypothesis]) -> list[float]:
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(), Sampling(0.5), Sampling(2.0), Sampling(top_k=2), Sampling(0.7, 3, 0.6), Sampling(top_p=0.8)],
+    [
+        Sampling(),
+        Sampling(0.5),
+        Sampling(2.0),
+        Sampling(top_k=2),
+        Sampling(0.7, 3, 0.6),
+        Sampling(1.0, 2, 0.5),
+        Sampling(top_p=0.8),
+    ],
 )
 def test_samples_come_as_often_as_they_should(sampling: Sampling) -> None:
     log_probs = Scripted().log_probs((7, BOS))
@@ -292,6 +300,17 @@ def test_samples_come_as_often_as_they_should(sampling: Sampling) -> None:
         expected = p[token] / sum(p[t] for t in kept) if token in kept else 0.0
         assert found[token] == pytest.approx(expected, abs=0.03)
         assert (found[token] == 0) == (token not in kept)
+
+
+def test_every_step_draws_anew() -> None:
+    class Even(Scripted):
+        def log_probs(self, row: tuple[int, ...]) -> Tensor:
+            return torch.zeros(VOCAB).log_softmax(-1)
+
+    limits = Limits((PAD, BOS, EOS), 2, 10.0)  # three words are left
+    (drawn,) = sample(Even(), [[7, EOS]], limits, RANKINGS[0], Sampling(), 500, [(1, 0)])
+    alike = sum(hypothesis.tokens[0] == hypothesis.tokens[1] for hypothesis in drawn) / len(drawn)
+    assert alike == pytest.approx(1 / 3, abs=0.07)
 
 
 def test_the_scores_of_samples_are_the_models_whatever_the_temperature() -> None:
