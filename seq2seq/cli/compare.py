@@ -28,6 +28,7 @@ from seq2seq.inference.comparison import Comparison, Failed, Measured
 from seq2seq.schema import nearest
 from seq2seq.text.corpus import DataError
 from seq2seq.training.corpora import prepare_data
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +140,6 @@ def write(table: Comparison, directory: Path) -> None:
         if table.rows:
             comparison.draw(table, directory / "comparison.png")
     except ImportError:
-        logger.info("no comparison.png: pictures need matplotlib. Install seq2seq[plots].")
+        logger.info("no comparison.png: pictures need matplotlib. Install it: %s", install_command("plots"))
     with output_stream("-") as file:
         file.write(text)

@@ -7,6 +7,7 @@ from typing import Any
 
 from seq2seq.inference.heatmap import of_translation, printable
 from seq2seq.inference.translator import Translation
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,10 @@ def board_samples(
 
         from seq2seq.inference.picture import Painter
     except ImportError:
-        logger.info("training.tensorboard=true: no pictures of attention without matplotlib; install seq2seq[plots]")
+        logger.info(
+            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: %s",
+            install_command("plots"),
+        )
         return
     painter = Painter(*languages)
     for number, heatmap in enumerate(heatmaps, 1):

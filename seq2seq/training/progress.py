@@ -23,6 +23,7 @@ from seq2seq.text.storage import within
 from seq2seq.training.board import board_samples
 from seq2seq.training.memory import peak_mb, reset_peak
 from seq2seq.training.pace import Pace, duration
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -240,5 +241,7 @@ def _board(run_dir: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ConfigError("training.tensorboard=true: TensorBoard is missing. Install seq2seq[tensorboard].") from error
+        raise ConfigError(
+            f"training.tensorboard=true: TensorBoard is missing. Install it: {install_command('tensorboard')}"
+        ) from error
     return SummaryWriter(str(run_dir / "tensorboard"))
