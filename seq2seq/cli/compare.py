@@ -28,6 +28,7 @@ from seq2seq.inference.device import choose_device
 from seq2seq.schema import nearest
 from seq2seq.text.corpus import DataError
 from seq2seq.training.corpora import prepare_data
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +142,6 @@ def write(table: Comparison, directory: Path) -> None:
             with output_file(str(directory / "comparison.png")) as unfinished:
                 comparison.draw(table, unfinished)
     except ImportError:
-        logger.info("no comparison.png: pictures need matplotlib. Install seq2seq[plots].")
+        logger.info("no comparison.png: pictures need matplotlib. Install it: %s", install_command("plots"))
     with output_stream("-") as file:
         file.write(text)

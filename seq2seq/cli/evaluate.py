@@ -24,7 +24,7 @@ from seq2seq.inference.sentences import LongSources
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.words import find_words
 from seq2seq.training.checkpoint import load_translator
-from seq2seq.version import __version__
+from seq2seq.version import __version__, install_command
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,9 @@ def write_report(
     make_directory(directory)
     plots = importlib.util.find_spec("matplotlib") is not None
     if not plots:
-        logger.info("the report will be without %s: pictures need matplotlib. Install seq2seq[plots].", _PLOT)
+        logger.info(
+            "the report will be without %s: pictures need matplotlib. Install it: %s", _PLOT, install_command("plots")
+        )
     files = ["report.html", "report.json", "translations.txt", "translations.jsonl"]
     files += [_PLOT] * plots + [HEATMAPS] * translator.attends
     conditions = {

@@ -18,6 +18,7 @@ from seq2seq.inference.page import write_page
 from seq2seq.inference.translator import Translator
 from seq2seq.text.words import Words
 from seq2seq.training.checkpoint import load_translator
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -129,8 +130,8 @@ def _check_pictures(config: PlotConfig) -> None:
         import seq2seq.inference.picture  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"output_format={config.output_format}: pictures need matplotlib. Install seq2seq[plots], "
-            "or take output_format=html or text."
+            f"output_format={config.output_format}: pictures need matplotlib. Take output_format=html or text, or "
+            f"install it: {install_command('plots')}"
         ) from error
 
 
@@ -148,9 +149,10 @@ def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterab
     if painter.missing and config.output_format != "svg":
         missing = sorted(painter.missing)
         logger.warning(
-            "%d characters have no font here and became boxes: %s%s. Install seq2seq[plots-cjk] for Chinese, Japanese "
-            "and Korean, or a font that has them; output_format=svg and html leave fonts to whoever looks at them.",
+            "%d characters have no font here and became boxes: %s%s. Install a font that has them, for Chinese, "
+            "Japanese and Korean: %s; output_format=svg and html leave fonts to whoever looks at them.",
             len(missing),
             " ".join(missing[:_NAMED]),
             " ..." if len(missing) > _NAMED else "",
+            install_command("plots-cjk"),
         )

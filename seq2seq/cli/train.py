@@ -15,6 +15,7 @@ from seq2seq.cli.machine import device_of_rank, keep_freed_memory
 from seq2seq.config import Decoding, TrainConfig, Training
 from seq2seq.inference import metrics
 from seq2seq.inference.device import choose_device
+from seq2seq.text.plain import read_json
 from seq2seq.training.board import check_board
 from seq2seq.training.checkpoint import load_translator
 from seq2seq.training.corpora import prepare_data
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = device_of_rank(choose_device(config.device))
-    run_dir = Path(config.run_dir or default_run_dir(config, choices["model/attention"], swept()))
+    run_dir = _run_dir(config, choices)
     with run_log() as log:
         try:
             with joined(device) as team:
@@ -50,6 +51,17 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
             logger.error("%s: %s; the same command goes on from the last saved state", run_dir, lost)
             return 1
         return code if code or team.rank or config.check else finish(config, run_dir, device)
+
+
+def objective(config: TrainConfig, choices: dict[str, str]) -> float | None:
+    """What a sweep optimises: the best value of training.metric among the validations."""
+    state = _run_dir(config, choices) / "last/state.json"
+    best = None if config.check else read_json(state)["position"]["best"]
+    return None if best is None else float(best)
+
+
+def _run_dir(config: TrainConfig, choices: dict[str, str]) -> Path:
+    return Path(config.run_dir or default_run_dir(config, choices["model/attention"], swept()))
 
 
 def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team, log: RunLog) -> int:

@@ -10,6 +10,7 @@ from seq2seq.config import ConfigError
 from seq2seq.inference.alignment import WordAlignment
 from seq2seq.inference.translator import Translation
 from seq2seq.text.languages import base_language, is_unspaced
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,9 @@ class SentenceSplitter:
         try:
             from sentencex import segment
         except ImportError as error:
-            raise ConfigError("split=sentences needs sentencex. Install seq2seq[split], or take split=none.") from error
+            raise ConfigError(
+                f"split=sentences needs sentencex. Install it: {install_command('split')}; or take split=none."
+            ) from error
         self._segment = segment
         self._language = base_language(language)
         self._unspaced = is_unspaced(language)

@@ -15,6 +15,7 @@ from seq2seq.schema import nearest, shown
 from seq2seq.text.corpus import MOST_BYTES, DataError, decode_lines, open_binary, raw_lines, read_lines
 from seq2seq.text.languages import base_language
 from seq2seq.text.plain import parse_json
+from seq2seq.version import install_command
 
 Row = Sequence[str] | Mapping[str, Any]
 Key = int | str
@@ -80,7 +81,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise DataError(f"{path}: Parquet files need pyarrow. Install seq2seq[parquet].") from error
+        raise DataError(f"{path}: Parquet files need pyarrow. Install it: {install_command('parquet')}") from error
     try:
         with ParquetFile(path) as file:
             rows = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(1000))

@@ -9,6 +9,7 @@ from typing import Any
 from seq2seq.config import ConfigError
 from seq2seq.inference.heatmap import of_translation, printable
 from seq2seq.inference.translator import Translation
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,9 @@ def summary_writer() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ConfigError("training.tensorboard=true: TensorBoard is missing. Install seq2seq[tensorboard].") from error
+        raise ConfigError(
+            f"training.tensorboard=true: TensorBoard is missing. Install it: {install_command('tensorboard')}"
+        ) from error
     return SummaryWriter
 
 
@@ -26,7 +29,10 @@ def check_board() -> None:
     """Raises ConfigError where TensorBoard is not installed; says so where only pictures will be missing."""
     summary_writer()
     if find_spec("matplotlib") is None:
-        logger.info("training.tensorboard=true: no pictures of attention without matplotlib; install seq2seq[plots]")
+        logger.info(
+            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: %s",
+            install_command("plots"),
+        )
 
 
 def board_samples(
