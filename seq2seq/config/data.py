@@ -39,6 +39,10 @@ class Data:
     source_lang: str = REQUIRED
     target_lang: str = REQUIRED
     tokenizer: str = choice("bpe", "unigram", "char", "word")
+    tokenizer_model: str | list[str] | None = None
+    """A sentencepiece model of your own instead of one that is learned, for both languages or [source,target]. Train it
+    with pad_id=0, unk_id=1, bos_id=2, eos_id=3. Checkpoints hold a copy; the options that say how pieces are learned
+    have no effect."""
     vocab_size: int = number(8000, least=8)
     """Pieces, of the joint vocabulary or of each side's; `char` takes as many as there are characters."""
     joint: bool = True
@@ -97,6 +101,14 @@ class Data:
                 )
 
     def _subword_problems(self) -> Iterator[str]:
+        models = several(self.tokenizer_model)
+        if self.tokenizer_model is not None and len(models) not in (1, 2):
+            yield f"data.tokenizer_model={models}: expected one model, or [source,target]."
+        if self.joint and len(set(models)) == 2:
+            yield (
+                f"data.joint=true and data.tokenizer_model={models}: two models are two vocabularies. Take "
+                "data.joint=false, or give one model for both languages."
+            )
         if self.byte_fallback and self.tokenizer in ("char", "word"):
             yield (
                 f"data.byte_fallback=true and data.tokenizer={self.tokenizer}: only bpe and unigram can spell bytes. "

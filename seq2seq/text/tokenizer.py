@@ -74,7 +74,10 @@ class Tokenizer:
         specials = (self._processor.pad_id(), self._processor.unk_id(), self._processor.bos_id(),
                     self._processor.eos_id())  # fmt: skip
         if specials != (PAD, UNK, BOS, EOS):
-            raise DataError(f"{name}: expected pad, unk, bos, eos to be pieces {(PAD, UNK, BOS, EOS)}, got {specials}")
+            raise DataError(
+                f"{name}: expected pad, unk, bos, eos to be pieces {(PAD, UNK, BOS, EOS)}, got {specials}. Train it "
+                "with spm_train --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3, or the same arguments in Python."
+            )
         try:
             for piece in range(len(self)):
                 self._processor.IdToPiece(piece)

@@ -30,6 +30,7 @@ _A_DAY = 86400.0
 
 _OF_TOKENIZERS = (
     "tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization", "raw_text",
+    "tokenizer_model",
 )  # fmt: skip
 """Keys of `data` that say how sub-words are learned."""
 
@@ -167,6 +168,9 @@ def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
 def _tokenizers(
     trains: Sequence[ParallelText], data: Data, contents: Sequence[str], cache: Path
 ) -> tuple[Tokenizer, Tokenizer]:
+    if own := several(data.tokenizer_model):
+        source, target = (Tokenizer.load(Path(name), raw_text=data.raw_text) for name in (own[0], own[-1]))
+        return source, target
     options: dict[str, Any] = {
         "kind": data.tokenizer,
         "vocab_size": data.vocab_size,
