@@ -177,7 +177,8 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         data: Data = parse("data", stored_data(values["data"]))
         made = dict(values.get("origin", {}))
         source, target = (
-            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text) for side in ("source", "target")
+            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text, protect=data.protected_patterns())
+            for side in ("source", "target")
         )
         tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:

@@ -37,7 +37,7 @@ _LATER = {
     "model": ("layer_norm", "variational_dropout", "recurrent_dropout", "word_dropout"),
     "data": (
         "weights", "reverse_source", "max_length_ratio", "drop_identical", "drop_duplicates", "subword_sampling",
-        "subword_nbest", "tokenizer_model",
+        "subword_nbest", "tokenizer_model", "protect",
     ),
 }  # fmt: skip
 """Keys that came after others, and leave a run its name as long as they are at their defaults."""
