@@ -88,7 +88,8 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
                 f"{target}:{number}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
                 "score the text instead, or take the checkpoint that translated"
             )
-        said = record.get("translation", translator.target.decode([known[token] for token in tokens]))
+        printed = translator.target.decode([known[token] for token in tokens], translator.source.protected(text))
+        said = record.get("translation", printed)
         pairs.append(Pair(text, str(said), tokens))
     return pairs
 

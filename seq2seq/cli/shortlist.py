@@ -13,6 +13,7 @@ from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig
 from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import FILE, learn
 from seq2seq.text.corpus import DataError
+from seq2seq.text.protection import common
 from seq2seq.training import checkpoint
 from seq2seq.training.held_out import find_texts
 
@@ -34,7 +35,9 @@ def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
     name, pairs_of = _pairs(config, of.data)
     filled = ((s, t) for s, t in pairs_of if not (of.source.is_blank(s) or of.target.is_blank(t)))
     pairs = draw(filled, config.max_pairs, config.seed)
-    encoded = zip(of.source.encode([s for s, _ in pairs]), of.target.encode([t for _, t in pairs]), strict=True)
+    shared = [common(of.source.protected(s), of.target.protected(t)) for s, t in pairs]
+    sources, targets = of.source.encode([s for s, _ in pairs], shared), of.target.encode([t for _, t in pairs], shared)
+    encoded = zip(sources, targets, strict=True)
     short = [pair for pair in encoded if max(map(len, pair)) <= of.data.max_length]
     if not short:
         raise DataError(f"{name}: no pair of at most data.max_length={of.data.max_length} pieces to align")

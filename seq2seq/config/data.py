@@ -1,5 +1,6 @@
 """The corpora, how they are cut into sub-words, and which of their pairs are trained on."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,13 @@ from seq2seq.schema import REQUIRED, choice, number
 def several(names: str | list[str] | None) -> list[str]:
     """One name or more, or none, as a list."""
     return [names] if isinstance(names, str) else names or []
+
+
+_PROTECTED = {
+    "placeholders": r"\$?\{\w*\}|%(?:\(\w+\))?[0-9]*\$?[-+0#]?[0-9]*(?:\.[0-9]+)?[diouxXeEfFgGcrsa@](?!\w)",
+    "urls": r"(?:https?://|ftp://|www\.)[^\s<>\"]*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+    "markup": r"</?[A-Za-z][^<>]*>|&(?:\w+|#\w+);",
+}
 
 
 def stored_data(values: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +78,14 @@ class Data:
     source_lang: str = REQUIRED
     target_lang: str = REQUIRED
     tokenizer: str = choice("bpe", "unigram", "char", "word")
+    tokenizer_model: str | list[str] | None = None
+    """A sentencepiece model of your own instead of one that is learned, for both languages or [source,target]. Train it
+    with pad_id=0, unk_id=1, bos_id=2, eos_id=3. Checkpoints hold a copy; the options that say how pieces are learned
+    have no effect."""
+    protect: str | list[str] | None = None
+    """What is kept to the letter, in training and in translation: `placeholders` ({0}, %s, %(name)d), `urls`, `markup`
+    (<ph id="1"/>, &amp;), regular expressions of your own, or a list of these. Each text of a source becomes one piece,
+    the first ten do, and its text stands in the translation where the model says that piece. null: nothing."""
     vocab_size: int = number(8000, least=8)
     """Pieces, of the joint vocabulary or of each side's; `char` takes as many as there are characters."""
     joint: bool = True
@@ -109,10 +125,15 @@ class Data:
     others that are written without spaces, such as Thai -> char, else 13a)."""
     cache_dir: str = "runs/cache"
 
+    def protected_patterns(self) -> list[str]:
+        """Regular expressions of what `protect` names."""
+        return [_PROTECTED.get(name, name) for name in several(self.protect)]
+
     def problems(self) -> Iterator[str]:
         """Lists that don't go with each other, and what the tokenizer can't do."""
         yield from self._corpus_problems()
         yield from self._subword_problems()
+        yield from self._protection_problems()
 
     def _corpus_problems(self) -> Iterator[str]:
         corpora = len(several(self.train))
@@ -145,7 +166,33 @@ class Data:
                     f"Give as many, or leave data.{key}=null."
                 )
 
+    def _protection_problems(self) -> Iterator[str]:
+        for pattern in self.protected_patterns():
+            try:
+                everything = re.compile(pattern).fullmatch("")
+            except re.error as error:
+                yield (
+                    f"data.protect: {pattern} is no regular expression ({error}). Expected one, or a name: "
+                    f"{', '.join(_PROTECTED)}."
+                )
+            else:
+                if everything:
+                    yield f"data.protect: {pattern} matches where nothing is. Let it match at least one character."
+        if self.protect and self.tokenizer_model:
+            yield (
+                f"data.protect={self.protect} and data.tokenizer_model={self.tokenizer_model}: that model has no "
+                "pieces for protected text. Take data.tokenizer_model=null, or data.protect=null."
+            )
+
     def _subword_problems(self) -> Iterator[str]:
+        models = several(self.tokenizer_model)
+        if self.tokenizer_model is not None and len(models) not in (1, 2):
+            yield f"data.tokenizer_model={models}: expected one model, or [source,target]."
+        if self.joint and len(set(models)) == 2:
+            yield (
+                f"data.joint=true and data.tokenizer_model={models}: two models are two vocabularies. Take "
+                "data.joint=false, or give one model for both languages."
+            )
         if self.byte_fallback and self.tokenizer in ("char", "word"):
             yield (
                 f"data.byte_fallback=true and data.tokenizer={self.tokenizer}: only bpe and unigram can spell bytes. "

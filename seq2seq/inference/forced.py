@@ -57,7 +57,8 @@ def force(translator: Translator, pairs: Sequence[Pair], batch_size: int, precis
     """
     blank = [_is_blank(translator, pair) for pair in pairs]
     filled = [pair for pair, nothing in zip(pairs, blank, strict=True) if not nothing]
-    encoded = translator.target.encode([pair.target for pair in filled])
+    protected = [translator.source.protected(pair.source) for pair in filled]
+    encoded = translator.target.encode([pair.target for pair in filled], protected)
     numbers = piece_numbers(translator) if any(pair.tokens is not None for pair in filled) else {}
     targets = [
         tokens if pair.tokens is None else [numbers[name] for name in pair.tokens]

@@ -207,9 +207,11 @@ class Translator:
         self.check(decoding)
         dictionary = _dictionary(decoding)
         lines = [request.line for request in requests]
-        readings = [reader.tokenizer.encode(lines) for reader in self.readers]
+        protected = [self.source.protected(line) for line in lines]
+        readings = [reader.tokenizer.encode(lines, protected) for reader in self.readers]
         encoded = next(r for r, reader in zip(readings, self.readers, strict=True) if self.aligned(reader))
-        prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests])]
+        begins = self.target.encode([request.prefix for request in requests], protected)
+        prefixes = [tokens[:-1] for tokens in begins]
         for row, tokens in enumerate(zip(*readings, prefixes, strict=True)):
             check_length(max(map(len, tokens)), f"line {requests[row].number + 1}")
         self._warn_of_reach(readings)
@@ -237,12 +239,32 @@ class Translator:
                 ]
             advance(len(rows))
         advance(len(lines) - len(filled))
+        self._tell_missing(requests, protected, found)
         return found
 
     def check_line(self, line: str, name: str) -> None:
         """Raises DataError for a line of more than MOST_PIECES, which `translate_group` would refuse with its group."""
         if len(line.encode()) + 2 > MOST_PIECES:  # no tokenizer makes more pieces than bytes, a space before and EOS
             check_length(max(len(reader.tokenizer.encode([line])[0]) for reader in self.readers), name)
+
+    @staticmethod
+    def _tell_missing(
+        requests: Sequence[Request], protected: Sequence[Sequence[str]], found: Sequence[Sequence[Translation]]
+    ) -> None:
+        """Log how much that is protected is in no translation of its line."""
+        missing = [
+            (request.number, text)
+            for request, texts, ranked in zip(requests, protected, found, strict=True)
+            for text in texts
+            if text not in ranked[0].text
+        ]
+        if missing:
+            number, text = missing[0]
+            total = sum(map(len, protected))
+            logger.warning(
+                "%d of %d protected texts are not in the translation, the first in line %d: %.60s",
+                len(missing), total, number + 1, text,
+            )  # fmt: skip
 
     def check(self, decoding: Decoding) -> None:
         """Raises ConfigError for options out of bounds, or that ask these models for what they lack."""
@@ -320,7 +342,7 @@ class Translator:
     def _translation(
         self, line: str, source: list[int], hypothesis: Hypothesis, dictionary: Mapping[str, str] | None
     ) -> Translation:
-        text = self.target.decode(hypothesis.tokens)
+        text = self.target.decode(hypothesis.tokens, self.source.protected(line))
         if dictionary is not None and hypothesis.attention is not None and UNK in hypothesis.tokens:
             words = WordReader(self.source, self.source_lang), WordReader(self.target, self.target_lang)
             text = replace_unknown(*words, dictionary, line, hypothesis.tokens, hypothesis.attention)

@@ -19,6 +19,7 @@ from seq2seq.text.links import Link, WordLinks, join_pieces
 from seq2seq.text.numbers import Numbers, stored
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.plain import read_json
+from seq2seq.text.protection import common
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import WordReader
@@ -157,8 +158,10 @@ def _encode(
                     filled.append(row)
                 else:
                     counts[reason] += 1
-            sources, targets = source.encode([s for s, _, _ in filled]), target.encode([t for _, t, _ in filled])
-            for row, *pair in zip(filled, sources, targets, strict=True):
+            shared = [common(source.protected(s), target.protected(t)) for s, t, _ in filled]
+            sources = source.encode([s for s, _, _ in filled], shared)
+            targets = target.encode([t for _, t, _ in filled], shared)
+            for row, protected, pair in zip(filled, shared, zip(sources, targets, strict=True), strict=True):
                 if (reason := sieve.of_lengths(*map(len, pair))) is not None:
                     counts[reason] += 1
                     continue
@@ -166,7 +169,8 @@ def _encode(
                 for column, tokens in zip(columns[:2], pair, strict=True):
                     column.add(tokens)
                 if links is not None:
-                    joined = join_pieces(row[2], readers[0].line(row[0]), readers[1].line(row[1]))
+                    linked = [reader.line(side, protected) for reader, side in zip(readers, row[:2], strict=True)]
+                    joined = join_pieces(row[2], *linked)
                     counts["linked"] += len(np.unique(joined[:, 0]))
                     columns[-1].add(joined)
     for name, column in zip(names, columns, strict=True):

@@ -91,3 +91,18 @@ def spans_before(line: str, replacements: Sequence[Replacement], spans: Iterable
         first = min(first, max(begin, end - 1))  # a space alone stays one
         found.append((places[first][0], places[end - 1][1] if end > begin else places[first][0]))
     return found
+
+
+def spans_after(replacements: Sequence[Replacement], spans: Iterable[Span]) -> list[Span]:
+    """Spans of a line -> where they are once these replacements, each within one span, have been made."""
+    return [(_after(replacements, begin), _after(replacements, end)) for begin, end in spans]
+
+
+def _after(replacements: Sequence[Replacement], place: int) -> int:
+    return place + sum(len(made.text) - (made.end - made.begin) for made in replacements if made.end <= place)
+
+
+def overlay(over: Sequence[Replacement], under: Sequence[Replacement]) -> list[Replacement]:
+    """Both in order, of `under` those that lie in none of the others."""
+    free = (one for one in under if not any(made.begin <= one.begin < made.end for made in over))
+    return sorted([*over, *free])

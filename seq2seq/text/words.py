@@ -72,13 +72,13 @@ class WordReader:
     tokenizer: Tokenizer
     language: str
 
-    def line(self, text: str) -> Words:
+    def line(self, text: str, protected: Sequence[str] | None = None) -> Words:
         """Of raw text and the tokens that `encode` makes of it, EOS last."""
-        return self._words(text, [*self.tokenizer.encode_spans(text), None])
+        return self._words(text, [*self.tokenizer.encode_spans(text, protected), None])
 
-    def produced(self, text: str, tokens: Sequence[str]) -> Words:
+    def produced(self, text: str, tokens: Sequence[str], protected: Sequence[str] = ()) -> Words:
         """Of tokens by name, and the text that they decode to, unknown words replaced or not."""
-        decoded, spans = self.tokenizer.decode_spans(tokens)
+        decoded, spans = self.tokenizer.decode_spans(tokens, protected)
         if decoded != text:
             unknown = self.tokenizer.pieces([UNK])[0]
             spans = _replaced(text, decoded, spans, [token == unknown for token in tokens]) or spans

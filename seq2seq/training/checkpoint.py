@@ -189,7 +189,8 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         made = dict(with_home(values.get("origin", {})))
         lengths = typed(Lengths, values.get("lengths", {}))
         source, target = (
-            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text) for side in ("source", "target")
+            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text, protect=data.protected_patterns())
+            for side in ("source", "target")
         )
         tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:

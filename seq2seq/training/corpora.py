@@ -33,6 +33,7 @@ _A_DAY = 86400.0
 
 _OF_TOKENIZERS = (
     "tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization", "raw_text",
+    "tokenizer_model", "protect",
 )  # fmt: skip
 """Keys of `data` that say how sub-words are learned."""
 
@@ -183,6 +184,8 @@ def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
 def _tokenizers(
     trains: Sequence[ParallelText], data: Data, contents: Sequence[str], cache: Path
 ) -> tuple[Tokenizer, Tokenizer]:
+    if own := several(data.tokenizer_model):
+        return _load(Path(own[0]), data), _load(Path(own[-1]), data)
     options: dict[str, Any] = {
         "kind": data.tokenizer,
         "vocab_size": data.vocab_size,
@@ -190,6 +193,7 @@ def _tokenizers(
         "character_coverage": data.character_coverage,
         "normalization": data.normalization,
         "raw_text": data.raw_text,
+        "protect": data.protected_patterns(),
     }
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
     entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
@@ -204,8 +208,11 @@ def _tokenizers(
                 models = {name: Tokenizer.train(_Lines(trains, (i,)), **options).model for i, name in sides}
             for name, model in models.items():
                 (unfinished / f"{name}.model").write_bytes(model)
-    source, target = (Tokenizer.load(entry / f"{side}.model", raw_text=data.raw_text) for side in ("source", "target"))
-    return source, target
+    return _load(entry / "source.model", data), _load(entry / "target.model", data)
+
+
+def _load(model: Path, data: Data) -> Tokenizer:
+    return Tokenizer.load(model, raw_text=data.raw_text, protect=data.protected_patterns())
 
 
 @dataclass(frozen=True)
