@@ -155,7 +155,7 @@ def main() -> int:
     parser.add_argument("--other", default="", metavar="SETTINGS", help="for those of the other one")
     parser.add_argument("--updates", type=int, default=40)
     parser.add_argument("--jobs", type=int, default=1, help="variants at a time")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if unknown := set(given.variants) - set(VARIANTS):
         parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(VARIANTS)}")
     if not (given.checkout / "seq2seq").is_dir():
