@@ -9,7 +9,7 @@ from sentences import write_pairs
 from seq2seq.benchmark.corpora import word_tokenizer
 from seq2seq.text import cache, filters
 from seq2seq.text.cache import EncodedCorpus, encode_corpus
-from seq2seq.text.filters import Filters, Repeated
+from seq2seq.text.filters import Filters, Repeated, Sieve
 from seq2seq.text.links import WordLinks
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import Tokenizer
@@ -36,6 +36,15 @@ ALL = Filters(8, 3.0, drop_identical=True, drop_duplicates=True)
 def text_of(where: Path, pairs: list[tuple[str, str]]) -> ParallelText:
     write_pairs(where / "t", pairs)
     return ParallelText.find(str(where / "t"), "en", "de")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reason"),
+    [(8, 8, None), (9, 8, "long"), (8, 9, "long"), (2, 4, None), (4, 2, None), (2, 5, "ratio"), (5, 2, "ratio")],
+)
+def test_what_is_as_long_as_it_may_be_stays(tmp_path: Path, source: int, target: int, reason: str | None) -> None:
+    """In pieces with EOS, which the ratio leaves out."""
+    assert Sieve(Filters(8, 3.0), text_of(tmp_path, PAIRS)).of_lengths(source, target) == reason
 
 
 def encoded(where: Path, chosen: Filters, links: WordLinks | None = None) -> EncodedCorpus:

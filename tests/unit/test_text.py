@@ -207,6 +207,16 @@ def test_batches_hold_every_row_once_within_the_budget() -> None:
     assert [list(b) for b in plan_batches(corpus, 40, (1, 0))] != [list(b) for b in plan_batches(corpus, 40, (1, 1))]
 
 
+def test_a_seed_mixes_pairs_of_equal_lengths_and_shuffles_the_batches() -> None:
+    corpus = corpus_of([(3, 1 + i // 20) for i in range(100)])
+    plans = [plan_batches(corpus, 10, (1, epoch)) for epoch in range(2)]
+    first, second = ({frozenset(rows.tolist()) for rows in plan} for plan in plans)
+    assert first != second
+    for plan in plans:
+        lengths = [int(rows.max()) // 20 for rows in plan]
+        assert lengths not in (sorted(lengths), sorted(lengths, reverse=True))
+
+
 def test_a_sentence_longer_than_the_budget_is_a_batch_of_its_own() -> None:
     plan = plan_batches(corpus_of([(2, 3), (2, 50), (2, 4)]), 10, None)
     assert [rows.tolist() for rows in plan] == [[0, 2], [1]]

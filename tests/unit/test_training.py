@@ -13,7 +13,7 @@ from seq2seq.text.batches import Batch
 from seq2seq.text.corpus import DataError
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training import checkpoint, loss
-from seq2seq.training.loss import ProjectedCrossEntropy, TranslationLoss, rewards_to_go
+from seq2seq.training.loss import Loss, ProjectedCrossEntropy, TranslationLoss, rewards_to_go
 from seq2seq.training.schedule import Schedule
 
 
@@ -78,6 +78,11 @@ def test_rewards_are_means_of_what_is_still_to_come() -> None:
     real = torch.tensor([[True, True, True], [True, False, False]])
     rewards = rewards_to_go(torch.tensor([[1.0, 2.0, 6.0], [5.0, 0.0, 0.0]]), real)
     assert rewards.tolist() == [[-3.0, -4.0, -6.0], [-5.0, 0.0, 0.0]]
+
+
+def test_the_reward_of_a_batch_is_the_mean_over_the_tokens_of_its_parts() -> None:
+    parts = [Loss(torch.tensor(2.0), torch.tensor(1.0), tokens, reward) for tokens, reward in ((3, -1.0), (1, -5.0))]
+    assert Loss.of_parts(parts) == Loss(torch.tensor(4.0), torch.tensor(2.0), 4, -2.0)
 
 
 def batch() -> Batch:

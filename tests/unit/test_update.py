@@ -1,6 +1,7 @@
 """An update beside its gradient: what it draws, in which order batches come, and what a resumed run knows of it."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +100,65 @@ def test_the_baseline_goes_a_tenth_of_the_way_to_each_reward(tmp_path: Path) -> 
         assert loss.reward is not None
         expected += (loss.reward - expected) / 10
         assert trainer.position.baseline == pytest.approx(expected)
+
+
+def test_every_update_has_the_rate_of_its_number(tmp_path: Path) -> None:
+    trainer = trainers.make(tmp_path, "training.warmup_updates=4")
+    for number, batch in enumerate(itertools.islice(trainer.batches(), 3), 1):
+        trainer.step(batch)
+        assert [group["lr"] for group in trainer.optimizer.param_groups] == [pytest.approx(0.01 * number / 4)] * 2
+
+
+@dataclass
+class Told:
+    """A validation that has these losses and BLEUs, one after the other."""
+
+    losses: list[float]
+    bleus: list[float]
+    done: int = 0
+
+    def run(self, *_: object) -> tuple[dict[str, float], list[object]]:
+        self.done += 1
+        loss, bleu = (values[self.done - 1] for values in (self.losses, self.bleus))
+        return {"loss": loss, "perplexity": math.exp(loss), "bleu": bleu, "chrf": 0.0}, []
+
+    def attention(self, *_: object) -> None:
+        return None
+
+
+def heard(directory: Path, validation: Told, *more: str, run: str = "run") -> tuple[Trainer, list[bool]]:
+    """A training that was validated so, and what the schedule heard of each validation."""
+    trainer, progress = trainers.make(directory, "training.validate_every=1", *more, run=run), []
+    trainer.validation = validation  # type: ignore[assignment]
+    trainer.schedule.validated = progress.append  # type: ignore[method-assign]
+    trainer.run()
+    return trainer, progress
+
+
+@pytest.mark.parametrize(
+    ("metric", "losses", "bleus", "progress"),
+    [
+        ("bleu", [5, 4, 4.5, 4.5, 4.5, 3], [1, 0, 0, 5, 4, 4], [True, True, False, True, False, True]),
+        ("loss", [5, 4, 4.5, 3], [1, 0, 5, 4], [True, True, False, True]),
+    ],
+)
+def test_progress_is_a_better_metric_or_a_lower_loss(
+    tmp_path: Path, metric: str, losses: list[float], bleus: list[float], progress: list[bool]
+) -> None:
+    more = [f"training.metric={metric}", f"training.max_updates={len(losses)}"]
+    trainer, found = heard(tmp_path, Told(losses, bleus), *more)
+    assert found == progress
+    assert trainer.position.best == (max(bleus) if metric == "bleu" else min(losses))
+
+
+def test_patience_counts_validations_that_are_due(tmp_path: Path) -> None:
+    same = Told([2.0] * 9, [3.0] * 9)
+    trainer, found = heard(tmp_path, same, "training.patience=2", "training.max_updates=9")
+    assert trainer.position.update == same.done == len(found) == 3
+    end = Told([2.0] * 9, [3.0] * 9)
+    trainer, found = heard(tmp_path, end, "training.validate_every=2", "training.max_updates=3", run="other")
+    assert end.done == 2
+    assert found == [True]  # the one at the end was not due
 
 
 def test_a_resumed_run_has_waited_as_long_and_knows_all_that_was_counted(tmp_path: Path) -> None:
