@@ -45,8 +45,10 @@ class Heatmap:
     """What each row could see; None: all columns, or it is not known"""
 
     def __str__(self) -> str:
-        """A row for each target token, a column for each source token, darker for more weight (the mean over heads);
-        brackets hold the pieces of a word together."""
+        """A row for each target token, a column for each source token, darker for more weight (the mean over heads).
+
+        Brackets hold the pieces of a word together.
+        """
         sources, targets = [label(token) for token in self.columns], [label(token) for token in self.rows]
         margin = max(map(_width, targets), default=0)
         height = max(map(len, sources), default=0)
@@ -153,8 +155,10 @@ def in_words(heatmap: Heatmap, source: Words, target: Words) -> Heatmap:
 
 
 def word_spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """First and last place of each run of pieces that make up one word. Without sentencepiece's marks, or in writing
-    without spaces, there are none."""
+    """First and last place of each run of pieces that make up one word.
+
+    There are none without sentencepiece's marks, or in writing without spaces.
+    """
     starts = [number for number, token in enumerate(tokens) if not (number and _continues(tokens[number - 1], token))]
     if not any(token.startswith("▁") for token in tokens):
         return []
