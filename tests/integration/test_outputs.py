@@ -381,6 +381,8 @@ def test_progress_is_shown_on_a_terminal_alone(
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     run(output="-")
     assert sys.stderr.getvalue() == ""
+    monkeypatch.setattr(sys, "stderr", None)  # closed
+    run(output="-")
 
 
 def test_a_person_who_types_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
