@@ -59,7 +59,7 @@ def is_pipe(name: str) -> bool:
 
 def is_typed(name: str) -> bool:
     """Whether a person types this input."""
-    return name == "-" and sys.stdin.isatty() and sys.stderr.isatty()
+    return name == "-" and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
 
 
 def _stdin() -> BinaryIO:

@@ -15,6 +15,7 @@ from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import DataError
 from seq2seq.text.formats import table_kind
 from seq2seq.text.plain import parse_json
+from seq2seq.text.tokenizer import EOS
 from seq2seq.training.checkpoint import load_translator
 
 _SORTED_BATCHES = 16
@@ -79,6 +80,7 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
     if not is_jsonl(targets):
         return [Pair(*pair) for pair in zip(sources, targets, strict=True)]
     known = piece_numbers(translator)
+    (end,) = translator.target.pieces([EOS])
     pairs = []
     for number, (line, text) in enumerate(zip(targets, sources, strict=True), 1):
         record = _record(line, target, number)
@@ -87,6 +89,11 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
             raise DataError(
                 f"{target}:{number}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
                 "score the text instead, or take the checkpoint that translated"
+            )
+        if end in tokens[:-1]:
+            raise DataError(
+                f"{target}:{number}: several sentences, as translate split=sentences joins them; a score is that of a "
+                "single one. Translate and score them one on each line."
             )
         printed = translator.target.decode([known[token] for token in tokens], translator.source.protected(text))
         said = record.get("translation", printed)

@@ -122,7 +122,10 @@ class Work:
             if done and (partial := partial_path(job.output)) is not None:
                 of_all = "" if total is None else f" of {total:,}"
                 logger.info(
-                    "%s: %s%s lines are translated. resume=true goes on from them.", partial, f"{done:,}", of_all
+                    "%s: %s%s lines are translated. Give resume=true to continue from there.",
+                    partial,
+                    f"{done:,}",
+                    of_all,
                 )
             raise
 
