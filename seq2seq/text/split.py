@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def _bounds(texts: Sequence[ParallelText], sizes: Sizes) -> tuple[int, int]:
                 pairs[place] += 1
     up_to = np.cumsum(np.frombuffer(pairs, np.uint64))
     total = int(up_to[-1])
-    wanted = [round(size * total) if size < 1 else int(size) for size in (sizes.valid, sizes.test)]
+    wanted = [ceil(size * total) if size < 1 else int(size) for size in (sizes.valid, sizes.test)]
     if sum(wanted) >= total:
         raise DataError(
             f"data.split.valid={sizes.valid:g} and data.split.test={sizes.test:g}: data.train has {total:,} pairs with "
