@@ -45,7 +45,7 @@ class TranslateConfig:
     """Several, [a,b,c], are an ensemble: the mean of their probabilities."""
     input: str = "-"
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     prefix: str | None = None
     """A file with the beginning of each line's translation; blank lines leave it open."""
     output: str = "-"
@@ -66,7 +66,7 @@ class EvaluateConfig:
     reference: str | None = None
     """null: `source` is a corpus, as in training, that has both sides."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "json")
     report: str | None = None
@@ -84,7 +84,7 @@ class BleuConfig:
     """Several, [a,b,c]: the first is the baseline, whose difference from each other is tested."""
     reference: str = REQUIRED
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: [1,2] of a TSV, of others the names `target` or that of target_lang."""
+    """The columns of tables, as data.columns, of which the target is read; null: the second of a TSV, else by name."""
     output: str = "-"
     output_format: str = choice("text", "json")
     target_lang: str | None = None
@@ -103,7 +103,7 @@ class PlotConfig:
     null: the model's own.
     """
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     units: str = choice("pieces", "words")
     """`words`: pieces put together as `align` does."""
     output: str = "attention"
@@ -124,7 +124,7 @@ class ScoreConfig:
     target: str = REQUIRED
     """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "jsonl")
     batch_size: int = number(64, least=1, most=1 << 20)
@@ -146,7 +146,7 @@ class AlignConfig:
     gold_base: int = number(0, least=0, most=1)
     """The number of the first word in `gold`."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "jsonl", "json")
     """`json`: only the comparison with `gold`."""
@@ -165,7 +165,7 @@ class ShortlistConfig:
     """Text and its translation, to align; null: what the checkpoint was trained on."""
     target: str | None = None
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     candidates: int = number(100, least=1)
     """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
     max_pairs: int | None = number(100_000, least=1)
