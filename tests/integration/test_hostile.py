@@ -590,7 +590,7 @@ def test_any_path_can_be_asked_for_a_checkpoint(path: str, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="no checkpoint here"):
         checkpoint.load(Path(path), torch.device("cpu"))
-    with pytest.raises(DataError, match="no such file|a directory, expected a corpus"):
+    with pytest.raises(DataError, match=r"no such file|a directory, expected a corpus"):
         ParallelText.find(path, "en", "de")
 
 
