@@ -58,7 +58,7 @@ class TranslateConfig:
     input: str | list[str] = "-"
     """Several files, [a,b], are translated one after the other, each into a file of the same name in `output`."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     prefix: str | None = None
     """A file with the beginning of each line's translation; blank lines leave it open."""
     output: str = "-"
@@ -107,7 +107,7 @@ class EvaluateConfig:
     """Several, [a,b], are alternatives of each line: scores are those of all of them together. null: `source` is a
     corpus, as in training, that has both sides."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "json")
     report: str | None = None
@@ -126,7 +126,7 @@ class BleuConfig:
     reference: str | list[str] = REQUIRED
     """Several, [a,b], are alternatives of each line: scores are those of all of them together."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: [1,2] of a TSV, of others the names `target` or that of target_lang."""
+    """The columns of tables, as data.columns, of which the target is read; null: the second of a TSV, else by name."""
     output: str = "-"
     output_format: str = choice("text", "json")
     target_lang: str | None = None
@@ -145,7 +145,7 @@ class PlotConfig:
     null: the model's own.
     """
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     units: str = choice("pieces", "words")
     """`words`: pieces put together as `align` does."""
     output: str = "attention"
@@ -166,7 +166,7 @@ class ScoreConfig:
     target: str = REQUIRED
     """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "jsonl")
     batch_size: int = number(64, least=1, most=1 << 20)
@@ -188,7 +188,7 @@ class AlignConfig:
     gold_base: int = number(0, least=0, most=1)
     """The number of the first word in `gold`."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "jsonl", "json")
     """`json`: only the comparison with `gold`."""
@@ -207,7 +207,7 @@ class ShortlistConfig:
     """Text and its translation, to align; null: what the checkpoint was trained on."""
     target: str | None = None
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables, as in data.columns; null: those that the checkpoint was trained on."""
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     candidates: int = number(100, least=1)
     """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
     max_pairs: int | None = number(100_000, least=1)

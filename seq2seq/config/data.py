@@ -64,8 +64,9 @@ class Data:
     stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
     and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Of tables (.tsv, .csv, .jsonl, .parquet), source and target: numbers, from 1, such as [2,1], or names. null: the
-    first two of a TSV; of others the names of the languages or `source` and `target`."""
+    """The source and target columns of tables (.tsv, .csv, .jsonl, .parquet): numbers, from 1, such as [2,1], where no
+    row has their names, else names. null: the first two of a TSV; in others, columns named by the language codes or
+    `source` and `target`."""
     valid: str | list[str] | None = None
     """Required unless data.split.valid is given. Of several, [a,b], the first one alone chooses the best checkpoint,
     the learning rate and the end; the others are only told of, in the log and as `valid/NAME` in metrics.jsonl."""

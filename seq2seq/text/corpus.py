@@ -149,7 +149,7 @@ def near(name: str, names: Iterable[str], key: str = "") -> str:
 
 
 def file_names(directory: Path) -> list[str]:
-    """Of the files in a directory, without .gz; none where it can't be read."""
+    """The names of the files in a directory, without .gz; none where it can't be read."""
     try:
         with os.scandir(directory) as entries:
             return sorted({entry.name.removesuffix(".gz") for entry in entries if entry.is_file()})

@@ -19,7 +19,7 @@ from seq2seq.version import install_command
 
 Row = Sequence[str] | Mapping[str, Any]
 Key = int | str
-"""Of a column: its place in a row, from 0, or its name."""
+"""A column: its place in a row, from 0, or its name."""
 
 _SIDES = (("source", ("source",)), ("target", ("target", "translation")))
 """What each side is called, and the names of columns that are taken for it."""

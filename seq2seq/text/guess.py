@@ -1,4 +1,4 @@
-"""What was meant by the name of a corpus that is not there."""
+"""Guesses at what was meant by the name of a corpus that is not there."""
 
 import os
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def no_corpus(name: str, languages: Sequence[str], key: str) -> str:
 
 
 def _one_file(name: str, languages: Sequence[str], key: str) -> str:
-    """Of a file that is there and has no columns: a side of a corpus, it seems."""
+    """Why a file without columns is no corpus: it is one side of it, or its name does not say what it is."""
     plain = name.removesuffix(".gz")
     prefix = str(Path(plain).with_suffix(""))
     if all(existing(f"{prefix}.{code}") for code in languages):

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from seq2seq.text.corpus import DataError
 from seq2seq.text.parallel import ParallelText
 
 _BITS = 20
-"""Of the hash that count: source sentences in so many places, of which whole ones are held out."""
+"""Bits of the hash that give a source sentence its place; whole places are held out."""
 
 TRAIN, VALID, TEST = "train", "valid", "test"
 
@@ -28,13 +29,13 @@ class Sizes:
     seed: int
 
     def place(self, source: str) -> int:
-        """Where a source sentence falls; white space does not count."""
+        """The place of a source sentence; white space does not count."""
         text = " ".join(source.split()).encode()
         return int.from_bytes(blake2b(text, digest_size=8, key=str(self.seed).encode()).digest()) >> (64 - _BITS)
 
 
 def part_names(corpora: int) -> list[str]:
-    """Of what is left of each corpus to train on."""
+    """The names of the parts to train on, one for each corpus."""
     return [TRAIN if number == 0 else f"{TRAIN}-{number + 1}" for number in range(corpora)]
 
 
@@ -72,7 +73,7 @@ def _bounds(texts: Sequence[ParallelText], sizes: Sizes) -> tuple[int, int]:
                 pairs[place] += 1
     up_to = np.cumsum(np.frombuffer(pairs, np.uint64))
     total = int(up_to[-1])
-    wanted = [round(size * total) if size < 1 else int(size) for size in (sizes.valid, sizes.test)]
+    wanted = [ceil(size * total) if size < 1 else int(size) for size in (sizes.valid, sizes.test)]
     if sum(wanted) >= total:
         raise DataError(
             f"data.split.valid={sizes.valid:g} and data.split.test={sizes.test:g}: data.train has {total:,} pairs with "

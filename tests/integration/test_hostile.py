@@ -29,6 +29,7 @@ from safetensors.torch import load_file, save_file
 import seq2seq
 from seq2seq.cli.files import arriving_lines, output_stream
 from seq2seq.cli.main import main
+from seq2seq.cli.reading import Layout
 from seq2seq.cli.score import read_pairs
 from seq2seq.config import parse, to_plain
 from seq2seq.inference.forced import Pair
@@ -587,7 +588,7 @@ def test_any_path_can_be_asked_for_a_checkpoint(path: str, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="no checkpoint here"):
         checkpoint.load(Path(path), torch.device("cpu"))
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match=r"no such file|a directory, expected a corpus"):
         ParallelText.find(path, "en", "de")
 
 
@@ -617,14 +618,14 @@ def test_a_shortlist_of_another_shape_is_named(
 
 
 def test_lines_that_look_like_json_are_lines(tmp_path: Path) -> None:
-    translator = checkpoint.load_translator(MODEL)
+    translator, layout = checkpoint.load_translator(MODEL), Layout((None, None))
     for line in ("[" * 100_000, '{"a":' * 2000, '{"source": "a", "tokens": ["\\ud800"]}', "9" * 5000):
         (tmp_path / "text").write_text(f"{line}\n")
-        assert read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator) == [Pair(line, line)]
+        assert read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator, layout) == [Pair(line, line)]
     record = json.dumps({"source": "a", "tokens": ["</s>"]})
     (tmp_path / "text").write_text(f"{record}\n{'[' * 100_000}\n")
     with pytest.raises(DataError, match=":2: expected an object with `source` and `tokens`"):
-        read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator)
+        read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator, layout)
 
 
 @pytest.mark.parametrize(

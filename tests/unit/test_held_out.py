@@ -33,11 +33,12 @@ def parts(texts: Texts) -> list[list[tuple[str, str]]]:
     return [list(text.pairs()) for text in (*texts.train, *texts.valid, *test)]
 
 
-@pytest.mark.parametrize(("valid", "test", "sizes"), [(20, 40, (20, 40)), (0.1, 0.05, (40, 20)), (1, None, (2, 0))])
+@pytest.mark.parametrize(("valid", "test", "sizes"), [(20, 40, (20, 40)), (0.1, 0.05, (40, 20)), (1e-9, None, (1, 0))])
 def test_no_source_is_in_two_parts_and_nothing_is_lost(
     tmp_path: Path, valid: float, test: float | None, sizes: tuple[int, int]
 ) -> None:
-    rows = [*ROWS, ("  source   0 ", "again"), ("", "no source"), ("no target", " ")]
+    rows = [(source.replace(" ", " " * (number % 3 + 1)), target) for number, (source, target) in enumerate(ROWS)]
+    rows += [("", "no source"), ("no target", " ")]
     corpus(tmp_path, rows=rows)
     found = parts(find_texts(options(tmp_path, split={"valid": valid, "test": test})))
     assert sorted(pair for part in found for pair in part) == sorted(rows)
