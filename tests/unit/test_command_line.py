@@ -15,9 +15,10 @@ from seq2seq.config import COMMANDS, ConfigError, parse
 TRAIN = ["data.valid=v", "data.source_lang=en", "data.target_lang=de"]
 TEXTS = [
     "日本.txt", "größe.txt", "a (1).txt", "a (1", "it's.txt", 'say "hi".txt', "a#b", "a,b.txt", "a=b", "a=b,c", "a b",
-    " a ",    "1_000", "1e3", "0x10", "007", "true", "nan", "[a].txt", "[a]", "[a", "{a}", "{a: b}", "copy(1)", "choice(a,b)",
+    " a ", "1_000", "1e3", "0x10", "007", "true", "nan", "[a].txt", "[a]", "[a", "{a}", "{a: b}", "copy(1)",
+    "choice(a,b)",
     "range(3)", "x:y", "100%", "a;b|c&d", "*.txt", "a?b", "$HOME", "a\\b", "a\\", "\\", "-", "!", "<a>", "^", "`",
-    "a\nb",    "~", "a~", "~nobody/x", "@a", "'", '"', '"a', "a'", "'\"",
+    "a\nb", "~", "a~", "~nobody/x", "@a", "'", '"', '"a', "a'", "'\"",
 ]  # fmt: skip
 
 
