@@ -84,8 +84,9 @@ def settable(command: str, word: str, multirun: bool = False) -> str:
     if not re.fullmatch(r"[\w.$/@:-]*", key, re.ASCII):
         raise ConfigError(f"{key}: no such key; they have letters of ASCII.{_meant(command, key, value)}")
     _refuse_fixed(key, value)
-    tops = {known.name.partition(".")[0] for known in command_keys(command)} | {*groups(command)}
-    if re.fullmatch(r"\w+", key) and key not in tops and (near := nearest(key, file_groups(command))):
+    tops = {name.partition(".")[0] for name in names(command)}
+    whole = [group for group in file_groups(command) if "/" not in group]
+    if re.fullmatch(r"\w+", key) and key not in tops and (near := nearest(key, whole)):
         raise ConfigError(f"{key}: no such group.{near}")
     if equals:
         value = _readable(command, key, value, multirun)

@@ -56,7 +56,8 @@ def joined(device: torch.device) -> Iterator[Team]:
     try:
         store, rank, ranks = _or_lost(lambda: next(rendezvous("env://", timeout=_PATIENCE)))
     except ValueError as error:  # a variable that is missing or no number
-        raise ConfigError(f"WORLD_SIZE={asked_for()}: {error}. {_BY_TORCHRUN}") from error
+        reason = str(error).removeprefix("Error initializing torch.distributed using env:// rendezvous: ")
+        raise ConfigError(f"WORLD_SIZE={asked_for()}: {reason}. {_BY_TORCHRUN}") from error
     fresh = _or_lost(lambda: of_this_start(store, rank, ranks))
     with of_store(fresh, rank, ranks, device) as team:
         yield team
