@@ -327,9 +327,7 @@ _SPACES = str.maketrans(dict.fromkeys(_BREAKING, " "))
 
 def _read(lines: Iterable[str], raw_text: bool, protect: Sequence[str]) -> Iterable[str]:
     """Lines to learn from, without what is protected."""
-    if protect:
-        pattern = re.compile("|".join(protect))
-        lines = (pattern.sub(" ", line) for line in lines)
+    lines = map(Protection(protect).remove, lines) if protect else lines
     return lines if raw_text else map(clean, lines)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Model, parse, stored_data, to_plain
+from seq2seq.config import ConfigError, Data, Model, parse, several, stored_data, to_plain
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.model.translation import TranslationModel
@@ -177,7 +177,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         data: Data = parse("data", stored_data(values["data"]))
         made = dict(values.get("origin", {}))
         source, target = (
-            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text, protect=data.protected_patterns())
+            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text, protect=several(data.protect))
             for side in ("source", "target")
         )
         tensors = load_file(within(where, "model.safetensors"))
