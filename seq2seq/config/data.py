@@ -1,6 +1,5 @@
 """The corpora, how they are cut into sub-words, and which of their pairs are trained on."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +10,6 @@ from seq2seq.schema import REQUIRED, choice, number
 def several(names: str | list[str] | None) -> list[str]:
     """One name or more, or none, as a list."""
     return [names] if isinstance(names, str) else names or []
-
-
-_PROTECTED = {
-    "placeholders": r"\$?\{\w*\}|%(?:\(\w+\))?[0-9]*\$?[-+0#]?[0-9]*(?:\.[0-9]+)?[diouxXeEfFgGcrsa@](?!\w)",
-    "urls": r"(?:https?://|ftp://|www\.)[^\s<>\"]*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
-    "markup": r"</?[A-Za-z][^<>]*>|&(?:\w+|#\w+);",
-}
 
 
 def stored_data(values: dict[str, Any]) -> dict[str, Any]:
@@ -126,15 +118,10 @@ class Data:
     others that are written without spaces, such as Thai -> char, else 13a)."""
     cache_dir: str = "runs/cache"
 
-    def protected_patterns(self) -> list[str]:
-        """Regular expressions of what `protect` names."""
-        return [_PROTECTED.get(name, name) for name in several(self.protect)]
-
     def problems(self) -> Iterator[str]:
         """Lists that don't go with each other, and what the tokenizer can't do."""
         yield from self._corpus_problems()
         yield from self._subword_problems()
-        yield from self._protection_problems()
 
     def _corpus_problems(self) -> Iterator[str]:
         corpora = len(several(self.train))
@@ -167,24 +154,6 @@ class Data:
                     f"Give as many, or leave data.{key}=null."
                 )
 
-    def _protection_problems(self) -> Iterator[str]:
-        for pattern in self.protected_patterns():
-            try:
-                everything = re.compile(pattern).fullmatch("")
-            except re.error as error:
-                yield (
-                    f"data.protect: {pattern} is no regular expression ({error}). Expected one, or a name: "
-                    f"{', '.join(_PROTECTED)}."
-                )
-            else:
-                if everything:
-                    yield f"data.protect: {pattern} matches where nothing is. Let it match at least one character."
-        if self.protect and self.tokenizer_model:
-            yield (
-                f"data.protect={self.protect} and data.tokenizer_model={self.tokenizer_model}: that model has no "
-                "pieces for protected text. Take data.tokenizer_model=null, or data.protect=null."
-            )
-
     def _subword_problems(self) -> Iterator[str]:
         models = several(self.tokenizer_model)
         if self.tokenizer_model is not None and len(models) not in (1, 2):
@@ -193,6 +162,11 @@ class Data:
             yield (
                 f"data.joint=true and data.tokenizer_model={models}: two models are two vocabularies. Take "
                 "data.joint=false, or give one model for both languages."
+            )
+        if self.protect and self.tokenizer_model:
+            yield (
+                f"data.protect={self.protect} and data.tokenizer_model={self.tokenizer_model}: that model has no "
+                "pieces for protected text. Take data.tokenizer_model=null, or data.protect=null."
             )
         if self.byte_fallback and self.tokenizer in ("char", "word"):
             yield (

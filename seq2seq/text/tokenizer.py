@@ -126,9 +126,7 @@ class Tokenizer:
         bytes_too = kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback
         symbols = SYMBOLS if protect else []
         room = vocab_size - len(_SPECIALS) - len(symbols) - 256 * bytes_too if kind in ("bpe", "unigram") else None
-        frequent = ""
-        if character_coverage is None:
-            frequent = _frequent_characters(_read(lines, raw_text, protect), room, normalization)
+        counted = _read(lines, raw_text, protect) if character_coverage is None else ()
         text = _Remembering(_read(lines, raw_text, protect))
         remaining = iter(text)
         begin = list(islice(remaining, _LOOKED_AT))
@@ -143,7 +141,7 @@ class Tokenizer:
                 hard_vocab_limit=kind in ("bpe", "unigram"),
                 byte_fallback=bytes_too,
                 character_coverage=_LEAST_COVERAGE if character_coverage is None else character_coverage,
-                required_chars=frequent,
+                required_chars=_frequent_characters(counted, room, normalization),
                 normalization_rule_name=normalization,
                 input_sentence_size=_sample_size(begin),
                 shuffle_input_sentence=True,
@@ -327,9 +325,7 @@ _SPACES = str.maketrans(dict.fromkeys(_BREAKING, " "))
 
 def _read(lines: Iterable[str], raw_text: bool, protect: Sequence[str]) -> Iterable[str]:
     """Lines to learn from, without what is protected."""
-    if protect:
-        pattern = re.compile("|".join(protect))
-        lines = (pattern.sub(" ", line) for line in lines)
+    lines = map(Protection(protect).remove, lines) if protect else lines
     return lines if raw_text else map(clean, lines)
 
 

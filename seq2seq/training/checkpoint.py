@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Model, parse, stored_data, to_plain
+from seq2seq.config import ConfigError, Data, Model, parse, several, stored_data, to_plain
 from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
@@ -189,7 +189,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         made = dict(with_home(values.get("origin", {})))
         lengths = typed(Lengths, values.get("lengths", {}))
         source, target = (
-            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text, protect=data.protected_patterns())
+            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text, protect=several(data.protect))
             for side in ("source", "target")
         )
         tensors = load_file(within(where, "model.safetensors"))

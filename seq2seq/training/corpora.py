@@ -193,7 +193,7 @@ def _tokenizers(
         "character_coverage": data.character_coverage,
         "normalization": data.normalization,
         "raw_text": data.raw_text,
-        "protect": data.protected_patterns(),
+        "protect": several(data.protect),
     }
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
     entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
@@ -212,7 +212,7 @@ def _tokenizers(
 
 
 def _load(model: Path, data: Data) -> Tokenizer:
-    return Tokenizer.load(model, raw_text=data.raw_text, protect=data.protected_patterns())
+    return Tokenizer.load(model, raw_text=data.raw_text, protect=several(data.protect))
 
 
 @dataclass(frozen=True)

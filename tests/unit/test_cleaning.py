@@ -1,5 +1,6 @@
 """What nobody sees changes no translation: odd white space, format characters, blank lines."""
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentences import PAIRS, write_pairs
+from trainers import settings as settings_of
+from trainers import write_corpus
 
 import seq2seq
 from seq2seq.build import translation_model
-from seq2seq.config import Decoding, parse, stored_data, to_plain
+from seq2seq.config import ConfigError, Decoding, parse, stored_data, to_plain
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced import Pair, force
 from seq2seq.inference.translator import Reader, Request, Translator
@@ -21,6 +24,7 @@ from seq2seq.text.corpus import ParallelText
 from seq2seq.text.filters import Filters
 from seq2seq.text.tokenizer import EOS, Tokenizer
 from seq2seq.training import checkpoint
+from seq2seq.training.run_directory import check_run_dir
 
 EVERY = [chr(number) for number in range(0x110000) if unicodedata.category(chr(number)) not in ("Cs", "Co", "Cn")]
 SPACES = [c for c in EVERY if unicodedata.category(c) in ("Zs", "Zl", "Zp", "Cc") and c != " "]
@@ -179,3 +183,13 @@ def test_a_checkpoint_says_how_it_reads_and_an_older_one_reads_raw_text(tmp_path
     del data["raw_text"]
     assert parse("data", stored_data(data)).raw_text is True
     assert parse("data", data).raw_text is False
+
+
+def test_a_run_of_an_older_version_goes_on_with_raw_text_alone(tmp_path: Path) -> None:
+    config = settings_of([*write_corpus(tmp_path)])
+    stored = to_plain(config)
+    del stored["data"]["raw_text"]
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(ConfigError, match=r"data\.raw_text: was True, now False"):
+        check_run_dir(tmp_path, config)
+    assert check_run_dir(tmp_path, settings_of([*write_corpus(tmp_path), "data.raw_text=true"])) == []

@@ -9,21 +9,21 @@ from sentences import write_pairs
 from trainers import make, settings, write_corpus
 
 from seq2seq.build import translation_model
-from seq2seq.config import ConfigError, Data, Decoding, parse
+from seq2seq.config import ConfigError, Decoding, parse
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced import Pair, force
 from seq2seq.inference.translator import Reader, Request, Translator
 from seq2seq.search.protocol import Hypothesis
 from seq2seq.text.cache import encode_corpus
-from seq2seq.text.corpus import ParallelText
+from seq2seq.text.corpus import DataError, ParallelText
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import WordReader
 from seq2seq.training import checkpoint
+from seq2seq.training.corpora import prepare_data
 
 NAMED = ["placeholders", "urls", "markup"]
-PATTERNS = Data("a", None, "b", protect=NAMED, source_lang="en", target_lang="de").protected_patterns()
 LINES = ["press {0} to open http://a.b/c now", "my friend sees %s", "the old <b>house</b> is here", "a {name} b"] * 5
 FOUND = {
     "Delete {0} of {count} files in ${HOME}": ["{0}", "{count}", "${HOME}"],
@@ -37,7 +37,7 @@ FOUND = {
 }  # fmt: skip
 
 
-def pieces(kind: str = "bpe", protect: list[str] = PATTERNS) -> Tokenizer:
+def pieces(kind: str = "bpe", protect: list[str] = NAMED) -> Tokenizer:
     size = {"bpe": 320, "unigram": 298}.get(kind, 60)
     return Tokenizer.train(
         LINES, kind=kind, vocab_size=size, byte_fallback=None, character_coverage=None, normalization="identity",
@@ -109,7 +109,7 @@ def test_pieces_that_are_drawn_leave_symbols_whole(kind: str, nbest: int | None)
     tokenizer = pieces(kind)
     lines = ["press {0} to open <b>now", "my friend {name}sees %s"]
     rows = tokenizer.encode(lines)
-    drawn = tokenizer.sample(rows, 0.5, nbest, 3)
+    drawn = tokenizer.sample(rows, 0.5 if kind == "bpe" else 0.01, nbest, 3)
     assert drawn != rows
     for row, tokens in zip(rows, drawn, strict=True):
         symbols = [name for name in tokenizer.pieces(tokens) if "⟦" in name]
@@ -185,5 +185,5 @@ def test_a_checkpoint_protects_by_itself(tmp_path: Path) -> None:
     ],
 )
 def test_patterns_that_protect_nothing_are_refused(given: str, complaint: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=complaint):
-        settings([*write_corpus(tmp_path), *f"data.protect={given}".split()])
+    with pytest.raises((ConfigError, DataError), match=complaint):
+        prepare_data(settings([*write_corpus(tmp_path), *f"data.protect={given}".split()]))
