@@ -24,7 +24,7 @@ def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator)
     with output_stream(config.output) as output:
-        for forced in force_all(translator, pairs, config.batch_size, config.precision):
+        for forced in force_all(translator, pairs, config.batch_size, config.precision, config.shortlist):
             if config.output_format == "jsonl":
                 print(json.dumps(as_json(forced, aligner), ensure_ascii=False), file=output)
             else:
@@ -40,17 +40,22 @@ def as_json(forced: Forced, aligner: Aligner | None) -> dict[str, Any]:
         "score": forced.score,
         "tokens": forced.tokens,
         "token_scores": forced.token_scores,
+        "shortlist": forced.shortlist,
         "alignment": aligner and str(aligner.forced(forced)),
     }
 
 
 def force_all(
-    translator: Translator, pairs: Sequence[Pair], batch_size: int, precision: str = "fp32"
+    translator: Translator,
+    pairs: Sequence[Pair],
+    batch_size: int,
+    precision: str = "fp32",
+    shortlist: int | None = None,
 ) -> Iterator[Forced]:
     """In order, and a few batches at a time: no more attention than theirs is in memory."""
     remaining = iter(pairs)
     while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
-        yield from force(translator, group, batch_size, precision)
+        yield from force(translator, group, batch_size, precision, shortlist)
 
 
 def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
