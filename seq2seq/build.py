@@ -88,7 +88,9 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
     match where:
         case config.Before():
             readout = Readout(where.readout, d, e, memory_size, d)
-            return placement.Before(stack(e), readout, memory_size, attend_from=where.attend_from)
+            return placement.Before(
+                stack(e), readout, memory_size, attend_from=where.attend_from, readout_state=where.readout_state
+            )
         case config.After():
             return placement.After(stack(e), d, memory_size, input_feeding=where.input_feeding)
         case config.Between():

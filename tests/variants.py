@@ -125,6 +125,7 @@ def _in_window(attention: Attention, inputs: tuple[Tensor, ...], noise: Tensor |
 PLACEMENTS: dict[str, dict[str, Any]] = {
     "before": {"name": "before"},
     "before-bottom": {"name": "before", "attend_from": "bottom"},
+    "before-previous": {"name": "before", "readout_state": "previous"},
     "after": {"name": "after"},
     "after-unfed": {"name": "after", "input_feeding": False},
     "between": {"name": "between"},

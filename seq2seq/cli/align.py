@@ -41,7 +41,7 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     )
     links: list[Sequence[Link]] = []
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
-        for forced in force_all(translator, pairs, config.batch_size, config.precision, advance):
+        for forced in force_all(translator, pairs, config.batch_size, config.precision, advance=advance):
             alignment = aligner.forced(forced)
             links.append(alignment.links)
             if config.output_format == "jsonl":

@@ -29,7 +29,7 @@ def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
-        for forced in force_all(translator, pairs, config.batch_size, config.precision, advance):
+        for forced in force_all(translator, pairs, config.batch_size, config.precision, config.shortlist, advance):
             if config.output_format == "jsonl":
                 print(json.dumps(as_json(forced, aligner), ensure_ascii=False), file=output)
             else:
@@ -45,6 +45,7 @@ def as_json(forced: Forced, aligner: Aligner | None) -> dict[str, Any]:
         "score": forced.score,
         "tokens": forced.tokens,
         "token_scores": forced.token_scores,
+        "shortlist": forced.shortlist,
         "alignment": aligner and str(aligner.forced(forced)),
     }
 
@@ -54,12 +55,13 @@ def force_all(
     pairs: Sequence[Pair],
     batch_size: int,
     precision: str = "fp32",
+    shortlist: int | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
 ) -> Iterator[Forced]:
     """In order, and a few batches at a time: no more attention than theirs is in memory. `advance` is told how many."""
     remaining = iter(pairs)
     while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
-        found = force(translator, group, batch_size, precision)
+        found = force(translator, group, batch_size, precision, shortlist)
         advance(len(group))
         yield from found
 

@@ -273,5 +273,6 @@ def as_json(translation: Translation, alignment: WordAlignment | None) -> dict[s
         "rank": translation.rank,
         "tokens": translation.tokens,
         "token_scores": translation.token_scores,
+        "shortlist": translation.shortlist,
         "alignment": alignment and str(alignment),
     }

@@ -193,6 +193,8 @@ class Before(Placement):
     readout: str = choice("maxout", "tanh")
     attend_from: str = choice("top", "bottom")
     """`bottom`: the query is the lowest layer, and every layer gets the context (GNMT, Wu 2016)."""
+    readout_state: str = choice("current", "previous")
+    """Decoder state in the readout: s_t, or s_{t-1} as in the paper's appendix (A.2.2) and its authors' code."""
 
 
 @dataclass

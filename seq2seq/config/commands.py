@@ -172,6 +172,9 @@ class ScoreConfig:
     batch_size: int = number(64, least=1, most=1 << 20)
     precision: str = choice("fp32", "bf16", "int8")
     """That of `translate decoding.precision` gives its scores."""
+    shortlist: int | None = number(None, least=1)
+    """As `translate decoding.shortlist`: probabilities are normalised over so many candidates, and a pair's own pieces.
+    null: over the whole vocabulary. JSONL says which in `shortlist`."""
     device: str = choice("auto", "cpu", "cuda", "mps")
 
 

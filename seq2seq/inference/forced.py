@@ -3,13 +3,14 @@
 Shapes: b batch, h heads, t target, s source, n real target tokens, r features, v vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from seq2seq.inference.out_of_memory import in_halves_that_fit
+from seq2seq.inference.shortlist import Selection
 from seq2seq.inference.translator import Translator, check_length
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
@@ -44,6 +45,8 @@ class Forced:
     """Natural-log probability of each token."""
     attention: Tensor | None
     """[h t s]: a row of weights over the source tokens for each token; None without attention."""
+    shortlist: int | None = None
+    """Probabilities are normalised over so many candidates of a shortlist; None: over the whole vocabulary."""
 
     @property
     def score(self) -> float:
@@ -51,9 +54,16 @@ class Forced:
         return sum(self.token_scores)
 
 
-def force(translator: Translator, pairs: Sequence[Pair], batch_size: int, precision: str = "fp32") -> list[Forced]:
+def force(
+    translator: Translator,
+    pairs: Sequence[Pair],
+    batch_size: int,
+    precision: str = "fp32",
+    shortlist: int | None = None,
+) -> list[Forced]:
     """Each pair's scores, in order, by products in this precision. The names of given tokens have to be the
-    vocabulary's. Raises DataError for a side of more than MOST_PIECES.
+    vocabulary's. With a shortlist the candidates of each pair are those of searching, and its own tokens. Raises
+    DataError for a side of more than MOST_PIECES.
     """
     blank = [_is_blank(translator, pair) for pair in pairs]
     filled = [pair for pair, nothing in zip(pairs, blank, strict=True) if not nothing]
@@ -67,15 +77,16 @@ def force(translator: Translator, pairs: Sequence[Pair], batch_size: int, precis
     sources = iter(read := translator.source.encode([pair.source for pair in filled]))
     for pair, *both in zip(filled, read, targets, strict=True):
         check_length(max(map(len, both)), repr(pair.source[:60]))
-    said = iter(zip(targets, _force_together(translator, filled, targets, batch_size, precision), strict=True))
+    together = _force_together(translator, filled, targets, batch_size, precision, shortlist)
+    said = iter(zip(targets, together, strict=True))
     found = []
     for pair, nothing in zip(pairs, blank, strict=True):
         if nothing:
-            found.append(Forced(pair, [], [], [], None))
+            found.append(Forced(pair, [], [], [], None, shortlist))
             continue
         tokens, (scores, attention) = next(said)
         pieces = translator.source.pieces(next(sources)), translator.target.pieces(tokens)
-        found.append(Forced(pair, *pieces, scores, attention))
+        found.append(Forced(pair, *pieces, scores, attention, shortlist))
     return found
 
 
@@ -87,13 +98,23 @@ def _is_blank(translator: Translator, pair: Pair) -> bool:
 
 
 def _force_together(
-    translator: Translator, pairs: Sequence[Pair], targets: Sequence[Sequence[int]], batch_size: int, precision: str
+    translator: Translator,
+    pairs: Sequence[Pair],
+    targets: Sequence[Sequence[int]],
+    batch_size: int,
+    precision: str,
+    shortlist: int | None,
 ) -> list[tuple[list[float], Tensor | None]]:
     """`force_tokens` of the only model, or what an ensemble says: the log of the mean of the probabilities."""
     lines = [pair.source for pair in pairs]
+    readings = [reader.tokenizer.encode(lines) for reader in translator.readers]
+
+    def select(rows: Sequence[int]) -> Selection | None:
+        return translator.select([readings[0][row] for row in rows], [targets[row] for row in rows], shortlist)
+
     said = [
-        force_tokens(model, reader.tokenizer.encode(lines), targets, batch_size)
-        for reader, model in zip(translator.readers, translator.models(precision), strict=True)
+        force_tokens(model, reading, targets, batch_size, select)
+        for model, reading in zip(translator.models(precision), readings, strict=True)
     ]
     if len(said) == 1:
         return said[0]
@@ -113,10 +134,15 @@ def piece_numbers(translator: Translator) -> dict[str, int]:
 
 @torch.inference_mode()
 def force_tokens(
-    model: TranslationModel, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], batch_size: int
+    model: TranslationModel,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    batch_size: int,
+    select: Callable[[Sequence[int]], Selection | None] = lambda rows: None,
 ) -> list[tuple[list[float], Tensor | None]]:
     """Source tokens, EOS included, and target tokens, any number above none -> for each target the log-probability
-    of its tokens, and its attention [h t s], which is that of searching for the same tokens.
+    of its tokens, and its attention [h t s], which is that of searching for the same tokens. `select` gives what the
+    targets of these rows may consist of (None: the vocabulary).
     """
     model.eval()
     device = model.output.weight.device
@@ -127,7 +153,7 @@ def force_tokens(
         target, _ = pad([targets[row] for row in rows])
         decoded = model(source.to(device), source_lengths.to(device), inputs.to(device))
         real = torch.arange(target.size(1)) < target_lengths[:, None]
-        scores = _log_probs(model.output, decoded.features[real.to(device)], target[real].to(device))
+        scores = _log_probs(model.output, decoded.features[real.to(device)], target[real], real, select(rows))
         weights = decoded.attended.dense(source.size(1))
         said = []
         for place, (row, of_row) in enumerate(zip(rows, torch.split(scores, target_lengths.tolist()), strict=True)):
@@ -160,9 +186,21 @@ def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> Iterator[list
         yield batch
 
 
-def _log_probs(output: Output, features: Tensor, tokens: Tensor) -> Tensor:
-    """features [n r], tokens [n] -> log-probability of each [n]; never more than a few rows of logits at once."""
+def _log_probs(output: Output, features: Tensor, tokens: Tensor, real: Tensor, selection: Selection | None) -> Tensor:
+    """features [n r], tokens [n], which places of the batch are real [b t] -> log-probability of each token [n]; never
+    more than a few rows of logits at once.
+    """
+    project: Callable[[Tensor], Tensor] = output.logits
+    absent = None
+    if selection is not None:
+        allowed = torch.from_numpy(selection.tokens)
+        project, tokens = output.narrowed(allowed.to(features.device)), torch.searchsorted(allowed, tokens)
+        absent = selection.absent
+    sentences = real.nonzero()[:, 0]  # [n]
     parts = []
-    for x, chosen in zip(torch.split(features, _ROWS), torch.split(tokens, _ROWS), strict=True):
-        parts.append(output.logits(x).log_softmax(-1).gather(1, chosen[:, None]).squeeze(1))
+    for x, chosen, rows in zip(*(torch.split(of, _ROWS) for of in (features, tokens, sentences)), strict=True):
+        logits = project(x)
+        if absent is not None:
+            logits = logits.masked_fill(absent[rows].to(logits.device), -torch.inf)
+        parts.append(logits.log_softmax(-1).gather(1, chosen[:, None].to(logits.device)).squeeze(1))
     return torch.cat(parts)

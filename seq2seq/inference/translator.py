@@ -15,7 +15,7 @@ from seq2seq.config import ConfigError, Decoding, parse, to_plain
 from seq2seq.inference.out_of_memory import in_halves_that_fit
 from seq2seq.inference.precision import Conversions
 from seq2seq.inference.shortlist import FILE as SHORTLIST
-from seq2seq.inference.shortlist import Shortlist
+from seq2seq.inference.shortlist import Selection, Shortlist
 from seq2seq.inference.stepper import ModelStepper
 from seq2seq.inference.unknown import read_dictionary, replace_unknown
 from seq2seq.model.translation import TranslationModel
@@ -54,6 +54,8 @@ class Translation:
     token_scores: list[float]
     attention: Tensor | None
     """[h t s]: a row of weights over the source tokens for each token; None without attention, or if not kept."""
+    shortlist: int | None = None
+    """decoding.shortlist: probabilities are normalised over these candidates; None: over the whole vocabulary."""
     cut: bool = False
     """Whether a length limit ended it, so that `</s>` is missing."""
 
@@ -219,7 +221,7 @@ class Translator:
         models = self.models(decoding.precision)
         filled = [i for i, line in enumerate(lines) if not self.source.is_blank(line)]
         filled.sort(key=lambda i: len(encoded[i]))
-        found: list[list[Translation]] = [[_blank(line)] * decoding.n_best for line in lines]
+        found: list[list[Translation]] = [[_blank(line, decoding)] * decoding.n_best for line in lines]
 
         def search(rows: Sequence[int]) -> list[list[Hypothesis]]:
             begun = [prefixes[row] for row in rows]
@@ -235,7 +237,11 @@ class Translator:
         for rows in _batches(filled, [len(tokens) for tokens in encoded], decoding.batch_size):
             for row, ranked in zip(rows, in_halves_that_fit(search, rows), strict=True):
                 found[row] = [
-                    self._translation(lines[row], encoded[row], hypothesis, dictionary) for hypothesis in ranked
+                    replace(
+                        self._translation(lines[row], encoded[row], hypothesis, dictionary),
+                        shortlist=decoding.shortlist,
+                    )
+                    for hypothesis in ranked
                 ]
             advance(len(rows))
         advance(len(lines) - len(filled))
@@ -297,22 +303,32 @@ class Translator:
         candidates: int | None,
         keep_attention: bool,
     ) -> Stepper[Any]:
-        """For this batch; of an ensemble the first model's shortlist counts."""
-        selection = None
-        if candidates is not None:
-            shortlist = self.readers[0].shortlist
-            if shortlist is None:
-                raise ConfigError(
-                    f"decoding.shortlist={candidates}: the checkpoint has no {SHORTLIST}. Make it with seq2seq "
-                    f"shortlist checkpoint=DIR candidates={candidates}, or take decoding.shortlist=null."
-                )
-            selection = shortlist.select(readings[0], prefixes, candidates, len(self.target))
+        """For this batch."""
+        selection = self.select(readings[0], prefixes, candidates)
         steppers = [ModelStepper(model, self.device, selection, keep_attention=keep_attention) for model in models]
         if len(steppers) == 1:
             return steppers[0]
         return Ensemble(
             [Member(s, r, self.aligned(reader)) for s, r, reader in zip(steppers, readings, self.readers, strict=True)]
         )
+
+    def select(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], candidates: int | None
+    ) -> Selection | None:
+        """What the first model's shortlist, which counts for an ensemble, leaves of the vocabulary for these sources in
+        its pieces, and the target tokens that each has anyway; None where all is left.
+
+        Raises ConfigError where there is no shortlist.
+        """
+        if candidates is None:
+            return None
+        shortlist = self.readers[0].shortlist
+        if shortlist is None:
+            raise ConfigError(
+                f"decoding.shortlist={candidates}: the checkpoint has no {SHORTLIST}. Make it with seq2seq "
+                f"shortlist checkpoint=DIR candidates={candidates}, or take decoding.shortlist=null."
+            )
+        return shortlist.select(sources, targets, candidates, len(self.target))
 
     def _search(
         self,
@@ -386,5 +402,5 @@ def _dictionary(decoding: Decoding) -> Mapping[str, str] | None:
     return {} if decoding.dictionary is None else read_dictionary(Path(decoding.dictionary))
 
 
-def _blank(line: str) -> Translation:
-    return Translation(line, "", 0.0, 0.0, [], [], [], None)
+def _blank(line: str, decoding: Decoding) -> Translation:
+    return Translation(line, "", 0.0, 0.0, [], [], [], None, decoding.shortlist)

@@ -8,7 +8,8 @@ _LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Zeroes each element with probability p, known to 2⁻¹⁶, and divides the rest by 1 − p (Srivastava 2014).
+    """Zeroes each element with probability p, known to 2⁻¹⁶ and below 1, and divides the rest by 1 − p (Srivastava
+    2014).
 
     `variational`: what is drawn for a sequence is the same at all its steps (Gal & Ghahramani 2016, section 4).
     """
@@ -34,7 +35,7 @@ class Dropout(nn.Module):
             return F.dropout(x, self.p)
         # torch draws one number for each element; each has bits enough for four.
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)
-        kept = bits[: x.numel()].view(x.shape) >= round(self.p * _LEVELS) - _LEVELS // 2
+        kept = bits[: x.numel()].view(x.shape) >= min(round(self.p * _LEVELS), _LEVELS - 1) - _LEVELS // 2
         return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
 
     def extra_repr(self) -> str:

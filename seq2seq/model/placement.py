@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
 
 class Readout(nn.Module):
-    """t̃ = U s_t + V y_t + C a_t, then maxout over pairs (Bahdanau 2015, A.2.2, there with s_{t-1}) or tanh."""
+    """t̃ = U s_t + V y_t + C a_t, then maxout over pairs (Bahdanau 2015, A.2.2) or tanh."""
 
     def __init__(self, kind: str, hidden_size: int, embedding_size: int, context_size: int, size: int) -> None:
         super().__init__()
@@ -99,11 +99,15 @@ class Placement(nn.Module):
 class Before(Placement):
     """a_t from s_{t-1}; s_t = RNN([y_t ; a_t], s_{t-1}) (Bahdanau 2015, A.2.2).
 
-    `bottom` asks with the lowest layer's state and gives the context to every layer (GNMT, Wu 2016, eq. 4).
+    `bottom` asks with the lowest layer's state and gives the context to every layer (GNMT, Wu 2016, eq. 4). With
+    `readout_state=previous` the readout takes s_{t-1} of the highest layer in place of s_t, as the paper does.
     """
 
-    def __init__(self, stack: Stack, readout: Readout, context_size: int, *, attend_from: str) -> None:
+    def __init__(
+        self, stack: Stack, readout: Readout, context_size: int, *, attend_from: str, readout_state: str = "current"
+    ) -> None:
         super().__init__()
+        self.reads_previous = readout_state == "previous"
         self.stack, self.read = stack, readout
         receiving = list(stack.layers) if attend_from == "bottom" else [stack.layers[0]]
         self.query_layer = 0 if attend_from == "bottom" else -1
@@ -119,7 +123,7 @@ class Before(Placement):
         context = attended.context[:, 0]
         lowest, *upper = (gates(context) for gates in self.context_gates)
         output, new = self.stack.step(inputs + lowest, state.layers, upper, masks and masks.stack)
-        return Step(output, new, attended)
+        return Step(state.layers[-1][0] if self.reads_previous else output, new, attended)
 
     def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
         return self.read(embedded, output, context)

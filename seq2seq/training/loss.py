@@ -164,7 +164,10 @@ class Terms(NamedTuple):
 class TranslationLoss:
     """Cross-entropy, and for an attention that draws its positions
 
-    − λ_r Σ_t sg(R_t − b) log π_t(i_t) − λ_e Σ_t H(π_t), R_t the mean of log p_u over u >= t (Xu 2015, eq. 12),
+    − λ_r Σ_t sg(R_t − b) log π_t(i_t) − λ_e Σ_t H(π_t), R_t the mean of log p_u over u >= t
+
+    (REINFORCE, Williams 1992, with the reward that follows a position, as in Mnih 2014; baseline b and entropy term as
+    in Xu 2015, section 4.1, where log p of the whole sentence is the reward of every position),
 
     or for one that is shown given alignments, + λ_g × `guided_cross_entropy`.
     """

@@ -108,6 +108,23 @@ def test_lengths_and_repetitions_are_limited_by_the_sentence(work: Path) -> None
         assert len(set(pairs)) == len(pairs)
 
 
+def check_scores(checkpoint: str, said: list[dict[str, Any]]) -> None:
+    """`score` gives what `translate` gave, over the shortlist of 5, and says so; without it something else."""
+    command = ["score", f"checkpoint={checkpoint}", "source=said", "target=said", "output_format=jsonl", "batch_size=3"]
+    differing = 0
+    for shortlist in (5, None):
+        given = [] if shortlist is None else [f"shortlist={shortlist}"]
+        assert main([*command, "output=scored", *given]) == 0
+        scored = [json.loads(line) for line in Path("scored").read_text().splitlines()]
+        assert {record["shortlist"] for record in scored} == {shortlist}
+        for record, before in zip(scored, said, strict=True):
+            assert before["shortlist"] == 5
+            same = record["token_scores"] == pytest.approx(before["token_scores"], abs=1e-4)
+            assert same or shortlist is None
+            differing += not same
+    assert differing
+
+
 def test_a_shortlist_is_learned_once_and_then_asked_for(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree("additive/best", "mine")
     short = "decoding.shortlist=5"
@@ -120,6 +137,8 @@ def test_a_shortlist_is_learned_once_and_then_asked_for(work: Path, capsys: pyte
     alone = translate("checkpoint=mine", short, "decoding.batch_size=1")
     assert [record["tokens"] for record in said] == [record["tokens"] for record in alone]
     assert translate("checkpoint=[mine,local]", short)
+    check_scores("mine", said)
+    check_scores("[mine,local]", translate("checkpoint=[mine,local]", short, "decoding.n_best=2"))
     assert main(["translate", "checkpoint=mine", "input=source.txt", "decoding.shortlist=6"]) == 2
     assert "decoding.shortlist=6" in capsys.readouterr().err
     both = ["source=source.txt", "target=source.txt"]

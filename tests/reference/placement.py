@@ -34,6 +34,8 @@ def before(
     s, new = run_layers(
         model.cell, stack, torch.cat([y, a]), layers, residual=model.residual, context=a if bottom else None
     )
+    if model.attention.placement.readout_state == "previous":
+        s = layers[-1][0]  # A.2.2: t̃_i = U_o s_{i-1} + V_o E y_{i-1} + C_o c_i
     return Step(readout(model.attention.placement.readout, under(p, "read"), s, y, a), new)
 
 

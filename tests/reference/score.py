@@ -22,10 +22,10 @@ def scaled_dot(p: Parameters, q: Tensor, k: Tensor, i: int, c: Tensor | None) ->
 
 
 def cosine(p: Parameters, q: Tensor, k: Tensor, i: int, c: Tensor | None) -> Tensor:
-    """τ qᵀk / (‖q‖‖k‖) (Graves 2014, eq. 6), τ = exp ρ, or 1 where it is not learned."""
+    """τ qᵀk / (‖q‖‖k‖) (Graves 2014, eq. 6), τ = exp ρ, or 1 where it is not learned; norms are at least 1e-6."""
     k = _matched(p, k)
     scale = p["log_scale"].squeeze().exp() if "log_scale" in p else 1
-    return scale * (q @ k) / ((q @ q).sqrt() * (k @ k).sqrt())
+    return scale * (q @ k) / ((q @ q).clamp(min=1e-12).sqrt() * (k @ k).clamp(min=1e-12).sqrt())
 
 
 def general(p: Parameters, q: Tensor, k: Tensor, i: int, c: Tensor | None) -> Tensor:

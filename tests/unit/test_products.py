@@ -137,6 +137,11 @@ def test_grus_together_are_grus_alone(layers: int) -> None:
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("p", [1 - 2**-16, 1 - 2**-18, 1 - 1e-9])
+def test_dropout_next_to_1_drops_nearly_all(p: float) -> None:
+    assert float((Dropout(p)(torch.ones(1000, 99)) == 0).double().mean()) > 0.999
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_dropout(p: float, dtype: torch.dtype) -> None:

@@ -133,7 +133,7 @@ def test_the_risk_of_a_trained_model_falls() -> None:
     model, batch = toy()
     trained(model, batch, TranslationLoss(), 40, 0.02)
     before = cost_of_samples(model, batch)
-    losses = trained(model, batch, minimum_risk(8, sharpness=0.5), 12, 0.005)
+    losses = trained(model, batch, minimum_risk(8, sharpness=0.5), 24, 0.005)
     after = cost_of_samples(model, batch)
     assert before > 0.2
     assert after < 0.9 * before
