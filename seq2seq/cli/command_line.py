@@ -4,6 +4,7 @@ Hydra has a grammar for values, in which a letter outside ASCII, a parenthesis, 
 quotes within the shell's quotes. Here text is taken as it is, wherever a key takes text.
 """
 
+import os
 import re
 import typing
 from collections.abc import Collection, Sequence
@@ -90,7 +91,7 @@ def settable(command: str, word: str, multirun: bool = False) -> str:
         raise ConfigError(f"{key}: no such group.{near}")
     if equals:
         value = _readable(command, key, value, multirun)
-    is_key = re.fullmatch(r"[A-Za-z_][\w.-]*", key) and not (CONFIGS / key).is_dir()
+    is_key = re.fullmatch(r"[A-Za-z_][\w.-]*", key) and not os.path.isdir(CONFIGS / key)
     plus = "++" if equals and not mark and is_key and not key.startswith("hydra.") else mark
     return f"{plus}{key}{equals}{value}"
 

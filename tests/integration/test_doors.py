@@ -64,7 +64,7 @@ def test_configurations_of_ones_own(
         ("experiment/plain", "seed: 9\n"),
         (
             "model/attention/ours",
-            "defaults: [{score: dot}, {window: global}, {normaliser: softmax}, {placement: after}]\n",
+            "defaults: [{score: dot}, {window: global}, {normaliser: softmax}, {placement: none}]\n",
         ),
     ):
         file = folder / f"own/{path}.yaml"
