@@ -27,7 +27,7 @@ environment() {
     local wanted
     wanted="$extras $(cat pyproject.toml constraints.txt | cksum)"
     if ! grep -qxF "$wanted" .venv/installed 2>/dev/null; then
-        echo "Installing seq2seq[$extras] into .venv ..."
+        echo "Installing seq2seq and its extras $extras into .venv ..."
         .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]"
         echo "$wanted" >>.venv/installed
     fi

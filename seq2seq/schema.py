@@ -5,7 +5,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,6 +28,11 @@ def number(
 ) -> Any:
     """A number with its bounds (`least` and `most` belong to the range, `above` and `below` do not)."""
     return field(default=default, metadata={"least": least, "above": above, "most": most, "below": below})
+
+
+def default_of(option: "dataclasses.Field[Any]") -> Any:
+    """The default of a field; `dataclasses.MISSING` where it has none."""
+    return option.default if option.default_factory is dataclasses.MISSING else option.default_factory()
 
 
 Groups = Mapping[type, tuple[str, Mapping[str, type]]]
@@ -63,10 +68,63 @@ def problems(config: Any) -> Iterator[str]:
             yield from section.problems()
 
 
+@dataclass(frozen=True)
+class Key:
+    """A key below a dataclass."""
+
+    name: str
+    """With its path, `model.attention.score.coverage`."""
+    kinds: tuple[Any, ...]
+    """The types of its values, null left out."""
+    field: "dataclasses.Field[Any]"
+    default: Any
+    option: str | None
+    """The option that has it, where it belongs to one of a group."""
+
+
+def keys(kind: type, groups: Groups, prefix: str = "", option: str | None = None, section: Any = None) -> Iterator[Key]:
+    """Each key below a dataclass; those of a group's options once for each option that has it.
+
+    `section` is the default of the field that holds the dataclass, where that field has one.
+    """
+    hints = typing.get_type_hints(kind)
+    for entry in dataclasses.fields(kind):
+        kinds = _members(hints[entry.name])
+        name = prefix + entry.name
+        default = default_of(entry) if section is None else getattr(section, entry.name)
+        if kinds[0] in groups:
+            for one, inner in groups[kinds[0]][1].items():
+                yield from keys(inner, groups, f"{name}.", one)
+        elif dataclasses.is_dataclass(kinds[0]):
+            given = None if default is dataclasses.MISSING else default
+            yield from keys(typing.cast(type, kinds[0]), groups, f"{name}.", section=given)
+        elif option is None or entry.name != "name":
+            yield Key(name, kinds, entry, default, option)
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    """The types of a union but for null's, or the one type."""
+    members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return tuple(member for member in members if member is not types.NoneType)
+
+
 def nearest(name: str, names: typing.Iterable[str]) -> str:
     """` Did you mean ...?`, or nothing when no name is like it."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def nearest_name(given: str, names: typing.Iterable[str]) -> str | None:
+    """Of keys and groups the one that ends in the given words, or whose last word is most like its last one."""
+    given = given.replace("/", ".")
+    plain = {name.replace("/", "."): name for name in names}
+    last_words = {name: name.rpartition(".")[2] for name in plain}
+    last = given.rpartition(".")[2]
+    ends = [name for name in plain if f".{name}".endswith(f".{given}")]
+    if not ends and (close := difflib.get_close_matches(last, set(last_words.values()), n=1)):
+        ends = [name for name, word in last_words.items() if word == close[0]]
+    best = difflib.get_close_matches(given, ends, n=1, cutoff=0)
+    return plain[best[0]] if best else None
 
 
 _TYPE_NAMES = {
@@ -81,6 +139,8 @@ _TYPE_NAMES = {
 
 _SHOWN = 200
 """Characters of a value in a message."""
+_GUESSES = 50
+"""Messages that guess what was meant, of more the others don't."""
 _WHOLE = 2**63
 """Whole numbers fit into 64 bits."""
 
@@ -107,6 +167,8 @@ class Reader:
     sections: Mapping[type, str]
     """Dataclasses with a name of their own on the command line, and that name."""
     errors: list[str] = field(default_factory=list)
+    root: type | None = None
+    """What is read as a whole: where else a misplaced key may belong."""
 
     def read(self, kind: type, values: Any, path: str = "") -> Any:
         """Values -> a `kind`; `path` is their key."""
@@ -128,11 +190,8 @@ class Reader:
             kind = table[name]
         prefix = f"{path}." if path else ""
         known = {f.name: f for f in dataclasses.fields(kind)}
-        for key in values:
-            if key not in known:
-                keys = ", ".join(known)
-                given = _name(key)
-                self.errors.append(f"{prefix}{given}: no such key.{nearest(given, known)} Keys here: {keys}.")
+        self.root = self.root or kind
+        self.errors += [self._unknown(prefix, key, values[key], list(known)) for key in values if key not in known]
         hints = typing.get_type_hints(kind)
         read: dict[str, Any] = {}
         for key, option in known.items():
@@ -148,11 +207,43 @@ class Reader:
                 self.errors.append(f"{prefix}{key}: required, give {prefix}{key}=...")
         return kind(**read)
 
+    def _unknown(self, prefix: str, key: object, value: Any, here: Sequence[str]) -> str:
+        """The message about a key that is not among those `here`."""
+        given = _name(key)
+        while isinstance(value, Mapping) and len(value) == 1 and len(given) < _SHOWN:  # a.b.c=1 where there is no a
+            ((inner, value),) = value.items()
+            given += f".{_name(inner)}"
+        guess = self._guess(prefix, given, value, here) if len(self.errors) < _GUESSES else ""
+        return f"{prefix}{given}: no such key.{guess} Keys here: {', '.join(here)}."
+
+    def _guess(self, prefix: str, given: str, value: Any, here: Sequence[str]) -> str:
+        """What was meant by a key: one of another option, one of another place, or one `here` that is like it."""
+        everywhere = [] if self.root is None else list(keys(self.root, self.groups))
+
+        def having(name: str) -> str:
+            return ", ".join(key.option for key in everywhere if key.name == name and key.option)
+
+        if others := having(prefix + given):
+            return f" These options have it: {others}."
+        found = nearest_name(prefix + given, [key.name for key in everywhere] + self._group_names(everywhere))
+        like = nearest(given, here)
+        if found is None or (like and not f".{found}".replace("/", ".").endswith(f".{given}")):
+            return like
+        chosen = f"={value}" if "/" in found and isinstance(value, str) else ""
+        others = having(found)
+        return f" Did you mean {found + chosen!r}{others and f', which {others} have'}?"
+
+    def _group_names(self, everywhere: Sequence[Key]) -> list[str]:
+        """The groups that choose between sections with these keys."""
+        tops = {key.name.partition(".")[0] for key in everywhere}
+        named = [*self.sections.values(), *(group for group, _ in self.groups.values())]
+        return [group for group in named if group.partition("/")[0] in tops]
+
     def _read_value(self, hint: Any, value: Any, path: str, metadata: Mapping[str, Any]) -> Any:
         if isinstance(hint, types.UnionType):
             if value is None and types.NoneType in typing.get_args(hint):
                 return None
-            members = [member for member in typing.get_args(hint) if member is not types.NoneType]
+            members = _members(hint)
             hint = next((member for member in members if typing.get_origin(member) is type(value)), members[0])
         if value is None:
             self.errors.append(f"{path}: may not be null.")
@@ -187,6 +278,9 @@ class Reader:
             self.errors.append(f"{path}: expected {_TYPE_NAMES[kind]}, got {shown(value)}.")
             return None
         inner = typing.get_args(hint)[-1]
+        if len(value) != metadata.get("length", len(value)):
+            self.errors.append(f"{path}={shown(value)}: expected a list of {metadata['length']}.")
+            return None
         if kind is list:
             return [self._read_value(inner, item, f"{path}[{n}]", metadata) for n, item in enumerate(value)]
         names = {key: self._read_value(str, key, f"{path}: a key", {}) for key in value}

@@ -40,9 +40,10 @@ from seq2seq.inference.translator import Translator
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.text.batches import make_batch
 from seq2seq.text.cache import encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText, read_lines
+from seq2seq.text.corpus import DataError, read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
 from seq2seq.training.progress import effort

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seq2seq import build, config
 from seq2seq.attention.attention import Attended, Attention
+from seq2seq.model.dropout import Dropout
 from seq2seq.model.translation import TranslationModel
 
 Row = dict[str, Any]
@@ -305,6 +306,13 @@ def fill(module: Module) -> Module:
         for number, parameter in enumerate(module.parameters()):
             parameter.copy_(0.8 * numbers(*parameter.shape, offset=1.3 * number))
     return module
+
+
+def set_dropout(module: nn.Module, p: float) -> None:
+    """Let all dropout within it drop with this probability."""
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.p = p
 
 
 def mixed(values: list[Tensor]) -> Tensor:

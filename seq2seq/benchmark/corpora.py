@@ -10,14 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from seq2seq import build
-from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig, several
+from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig
 from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText, read_lines
+from seq2seq.text.corpus import DataError, read_lines
 from seq2seq.text.filters import Filters
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import EOS, Tokenizer
 from seq2seq.training.corpora import PreparedData, prepare_data
+from seq2seq.training.held_out import find_texts
 from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
 
@@ -84,8 +86,8 @@ def prepare(config: BenchmarkConfig, scratch: Path) -> Task:
 
 def _text(config: BenchmarkConfig, data: Data) -> Task:
     prepared = prepare_data(TrainConfig(data, config.model, config.training, config.decoding))
-    translated = ParallelText.find(data.test or several(data.valid)[0], data.source_lang, data.target_lang)
-    pairs = list(translated.pairs())
+    texts = find_texts(data)
+    pairs = list((texts.test or texts.valid[0]).pairs())
     return Task(data, prepared, [s for s, _ in pairs], [t for _, t in pairs])
 
 

@@ -5,7 +5,9 @@ import json
 import logging
 from collections.abc import Sequence
 
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import check_output, input_lines, output_stream
+from seq2seq.cli.progress import progress
+from seq2seq.cli.reading import layout
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import AlignConfig, ConfigError
 from seq2seq.inference.alignment import Aligner, Gold, WordAlignment, agreement, read_gold
@@ -23,6 +25,7 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     """Print the alignments, and with gold ones how well they agree."""
     if config.output_format == "json" and config.gold is None:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or take jsonl or text")
+    check_output(config.output)
     translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     if aligner is None:
@@ -30,15 +33,15 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
             f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "
             "by. Take a checkpoint with another placement."
         )
-    pairs = read_pairs(config.source, config.target, translator)
+    pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
     gold = (
         None
         if config.gold is None
         else read_gold_file(config.gold, config.gold_base, pairs, (translator.source_lang, translator.target_lang))
     )
     links: list[Sequence[Link]] = []
-    with output_stream(config.output) as output:
-        for forced in force_all(translator, pairs, config.batch_size, config.precision):
+    with output_stream(config.output) as output, progress(len(pairs)) as advance:
+        for forced in force_all(translator, pairs, config.batch_size, config.precision, advance=advance):
             alignment = aligner.forced(forced)
             links.append(alignment.links)
             if config.output_format == "jsonl":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from seq2seq.cli.files import check_directory
 from seq2seq.config import AverageConfig, ConfigError
 from seq2seq.training import checkpoint
 from seq2seq.training.average import average
@@ -20,6 +21,7 @@ def run(config: AverageConfig, choices: dict[str, str]) -> int:
     output = Path(config.output)
     if os.path.lexists(output):
         raise ConfigError(f"output={config.output}: is there already, and would be replaced. Take another.")
+    check_directory(config.output)
     names = config.checkpoint if config.run_dir is None else _kept_in(config.run_dir, config.choose)
     found = [checkpoint.load(Path(name), torch.device("cpu")) for name in names]
     mean = average(found, names)

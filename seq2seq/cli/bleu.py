@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import check_output, output_stream
+from seq2seq.cli.reading import TARGET, Layout
 from seq2seq.config import BleuConfig, ConfigError
 from seq2seq.inference import metrics
-from seq2seq.inference.metrics import Scores
+from seq2seq.inference.metrics import Reference, Scores
 from seq2seq.inference.significance import TESTS, Significance, against_baseline
 from seq2seq.text.corpus import DataError
 
@@ -16,12 +17,9 @@ def run(config: BleuConfig, choices: dict[str, str]) -> int:
     names = [config.hypothesis] if isinstance(config.hypothesis, str) else config.hypothesis
     if not names:
         raise ConfigError("hypothesis=[]: expected a file, or several, [a,b]; the first is the baseline")
-    if [*names, config.reference].count("-") > 1:
-        raise DataError("both inputs are stdin (-); give a file for one")
-    references = list(input_lines(config.reference))
-    systems = [list(input_lines(name)) for name in names]
-    for name, system in zip(names, systems, strict=True):
-        same_length(name, system, config.reference, references)
+    check_output(config.output)
+    layout = Layout((None, config.target_lang), config.columns)
+    systems, references = read_references(names, config.reference, layout, TARGET)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(config.target_lang)
     metrics.check_tokenizer(tokenizer)
     scores = [metrics.score(system, references, tokenizer) for system in systems]
@@ -50,6 +48,25 @@ def table(names: Sequence[str], scores: Sequence[Scores], tests: Sequence[Signif
     for title, metric in (("BLEU", "bleu"), ("chrF", "chrf"), ("TER", "ter")):
         for signature in tests[0].signatures[metric].values():
             yield f"{title:4} {signature}"
+
+
+def read_references(
+    names: Sequence[str], reference: str | list[str], layout: Layout, side: int
+) -> tuple[list[list[str]], list[Reference]]:
+    """The lines of files, and their references. Raises DataError unless all are as many.
+
+    `side` is that of the files, where they are tables.
+    """
+    several = [reference] if isinstance(reference, str) else reference
+    if not several:
+        raise ConfigError("reference=[]: expected a file, or several, [a,b], that are alternatives")
+    if [*names, *several].count("-") > 1:
+        raise DataError("both inputs are stdin (-); give a file for one")
+    texts = [list(layout.lines(name, TARGET)) for name in several]
+    files = [list(layout.lines(name, side)) for name in names]
+    for name, lines in zip([*names, *several[1:]], [*files, *texts[1:]], strict=True):
+        same_length(name, lines, several[0], texts[0])
+    return files, [*(texts[0] if len(texts) == 1 else zip(*texts, strict=True))]
 
 
 def same_length(left: str, left_lines: Sequence[str], right: str, right_lines: Sequence[str]) -> None:

@@ -23,10 +23,10 @@ from safetensors.torch import load_file
 
 from seq2seq.cli import train
 from seq2seq.cli.align import read_gold_file
-from seq2seq.cli.bleu import same_length
 from seq2seq.cli.compose import composed
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import output_stream
 from seq2seq.cli.main import Stopped
+from seq2seq.cli.reading import layout_of
 from seq2seq.cli.score import force_all
 from seq2seq.config import CompareConfig, ConfigError, Data, TrainConfig, parse, several, to_plain
 from seq2seq.inference import metrics
@@ -34,20 +34,22 @@ from seq2seq.inference.alignment import Aligner, Gold, agreement
 from seq2seq.inference.comparison import COLUMNS, Failed, Measured
 from seq2seq.inference.device import choose_device
 from seq2seq.inference.forced import Pair
-from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.corpus import DataError
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.plain import read_json, typed
-from seq2seq.text.storage import within
+from seq2seq.text.storage import file_name, within
 from seq2seq.training import checkpoint
+from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.progress import effort
 from seq2seq.training.run_directory import differences
 from seq2seq.version import __version__
 
-_OURS = ("seed", "run_dir", "device", "check")
+_OURS = ("seed", "run_dir", "change", "device", "check")
 """Keys of a training that a comparison sets itself."""
 _WITHOUT_EFFECT = {
-    "": ("run_dir", "device", "check"),
+    "": ("run_dir", "change", "device", "check"),
     "data": ("train", "valid", "test", "cache_dir"),
-    "training": ("keep_best", "keep_last", "save_every", "log_every", "tensorboard"),
+    "training": ("keep_best", "keep_last", "save_every", "log_every", "samples", "tensorboard"),
 }
 """Keys of a training that change no result: the files of `data` count by their content."""
 
@@ -83,12 +85,6 @@ class Cell:
     def name(self) -> str:
         """A file's name, of the label and the seed."""
         return f"{file_name(self.label)}-seed{self.seed}"
-
-
-def file_name(label: str) -> str:
-    """A label as part of a file's name; one that does not fit is told from others by a hash."""
-    plain = re.sub(r"[^A-Za-z0-9_+=,.-]+", "_", label)[:60].lstrip(".-")
-    return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
@@ -190,18 +186,19 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
         raise ConfigError("source and reference: give both, or neither to take the cells' own data.test")
     languages = (cells[0].training.data.source_lang, cells[0].training.data.target_lang)
     if config.source is not None and config.reference is not None:
-        sources, references = list(input_lines(config.source)), list(input_lines(config.reference))
-        same_length(config.source, sources, config.reference, references)
+        sources, references = layout_of(cells[0].training.data).test_set(config.source, config.reference)
     else:
-        tests = {_test_set(cell.training.data): cell.label for cell in cells}
-        if len(tests) > 1 or None in {test and test[0] for test in tests}:
-            found = "; ".join(f"{label}: {test and test[0]}" for test, label in tests.items())
+        tests = {_test_set(cell.training.data): cell for cell in cells}
+        if len(tests) > 1 or None in tests:
+            found = "; ".join(f"{cell.label}: {test and test[0]}" for test, cell in tests.items())
             raise ConfigError(f"data.test: the cells need the same one ({found}). Give source=FILE reference=FILE.")
-        (test,) = tests
+        (cell,) = tests.values()
+        test = find_test(cell.training.data, cell.run and cell.run / DIRECTORY)
         assert test is not None
-        pairs = list(ParallelText.find(*test).pairs())
+        pairs = list(test.pairs())
         sources, references = [source for source, _ in pairs], [target for _, target in pairs]
-        same_length(test[0], sources, test[0], references)
+        if not pairs:
+            raise DataError(f"{test.name}: no lines to score")
     tokenizers = {
         cell.training.data.bleu_tokenizer or metrics.bleu_tokenizer(cell.training.data.target_lang): cell.label
         for cell in cells
@@ -219,8 +216,12 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
     return Task(sources, references, gold, tokenizer, contents)
 
 
-def _test_set(data: Data) -> tuple[str, str, str] | None:
-    return None if data.test is None else (data.test, data.source_lang, data.target_lang)
+def _test_set(data: Data) -> tuple[str, ...] | None:
+    """What tells the test sets of cells apart; None where there is none."""
+    if data.test is None and data.split.test is None:
+        return None
+    name = data.test or f"{data.split} of {', '.join(several(data.train))}"
+    return (name, data.source_lang, data.target_lang, *(data.columns or []))
 
 
 # --- what a result belongs to ----------------------------------------------------------------------------------------
@@ -239,20 +240,20 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
     """What the result of each cell belongs to: settings as plain values, everything that was read by its content."""
 
     @functools.cache
-    def corpus(name: str, source_lang: str, target_lang: str) -> str:
-        return ParallelText.find(name, source_lang, target_lang).content_hash()
+    def corpus(name: str, source_lang: str, target_lang: str, *columns: str) -> str:
+        return ParallelText.find(name, source_lang, target_lang, columns or None).content_hash()
 
     found = []
     for cell in cells:
         data, contents = cell.training.data, dict(task.contents)
         if cell.run is not None:
-            contents["weights"] = _file_hash(checkpoint.find(cell.run) / "model.safetensors")
+            contents["weights"] = checkpoint.weights_hash(cell.run)
         else:
             for key, names in (("train", several(data.train)), ("valid", several(data.valid))):
-                of_each = [corpus(name, data.source_lang, data.target_lang) for name in names]
+                of_each = [corpus(name, data.source_lang, data.target_lang, *(data.columns or [])) for name in names]
                 contents[key] = of_each[0] if len(of_each) == 1 else _hash(of_each)
             if (start := cell.training.training.start_from) is not None:
-                contents["start_from"] = _file_hash(checkpoint.find(Path(start)) / "model.safetensors")
+                contents["start_from"] = checkpoint.weights_hash(Path(start))
         found.append(
             {
                 "training": settings(cell.training),
@@ -269,7 +270,8 @@ def changes(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
     try:
         data = old["training"]["data"]
         listed = next((data[key] for key in ("weights", "alignments") if isinstance(data.get(key), list)), ["-"])
-        data = {**data, "train": ["-"] * len(listed), "valid": "-"}
+        held_out = {} if (data.get("split") or {}).get("valid") else {"valid": "-"}
+        data = {**data, **held_out, "train": ["-"] * len(listed)}
         then = {
             **old,
             "training": settings(parse("train", {**old["training"], "data": data})),
@@ -282,11 +284,6 @@ def changes(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _hash(values: Any) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- a result --------------------------------------------------------------------------------------------------------

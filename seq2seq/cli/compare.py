@@ -19,7 +19,7 @@ from seq2seq.cli.cells import (
     run_directory,
     write_result,
 )
-from seq2seq.cli.files import make_directory, output_stream
+from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
 from seq2seq.cli.main import Stopped
 from seq2seq.config import CompareConfig, ConfigError, parse
 from seq2seq.inference import comparison
@@ -28,6 +28,7 @@ from seq2seq.inference.device import choose_device
 from seq2seq.schema import nearest
 from seq2seq.text.corpus import DataError
 from seq2seq.training.corpora import prepare_data
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def run(config: CompareConfig, choices: dict[str, str]) -> int:
     The exit code tells of failed cells: 2 if all of them are the user's mistakes, else 1.
     """
     choose_device(config.device)
+    check_directory(config.output)
     cells = plan(config)
     if not cells:
         raise ConfigError("compare: nothing to compare. Give runs=[...], variants={...}, or comparison=NAME.")
@@ -137,8 +139,9 @@ def write(table: Comparison, directory: Path) -> None:
             file.write(content)
     try:
         if table.rows:
-            comparison.draw(table, directory / "comparison.png")
+            with output_file(str(directory / "comparison.png")) as unfinished:
+                comparison.draw(table, unfinished)
     except ImportError:
-        logger.info("no comparison.png: pictures need matplotlib. Install seq2seq[plots].")
+        logger.info("no comparison.png: pictures need matplotlib. Install it: %s", install_command("plots"))
     with output_stream("-") as file:
         file.write(text)

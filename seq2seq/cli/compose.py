@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -18,89 +17,99 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from seq2seq.cli.command_line import CommandLine, quoted, read, settable
+from seq2seq.cli.names import CONFIGS, groups, names, options
 from seq2seq.cli.own_configs import check_own_configs
 from seq2seq.config import COMMANDS, GROUPS, ConfigError
-from seq2seq.schema import REQUIRED, nearest
+from seq2seq.schema import REQUIRED, nearest, nearest_name
 
 logger = logging.getLogger(__name__)
 
-Job = Callable[[dict[str, Any], dict[str, str]], None]
-"""Takes plain values, and which option of each group was chosen."""
-
-_PACKAGE = Path(__file__).parent.parent
-CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
-"""Inside an installed package, or beside it in a checkout."""
+Job = Callable[[dict[str, Any], dict[str, str]], float | None]
+"""Takes plain values, and which option of each group was chosen; its result is what a sweeper optimises."""
 
 _QUIET = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
-    "hydra.sweep.dir=runs/multirun",
     "hydra.sweep.subdir=.",
 )
 
 
-def run_composed(command: str, overrides: Sequence[str], job: Job) -> None:
+def run_composed(command: str, words: Sequence[str], job: Job) -> None:
     """Compose and run the job, once or (with --multirun) once for each combination."""
-    flags = [word for word in overrides if word.startswith("-")]
-    settings = [_settable(word) for word in overrides if not word.startswith("-")]
-    if command == "compare" and {"-m", "--multirun"} & set(flags):
+    line = read(command, words)
+    if command == "compare" and line.multirun:
         raise ConfigError("--multirun: compare makes a multirun of its cells by itself. Leave it out.")
-    check_own_configs(flags, settings)
+    if line.own is not None:
+        check_own_configs(line.own)
     register()
-    if flags or any(re.match(r"\+*hydra\.mode=", word) for word in settings):
-        _run_by_hydra(command, flags, settings, job)
+    if line.flags or line.multirun:
+        _run_by_hydra(command, line, job)
     else:
-        _run_once(command, settings, job)
+        _run_once(command, line, job)
 
 
-def _run_once(command: str, settings: Sequence[str], job: Job) -> None:
+def _run_once(command: str, line: CommandLine, job: Job) -> None:
     """Without flags: composed a single time, where Hydra's command line composes twice."""
     with initialize_config_dir(str(CONFIGS), "seq2seq", version_base="1.3"):
         before = HydraConfig.instance().cfg
         try:
-            with _mistakes(), _surprises():
-                config = hydra.compose(command, [*settings, *_QUIET], return_hydra_config=True)
+            with _mistakes(command, line), _surprises():
+                settings = [*line.settings, *_QUIET, *_sweep_dir(line)]
+                config = hydra.compose(command, settings, return_hydra_config=True)
                 HydraConfig.instance().set_config(config)
                 choices = dict(config.hydra.runtime.choices)
                 with open_dict(config):
                     del config["hydra"]
                 values = plain(config)
+            _check_packages(values, choices)
             job(values, choices)
         finally:
             HydraConfig.instance().cfg = before
 
 
-def _run_by_hydra(command: str, flags: Sequence[str], settings: Sequence[str], job: Job) -> None:
+def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
     """As its command line does: several runs, other directories of configurations, and what it can show."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
     failures: list[Exception] = []
-    begun = [True] if {"-m", "--multirun"} & set(flags) else []  # whose jobs may run elsewhere
+    begun = [True] if line.multirun else []  # whose jobs may run elsewhere
+    if "info" in line.flags:
+        logging.getLogger().handlers.clear()  # Hydra prints it by a handler of its own
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=command)
-    def task(config: DictConfig) -> None:
+    def task(config: DictConfig) -> float | None:
         begun.append(True)
         if not logging.getLogger().handlers:  # a launcher's own process
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         try:
-            with _mistakes():
+            choices = dict(HydraConfig.get().runtime.choices)
+            with _mistakes(command, line):
                 values = plain(config)
-            job(values, dict(HydraConfig.get().runtime.choices))
+            _check_packages(values, choices)
+            return job(values, choices)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 logger.error("failed: %s: %s", HydraConfig.get().job.override_dirname, error)
                 raise  # Hydra brings it here from wherever the job runs, when all have ended
             failures.append(error)  # else Hydra would print its own report first
+            return None
 
-    before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *settings, *_QUIET]
+    flags = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in line.flags.items()
+    ]
+    fixed = ",".join(word.key_or_group for word in _overrides(line.settings) if not word.is_sweep_override())
+    names = f"hydra.job.config.override_dirname.exclude_keys=[{fixed}]"
+    before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *line.settings, *_QUIET, *_sweep_dir(line), names]
     try:
-        with _mistakes(), _surprises(begun):
+        with _mistakes(command, line), _surprises(begun):
             task()
     finally:
         sys.argv = before
@@ -108,12 +117,45 @@ def _run_by_hydra(command: str, flags: Sequence[str], settings: Sequence[str], j
         raise failures[0]
 
 
+def swept() -> dict[str, str]:
+    """Inside a job: the keys that its --multirun varies, with the values of this job as text."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return {}
+    job = HydraConfig.get()
+    fixed = job.job.config.override_dirname.exclude_keys
+    varied = [word for word in _overrides(job.overrides.task) if word.key_or_group not in fixed]
+    return {word.key_or_group: word.get_value_element_as_str() for word in varied}
+
+
+def _overrides(words: Sequence[str]) -> list[Override]:
+    parsed: list[Override] = OverridesParser.create().parse_overrides(list(words))
+    return parsed
+
+
+def _sweep_dir(line: CommandLine) -> list[str]:
+    """Where Hydra and its sweepers keep what they write, unless that is given."""
+    if any(word.startswith("hydra.sweep.dir=") for word in line.settings):
+        logger.info("hydra.sweep.dir: for the files of Hydra and its sweeper; each run is in its own run_dir")
+        return []
+    return ["hydra.sweep.dir=runs/multirun"]
+
+
+def _check_packages(values: dict[str, Any], choices: dict[str, str]) -> None:
+    """Raises ConfigError for a file whose keys stand below the name of its group, where no key is."""
+    for group in ("experiment", "comparison"):
+        if choices.get(group) and group in values:
+            raise ConfigError(
+                f"{group}={choices[group]}: its keys were read as {group}.KEY. Write `# @package _global_` into the "
+                f"first line of {group}/{choices[group]}.yaml."
+            )
+
+
 def composed(command: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The values of another command's configuration, inside a job."""
-    settings = [_settable(word) for word in overrides]
+    line = CommandLine({}, [settable(command, word) for word in overrides], False, None)
     register()
-    with _mistakes():
-        return plain(hydra.compose(command, settings))
+    with _mistakes(command, line):
+        return plain(hydra.compose(command, line.settings))
 
 
 def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directory: str) -> None:
@@ -127,7 +169,7 @@ def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directo
         logging.getLogger(noisy).setLevel(logging.WARNING)
     running = GlobalHydra.instance().hydra
     assert running is not None
-    more = [_quoted("hydra.sweep.dir", directory), f"++{key}={','.join(map(str, values))}"]
+    more = [f"hydra.sweep.dir={quoted(directory)}", f"++{key}={','.join(map(str, values))}"]
     overrides = [*current.overrides.hydra, *current.overrides.task, *more]
     running.multirun(current.job.config_name, task, overrides, with_log_configuration=False)
 
@@ -136,18 +178,35 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """What Hydra composed, as plain values."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+    return {str(key): _here(value) for key, value in values.items()}
+
+
+def _here(value: Any) -> Any:
+    """With paths of this machine: `~/` is the home directory, and the embedded corpus comes with the program."""
+    if isinstance(value, dict):
+        return {key: _here(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_here(inner) for inner in value]
+    if isinstance(value, str) and value.startswith("~/"):
+        return os.path.expanduser(value)
+    if isinstance(value, str) and value.startswith(_EMBEDDED) and not os.path.isdir(_EMBEDDED):
+        return str(CONFIGS.parent / value)
+    return value
+
+
+_EMBEDDED = "data/embedded/"
+"""Beside our configurations, in a checkout and in an installed package."""
 
 
 @contextmanager
-def _mistakes() -> Iterator[None]:
+def _mistakes(command: str, line: CommandLine) -> Iterator[None]:
     """Hydra's complaints as ours."""
     try:
         yield
     except MissingConfigException as error:
-        raise ConfigError(_missing(str(error))) from error
+        raise ConfigError(_missing(str(error), command, line.own)) from error
     except ConfigCompositionException as error:
-        raise ConfigError(_unknown_group(_said(error))) from error
+        raise ConfigError(_unknown_group(_said(error), command, line)) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(_said(error)) from error
     except RecursionError as error:
@@ -197,55 +256,29 @@ def defaults(kind: type) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not REQUIRED}
 
 
-def _settable(override: str) -> str:
-    """`key=value` sets any key, known or not, so that `parse` can name all unknown ones; a/group=option chooses."""
-    key, _, value = override.partition("=")
-    try:
-        if "=" in value and value[0] not in "[{(\"'":  # text that Hydra would only take in quotes
-            override = _quoted(key, value)
-        OverridesParser.create().parse_override(override)
-    except HydraException as error:
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(
-            f"{override}: can't be read ({reason}). Expected key=value; put a value with special characters in "
-            f"quotes of its own: '{key}=\"...\"'."
-        ) from error
-    is_group = key.startswith("hydra.") or os.path.isdir(CONFIGS / key)
-    return f"++{override}" if re.match(r"[A-Za-z_][\w.]*=", override) and not is_group else override
-
-
-def _quoted(key: str, text: str) -> str:
-    """An override with any text as its value: Hydra takes a backslash as it is unless it stands before a quote."""
-    doubled = re.sub(r'(\\+)("|$)', r"\1\1\2", text)
-    return f'{key}="' + doubled.replace('"', '\\"') + '"'
-
-
-def _missing(message: str) -> str:
+def _missing(message: str, command: str, own: str | None) -> str:
     """Hydra's complaint about an unknown option, with the nearest one."""
     found = re.search(r"Could not (?:find|load) '([^']+)'", message)
     if not found:
         return message
-    group, _, name = found[1].rpartition("/")
-    if group == "hydra/launcher":
-        package = re.sub("_(local|slurm|aws)$", "", name)  # of which one package has several
-        return f"{group}={name}: not installed. Install hydra-{package}-launcher."
-    names = options(group)
-    return f"{group}={name}: no such option.{nearest(name, names)} Choices: {', '.join(names)}."
+    plugin = re.fullmatch(r"hydra/(launcher|sweeper)/(.+?)(_local|_slurm|_aws)?", found[1])
+    if plugin:  # one package has several launchers
+        return f"hydra/{plugin[1]}={plugin[2]}{plugin[3] or ''}: not installed. Install hydra-{plugin[2]}-{plugin[1]}."
+    known = [group for group in groups(command) if found[1].startswith(f"{group}/")]
+    group = max(known, key=len, default=found[1].rpartition("/")[0])
+    name, choices = found[1].removeprefix(f"{group}/"), options(group, own)
+    elsewhere = [f"{other}={name}" for other in groups(command) if name in options(other, own)]
+    near = f" Did you mean {elsewhere[0]!r}?" if elsewhere else nearest(name, choices)
+    return f"{group}={name}: no such option.{near}" + (f" Choices: {', '.join(choices)}." if choices else "")
 
 
-def _unknown_group(message: str) -> str:
-    """Hydra's complaint about a group that no defaults list has, with the nearest one."""
+def _unknown_group(message: str, command: str, line: CommandLine) -> str:
+    """Hydra's complaint about a group that no defaults list has, with the nearest name."""
     found = re.search(r"Could not override '([^'@]+)'", message)
     if not found:
         return message
-    groups = ["comparison", "experiment", "model/attention", *(group for group, _ in GROUPS.values())]
-    return f"{found[1]}: no such group.{nearest(found[1], groups)} Groups: {', '.join(groups)}."
-
-
-def options(group: str) -> list[str]:
-    """The names in a group: rows of a table, or files under configs/."""
-    for known, table in GROUPS.values():
-        if known == group:
-            return list(table)
-    folder = CONFIGS / group
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    given = next((word for word in line.settings if word.startswith(f"{found[1]}=")), found[1])
+    near = nearest_name(found[1], names(command))
+    value = given.removeprefix(found[1])
+    guess = f" Did you mean {near + value!r}?" if near else ""
+    return f"{given}: no such group.{guess} Groups: {', '.join(groups(command)) or 'none'}."

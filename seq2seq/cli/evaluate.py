@@ -3,25 +3,28 @@
 import importlib.util
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from seq2seq.cli.bleu import same_length
-from seq2seq.cli.files import input_lines, make_directory, output_stream
+from seq2seq.cli.bleu import read_references
+from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream
+from seq2seq.cli.progress import progress
+from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.translate import as_json
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.metrics import LengthBin, Scores
+from seq2seq.inference.metrics import LengthBin, Reference, Scores
 from seq2seq.inference.page import write_page
 from seq2seq.inference.report import HEATMAPS, Collector, Report, draw_lengths, page
+from seq2seq.inference.sentences import LongSources
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.words import find_words
 from seq2seq.training.checkpoint import load_translator
-from seq2seq.version import __version__
+from seq2seq.version import __version__, install_command
 
 logger = logging.getLogger(__name__)
 
@@ -30,24 +33,48 @@ _PLOT = "bleu_by_length.svg"
 
 def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
     """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write all about it."""
-    sources, references = list(input_lines(config.source)), list(input_lines(config.reference))
-    same_length(config.source, sources, config.reference, references)
+    check_output(config.output)
+    if config.report is not None:
+        check_directory(config.report)
+    sources, references = read_test_set(config)
     translator = load_translator(config.checkpoint, config.device)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)
-    found = translator.translate(sources, config.decoding, keep_attention=config.report is not None)
-    translations = (best for best, *_ in found)
-    if config.report is not None:
-        report = write_report(config, config.report, translator, tokenizer, translations, references)
-        scores, lengths = report.scores, report.lengths
-    else:
-        hypotheses = [best.text for best in translations]
-        scores = metrics.score(hypotheses, references, tokenizer)
-        counts = [len(find_words(source, translator.source_lang)) for source in sources]
-        lengths = metrics.bleu_by_length(counts, hypotheses, references, tokenizer)
+    with progress(len(sources)) as advance:
+        translations = translate(config, translator, sources, advance)
+        if config.report is not None:
+            report = write_report(config, config.report, translator, tokenizer, translations, references)
+            scores, lengths = report.scores, report.lengths
+        else:
+            hypotheses = [best.text for best in translations]
+            scores = metrics.score(hypotheses, references, tokenizer)
+            counts = [len(find_words(source, translator.source_lang)) for source in sources]
+            lengths = metrics.bleu_by_length(counts, hypotheses, references, tokenizer)
     with output_stream(config.output) as output:
         show(scores, lengths, config.output_format, output)
     return 0
+
+
+def read_test_set(config: EvaluateConfig) -> tuple[Sequence[str], Sequence[Reference]]:
+    """Sources and their references. Raises DataError where they are not as many."""
+    columns = layout(config.checkpoint, config.columns)
+    if config.reference is None or config.reference == config.source:
+        return columns.test_set(config.source, config.reference)
+    (sources,), references = read_references([config.source], config.reference, columns, SOURCE)
+    return sources, references
+
+
+def translate(
+    config: EvaluateConfig, translator: Translator, sources: Sequence[str], advance: Callable[[int], object]
+) -> Iterator[Translation]:
+    """The best translation of each source."""
+    long_sources = LongSources(translator.lengths.longest_source)
+    keep_attention = config.report is not None
+    found = translator.translate(sources, config.decoding, keep_attention=keep_attention, advance=advance)
+    for number, (best, *_) in enumerate(found, 1):
+        long_sources.add(number, [best])
+        yield best
+    long_sources.warn()
 
 
 def show(scores: Scores, lengths: Sequence[LengthBin], output_format: str, output: TextIO) -> None:
@@ -68,7 +95,7 @@ def write_report(
     translator: Translator,
     tokenizer: str,
     translations: Iterator[Translation],
-    references: Sequence[str],
+    references: Sequence[Reference],
 ) -> Report:
     """report.html, report.json, translations.txt and .jsonl (as `translate` writes them), a plot, and heat maps.
 
@@ -79,7 +106,9 @@ def write_report(
     make_directory(directory)
     plots = importlib.util.find_spec("matplotlib") is not None
     if not plots:
-        logger.info("the report will be without %s: pictures need matplotlib. Install seq2seq[plots].", _PLOT)
+        logger.info(
+            "the report will be without %s: pictures need matplotlib. Install it: %s", _PLOT, install_command("plots")
+        )
     files = ["report.html", "report.json", "translations.txt", "translations.jsonl"]
     files += [_PLOT] * plots + [HEATMAPS] * translator.attends
     conditions = {

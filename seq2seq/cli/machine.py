@@ -41,4 +41,4 @@ def keep_freed_memory() -> None:
     except (AttributeError, OSError):
         return  # another libc
     if mallopt(mmap_threshold, 1 << 30) and mallopt(trim_threshold, -1 & 0x7FFFFFFF):
-        logger.info("allocator: blocks up to 1 GiB are kept when freed (mallopt)")
+        logger.debug("allocator: blocks up to 1 GiB are kept when freed (mallopt)")

@@ -1,16 +1,18 @@
 """`seq2seq COMMAND [overrides]`: finds the command, composes its configuration, turns mistakes into exit codes."""
 
+import errno
 import gc
 import importlib
+import io
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn, TextIO, cast
 
 from seq2seq.cli import usage
 from seq2seq.config import COMMANDS, ConfigError, parse
@@ -28,54 +30,102 @@ in a training. These settings are read when torch is loaded.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0 done, 2 the user's mistake, 1 ours, 130 or 143 stopped by a signal."""
-    try:
-        return _run([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
-    except (ConfigError, DataError) as error:
-        return _complain(str(error))
-    except Stopped as stopped:
-        return stopped.exit_code
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except KeyboardInterrupt:
-        return 130
+    with _closed_streams():
+        try:
+            return _run([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
+        except (ConfigError, DataError) as error:
+            return _complain(str(error))
+        except Stopped as stopped:
+            return stopped.exit_code
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return _complain(f"{error.filename}: the name is too long for a file. Take a shorter one.")
+        except KeyboardInterrupt:
+            return 130
 
 
 def _run(arguments: list[str]) -> int:
-    command, *overrides = arguments
+    command, *words = arguments
     if command in ("-h", "--help", "help"):
         print(usage.overview())
         return OK
     if command == "--version":
         print(__version__)
         return OK
+    if command in ("-sc", "--shell-completion"):
+        return importlib.import_module("seq2seq.cli.completion").run(words)
     if command not in COMMANDS:
         return _complain(f"{command}: no such command.{nearest(command, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
-    if {"-h", "--help"} & set(overrides):
-        print(usage.of_command(command))
+    if {"-h", "--help"} & set(words):
+        print(usage.of_command(command, _own_configs(command, words)))
         return OK
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name, value in _FEW_KERNELS.items():
         os.environ.setdefault(name, value)
     with _leaving_at_once(), _keeping_garbage():
-        run: Callable[..., int] = importlib.import_module(f"seq2seq.cli.{command}").run
+        module = importlib.import_module(f"seq2seq.cli.{command}")
         compose = importlib.import_module("seq2seq.cli.compose")
         ranks = importlib.import_module("seq2seq.training.ranks")
-    several = ranks.asked_for()
-    if several > 1 and (command != "train" or {"-m", "--multirun"} & set(overrides)):
+    several, multirun = ranks.asked_for(), compose.read(command, words).multirun
+    if several > 1 and (command != "train" or multirun):
         raise ConfigError(
             f"WORLD_SIZE={several}: torchrun starts processes for a single training. Start "
             f"{'each run of a --multirun' if command == 'train' else command} without it."
         )
     codes: list[int] = []
 
-    def job(values: dict[str, Any], choices: dict[str, str]) -> None:
-        codes.append(run(parse(command, values), choices))
+    def job(values: dict[str, Any], choices: dict[str, str]) -> float | None:
+        config = parse(command, values)
+        codes.append(module.run(config, choices))
         if codes[-1] > 128:  # stopped: further runs of a --multirun don't begin
             raise Stopped(codes[-1])
+        return module.objective(config, choices) if multirun and hasattr(module, "objective") else None
 
-    compose.run_composed(command, overrides, job)
+    compose.run_composed(command, words, job)
     return max(codes, default=OK)
+
+
+def _own_configs(command: str, words: Sequence[str]) -> str | None:
+    """The directory of --config-dir."""
+    flags = [word for word in words if word not in ("-h", "--help")]
+    if not any(word.startswith("-") for word in flags):
+        return None  # Hydra, which knows its flags, is slow to import
+    own: str | None = importlib.import_module("seq2seq.cli.command_line").read(command, flags).own
+    return own
+
+
+class _Closed:
+    """Standard input or output that is closed: what uses it is told."""
+
+    def __init__(self, name: str, instead: str) -> None:
+        self._message = f"{name}: closed. {instead}"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise DataError(self._message)
+
+
+@contextmanager
+def _closed_streams() -> Iterator[None]:
+    """Where a standard stream is closed (`<&-`), its number is not given to the next file that is opened."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    if None not in before:
+        yield
+        return
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    nothing = io.StringIO()
+    sys.stdin = sys.stdin or cast(TextIO, _Closed("stdin", "Give the text as a file, or by a pipe."))
+    sys.stdout = sys.stdout or cast(TextIO, _Closed("stdout", "Give output=FILE, or send it somewhere."))
+    sys.stderr = sys.stderr or nothing
+    try:
+        yield
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
 
 
 class Stopped(BaseException):

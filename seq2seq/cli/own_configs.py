@@ -6,11 +6,9 @@ any memory.
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from hydra._internal.utils import get_args_parser
 
 from seq2seq.config import ConfigError
 from seq2seq.text.plain import read_bytes
@@ -22,15 +20,9 @@ _RESOLVED = re.compile(r"\$\{[^}]*(:|\$\{)")
 """What is more than a copy of another value, `${data.train}`."""
 
 
-def check_own_configs(flags: Sequence[str], settings: Sequence[str]) -> None:
+def check_own_configs(directory: str) -> None:
     """Raises ConfigError where a file of the directory is more than values and choices."""
-    given = get_args_parser().parse_known_args(list(flags))[0]
-    if given.config_path or given.config_name or any(re.match(r"[+~]*hydra\.searchpath\b", word) for word in settings):
-        raise ConfigError(
-            "--config-path, --config-name and hydra.searchpath are not for this program, which has configurations of "
-            "its own. Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME."
-        )
-    for path in sorted(Path(given.config_dir).rglob("*")) if given.config_dir else ():
+    for path in sorted(Path(directory).rglob("*")):
         try:
             _check(path)
         except (OSError, ValueError, yaml.YAMLError) as error:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from seq2seq.cli.files import input_lines, make_directory, output_stream
+from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
+from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import ConfigError, PlotConfig
 from seq2seq.inference.alignment import Aligner
@@ -15,9 +16,9 @@ from seq2seq.inference.forced import piece_numbers
 from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
 from seq2seq.inference.page import write_page
 from seq2seq.inference.translator import Translator
-from seq2seq.text.corpus import DataError
 from seq2seq.text.words import Words
 from seq2seq.training.checkpoint import load_translator
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def run(config: PlotConfig, choices: dict[str, str]) -> int:
     """Draw the attention matrix of each line, numbered as the lines; blank lines are passed over."""
     if config.output_format in ("png", "svg", "pdf"):
         _check_pictures(config)
+    _check_output(config)
     translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     if aligner is None:
@@ -75,7 +77,8 @@ def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> I
 
 def _translated(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[tuple[int, Heatmap, Words]]:
     """What the model makes of each line, and the words of it."""
-    for number, (best, *_) in enumerate(translator.translate(input_lines(config.input), config.decoding), 1):
+    sources = layout(config.checkpoint, config.columns).lines(config.input, SOURCE)
+    for number, (best, *_) in enumerate(translator.translate(sources, config.decoding), 1):
         if heatmap := of_translation(best):
             yield number, heatmap, aligner.target.produced(best.text, best.tokens)
 
@@ -84,7 +87,7 @@ def _given(
     config: PlotConfig, target: str, translator: Translator, aligner: Aligner
 ) -> Iterator[tuple[int, Heatmap, Words]]:
     """What the model makes of each pair, and the words of its target."""
-    pairs = read_pairs(config.input, target, translator)
+    pairs = read_pairs(config.input, target, translator, layout(config.checkpoint, config.columns))
     scored = force_all(translator, pairs, config.decoding.batch_size, config.decoding.precision)
     for number, forced in enumerate(scored, 1):
         pair = forced.pair
@@ -96,10 +99,13 @@ def _given(
         yield number, heatmap, aligner.target.line(text) if tokens is None else aligner.target.produced(text, tokens)
 
 
-def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
+def _page_name(config: PlotConfig) -> str:
     name = config.output
-    if name != "-" and not name.endswith(".html"):
-        name = str(Path(name) / "index.html")
+    return name if name == "-" or name.endswith(".html") else str(Path(name) / "index.html")
+
+
+def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
+    name = _page_name(config)
     make_directory(Path(name).parent)
     checkpoints = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
     with output_stream(name) as file:
@@ -109,6 +115,14 @@ def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[N
         print(name)
 
 
+def _check_output(config: PlotConfig) -> None:
+    """Raises DataError where what is drawn can't be written."""
+    if config.output_format == "html":
+        check_directory(str(Path(_page_name(config)).parent))
+    elif config.output_format != "text":
+        check_directory(config.output)
+
+
 def _check_pictures(config: PlotConfig) -> None:
     if config.output == "-":
         raise ConfigError("output=-: pictures are files of their own. Give a directory, output=pictures.")
@@ -116,8 +130,8 @@ def _check_pictures(config: PlotConfig) -> None:
         import seq2seq.inference.picture  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"output_format={config.output_format}: pictures need matplotlib. Install seq2seq[plots], "
-            "or take output_format=html or text."
+            f"output_format={config.output_format}: pictures need matplotlib. Take output_format=html or text, or "
+            f"install it: {install_command('plots')}"
         ) from error
 
 
@@ -129,27 +143,16 @@ def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterab
     make_directory(directory)
     for number, heatmap in heatmaps:
         path = directory / f"{number:04}.{config.output_format}"
-        _write(path, painter.draw(heatmap, config.output_format))
+        with output_file(str(path)) as unfinished:
+            unfinished.write_bytes(painter.draw(heatmap, config.output_format))
         print(path)
     if painter.missing and config.output_format != "svg":
         missing = sorted(painter.missing)
         logger.warning(
-            "%d characters have no font here and became boxes: %s%s. Install seq2seq[plots-cjk] for Chinese, Japanese "
-            "and Korean, or a font that has them; output_format=svg and html leave fonts to whoever looks at them.",
+            "%d characters have no font here and became boxes: %s%s. Install a font that has them, for Chinese, "
+            "Japanese and Korean: %s; output_format=svg and html leave fonts to whoever looks at them.",
             len(missing),
             " ".join(missing[:_NAMED]),
             " ..." if len(missing) > _NAMED else "",
+            install_command("plots-cjk"),
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    try:
-        unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: can't be written ({error.strerror})") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,17 +1,21 @@
 """`seq2seq score`: how probable a model finds given translations."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from seq2seq.cli.files import input_lines, output_stream
+from seq2seq.cli.files import check_output, input_lines, output_stream
+from seq2seq.cli.progress import progress
+from seq2seq.cli.reading import Layout, layout
 from seq2seq.config import ScoreConfig
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced import Forced, Pair, force, piece_numbers
 from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import DataError
+from seq2seq.text.formats import table_kind
 from seq2seq.text.plain import parse_json
+from seq2seq.text.tokenizer import EOS
 from seq2seq.training.checkpoint import load_translator
 
 _SORTED_BATCHES = 16
@@ -20,11 +24,12 @@ _SORTED_BATCHES = 16
 
 def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     """Print the log-probability of each target, or all about it as JSON."""
+    check_output(config.output)
     translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
-    pairs = read_pairs(config.source, config.target, translator)
-    with output_stream(config.output) as output:
-        for forced in force_all(translator, pairs, config.batch_size, config.precision, config.shortlist):
+    pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
+    with output_stream(config.output) as output, progress(len(pairs)) as advance:
+        for forced in force_all(translator, pairs, config.batch_size, config.precision, config.shortlist, advance):
             if config.output_format == "jsonl":
                 print(json.dumps(as_json(forced, aligner), ensure_ascii=False), file=output)
             else:
@@ -51,33 +56,33 @@ def force_all(
     batch_size: int,
     precision: str = "fp32",
     shortlist: int | None = None,
+    advance: Callable[[int], object] = lambda pairs: None,
 ) -> Iterator[Forced]:
-    """In order, and a few batches at a time: no more attention than theirs is in memory."""
+    """In order, and a few batches at a time: no more attention than theirs is in memory. `advance` is told how many."""
     remaining = iter(pairs)
     while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
-        yield from force(translator, group, batch_size, precision, shortlist)
+        found = force(translator, group, batch_size, precision, shortlist)
+        advance(len(group))
+        yield from found
 
 
-def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
+def read_pairs(source: str, target: str, translator: Translator, layout: Layout) -> list[Pair]:
     """A pair for each line; of JSONL its `source`, or its `tokens` and the text they were printed as.
 
     Raises DataError for what does not fit together.
     """
     if source == target == "-":
         raise DataError("both sides are stdin (-); give a file for one")
-    sources, targets = list(input_lines(source)), list(input_lines(target))
-    if len(sources) != len(targets):
-        shorter, longer = (source, target) if len(sources) < len(targets) else (target, source)
-        count = min(len(sources), len(targets))
-        raise DataError(
-            f"{shorter}:{count + 1}: the file ends here, but {longer} has a line {count + 1}; "
-            "as many lines are needed on both sides"
-        )
+    both = list(layout.pairs(source, target))
+    sources, targets = [left for left, _ in both], [right for _, right in both]
     if is_jsonl(sources):
         sources = [_record(line, source, number)["source"] for number, line in enumerate(sources, 1)]
+    if table_kind(target) == ".jsonl" and is_jsonl(raw := list(input_lines(target))):
+        targets = raw
     if not is_jsonl(targets):
         return [Pair(*pair) for pair in zip(sources, targets, strict=True)]
     known = piece_numbers(translator)
+    (end,) = translator.target.pieces([EOS])
     pairs = []
     for number, (line, text) in enumerate(zip(targets, sources, strict=True), 1):
         record = _record(line, target, number)
@@ -87,7 +92,13 @@ def read_pairs(source: str, target: str, translator: Translator) -> list[Pair]:
                 f"{target}:{number}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
                 "score the text instead, or take the checkpoint that translated"
             )
-        said = record.get("translation", translator.target.decode([known[token] for token in tokens]))
+        if end in tokens[:-1]:
+            raise DataError(
+                f"{target}:{number}: several sentences, as translate split=sentences joins them; a score is that of a "
+                "single one. Translate and score them one on each line."
+            )
+        printed = translator.target.decode([known[token] for token in tokens], translator.source.protected(text))
+        said = record.get("translation", printed)
         pairs.append(Pair(text, str(said), tokens))
     return pairs
 

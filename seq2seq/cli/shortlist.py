@@ -2,15 +2,20 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig, several
+from seq2seq.cli.files import check_output
+from seq2seq.cli.reading import layout
+from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig
 from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import FILE, learn
-from seq2seq.text.corpus import DataError, ParallelText, find_file
+from seq2seq.text.corpus import DataError
+from seq2seq.text.protection import common
 from seq2seq.training import checkpoint
+from seq2seq.training.held_out import find_texts
 
 logger = logging.getLogger(__name__)
 
@@ -20,17 +25,19 @@ Pair = tuple[str, str]
 def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
     """Align, count, and write the table beside the weights."""
     directory = checkpoint.find(Path(config.checkpoint))
+    check_output(str(directory / FILE))
     of = checkpoint.load(directory, choose_device(config.device))
     if isinstance(of.options.attention.placement, NoAttention):
         raise ConfigError(
             f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "
             "by. Take a checkpoint with another placement."
         )
-    texts = _texts(config, of.data)
-    name = ", ".join(text.name for text in texts)
-    filled = (pair for text in texts for pair in text.pairs() if pair[0].strip() and pair[1].strip())
+    name, pairs_of = _pairs(config, of.data)
+    filled = ((s, t) for s, t in pairs_of if not (of.source.is_blank(s) or of.target.is_blank(t)))
     pairs = draw(filled, config.max_pairs, config.seed)
-    encoded = zip(of.source.encode([s for s, _ in pairs]), of.target.encode([t for _, t in pairs]), strict=True)
+    shared = [common(of.source.protected(s), of.target.protected(t)) for s, t in pairs]
+    sources, targets = of.source.encode([s for s, _ in pairs], shared), of.target.encode([t for _, t in pairs], shared)
+    encoded = zip(sources, targets, strict=True)
     short = [pair for pair in encoded if max(map(len, pair)) <= of.data.max_length]
     if not short:
         raise DataError(f"{name}: no pair of at most data.max_length={of.data.max_length} pieces to align")
@@ -42,12 +49,13 @@ def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
     return 0
 
 
-def _texts(config: ShortlistConfig, data: Data) -> list[ParallelText]:
-    """What is to be aligned. Raises DataError where it is not there."""
-    if config.source is not None and config.target is not None:
-        return [ParallelText(config.source, (find_file(config.source), find_file(config.target)))]
+def _pairs(config: ShortlistConfig, data: Data) -> tuple[str, Iterable[Pair]]:
+    """What is to be aligned, and its name. Raises DataError where it is not there."""
+    if config.source is not None:
+        return config.source, layout(config.checkpoint, config.columns).pairs(config.source, config.target)
     try:
-        return [ParallelText.find(name, data.source_lang, data.target_lang) for name in several(data.train)]
+        texts = find_texts(data).train
+        return ", ".join(text.name for text in texts), chain.from_iterable(text.pairs() for text in texts)
     except DataError as error:
         message = f"{error}; the checkpoint was trained on it. Give text to align: source=FILE target=FILE"
         raise DataError(message) from error

@@ -1,12 +1,10 @@
 """Help: every command, every key with its default and choices, every option of every axis."""
 
-import dataclasses
-import types
-import typing
 from collections.abc import Iterator
 
-from seq2seq.config import COMMANDS, GROUPS
-from seq2seq.schema import REQUIRED
+from seq2seq.cli.names import command_keys, groups, options
+from seq2seq.config import GROUPS
+from seq2seq.schema import REQUIRED, Key
 
 _PURPOSE = {
     "train": "raw parallel text to a model; started again, it goes on",
@@ -44,53 +42,28 @@ def overview() -> str:
     )
 
 
-def of_command(command: str) -> str:
-    """What `seq2seq COMMAND --help` prints."""
+def of_command(command: str, own: str | None = None) -> str:
+    """What `seq2seq COMMAND --help` prints; `own` is a directory of --config-dir."""
     lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {_PURPOSE[command]}", ""]
     lines += [f"example: seq2seq {command} {_EXAMPLES[command]}", ""]
-    if command in ("train", "benchmark"):
-        lines += ["Groups (choose with group=option):", *_groups(), ""]
-    if command == "compare":
-        lines += ["Groups (choose with group=option):", f"  comparison: {', '.join(_files('comparison'))}", ""]
-    lines += ["Keys (set with key=value), their defaults and choices:", *_keys(COMMANDS[command], "")]
+    if groups(command):
+        lines += ["Groups (choose with group=option):", *_groups(command, own), ""]
+    lines.append("Keys (set with key=value), their defaults and choices:")
+    lines += [f"  {key.name}={_shown(key)}" for key in command_keys(command) if not key.option]
     return "\n".join(lines)
 
 
-def _files(group: str) -> list[str]:
-    from seq2seq.cli.compose import options  # Hydra is slow to import, and only this needs it
-
-    return options(group)
-
-
-def _groups() -> Iterator[str]:
-    for group in ("experiment", "model/attention"):
-        yield f"  {group}: {', '.join(_files(group))}"
-    for group, table in GROUPS.values():
-        yield f"  {group}: {', '.join(table)}"
-        for name, option in table.items():
-            for extra in dataclasses.fields(option):
-                if extra.name != "name":
-                    yield f"      {name}: {group.replace('/', '.')}.{extra.name}={_shown(extra)}"
+def _groups(command: str, own: str | None) -> Iterator[str]:
+    with_keys = [key for key in command_keys(command) if key.option]
+    for group in groups(command):
+        yield f"  {group}: {', '.join(options(group, own))}"
+        for key in with_keys:
+            if group in dict(GROUPS.values()) and key.name.startswith(f"{group.replace('/', '.')}."):
+                yield f"      {key.option}: {key.name}={_shown(key)}"
 
 
-def _keys(kind: type, prefix: str) -> Iterator[str]:
-    hints = typing.get_type_hints(kind)
-    for option in dataclasses.fields(kind):
-        hint = hints[option.name]
-        if isinstance(hint, types.UnionType):
-            hint = typing.get_args(hint)[0]
-        if hint in GROUPS:
-            continue
-        if dataclasses.is_dataclass(hint):
-            yield from _keys(typing.cast(type, hint), f"{prefix}{option.name}.")
-        else:
-            yield f"  {prefix}{option.name}={_shown(option)}"
-
-
-def _shown(option: "dataclasses.Field[object]") -> str:
-    choices = option.metadata.get("choices")
-    factory = option.default_factory
-    default = factory() if factory is not dataclasses.MISSING else option.default
-    default = "(required)" if default == REQUIRED else default
+def _shown(key: Key) -> str:
+    choices = key.field.metadata.get("choices")
+    default = "(required)" if key.default == REQUIRED else key.default
     default = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
     return f"{default}" + (f"   ({' | '.join(choices)})" if choices else "")

@@ -53,13 +53,14 @@ from seq2seq.config.commands import (
     TrainConfig,
     TranslateConfig,
 )
-from seq2seq.config.data import Data, several
+from seq2seq.config.data import Data, Split, several, stored_data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import GROUPS, AttentionBridge, Bridge, LastBridge, MeanBridge, Model, ZeroBridge, memory_size
-from seq2seq.config.training import Training
+from seq2seq.config.training import CHANGEABLE, Training
 from seq2seq.schema import Reader, problems, sections
 
 __all__ = [
+    "CHANGEABLE",
     "COMMANDS",
     "GROUPS",
     "KINDS",
@@ -107,6 +108,7 @@ __all__ = [
     "ShortlistConfig",
     "Softmax",
     "Sparsemax",
+    "Split",
     "TrainConfig",
     "Training",
     "TranslateConfig",
@@ -115,6 +117,7 @@ __all__ = [
     "memory_size",
     "parse",
     "several",
+    "stored_data",
     "to_plain",
 ]
 

@@ -7,7 +7,7 @@ from seq2seq.config.compatibility import guidance_problems, risk_problems, searc
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
-from seq2seq.config.training import Training
+from seq2seq.config.training import CHANGEABLE, Training
 from seq2seq.schema import REQUIRED, choice, number
 
 
@@ -19,16 +19,28 @@ class TrainConfig:
     model: Model
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
-    """Of the validations."""
+    """For validations, and for scoring `data.test` at the end."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash of model, data, guided alignment, loss, start_from, freeze and seed>."""
+    """null: runs/<corpus>-<attention>-<hash>. The hash is that of all settings that a run must keep to go on, as far as
+    they are not at their defaults. In a --multirun, swept keys that are not in the hash are added to the name."""
+    change: list[str] = field(
+        default_factory=list, metadata={"choices": tuple(f"training.{name}" for name in CHANGEABLE)}
+    )
+    """Settings that this command changes on purpose in the run of run_dir: [training.learning_rate]. They hold from the
+    next update on, and the checkpoints record until when the old ones did. A new learning rate is taken as it is:
+    what plateaus made of the old one is forgotten, and training.patience counts anew."""
     seed: int = number(1, least=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
-    """Validate the configuration, the data and the memory, then stop."""
+    """Validate the configuration, the data, the memory, the disk and what is installed, then stop."""
 
     def problems(self) -> Iterator[str]:
-        """Sections that mean nothing together, and a training without end."""
+        """Sections that mean nothing together, a training without end, and changes to no run."""
+        if self.change and not self.run_dir:
+            yield (
+                f"change={self.change} and run_dir=null: other settings have another default directory, where a new "
+                "run would begin. Give run_dir, the directory of the run to change."
+            )
         yield from tying_problems(self.model, self.data)
         yield from search_problems(self.model, self.data, self.decoding)
         if self.training.max_updates is None and self.training.max_epochs is None:
@@ -43,16 +55,46 @@ class TranslateConfig:
 
     checkpoint: str | list[str] = REQUIRED
     """Several, [a,b,c], are an ensemble: the mean of their probabilities."""
-    input: str = "-"
+    input: str | list[str] = "-"
+    """Several files, [a,b], are translated one after the other, each into a file of the same name in `output`."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     prefix: str | None = None
     """A file with the beginning of each line's translation; blank lines leave it open."""
     output: str = "-"
+    """A file; its name in .gz compresses it. A directory if `input` is a list."""
     output_format: str = choice("text", "jsonl")
     alignments: str | None = None
     """A file for word alignments, a line for each line of output: i-j in Pharaoh's format, or in a .jsonl with the soft
     matrices and the tokens."""
+    split: str = choice("none", "sentences")
+    """`sentences`: split each line into sentences, translate each on its own and join the translations again."""
+    resume: bool = False
+    """Keep what OUTPUT.partial has of a run that was stopped, and go on from there."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     decoding: Decoding = field(default_factory=Decoding)
+
+    def problems(self) -> Iterator[str]:
+        """Options that several inputs, sentences or standard output do not go with."""
+        several = isinstance(self.input, list)
+        if self.input == [] or (several and "-" in self.input):
+            yield f"input={self.input}: expected names of files in a list."
+        if several and (self.prefix, self.alignments) != (None, None):
+            yield (
+                f"prefix={self.prefix} and alignments={self.alignments} are files for a single input. Translate one "
+                "file at a time, or take output_format=jsonl, which has the alignments."
+            )
+        if self.split != "none" and self.decoding.n_best > 1:
+            yield (
+                f"split={self.split} and decoding.n_best={self.decoding.n_best}: the n best translations of several "
+                "sentences do not make those of a line. Take decoding.n_best=1 or split=none."
+            )
+        if self.split != "none" and self.prefix is not None:
+            yield f"split={self.split} and prefix={self.prefix}: a prefix begins a line. Take split=none."
+        if self.columns is not None and self.input == "-":
+            yield f"columns=[{','.join(self.columns)}] and input=-: stdin is plain text. Give a file."
+        if self.resume and self.output == "-":
+            yield "resume=true and output=-: nothing is kept of standard output. Give output=FILE."
 
 
 @dataclass
@@ -61,7 +103,11 @@ class EvaluateConfig:
 
     checkpoint: str | list[str] = REQUIRED
     source: str = REQUIRED
-    reference: str = REQUIRED
+    reference: str | list[str] | None = None
+    """Several, [a,b], are alternatives of each line: scores are those of all of them together. null: `source` is a
+    corpus, as in training, that has both sides."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "json")
     report: str | None = None
@@ -77,7 +123,10 @@ class BleuConfig:
 
     hypothesis: str | list[str] = REQUIRED
     """Several, [a,b,c]: the first is the baseline, whose difference from each other is tested."""
-    reference: str = REQUIRED
+    reference: str | list[str] = REQUIRED
+    """Several, [a,b], are alternatives of each line: scores are those of all of them together."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """The columns of tables, as data.columns, of which the target is read; null: the second of a TSV, else by name."""
     output: str = "-"
     output_format: str = choice("text", "json")
     target_lang: str | None = None
@@ -95,6 +144,8 @@ class PlotConfig:
     """Translations to look at, a line for each of `input`: text, or what `translate output_format=jsonl` wrote.
     null: the model's own.
     """
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     units: str = choice("pieces", "words")
     """`words`: pieces put together as `align` does."""
     output: str = "attention"
@@ -114,6 +165,8 @@ class ScoreConfig:
     source: str = REQUIRED
     target: str = REQUIRED
     """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "jsonl")
     batch_size: int = number(64, least=1, most=1 << 20)
@@ -137,6 +190,8 @@ class AlignConfig:
     """Sure links `i-j` and possible ones `i?j`, a line for each pair: gives AER, precision and recall."""
     gold_base: int = number(0, least=0, most=1)
     """The number of the first word in `gold`."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "jsonl", "json")
     """`json`: only the comparison with `gold`."""
@@ -154,6 +209,8 @@ class ShortlistConfig:
     source: str | None = None
     """Text and its translation, to align; null: what the checkpoint was trained on."""
     target: str | None = None
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     candidates: int = number(100, least=1)
     """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
     max_pairs: int | None = number(100_000, least=1)

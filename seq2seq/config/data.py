@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from seq2seq.schema import REQUIRED, choice, number
 
@@ -9,6 +10,39 @@ from seq2seq.schema import REQUIRED, choice, number
 def several(names: str | list[str] | None) -> list[str]:
     """One name or more, or none, as a list."""
     return [names] if isinstance(names, str) else names or []
+
+
+def stored_data(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of `data` that a checkpoint or a run has stored, with what the version that stored them did where they do
+    not say.
+    """
+    return {"raw_text": True, **values}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pairs of `data.train` that are held out: whole numbers or, below 1, shares.
+
+    No source sentence is in two parts.
+    """
+
+    valid: float | None = number(None, above=0)
+    test: float | None = number(None, above=0)
+    seed: int = number(1, least=0)
+    """Chooses the pairs. Runs of different `seed`s share their held-out sets, so that their scores can be compared."""
+
+    def given(self) -> bool:
+        """Whether anything is held out."""
+        return (self.valid, self.test) != (None, None)
+
+    def problems(self) -> Iterator[str]:
+        """Numbers that are neither a share nor whole."""
+        for key, value in (("valid", self.valid), ("test", self.test)):
+            if value is not None and value >= 1 and value != int(value):
+                yield f"data.split.{key}={value}: expected a whole number of pairs, or a share of them below 1."
+        shares = [value for value in (self.valid, self.test) if value is not None and value < 1]
+        if sum(shares) >= 1:
+            yield f"data.split.valid={self.valid} and data.split.test={self.test}: nothing would be left to train on."
 
 
 @dataclass
@@ -21,25 +55,45 @@ class Data:
     """How many times each corpus of `train` comes in an epoch: with [3,1] an epoch is what it would be if the first one
     stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
     and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
-    valid: str | list[str] = REQUIRED
-    """Of several, [a,b], the first one alone chooses the best checkpoint, the learning rate and the end; the others are
-    only told of, in the log and as `valid/NAME` in metrics.jsonl."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """The source and target columns of tables (.tsv, .csv, .jsonl, .parquet): numbers, from 1, such as [2,1], where no
+    row has their names, else names. null: the first two of a TSV; in others, columns named by the language codes or
+    `source` and `target`."""
+    valid: str | list[str] | None = None
+    """Required unless data.split.valid is given. Of several, [a,b], the first one alone chooses the best checkpoint,
+    the learning rate and the end; the others are only told of, in the log and as `valid/NAME` in metrics.jsonl."""
     test: str | None = None
+    split: Split = field(default_factory=Split)
+    """Hold out pairs of `train` where there is no held-out set; they are written to RUN_DIR/split."""
     alignments: str | list[str] | None = None
     """Word alignments of `train` for training.guided_alignment: a file, also as .gz, with a line of links `i-j` for
     each pair, source word i and target word j, counted from 0. One for each corpus of `train`."""
     source_lang: str = REQUIRED
     target_lang: str = REQUIRED
     tokenizer: str = choice("bpe", "unigram", "char", "word")
+    tokenizer_model: str | list[str] | None = None
+    """A sentencepiece model of your own instead of one that is learned, for both languages or [source,target]. Train it
+    with pad_id=0, unk_id=1, bos_id=2, eos_id=3. Checkpoints hold a copy; the options that say how pieces are learned
+    have no effect."""
+    protect: str | list[str] | None = None
+    """What is kept to the letter, in training and in translation: `placeholders` ({0}, %s, %(name)d), `urls`, `markup`
+    (<ph id="1"/>, &amp;), regular expressions of your own, or a list of these. Each text of a source becomes one piece,
+    the first ten do, and its text stands in the translation where the model says that piece. null: nothing."""
     vocab_size: int = number(8000, least=8)
     """Pieces, of the joint vocabulary or of each side's; `char` takes as many as there are characters."""
     joint: bool = True
     """One vocabulary for both languages."""
     byte_fallback: bool | None = None
     """Spell unknown characters in bytes; null: wherever the tokenizer can (bpe, unigram)."""
-    character_coverage: float = number(0.9995, above=0, most=1)
+    character_coverage: float | None = number(None, above=0, most=1)
+    """Share of the text whose characters get a piece of their own, the most frequent first, as sentencepiece has it;
+    null: 0.9995, and whatever comes more than three times, but no more than an alphabet or half of the vocabulary."""
     normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
-    """Sentencepiece's normalization rule; `identity` leaves raw text raw."""
+    """Sentencepiece's normalization rule; `identity` leaves all letters as they are."""
+    raw_text: bool = False
+    """Keep white space and format characters as they are. Otherwise each tab, no-break space and the like is read as a
+    space, and format characters that no writing needs (soft hyphens, zero-width spaces, marks of direction) are left
+    out, in training and in translation; joiners that a script or an emoji needs stay."""
     subword_sampling: float | None = number(None, above=0, most=1)
     """Cut the training text into other pieces each time: of unigram the α that their probabilities are raised to (Kudo
     2018; for example 0.2), of bpe the share of merges that are left out (BPE-dropout, Provilkov 2020; 0.1). Batches are
@@ -60,7 +114,8 @@ class Data:
     """The encoder reads each source from its last piece to its first, EOS still at the end (Sutskever 2014); alignments
     and pictures are in the order of the text."""
     bleu_tokenizer: str | None = None
-    """Sacrebleu's tokenizer; null: by the target language (zh -> zh, ja -> ja-mecab, ko -> ko-mecab, else 13a)."""
+    """Sacrebleu's tokenizer; null: by the target language (Chinese -> zh, Japanese -> ja-mecab, Korean -> ko-mecab,
+    others that are written without spaces, such as Thai -> char, else 13a)."""
     cache_dir: str = "runs/cache"
 
     def problems(self) -> Iterator[str]:
@@ -72,8 +127,26 @@ class Data:
         corpora = len(several(self.train))
         if not corpora:
             yield "data.train=[]: expected a corpus, or several, [a,b]."
-        if len(set(several(self.valid))) != max(len(several(self.valid)), 1):
+        if len(set(several(self.valid))) != len(several(self.valid)) or self.valid == []:
             yield f"data.valid={self.valid}: expected a held-out set, or several, [a,b], each once."
+        if self.valid is None and self.split.valid is None:
+            yield (
+                "data.valid: required, give data.valid=...; where nothing is held out, data.split.valid=1000 holds "
+                "out 1000 pairs of data.train (0.01: a hundredth), and data.split.test as many for a test set."
+            )
+        for key, name, part in (("valid", self.valid, self.split.valid), ("test", self.test, self.split.test)):
+            if name is not None and part is not None:
+                yield f"data.{key}={name} and data.split.{key}={part}: two held-out sets for one purpose. Give one."
+        if self.split.given() and self.source_lang == self.target_lang:
+            yield (
+                f"data.split and data.source_lang={self.source_lang}, data.target_lang={self.target_lang}: the parts "
+                "are written as PART.LANGUAGE. Give each side a code of its own."
+            )
+        if self.alignments is not None and self.split.given():
+            yield (
+                f"data.alignments={self.alignments} and data.split: the alignments have a line for each pair of "
+                "data.train, some of which the split takes away. Hold out pairs before you align."
+            )
         for key, given in (("weights", self.weights), ("alignments", self.alignments)):
             if given is not None and len([given] if isinstance(given, str) else given) != corpora:
                 yield (
@@ -82,6 +155,19 @@ class Data:
                 )
 
     def _subword_problems(self) -> Iterator[str]:
+        models = several(self.tokenizer_model)
+        if self.tokenizer_model is not None and len(models) not in (1, 2):
+            yield f"data.tokenizer_model={models}: expected one model, or [source,target]."
+        if self.joint and len(set(models)) == 2:
+            yield (
+                f"data.joint=true and data.tokenizer_model={models}: two models are two vocabularies. Take "
+                "data.joint=false, or give one model for both languages."
+            )
+        if self.protect and self.tokenizer_model:
+            yield (
+                f"data.protect={self.protect} and data.tokenizer_model={self.tokenizer_model}: that model has no "
+                "pieces for protected text. Take data.tokenizer_model=null, or data.protect=null."
+            )
         if self.byte_fallback and self.tokenizer in ("char", "word"):
             yield (
                 f"data.byte_fallback=true and data.tokenizer={self.tokenizer}: only bpe and unigram can spell bytes. "

@@ -68,12 +68,12 @@ class Model:
     """Add a layer's input to its output, from the second layer on."""
     layer_norm: bool = False
     """Within the recurrent layers (Ba 2016), which then run step by step. In short trainings it won 1.5 BLEU on
-    Multi30k and cost 2.3 on the embedded corpus: configs/experiment/RESULTS.md."""
+    Multi30k and cost 2.3 on the embedded corpus: docs/results/regularisation.md."""
     dropout: float = number(0.2, least=0, below=1)
     """Of the embeddings, between layers, of the encoder's states and of what the vocabulary is projected from."""
     variational_dropout: bool = False
     """`dropout` is the same at all steps of a sentence, and then also of the vector that input feeding hands on (Gal &
-    Ghahramani 2016). In short trainings worth nothing: configs/experiment/RESULTS.md."""
+    Ghahramani 2016). In short trainings worth nothing: docs/results/regularisation.md."""
     recurrent_dropout: float = number(0.0, least=0, below=1)
     """Of the previous state where a recurrent layer reads it, the same at all steps (Gal & Ghahramani 2016); with it
     such layers run step by step. In short trainings it was worth nothing, and cost a little."""

@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 
 from seq2seq.schema import choice, number
 
+CHANGEABLE = (
+    "learning_rate", "weight_decay", "schedule", "warmup_updates", "plateau_factor", "plateau_patience", "halve_after",
+    "halve_every", "clip_norm", "label_smoothing",
+)  # fmt: skip
+"""Keys that shape the updates to come and nothing that a saved state holds: a run can go on with others."""
+
 
 @dataclass
 class Training:
@@ -14,15 +20,18 @@ class Training:
     max_updates: int | None = number(None, least=1)
     max_epochs: int | None = number(50, least=1)
     max_hours: float | None = number(None, above=0)
-    """Of training, over all resumes; null: as long as it takes."""
+    """Of training, over all resumes; null: as long as it takes. Where they end before the last update, `cosine` reaches
+    0 with them; such a training can't be repeated to the last bit."""
     batch_tokens: int = number(1024, least=1)
     """Target tokens of an update, EOS and padding counted."""
     batch_sentences: int | None = number(None, least=1)
     """Pairs of an update at most, where batch_tokens allows as many; null: as many as it allows."""
     processes: int | None = number(None, least=1, most=1024)
     """That share each batch, on a CPU; each has one thread. null: as many as there would be threads (OMP_NUM_THREADS,
-    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with. Those that
-    torchrun starts share each batch instead, on CPUs and GPUs of one machine or several, and leave this at null."""
+    or the cores), as long as each has 256 tokens at a time; a run goes on with the number it began with. With another
+    number it goes on too, and is then the same run except for rounding and for what is drawn in training, such as
+    dropout. Those that torchrun starts share each batch instead, on CPUs and GPUs of one machine or several, and leave
+    this at null."""
     accumulate: int = number(1, least=1)
     """Parts in which the work of an update is done, one after the other, and whose gradients are added up: the same
     update in less memory. batch_tokens stays what the whole update has. Where memory is not enough for the largest
@@ -101,6 +110,9 @@ class Training:
     """Updates between two states in RUN_DIR/last; the one before stays as RUN_DIR/last.previous, to go on from should
     the last be damaged."""
     log_every: int = number(10, least=1)
+    """Updates between two lines of RUN_DIR/metrics.jsonl, and between two states of the progress bar."""
+    samples: int = number(3, least=0)
+    """Translations that each validation shows with their attention; RUN_DIR/validation has those of all sentences."""
     tensorboard: bool = False
 
     def problems(self) -> Iterator[str]:

@@ -71,13 +71,18 @@ class Aligner:
 
     def translation(self, translation: Translation) -> WordAlignment:
         """Between the raw source line and the printed translation."""
-        produced = self.target.produced(translation.text, translation.tokens)
+        protected = self.source.tokenizer.protected(translation.source)
+        produced = self.target.produced(translation.text, translation.tokens, protected)
         return self._align(self.source.line(translation.source), produced, translation.attention)
 
     def forced(self, forced: Forced) -> WordAlignment:
         """Between the raw lines."""
         pair = forced.pair
-        given = self.target.line(pair.target) if pair.tokens is None else self.target.produced(pair.target, pair.tokens)
+        protected = self.source.tokenizer.protected(pair.source)
+        if pair.tokens is None:
+            given = self.target.line(pair.target, protected)
+        else:
+            given = self.target.produced(pair.target, pair.tokens, protected)
         return self._align(self.source.line(pair.source), given, forced.attention)
 
     def _align(self, source: Words, target: Words, attention: Tensor | None) -> WordAlignment:

@@ -279,5 +279,5 @@ def draw(comparison: Comparison, path: Path) -> None:
     panels[0][0].invert_yaxis()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a label in letters that the font lacks
-        figure.savefig(path, dpi=150, bbox_inches="tight")
+        figure.savefig(path, format="png", dpi=150, bbox_inches="tight")
     pyplot.close(figure)

@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, weight_dict
 from matplotlib.ft2font import FT2Font
 
-from seq2seq.text.words import base_language
+from seq2seq.text.languages import base_language
 
 Face = tuple[str, str, int]
 """Family, file, number of the face in the file."""

@@ -32,11 +32,6 @@ class Pair:
     tokens: list[str] | None = None
     """Pieces by name, used as they are: without `</s>` the sentence is scored as unfinished. None: `target` says it."""
 
-    @property
-    def blank(self) -> bool:
-        """Nothing is there to be scored."""
-        return not self.tokens if self.tokens is not None else not (self.source.strip() or self.target.strip())
-
 
 @dataclass(frozen=True)
 class Forced:
@@ -70,8 +65,10 @@ def force(
     vocabulary's. With a shortlist the candidates of each pair are those of searching, and its own tokens. Raises
     DataError for a side of more than MOST_PIECES.
     """
-    filled = [pair for pair in pairs if not pair.blank]
-    encoded = translator.target.encode([pair.target for pair in filled])
+    blank = [_is_blank(translator, pair) for pair in pairs]
+    filled = [pair for pair, nothing in zip(pairs, blank, strict=True) if not nothing]
+    protected = [translator.source.protected(pair.source) for pair in filled]
+    encoded = translator.target.encode([pair.target for pair in filled], protected)
     numbers = piece_numbers(translator) if any(pair.tokens is not None for pair in filled) else {}
     targets = [
         tokens if pair.tokens is None else [numbers[name] for name in pair.tokens]
@@ -83,14 +80,21 @@ def force(
     together = _force_together(translator, filled, targets, batch_size, precision, shortlist)
     said = iter(zip(targets, together, strict=True))
     found = []
-    for pair in pairs:
-        if pair.blank:
+    for pair, nothing in zip(pairs, blank, strict=True):
+        if nothing:
             found.append(Forced(pair, [], [], [], None, shortlist))
             continue
         tokens, (scores, attention) = next(said)
         pieces = translator.source.pieces(next(sources)), translator.target.pieces(tokens)
         found.append(Forced(pair, *pieces, scores, attention, shortlist))
     return found
+
+
+def _is_blank(translator: Translator, pair: Pair) -> bool:
+    """Whether nothing is there to be scored."""
+    if pair.tokens is not None:
+        return not pair.tokens
+    return translator.source.is_blank(pair.source) and translator.target.is_blank(pair.target)
 
 
 def _force_together(

@@ -3,8 +3,10 @@
 Shapes: h heads, t rows, s columns.
 """
 
+import os
+import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +20,7 @@ from seq2seq.text.words import Words
 _SHADES = " ░▒▓█"
 _LEAST_COLUMNS = 8
 """Of a part of a heat map, however narrow the terminal is."""
+_USUAL_COLUMNS = 80
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian and the scripts of India are not written right without them."""
 
@@ -42,7 +45,10 @@ class Heatmap:
     """What each row could see; None: all columns, or it is not known"""
 
     def __str__(self) -> str:
-        """A row for each target token, a column for each source token, darker for more weight (the mean over heads)."""
+        """A row for each target token, a column for each source token, darker for more weight (the mean over heads).
+
+        Brackets hold the pieces of a word together.
+        """
         sources, targets = [label(token) for token in self.columns], [label(token) for token in self.rows]
         margin = max(map(_width, targets), default=0)
         height = max(map(len, sources), default=0)
@@ -50,10 +56,23 @@ class Heatmap:
         for level in range(height):  # source tokens read downwards
             letters = [source.rjust(height)[level] for source in sources]
             lines.append(" " * (margin + 2) + "".join(letter + " " * (2 - _width(letter)) for letter in letters))
-        for target, row in zip(targets, self.weights.mean(0).tolist(), strict=True):
+        if words := word_spans(self.columns):
+            lines.append(" " * (margin + 2) + _brackets(words))
+        sides = dict.fromkeys(range(len(targets)), " ")
+        for first, last in word_spans(self.rows):
+            sides |= {first: "┌", **dict.fromkeys(range(first + 1, last), "│"), last: "└"}
+        for target, side, row in zip(targets, sides.values(), self.weights.mean(0).tolist(), strict=True):
             cells = "".join(_SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)] * 2 for weight in row)
-            lines.append(" " * (margin - _width(target)) + target + " |" + cells + "|")
+            lines.append(" " * (margin - _width(target)) + target + side + "|" + cells + "|")
         return "\n".join(line.rstrip() for line in lines)
+
+
+def _brackets(spans: Sequence[tuple[int, int]]) -> str:
+    """Below the columns of these words, each two characters wide."""
+    line = ""
+    for first, last in spans:
+        line = line.ljust(2 * first) + "└" + "─" * (2 * (last - first) - 1) + "┘"
+    return line
 
 
 def of_translation(translation: Translation) -> Heatmap | None:
@@ -76,6 +95,8 @@ def text_heatmap(translation: Translation, width: int | None = None) -> str:
     heatmap = of_translation(translation)
     if heatmap is None:
         return "(no attention)"
+    if heatmap.weights.numel() and heatmap.weights.mean(0).max() < 1 / len(_SHADES):
+        return f"(attention is spread out: no weight reaches {1 / len(_SHADES):.0%})"
     margin = max((_width(label(token)) for token in heatmap.rows), default=0) + len(" ||")
     most = max(len(heatmap.columns), 1) if width is None else max((width - margin) // 2, _LEAST_COLUMNS)
     parts = [
@@ -85,6 +106,14 @@ def text_heatmap(translation: Translation, width: int | None = None) -> str:
         for first in range(0, max(len(heatmap.columns), 1), most)
     ]
     return "\n".join(map(str, parts))
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that logs go to, 80 where it doesn't tell; None where they go elsewhere."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):
+        return None
 
 
 def fold(text: str, width: int) -> list[str]:
@@ -123,6 +152,29 @@ def in_words(heatmap: Heatmap, source: Words, target: Words) -> Heatmap:
     return replace(
         heatmap, columns=source.words, rows=target.words, weights=torch.stack(weights), scores=scores, windows=None
     )
+
+
+def word_spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
+    """First and last place of each run of pieces that make up one word.
+
+    There are none without sentencepiece's marks, or in writing without spaces.
+    """
+    starts = [number for number, token in enumerate(tokens) if not (number and _continues(tokens[number - 1], token))]
+    if not any(token.startswith("▁") for token in tokens):
+        return []
+    spans = zip(starts, [*starts[1:], len(tokens)], strict=True)
+    return [(first, end - 1) for first, end in spans if end - first > 1]
+
+
+def _continues(before: str, token: str) -> bool:
+    """Whether a piece belongs to the word of the one before it. Punctuation belongs to none."""
+    return not token.startswith("▁") and _is_of_word(before) and _is_of_word(token)
+
+
+def _is_of_word(token: str) -> bool:
+    if token.startswith("<") and token.endswith(">"):
+        return token.startswith("<0x")  # a byte of a character
+    return any(c.isalnum() for c in token) and all(_breadth(c) == "N" for c in token)
 
 
 def label(token: str) -> str:

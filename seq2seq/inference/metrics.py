@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
@@ -11,14 +12,26 @@ from sacrebleu.metrics.ter import TER
 from sacrebleu.significance import PairedTest, Result
 
 from seq2seq.config import ConfigError
-from seq2seq.text.words import base_language
+from seq2seq.text.languages import base_language, is_unspaced
+
+logger = logging.getLogger(__name__)
 
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
-_OF_CHARACTERS = ("zh", "ja-mecab")
+_OF_CHARACTERS = ("zh", "ja-mecab", "char")
+_LONGEST_NGRAM = 4
+"""Tokens: BLEU of a corpus without any n-gram of this length is 0."""
 _SAMPLES = 1000
 """Of the bootstrap: sacrebleu's own number."""
 _DRAWN = 10_000_000
 """Sentences in all samples together, which sacrebleu holds in memory at once: of huge test sets fewer are drawn."""
+
+Reference = str | tuple[str, ...]
+"""What a translation of a sentence is compared with: one text, or several that are all right."""
+
+
+def alternatives(reference: Reference) -> tuple[str, ...]:
+    """All texts of a reference."""
+    return (reference,) if isinstance(reference, str) else reference
 
 
 @dataclass(frozen=True)
@@ -56,9 +69,27 @@ class Scores:
         return "\n".join(f"{name:4} {value:6.2f}  {self.signatures[key]}" for name, value, key in rows)
 
 
+@cache
 def bleu_tokenizer(language: str | None) -> str:
-    """Sacrebleu's tokenizer for a target language."""
-    return _TOKENIZERS.get(base_language(language or ""), "13a")
+    """Sacrebleu's tokenizer for a target language; logs once why it is none for words."""
+    if language is None or not (is_unspaced(language) or base_language(language) == "ko"):
+        return "13a"
+    if tokenizer := _TOKENIZERS.get(base_language(language)):
+        return tokenizer
+    logger.info(
+        "bleu_tokenizer=char: %s is written without spaces, and sacrebleu has no tokenizer for it; BLEU counts "
+        "characters",
+        language,
+    )
+    return "char"
+
+
+def can_rise(metric: str, references: Sequence[str], tokenizer: str) -> bool:
+    """Whether a translation of these references can have any other score than 0: BLEU needs one of four tokens."""
+    if metric != "bleu":
+        return True
+    read = BLEU(tokenize=tokenizer).tokenizer
+    return any(len(read(reference).split()) >= _LONGEST_NGRAM for reference in references)
 
 
 def check_tokenizer(name: str) -> None:
@@ -68,10 +99,15 @@ def check_tokenizer(name: str) -> None:
     try:
         BLEU(tokenize=name).corpus_score(["a"], [["a"]])
     except (RuntimeError, ImportError, OSError) as error:
-        raise ConfigError(f"bleu_tokenizer={name}: can't run here ({error}). Install it, or take another.") from error
+        raise ConfigError(
+            f"bleu_tokenizer={name}: can't run here ({' '.join(str(error).split())}). Install it, or take "
+            "bleu_tokenizer=char, whose scores count characters and compare with no others."
+        ) from error
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, bootstrap: bool = False) -> Scores:
+def score(
+    hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str, bootstrap: bool = False
+) -> Scores:
     """Corpus scores of as many translations as references; BLEU with this tokenizer of sacrebleu's.
 
     Chinese and Japanese have no words to edit: their TER counts characters. `bootstrap` adds the intervals; their
@@ -102,15 +138,20 @@ def _scored(metric: Metric, hypotheses: Sequence[str], bootstrap: bool) -> tuple
     return float(result.score), Interval(float(result.mean), float(result.ci), str(signature))
 
 
-def corpus_metrics(references: Sequence[str], tokenizer: str) -> dict[str, Metric]:
+def corpus_metrics(references: Sequence[Reference], tokenizer: str) -> dict[str, Metric]:
     """Sacrebleu's `bleu`, `chrf` and `ter`, ready to score translations of these references."""
-    read = [list(references)]
+    read = _by_alternative(references)
     characters = tokenizer in _OF_CHARACTERS
     return {
         "bleu": BLEU(tokenize=tokenizer, references=read),
         "chrf": CHRF(references=read),
         "ter": TER(asian_support=characters, normalized=characters, references=read),
     }
+
+
+def _by_alternative(references: Sequence[Reference]) -> list[list[str]]:
+    """The references as sacrebleu takes them: first all first ones, then all second ones."""
+    return [list(texts) for texts in zip(*map(alternatives, references), strict=True)] or [[]]
 
 
 @dataclass(frozen=True)
@@ -131,7 +172,7 @@ class LengthBin:
 def bleu_by_length(
     lengths: Sequence[int],
     hypotheses: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[Reference],
     tokenizer: str,
     bootstrap: bool = False,
 ) -> list[LengthBin]:
@@ -141,17 +182,17 @@ def bleu_by_length(
         bins.setdefault(max(length - 1, 0) // 10, []).append(row)
     table = []
     for number, rows in sorted(bins.items()):
-        metric = BLEU(tokenize=tokenizer, references=[[references[row] for row in rows]])
+        metric = BLEU(tokenize=tokenizer, references=_by_alternative([references[row] for row in rows]))
         bleu, interval = _scored(metric, [hypotheses[row] for row in rows], bootstrap)
         table.append(LengthBin(10 * number + 1, 10 * number + 10, len(rows), bleu, interval))
     return table
 
 
-def sentence_metric(name: str, tokenizer: str) -> Callable[[str, str], float]:
+def sentence_metric(name: str, tokenizer: str) -> Callable[[str, Reference], float]:
     """`bleu` or `chrf` of a single sentence and its reference; BLEU without the n-grams that a short one has not
     (effective order), smoothed as sacrebleu does, with this tokenizer of its."""
     metric: Metric = CHRF() if name == "chrf" else BLEU(tokenize=tokenizer, effective_order=True)
-    return lambda hypothesis, reference: float(metric.sentence_score(hypothesis, [reference]).score)
+    return lambda hypothesis, reference: float(metric.sentence_score(hypothesis, alternatives(reference)).score)
 
 
 class SentenceScorer:
@@ -160,6 +201,6 @@ class SentenceScorer:
     def __init__(self, tokenizer: str) -> None:
         self._chrf, self._bleu = (sentence_metric(name, tokenizer) for name in ("chrf", "bleu"))
 
-    def __call__(self, hypothesis: str, reference: str) -> tuple[float, float]:
+    def __call__(self, hypothesis: str, reference: Reference) -> tuple[float, float]:
         """-> chrF, BLEU"""
         return self._chrf(hypothesis, reference), self._bleu(hypothesis, reference)

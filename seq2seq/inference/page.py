@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 from torch import Tensor
 
-from seq2seq.inference.heatmap import Heatmap, printable
+from seq2seq.inference.heatmap import Heatmap, printable, word_spans
 
 _DIGITS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
 _STEPS = len(_DIGITS) ** 2 - 1
@@ -38,6 +38,7 @@ def _record(number: int, heatmap: Heatmap) -> dict[str, Any]:
         "target": heatmap.target,
         "columns": [printable(token) for token in heatmap.columns],
         "rows": [printable(token) for token in heatmap.rows],
+        "words": [word_spans(heatmap.columns), word_spans(heatmap.rows)],
         "weights": [_digits(weights) for weights in heatmap.weights],
         "score": round(heatmap.score, 4),
         "scores": [round(score, 4) for score in heatmap.scores],

@@ -19,10 +19,11 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import ScaledTranslation
 
 from seq2seq.inference.focus import Focus
 from seq2seq.inference.fonts import Fonts, is_cff
-from seq2seq.inference.heatmap import Heatmap, label
+from seq2seq.inference.heatmap import Heatmap, fold, label, printable, word_spans
 
 _COLOURS = "gray_r"
 """From white to black, even in lightness."""
@@ -39,6 +40,13 @@ _ACROSS = 4
 """Heads side by side; more go below."""
 _GAP = 0.25
 _TYPE = 9.0
+_TITLE = 7.0
+_LEAST_TITLE = 3.0
+"""Inches that a title may fill, however small the matrix is."""
+_LABEL_GAP = 4.0
+"""Points between labels and matrix."""
+_WORD = "0.4"
+"""The grey of titles, and of the lines beside words."""
 _RESOLUTION = 200
 """Dots an inch."""
 _SIDEWAYS = set("ー～〜…‥—―「」『』（）｛｝〔〕【】《》〈〉［］：；＝－｜")
@@ -67,7 +75,8 @@ class Painter:
     def draw(self, heatmap: Heatmap, file_format: str) -> bytes:
         """The content of a png, svg or pdf file: the same heat map gives the same bytes."""
         columns, rows = [label(token) for token in heatmap.columns], [label(token) for token in heatmap.rows]
-        faces = self.fonts[0].choose(columns), self.fonts[1].choose(rows)
+        titles = printable(heatmap.source), printable(heatmap.target)
+        faces = self.fonts[0].choose([*columns, titles[0]]), self.fonts[1].choose([*rows, titles[1]])
         # matplotlib embeds PostScript outlines as type 42 in a way that several viewers can't read.
         outlines = 3 if any(is_cff(face) for side in faces for face in side) else 42
         logging.getLogger("fontTools").setLevel(logging.WARNING)  # tells of each glyph it embeds
@@ -102,6 +111,7 @@ def _figure(
     overhang = 0.0
     for number, axes in enumerate(panels):
         _draw_matrix(axes, heatmap.weights[number].tolist(), heatmap.windows, cell)
+        _join_pieces(axes, word_spans(heatmap.columns), word_spans(heatmap.rows) if number % across == 0 else [])
         labels = _label_columns(axes, columns, size, families[0], languages[0])
         if number % across == 0:
             _label_rows(axes, rows, size, families[1], languages[1])
@@ -109,6 +119,7 @@ def _figure(
             overhang = max(text.get_window_extent().height for text in labels) / figure.dpi
         if heads > 1:
             axes.set_xlabel(f"head {number + 1}", fontsize=max(size, 5), labelpad=3)
+    _draw_title(panels[0], (heatmap.source, heatmap.target), overhang, across * (width + _GAP), families, languages)
     pitch = overhang + height + _GAP + 0.1  # down to the next row of panels
     for number, axes in enumerate(panels):
         place(axes, number % across * (width + _GAP), number // across * pitch, width, height)
@@ -164,6 +175,50 @@ def _outline(windows: Sequence[Focus]) -> list[list[tuple[float, float]]]:
     return lines
 
 
+def _join_pieces(axes: Axes, columns: Sequence[tuple[int, int]], rows: Sequence[tuple[int, int]]) -> None:
+    """A line beside the pieces of each word that has several, between their labels and the matrix."""
+    above = axes.get_xaxis_transform() + ScaledTranslation(0, _LABEL_GAP / 144, axes.figure.dpi_scale_trans)
+    left = axes.get_yaxis_transform() + ScaledTranslation(-_LABEL_GAP / 144, 0, axes.figure.dpi_scale_trans)
+    lines = [[(first - 0.36, 1), (last + 0.36, 1)] for first, last in columns], above
+    sides = [[(0, first - 0.36), (0, last + 0.36)] for first, last in rows], left
+    for segments, transform in (lines, sides):
+        collection = LineCollection(segments, colors=_WORD, linewidths=0.9, transform=transform, clip_on=False)
+        axes.add_collection(collection, autolim=False)
+
+
+def _draw_title(
+    axes: Axes,
+    sentences: Sequence[str],
+    above: float,
+    width: float,
+    families: Sequence[Sequence[str]],
+    languages: Sequence[str],
+) -> None:
+    """Source and target, one above the other, over the labels of the columns."""
+    columns = int(max(width, _LEAST_TITLE) * 72 / (0.55 * _TITLE))
+    for line, text, family, language in zip((1, 0), sentences, families, languages, strict=True):
+        axes.annotate(
+            _shorten(text, columns),
+            (0, 1),
+            (0, above * 72 + 2 * _LABEL_GAP + line * 1.4 * _TITLE),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            fontsize=_TITLE,
+            color=_WORD,
+            family=list(family),
+            language=language,
+            annotation_clip=False,
+        )
+
+
+def _shorten(text: str, columns: int) -> str:
+    """The beginning of a sentence, as much as there is room for."""
+    first, *more = fold(text, columns)
+    return f"{first} …" if more else first
+
+
 def _label_columns(
     axes: Axes, labels: Sequence[str], size: float, families: Sequence[str], language: str
 ) -> list[Text]:
@@ -175,7 +230,7 @@ def _label_columns(
             axes.annotate(
                 "\n".join(text) if upright else text,
                 (i, 1),
-                (0, 3),
+                (0, _LABEL_GAP),
                 xycoords=axes.get_xaxis_transform(),
                 textcoords="offset points",
                 rotation=0 if upright else 90,
@@ -197,7 +252,7 @@ def _label_rows(axes: Axes, labels: Sequence[str], size: float, families: Sequen
         axes.annotate(
             text,
             (0, j),
-            (-3, 0),
+            (-_LABEL_GAP, 0),
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
             ha="right",

@@ -15,7 +15,7 @@ from seq2seq.inference.focus import Focus, focus
 from seq2seq.inference.forced import piece_numbers
 from seq2seq.inference.health import QUANTITIES, Health, Tally, verdicts
 from seq2seq.inference.heatmap import Heatmap, of_translation, printable
-from seq2seq.inference.metrics import Interval, LengthBin, Scores, SentenceScorer
+from seq2seq.inference.metrics import Interval, LengthBin, Reference, Scores, SentenceScorer, alternatives
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.words import find_words
 
@@ -30,7 +30,7 @@ class Sentence:
 
     number: int
     """Of its line, counted from 1"""
-    reference: str
+    reference: Reference
     translation: Translation
     chrf: float
     bleu: float
@@ -108,13 +108,13 @@ class Collector:
         self._score = SentenceScorer(tokenizer)
         self._tally = Tally()
         self._hypotheses: list[str] = []
-        self._references: list[str] = []
+        self._references: list[Reference] = []
         self._lengths: list[int] = []
         self._worst: list[Sentence] = []
         self._empty = self._cut = 0
         self._piece_numbers = piece_numbers(translator)
 
-    def read(self, translations: Sequence[Translation], references: Sequence[str]) -> None:
+    def read(self, translations: Sequence[Translation], references: Sequence[Reference]) -> None:
         """The next sentences, with as many references."""
         windows = self._windows(translations)
         for translation, reference, seen in zip(translations, references, windows, strict=True):
@@ -124,7 +124,7 @@ class Collector:
             self._lengths.append(len(find_words(translation.source, self.translator.source_lang)))
             self._empty += not translation.text.strip()
             self._cut += translation.cut
-            if translation.text.split() != reference.split():
+            if all(translation.text.split() != text.split() for text in alternatives(reference)):
                 scores = self._score(translation.text, reference)
                 self._worst.append(Sentence(len(self._hypotheses), reference, translation, *scores, seen))
         self._worst.sort(key=lambda sentence: (sentence.chrf, sentence.bleu, sentence.number))
@@ -137,7 +137,8 @@ class Collector:
         counts = {
             "sentences": len(self._hypotheses),
             "translation_words": self._words(self._hypotheses),
-            "reference_words": self._words(self._references),
+            "reference_words": self._words([text for of in self._references for text in alternatives(of)])
+            // len(alternatives(self._references[0])),
             "empty_translations": self._empty,
             "cut_translations": self._cut,
         }
@@ -288,7 +289,7 @@ def _conditions(report: Report) -> Iterator[Element]:
     rows = {
         "checkpoint": _names(conditions["checkpoint"]),
         "source": conditions["source"],
-        "reference": conditions["reference"],
+        "reference": _names(conditions["reference"]),
         "decoding": ", ".join(f"{key}={value}" for key, value in search.items()),
         "sentences": f"{counts['sentences']:,}",
         "words": f"{words[0]:,} in translations, {words[1]:,} in references ({words[0] / max(words[1], 1):.3f})",
@@ -300,8 +301,8 @@ def _conditions(report: Report) -> Iterator[Element]:
     yield _node("dl", *(node for pair in parts for node in pair))
 
 
-def _names(checkpoint: str | Sequence[str]) -> str:
-    return checkpoint if isinstance(checkpoint, str) else ", ".join(checkpoint)
+def _names(of: str | Sequence[str]) -> str:
+    return of if isinstance(of, str) else ", ".join(of)
 
 
 def _scores(report: Report) -> Iterator[Element]:
@@ -376,7 +377,7 @@ def _sentence(sentence: Sentence, alignment: WordAlignment | None, languages: tu
     texts = []
     for title, side, content in (
         ("source", 0, _unaligned_marked(of.source, alignment, languages[0])),
-        ("reference", 1, [printable(sentence.reference)]),
+        *(("reference", 1, [printable(text)]) for text in alternatives(sentence.reference)),
         ("translation", 1, [printable(of.text)]),
     ):
         texts += [

@@ -24,7 +24,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.search.protocol import Floats, Integers
 from seq2seq.text.batches import pad
 from seq2seq.text.corpus import DataError
-from seq2seq.text.storage import within
+from seq2seq.text.storage import replace_file, within
 from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK
 
 FILE = "shortlist.safetensors"
@@ -78,18 +78,12 @@ class Shortlist:
 
     def save(self, directory: Path) -> None:
         """Into a checkpoint. Raises DataError where it can't be written."""
-        unfinished = directory / f"{FILE}.tmp"
+        tensors = {"candidates": torch.from_numpy(self.candidates), "frequent": torch.from_numpy(self.frequent)}
         try:
-            unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
-            save_file(
-                {"candidates": torch.from_numpy(self.candidates), "frequent": torch.from_numpy(self.frequent)},
-                unfinished,
-            )
-            unfinished.replace(directory / FILE)
+            with replace_file(directory / FILE) as unfinished:
+                save_file(tensors, unfinished)
         except OSError as error:
             raise DataError(f"{directory / FILE}: can't be written ({error.strerror})") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, directory: Path, source_size: int, target_size: int) -> "Shortlist | None":

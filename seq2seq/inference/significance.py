@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sacrebleu.significance import PairedTest
 
-from seq2seq.inference.metrics import corpus_metrics
+from seq2seq.inference.metrics import Reference, corpus_metrics
 
 TESTS = {"bs": "paired bootstrap", "ar": "approximate randomisation"}
 """Koehn 2004, with 1,000 samples; Riezler & Maxwell 2005, with 10,000 trials. Sacrebleu's names and numbers."""
@@ -31,7 +31,7 @@ class Significance:
 
 
 def against_baseline(
-    baseline: Sequence[str], systems: Sequence[Sequence[str]], references: Sequence[str], tokenizer: str
+    baseline: Sequence[str], systems: Sequence[Sequence[str]], references: Sequence[Reference], tokenizer: str
 ) -> list[Significance]:
     """Each system's difference from the baseline, as many translations each as there are references.
 

@@ -1,7 +1,7 @@
 """Raw text in, translations out."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -140,7 +140,7 @@ class Translator:
 
     def aligned(self, reader: Reader) -> bool:
         """Its attention, if it has one, is over the pieces of `source`."""
-        return reader.tokenizer.model == self.source.model
+        return reader.tokenizer.fingerprint == self.source.fingerprint
 
     @property
     def model(self) -> TranslationModel:
@@ -153,12 +153,18 @@ class Translator:
         return [conversions.at(precision) for conversions in self._conversions]
 
     def translate(
-        self, lines: Iterable[str], decoding: Decoding | None = None, *, keep_attention: bool = True
+        self,
+        lines: Iterable[str],
+        decoding: Decoding | None = None,
+        *,
+        keep_attention: bool = True,
+        advance: Callable[[int], object] = lambda lines: None,
     ) -> Iterator[list[Translation]]:
         """For each line, in order, its n best translations, best first. A blank line gives an empty one.
 
         Lines are taken in groups of a few batches. Without `keep_attention` the translations come without it, sooner.
-        Translations that were cut off at their length limit are counted, and reported at the end.
+        `advance` is told how many more lines are done, batch by batch. Translations that were cut off at their length
+        limit are counted, and reported at the end.
         """
         if isinstance(lines, str):
             raise TypeError("lines: expected several sentences, got one text; give [text]")
@@ -167,7 +173,7 @@ class Translator:
         requests = (Request(line, number) for number, line in enumerate(lines))
         cuts = CutCount()
         for group in in_groups(requests, self.group_size(options), lambda request: len(request.line)):
-            found = self.translate_group(group, options, keep_attention=keep_attention)
+            found = self.translate_group(group, options, keep_attention=keep_attention, advance=advance)
             cuts.add(chain.from_iterable(found))
             yield from found
         cuts.warn(self.limits(options))
@@ -188,7 +194,12 @@ class Translator:
         return decoding.batch_size * _SORTED_BATCHES
 
     def translate_group(
-        self, requests: Sequence[Request], decoding: Decoding, *, keep_attention: bool = True
+        self,
+        requests: Sequence[Request],
+        decoding: Decoding,
+        *,
+        keep_attention: bool = True,
+        advance: Callable[[int], object] = lambda lines: None,
     ) -> list[list[Translation]]:
         """The n best translations of each line, searched for in batches of similar length.
 
@@ -198,15 +209,18 @@ class Translator:
         self.check(decoding)
         dictionary = _dictionary(decoding)
         lines = [request.line for request in requests]
-        readings = [reader.tokenizer.encode(lines) for reader in self.readers]
+        protected = [self.source.protected(line) for line in lines]
+        readings = [reader.tokenizer.encode(lines, protected) for reader in self.readers]
         encoded = next(r for r, reader in zip(readings, self.readers, strict=True) if self.aligned(reader))
-        prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests])]
+        begins = self.target.encode([request.prefix for request in requests], protected)
+        prefixes = [tokens[:-1] for tokens in begins]
         for row, tokens in enumerate(zip(*readings, prefixes, strict=True)):
             check_length(max(map(len, tokens)), f"line {requests[row].number + 1}")
         self._warn_of_reach(readings)
         keep_attention |= bool(decoding.coverage_penalty) or decoding.replace_unknown
         models = self.models(decoding.precision)
-        filled = sorted((i for i, line in enumerate(lines) if line.strip()), key=lambda i: len(encoded[i]))
+        filled = [i for i, line in enumerate(lines) if not self.source.is_blank(line)]
+        filled.sort(key=lambda i: len(encoded[i]))
         found: list[list[Translation]] = [[_blank(line, decoding)] * decoding.n_best for line in lines]
 
         def search(rows: Sequence[int]) -> list[list[Hypothesis]]:
@@ -229,7 +243,34 @@ class Translator:
                     )
                     for hypothesis in ranked
                 ]
+            advance(len(rows))
+        advance(len(lines) - len(filled))
+        self._tell_missing(requests, protected, found)
         return found
+
+    def check_line(self, line: str, name: str) -> None:
+        """Raises DataError for a line of more than MOST_PIECES, which `translate_group` would refuse with its group."""
+        if len(line.encode()) + 2 > MOST_PIECES:  # no tokenizer makes more pieces than bytes, a space before and EOS
+            check_length(max(len(reader.tokenizer.encode([line])[0]) for reader in self.readers), name)
+
+    @staticmethod
+    def _tell_missing(
+        requests: Sequence[Request], protected: Sequence[Sequence[str]], found: Sequence[Sequence[Translation]]
+    ) -> None:
+        """Log how much that is protected is in no translation of its line."""
+        missing = [
+            (request.number, text)
+            for request, texts, ranked in zip(requests, protected, found, strict=True)
+            for text in texts
+            if text not in ranked[0].text
+        ]
+        if missing:
+            number, text = missing[0]
+            total = sum(map(len, protected))
+            logger.warning(
+                "%d of %d protected texts are not in the translation, the first in line %d: %.60s",
+                len(missing), total, number + 1, text,
+            )  # fmt: skip
 
     def check(self, decoding: Decoding) -> None:
         """Raises ConfigError for options out of bounds, or that ask these models for what they lack."""
@@ -317,7 +358,7 @@ class Translator:
     def _translation(
         self, line: str, source: list[int], hypothesis: Hypothesis, dictionary: Mapping[str, str] | None
     ) -> Translation:
-        text = self.target.decode(hypothesis.tokens)
+        text = self.target.decode(hypothesis.tokens, self.source.protected(line))
         if dictionary is not None and hypothesis.attention is not None and UNK in hypothesis.tokens:
             words = WordReader(self.source, self.source_lang), WordReader(self.target, self.target_lang)
             text = replace_unknown(*words, dictionary, line, hypothesis.tokens, hypothesis.attention)

@@ -46,7 +46,8 @@ def replace_unknown(
     words = source.line(line)
     weights = attention.mean(0).cpu().numpy()  # [t s]
     of_words = weights @ words.membership()  # [t words]
-    decoded, spans = target.tokenizer.decode_spans(target.tokenizer.pieces(tokens))
+    protected = source.tokenizer.protected(line)
+    decoded, spans = target.tokenizer.decode_spans(target.tokenizer.pieces(tokens), protected)
     text, end = "", 0
     for token, row, of_row, span in zip(tokens, weights, of_words, spans, strict=True):
         if span is None:

@@ -13,11 +13,13 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.text.corpus import DataError, ParallelText, in_groups
+from seq2seq.text.corpus import DataError, in_groups
 from seq2seq.text.filters import Filters, Sieve
 from seq2seq.text.links import Link, WordLinks, join_pieces
 from seq2seq.text.numbers import Numbers, stored
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.plain import read_json
+from seq2seq.text.protection import common
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.words import WordReader
@@ -103,7 +105,7 @@ def encode_corpus(
     links: WordLinks | None = None,
 ) -> EncodedCorpus:
     """The corpus in tokens, from the cache where it is there. Drops pairs with an empty side, and what is filtered."""
-    sides = [hashlib.sha256(tokenizer.model).hexdigest() for tokenizer in (source, target)]
+    sides = [tokenizer.fingerprint for tokenizer in (source, target)]
     given = [] if links is None else [links.content_hash(), links.languages]
     entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, *filters.key(), *given)}"
     if not os.path.isdir(entry):
@@ -138,7 +140,7 @@ def _encode(
     entry: Path,
 ) -> None:
     counts = {"kept": 0, **dict.fromkeys(filters.reasons(), 0)}
-    sieve = Sieve(filters, text)
+    sieve = Sieve(filters, ((source.clean(s), target.clean(t)) for s, t in text.pairs()))
     names = ["source.tokens", "target.tokens"]
     readers: list[WordReader] = []
     rows: Iterator[tuple[str, str, list[Link]]] = ((s, t, []) for s, t in text.pairs())
@@ -152,12 +154,14 @@ def _encode(
         for chunk in in_groups(rows, _CHUNK, lambda row: len(row[0]) + len(row[1])):
             filled = []
             for row in chunk:
-                if (reason := sieve.of_text(row[0], row[1])) is None:
+                if (reason := sieve.of_text(source.clean(row[0]), target.clean(row[1]))) is None:
                     filled.append(row)
                 else:
                     counts[reason] += 1
-            sources, targets = source.encode([s for s, _, _ in filled]), target.encode([t for _, t, _ in filled])
-            for row, *pair in zip(filled, sources, targets, strict=True):
+            shared = [common(source.protected(s), target.protected(t)) for s, t, _ in filled]
+            sources = source.encode([s for s, _, _ in filled], shared)
+            targets = target.encode([t for _, t, _ in filled], shared)
+            for row, protected, pair in zip(filled, shared, zip(sources, targets, strict=True), strict=True):
                 if (reason := sieve.of_lengths(*map(len, pair))) is not None:
                     counts[reason] += 1
                     continue
@@ -165,7 +169,8 @@ def _encode(
                 for column, tokens in zip(columns[:2], pair, strict=True):
                     column.add(tokens)
                 if links is not None:
-                    joined = join_pieces(row[2], readers[0].line(row[0]), readers[1].line(row[1]))
+                    linked = [reader.line(side, protected) for reader, side in zip(readers, row[:2], strict=True)]
+                    joined = join_pieces(row[2], *linked)
                     counts["linked"] += len(np.unique(joined[:, 0]))
                     columns[-1].add(joined)
     for name, column in zip(names, columns, strict=True):

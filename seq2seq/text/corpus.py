@@ -1,9 +1,10 @@
-"""Reading raw text: UTF-8, one sentence a line, plain or gzip, two files or one TSV.
+"""Reading raw text: UTF-8, one sentence a line, plain or gzip.
 
 Lines end at `\\n` alone, so U+2028 and its like stay inside a line; a byte order mark and a trailing CR are dropped.
 What can't be read is a DataError naming file and line. Memory is bounded by the longest line, and that by MOST_BYTES.
 """
 
+import difflib
 import gzip
 import hashlib
 import io
@@ -11,9 +12,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -117,47 +116,6 @@ def read_lines(path: Path) -> Iterator[str]:
         yield from decode_lines(raw_lines(file), str(path))
 
 
-@dataclass(frozen=True)
-class ParallelText:
-    """Pairs of sentences: two files of as many lines, or one TSV whose first two columns are source and target."""
-
-    name: str
-    files: tuple[Path, ...]
-
-    @classmethod
-    def find(cls, name: str, source_lang: str, target_lang: str) -> "ParallelText":
-        """`name` is a .tsv(.gz), or a prefix: NAME.source_lang and NAME.target_lang, each also as .gz."""
-        if name.endswith((".tsv", ".tsv.gz")):
-            return cls(name, (find_file(name),))
-        return cls(name, (find_file(f"{name}.{source_lang}"), find_file(f"{name}.{target_lang}")))
-
-    def pairs(self) -> Iterator[tuple[str, str]]:
-        """Source and target of each line."""
-        if len(self.files) == 1:
-            yield from self._columns()
-            return
-        source, target = self.files
-        for number, (left, right) in enumerate(zip_longest(read_lines(source), read_lines(target)), 1):
-            if left is None or right is None:
-                shorter, longer = (source, target) if left is None else (target, source)
-                raise DataError(
-                    f"{shorter}:{number}: the file ends here, but {longer} has a line {number}; "
-                    "a parallel corpus needs as many lines on both sides"
-                )
-            yield left, right
-
-    def _columns(self) -> Iterator[tuple[str, str]]:
-        for number, line in enumerate(read_lines(self.files[0]), 1):
-            columns = line.split("\t")
-            if len(columns) < 2:
-                raise DataError(f"{self.files[0]}:{number}: no tab; expected source<TAB>target")
-            yield columns[0], columns[1]
-
-    def content_hash(self) -> str:
-        """SHA-256 of the files' bytes as text, whatever their compression."""
-        return content_hash(*self.files)
-
-
 def content_hash(*paths: Path) -> str:
     """SHA-256 of the files' bytes as text, whatever their compression."""
     digest = hashlib.sha256()
@@ -169,9 +127,31 @@ def content_hash(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+def existing(name: str) -> Path | None:
+    """The file of this name, or NAME.gz; None if there is neither."""
+    candidates = (Path(name), Path(f"{name}.gz"))
+    return next((path for path in candidates if os.path.isfile(path)), None)  # unlike Path's, it takes any name
+
+
 def find_file(name: str) -> Path:
     """The file of this name, or NAME.gz. Raises DataError if there is neither."""
-    for candidate in (Path(name), Path(f"{name}.gz")):
-        if os.path.isfile(candidate):  # unlike Path's, it takes any name
-            return candidate
-    raise DataError(f"{name}: no such file (nor {name}.gz)")
+    path = existing(name)
+    if path is None:
+        raise DataError(f"{name}: no such file (nor {name}.gz).{near(name, file_names(Path(name).parent))}")
+    return path
+
+
+def near(name: str, names: Iterable[str], key: str = "") -> str:
+    """` Did you mean ...?` with the path of the name beside this one that is most like it, or nothing."""
+    path = Path(name)
+    close = difflib.get_close_matches(path.name, list(names), n=1, cutoff=0.7)
+    return f" Did you mean {key}{path.with_name(close[0])}?" if close else ""
+
+
+def file_names(directory: Path) -> list[str]:
+    """The names of the files in a directory, without .gz; none where it can't be read."""
+    try:
+        with os.scandir(directory) as entries:
+            return sorted({entry.name.removesuffix(".gz") for entry in entries if entry.is_file()})
+    except OSError:
+        return []

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.text.corpus import ParallelText
-
 
 @dataclass(frozen=True)
 class Filters:
@@ -44,9 +42,10 @@ class Filters:
 class Sieve:
     """Filters at work on one text, from its first pair to its last: each pair has one reason, the first that holds."""
 
-    def __init__(self, filters: Filters, text: ParallelText) -> None:
+    def __init__(self, filters: Filters, pairs: Iterable[tuple[str, str]]) -> None:
+        """The pairs are read only where those that come again are looked for."""
         self.filters = filters
-        self._repeated = Repeated(text.pairs()) if filters.drop_duplicates else None
+        self._repeated = Repeated(pairs) if filters.drop_duplicates else None
 
     def of_text(self, source: str, target: str) -> str | None:
         """Why this pair is left out, if its text is enough to say so."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.text.corpus import DataError, ParallelText, content_hash, find_file, read_lines
+from seq2seq.text.corpus import DataError, content_hash, find_file, read_lines
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.words import Words, find_words
 
 Link = tuple[int, int]

@@ -1,11 +1,14 @@
 """Directories and files that appear whole or not at all."""
 
+import hashlib
 import os
 import platform
+import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seq2seq.text.corpus import DataError
@@ -61,14 +64,41 @@ def within(directory: Path, name: str) -> Path:
     return path
 
 
-def replace_file(final: Path, text: str) -> None:
-    """Write a file that is there only when it is complete and on the disk. Raises OSError where it can't be."""
+@contextmanager
+def replace_file(final: Path) -> Iterator[Path]:
+    """A path to write a file to, which gets its name only when it is complete and on the disk.
+
+    Raises OSError where it can't be written.
+    """
     unfinished = final.with_name(f"{final.name}.tmp")
     unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
-    unfinished.write_text(text)
+    try:
+        unfinished.touch(exist_ok=False)
+        mode = unfinished.stat().st_mode
+        yield unfinished
+        unfinished.chmod(mode)  # a library may have made it anew, for its owner alone
+        rename_file(unfinished, final)
+    finally:
+        with suppress(OSError):  # it would hide what went wrong before
+            unfinished.unlink(missing_ok=True)
+
+
+def rename_file(unfinished: Path, final: Path) -> None:
+    """Flush a complete file to the disk and give it this name, with mode and owner of the file that had it before."""
     _flush(unfinished)
+    if final.exists():
+        previous = final.stat()
+        with suppress(PermissionError):  # only root gives files away
+            os.chown(unfinished, previous.st_uid, previous.st_gid)
+        unfinished.chmod(stat.S_IMODE(previous.st_mode))
     unfinished.replace(final)
     _flush(final.parent)
+
+
+def file_name(label: str) -> str:
+    """A label as part of a file's name; one that does not fit is told from others by a hash."""
+    plain = re.sub(r"[^A-Za-z0-9_+=,.-]+", "_", label)[:60].lstrip(".-")
+    return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def remove_unfinished(directory: Path, idle: float = 0.0) -> None:

@@ -1,7 +1,10 @@
 """Sub-words, by sentencepiece: training, encoding, decoding."""
 
+import hashlib
 import io
+import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, groupby, islice
@@ -11,13 +14,29 @@ from typing import Any
 
 import sentencepiece
 
+from seq2seq.text.cleaning import Replacement, Span, clean, find_unusual, overlay, replace, spans_after, spans_before
 from seq2seq.text.corpus import DataError
 from seq2seq.text.plain import read_bytes
+from seq2seq.text.protection import SYMBOLS, Protection, show
 from seq2seq.text.rules import longest_rule
 from seq2seq.text.segmentation import choose, draw_segmentation, drop_merges
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Numbers that every vocabulary gives to its special pieces."""
+
+_SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
+_HIDDEN = "\n"
+"""Ends the names of special pieces in a vocabulary: lines have no line feed, so that no text is taken for one."""
+
+_COVERAGE, _LEAST_COVERAGE = 0.9995, 0.98
+"""Share of the text whose characters have pieces: sentencepiece's default, and its minimum."""
+_RARE = 3
+"""How many times a character may come and, beyond that share, have no piece of its own."""
+_ALPHABET = 256
+"""Characters that have pieces even if these are more than half of all."""
+
+_RESERVED = "\u2581\u2585"
+"""Signs that stand for a space and for an unknown character in learning."""
 
 _SAMPLE = 2_000_000
 """Lines at most that pieces are learned from."""
@@ -41,15 +60,16 @@ _MOST_TEXT = 1 << 32
 _WORDS = re.compile("\u2581?[^\u2581]+|\u2581")
 """In the pieces' spelling, where that sign stands for the white space before a word."""
 
-Span = tuple[int, int]
-"""Characters [begin, end) of a text. A piece that is only a part of a character has an empty one in front of it."""
-
 
 class Tokenizer:
-    """A trained sentencepiece model, from its serialised bytes."""
+    """A trained sentencepiece model, from its serialised bytes; with `raw_text` it reads lines as they are, and what
+    matches a pattern of `protect` it keeps to the letter.
+    """
 
-    def __init__(self, model: bytes, name: str) -> None:
+    def __init__(self, model: bytes, name: str, *, raw_text: bool = False, protect: Sequence[str] = ()) -> None:
         self.model = model
+        self.raw_text = raw_text
+        self._protection = Protection(protect)
         self._processor = sentencepiece.SentencePieceProcessor()
         self._names: dict[int, str] = {}  # of the pieces that were asked for: asking takes its time
         try:
@@ -59,7 +79,12 @@ class Tokenizer:
         specials = (self._processor.pad_id(), self._processor.unk_id(), self._processor.bos_id(),
                     self._processor.eos_id())  # fmt: skip
         if specials != (PAD, UNK, BOS, EOS):
-            raise DataError(f"{name}: expected pad, unk, bos, eos to be pieces {(PAD, UNK, BOS, EOS)}, got {specials}")
+            raise DataError(
+                f"{name}: expected pad, unk, bos, eos to be pieces {(PAD, UNK, BOS, EOS)}, got {specials}. Train it "
+                "with spm_train --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3, or the same arguments in Python."
+            )
+        if protect and self._processor.PieceToId(SYMBOLS[0]) == UNK:
+            raise DataError(f"{name}: has no pieces for what data.protect={list(protect)} finds; take null")
         try:
             for piece in range(len(self)):
                 self._processor.IdToPiece(piece)
@@ -73,9 +98,9 @@ class Tokenizer:
             )
 
     @classmethod
-    def load(cls, path: Path) -> "Tokenizer":
+    def load(cls, path: Path, *, raw_text: bool = False, protect: Sequence[str] = ()) -> "Tokenizer":
         try:
-            return cls(read_bytes(path, _MOST_MODEL), str(path))
+            return cls(read_bytes(path, _MOST_MODEL), str(path), raw_text=raw_text, protect=protect)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: can't be read ({error})") from error
 
@@ -87,15 +112,22 @@ class Tokenizer:
         kind: str,
         vocab_size: int,
         byte_fallback: bool | None,
-        character_coverage: float,
+        character_coverage: float | None,
         normalization: str,
+        raw_text: bool = False,
+        protect: Sequence[str] = (),
     ) -> "Tokenizer":
-        """Learn `vocab_size` pieces from the lines; `kind` is bpe, unigram, char or word.
+        """Learn `vocab_size` pieces from the lines, which are read twice where there is no `character_coverage`; `kind`
+        is bpe, unigram, char or word.
 
         Raises DataError when the text has too little for so many pieces.
         """
         learned = io.BytesIO()
-        text = _Remembering(lines)
+        bytes_too = kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback
+        symbols = SYMBOLS if protect else []
+        room = vocab_size - len(_SPECIALS) - len(symbols) - 256 * bytes_too if kind in ("bpe", "unigram") else None
+        counted = _read(lines, raw_text, protect) if character_coverage is None else ()
+        text = _Remembering(_read(lines, raw_text, protect))
         remaining = iter(text)
         begin = list(islice(remaining, _LOOKED_AT))
         try:
@@ -104,11 +136,12 @@ class Tokenizer:
                 model_writer=learned,
                 model_type=kind,
                 vocab_size=vocab_size,
-                # characters and words are as many as the text has
+                # characters and words are as many as the text has, whatever the coverage
                 use_all_vocab=kind == "char",
                 hard_vocab_limit=kind in ("bpe", "unigram"),
-                byte_fallback=kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback,
-                character_coverage=character_coverage,
+                byte_fallback=bytes_too,
+                character_coverage=_LEAST_COVERAGE if character_coverage is None else character_coverage,
+                required_chars=_frequent_characters(counted, room, normalization),
                 normalization_rule_name=normalization,
                 input_sentence_size=_sample_size(begin),
                 shuffle_input_sentence=True,
@@ -117,6 +150,11 @@ class Tokenizer:
                 unk_id=UNK,
                 bos_id=BOS,
                 eos_id=EOS,
+                pad_piece=_SPECIALS[PAD] + _HIDDEN,
+                unk_piece=_SPECIALS[UNK] + _HIDDEN,
+                bos_piece=_SPECIALS[BOS] + _HIDDEN,
+                eos_piece=_SPECIALS[EOS] + _HIDDEN,
+                user_defined_symbols=symbols,
                 minloglevel=2,
             )
         except RuntimeError as error:
@@ -125,19 +163,49 @@ class Tokenizer:
             if not text.count:
                 raise DataError("the training text has no line to learn pieces from") from None
             raise DataError(f"data.vocab_size={vocab_size}: {_explain(str(error))}") from error
-        return cls(learned.getvalue(), "a newly trained tokenizer")
+        return cls(learned.getvalue(), "a newly trained tokenizer", raw_text=raw_text, protect=protect)
 
     def __len__(self) -> int:
         return int(self._processor.GetPieceSize())
 
-    def encode(self, lines: Sequence[str]) -> list[list[int]]:
-        """Lines -> piece numbers of each, EOS included."""
-        encoded: list[list[int]] = self._processor.encode(list(lines), out_type=int, add_eos=True)
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the pieces and how lines are read: of two tokenizers with the same one every line has the same."""
+        digest = hashlib.sha256(self.model).hexdigest()
+        reading = [self.raw_text, *self._protection.patterns]
+        return digest if reading == [True] else f"{digest}-{json.dumps(reading)}"
+
+    def clean(self, line: str) -> str:
+        """The line as it is cut into pieces, but for what is protected: see `find_unusual`."""
+        return line if self.raw_text else clean(line)
+
+    def is_blank(self, line: str) -> bool:
+        """Whether nothing is there to be translated."""
+        return not self.clean(line).strip()
+
+    def protected(self, line: str) -> list[str]:
+        """The texts of a line that are kept to the letter."""
+        return self._protection.find(line)
+
+    def encode(self, lines: Sequence[str], protected: Iterable[Sequence[str]] | None = None) -> list[list[int]]:
+        """Lines -> piece numbers of each, EOS included. `protected` texts of each line, by default all of its own, are
+        numbered pieces.
+        """
+        tables = map(self.protected, lines) if protected is None else protected
+        read = [replace(line, self._changes(line, texts)) for line, texts in zip(lines, tables, strict=True)]
+        encoded: list[list[int]] = self._processor.encode(read, out_type=int, add_eos=True)
         return encoded
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Piece numbers -> one line of text; specials vanish, invalid UTF-8 becomes U+FFFD."""
-        return _one_line(self._decode([token for token in tokens if token not in (PAD, BOS, EOS)]))
+    def _changes(self, line: str, protected: Sequence[str]) -> list[Replacement]:
+        unusual = [] if self.raw_text else find_unusual(line)
+        return overlay(self._protection.hide(line, protected), unusual) if protected else unusual
+
+    def decode(self, tokens: Sequence[int], protected: Sequence[str] = ()) -> str:
+        """Piece numbers -> one line of text; specials vanish, invalid UTF-8 becomes U+FFFD, and numbered pieces are the
+        texts that are `protected`.
+        """
+        text = self._decode([token for token in tokens if token not in (PAD, BOS, EOS)])
+        return _one_line(replace(text, show(text, protected)))
 
     def decode_lines(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """`decode` of several sequences of pieces that hold no PAD and no BOS, and EOS only as their last."""
@@ -186,7 +254,8 @@ class Tokenizer:
         """Of the pieces that are text, neither special nor a byte."""
         of = self._processor
         special = (of.IsControl, of.IsUnknown, of.IsUnused, of.IsByte)
-        return {of.IdToPiece(n): n for n in range(len(self)) if not any(is_so(n) for is_so in special)}
+        names = {of.IdToPiece(n): n for n in range(len(self)) if not any(is_so(n) for is_so in special)}
+        return {name: number for name, number in names.items() if not name.endswith(_HIDDEN)}
 
     @cached_property
     def _scores(self) -> dict[str, float]:
@@ -199,25 +268,39 @@ class Tokenizer:
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """The pieces by name."""
-        self._names.update((token, str(self._processor.IdToPiece(token))) for token in set(tokens) - self._names.keys())
+        new = set(tokens) - self._names.keys()
+        self._names.update((token, str(self._processor.IdToPiece(token)).removesuffix(_HIDDEN)) for token in new)
         return [self._names[token] for token in tokens]
 
-    def encode_spans(self, line: str) -> list[Span]:
-        """Where in the line each piece of `encode([line])` stands, EOS left out."""
-        spans: list[Span] = self._processor.encode(line, return_type="offset_mapping")["offsets"]
-        return spans
+    def encode_spans(self, line: str, protected: Sequence[str] | None = None) -> list[Span]:
+        """Where in the line each piece that `encode` makes of it stands, EOS left out. A piece that is only a part of a
+        character has an empty span in front of it.
+        """
+        changes = self._changes(line, self.protected(line) if protected is None else protected)
+        text = replace(line, changes)
+        spans: list[Span] = self._processor.encode(text, return_type="offset_mapping")["offsets"]
+        return spans_before(line, changes, spans) if changes else spans
 
     @property
     def whole_words(self) -> bool:
         """Every piece is a word: what is not among them is unknown."""
         return all(name.startswith("\u2581") for name in self.pieces(range(EOS + 1, len(self))))
 
-    def decode_spans(self, pieces: Sequence[str]) -> tuple[str, list[Span | None]]:
+    def decode_spans(self, pieces: Sequence[str], protected: Sequence[str] = ()) -> tuple[str, list[Span | None]]:
         """`decode` of these pieces, given by name, and where in it each stands; None for those that vanish there."""
         vanishing = set(self.pieces((PAD, BOS, EOS)))
-        decoded = self._decode([p for p in pieces if p not in vanishing], return_type="offset_mapping")
-        spans = iter(decoded["offsets"])
-        return _one_line(decoded["text"]), [None if piece in vanishing else next(spans) for piece in pieces]
+        kept = [self._full_names.get(piece, piece) for piece in pieces if piece not in vanishing]
+        decoded = self._decode(kept, return_type="offset_mapping")
+        shown = show(decoded["text"], protected)
+        spans = iter(spans_after(shown, decoded["offsets"]) if shown else decoded["offsets"])
+        text = _one_line(replace(decoded["text"], shown))
+        return text, [None if piece in vanishing else next(spans) for piece in pieces]
+
+    @cached_property
+    def _full_names(self) -> dict[str, str]:
+        """The names in the vocabulary of pieces that are called otherwise outside."""
+        names = map(self._processor.IdToPiece, range(len(self)))
+        return {name.removesuffix(_HIDDEN): name for name in names if name.endswith(_HIDDEN)}
 
     def forbidden(self) -> list[int]:
         """Pieces that search may never produce: PAD, BOS, and whatever would break a line."""
@@ -238,6 +321,30 @@ def _one_line(text: str) -> str:
 
 
 _SPACES = str.maketrans(dict.fromkeys(_BREAKING, " "))
+
+
+def _read(lines: Iterable[str], raw_text: bool, protect: Sequence[str]) -> Iterable[str]:
+    """Lines to learn from, without what is protected."""
+    lines = map(Protection(protect).remove, lines) if protect else lines
+    return lines if raw_text else map(clean, lines)
+
+
+def _frequent_characters(lines: Iterable[str], room: int | None, normalization: str) -> str:
+    """Those that need a piece of their own; where there is not room for all the most frequent of them."""
+    normalizer = None
+    if normalization != "identity":
+        normalizer = sentencepiece.SentencePieceNormalizer(rule_name=normalization)
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(line if normalizer is None else normalizer.normalize(line))
+    most = None if room is None else max(room // 2, min(room - 1, _ALPHABET), 0)
+    required, left = "", counts.total()
+    for character, count in counts.most_common(most):
+        if count <= _RARE and left <= (1 - _COVERAGE) * counts.total():
+            break
+        left -= count
+        required += "" if character.isspace() or character in _RESERVED else character
+    return required
 
 
 class _Remembering:

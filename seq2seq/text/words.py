@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
-from seq2seq.text.tokenizer import UNK, Span, Tokenizer
+from seq2seq.text.cleaning import Span
+from seq2seq.text.languages import is_unspaced
+from seq2seq.text.tokenizer import UNK, Tokenizer
 
-_UNSPACED = ("zh", "ja")
-"""Languages whose words are characters here."""
-
-
-def base_language(code: str) -> str:
-    """`zh` of zh, zh-TW or zh_Hant."""
-    return code.lower().replace("_", "-").split("-")[0]
+_SPACED = re.compile(r"\S+")
+_CHARACTERS = regex.compile(r"(?![\s\p{Cf}])\X\p{M}*")
 
 
 def find_words(text: str, language: str) -> list[Span]:
-    """The words of a text: what stands between white space, or in Chinese and Japanese each character."""
-    pattern = r"\S" if base_language(language) in _UNSPACED else r"\S+"
-    return [match.span() for match in re.finditer(pattern, text)]
+    """The words of a text: what stands between white space, or where a language is written without it each character,
+    with the marks that belong to it.
+    """
+    matches = _CHARACTERS.finditer(text) if is_unspaced(language) else _SPACED.finditer(text)
+    return [match.span() for match in matches]
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class WordReader:
     tokenizer: Tokenizer
     language: str
 
-    def line(self, text: str) -> Words:
+    def line(self, text: str, protected: Sequence[str] | None = None) -> Words:
         """Of raw text and the tokens that `encode` makes of it, EOS last."""
-        return self._words(text, [*self.tokenizer.encode_spans(text), None])
+        return self._words(text, [*self.tokenizer.encode_spans(text, protected), None])
 
-    def produced(self, text: str, tokens: Sequence[str]) -> Words:
+    def produced(self, text: str, tokens: Sequence[str], protected: Sequence[str] = ()) -> Words:
         """Of tokens by name, and the text that they decode to, unknown words replaced or not."""
-        decoded, spans = self.tokenizer.decode_spans(tokens)
+        decoded, spans = self.tokenizer.decode_spans(tokens, protected)
         if decoded != text:
             unknown = self.tokenizer.pieces([UNK])[0]
             spans = _replaced(text, decoded, spans, [token == unknown for token in tokens]) or spans

@@ -3,12 +3,36 @@
 import io
 import logging
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
+from seq2seq.config import ConfigError
 from seq2seq.inference.heatmap import of_translation, printable
 from seq2seq.inference.translator import Translation
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
+
+
+def summary_writer() -> Any:
+    """TensorBoard's class that writes events. Raises ConfigError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            f"training.tensorboard=true: TensorBoard is missing. Install it: {install_command('tensorboard')}"
+        ) from error
+    return SummaryWriter
+
+
+def check_board() -> None:
+    """Raises ConfigError where TensorBoard is not installed; says so where only pictures will be missing."""
+    summary_writer()
+    if find_spec("matplotlib") is None:
+        logger.info(
+            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: %s",
+            install_command("plots"),
+        )
 
 
 def board_samples(
@@ -24,8 +48,7 @@ def board_samples(
         from matplotlib.image import imread
 
         from seq2seq.inference.picture import Painter
-    except ImportError:
-        logger.info("training.tensorboard=true: no pictures of attention without matplotlib; install seq2seq[plots]")
+    except ImportError:  # `check_board` said so
         return
     painter = Painter(*languages)
     for number, heatmap in enumerate(heatmaps, 1):

@@ -1,71 +1,114 @@
 """The model card: what a checkpoint is, made of, and worth."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from seq2seq.config import Data, TrainConfig, several
+from seq2seq.config import Attention, Data, TrainConfig, Training, several, to_plain
 from seq2seq.version import __version__
+
+_SCORES = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss per token, in nats"}
+_SAID = ("start_from", "ema")
+"""Settings with a sentence of their own."""
+_ALWAYS = ("batch_tokens", "optimizer", "learning_rate", "schedule", "loss", "precision")
+"""Settings that are told at their defaults too."""
 
 
 def model_card(
-    config: TrainConfig, updates: int, epochs: int, scores: Mapping[str, float], origin: Mapping[str, Any]
+    config: TrainConfig, updates: int, epochs: float, scores: Mapping[str, float], origin: Mapping[str, Any]
 ) -> str:
     """Markdown. `origin` is that of origin.py."""
-    attention = config.model.attention
-    parts = [part.name for part in (attention.score, attention.window, attention.normaliser) if part is not None]
-    kind = f"placement `{attention.placement.name}`" + (f", attention `{' x '.join(parts)}`" if parts else "")
-    rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items()) or "| (none yet) | |"
-    ema = config.training.ema
-    average = "" if ema is None else f" The weights are an exponential moving average, decay {ema}."
-    start = config.training.start_from
-    start = "" if start is None else f" It began with the weights of `{start}`."
-    corpora = _corpora(config.data)
-    contents, versions, settings = (
-        "\n".join(f"| {name} | {value} |" for name, value in values.items())
-        for values in (origin["hashes"], origin["versions"], origin["training"])
-    )
+    training = config.training
+    start = "" if training.start_from is None else f" It began with the weights of {_file(training.start_from)}."
+    average = "" if training.ema is None else f" The weights are an exponential moving average, decay {training.ema}."
+    valid = _file(several(config.data.valid)[0])
+    names = {_SCORES.get(name, name): f"{value:.2f}" for name, value in scores.items()}
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
-A recurrent translation model, {kind}.
+A recurrent encoder-decoder {_attention(config.model.attention)}.
 
-Trained by seq2seq {origin["versions"]["seq2seq"]} on {corpora}: {updates} updates, {epochs} whole epochs, \
-seed {config.seed}.{start}{average}
+It was trained with seq2seq {origin["versions"]["seq2seq"]} on {_corpora(config.data)} for {updates:,} updates \
+({epochs:.2f} epochs) with seed {config.seed}.{start}{average}
 
-| validation (search with beam {config.decoding.beam_size}) | |
-|---|---|
-{rows}
+## Use
 
-| data | SHA-256 |
-|---|---|
-{contents}
+    seq2seq translate checkpoint=THIS_DIRECTORY input=FILE
 
-| version | |
-|---|---|
-{versions}
+## Validation
 
-| training | |
-|---|---|
-{settings}
+{_table("metric", f"{valid}, beam size {config.decoding.beam_size}", names or {"not yet validated": ""})}
 
-Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
+## Training
+
+{_table("setting", "value", _settings(origin["training"]))}
+
+All other training settings have their defaults; config.json lists every setting of model, data and training.
+
+## Data
+
+{_table("data", "SHA-256", origin["hashes"])}
+
+## Software
+
+{_table("software", "version", origin["versions"])}
 """
 
 
 def average_card(data: Data, names: Sequence[str]) -> str:
     """Markdown, of the mean of the checkpoints of these names."""
-    rows = "\n".join(f"- `{name}`" for name in names)
+    rows = "\n".join(f"- {_file(name)}" for name in names)
     return f"""# {data.source_lang} to {data.target_lang}
 
-A recurrent translation model whose weights are the mean of those of {len(names)} checkpoints, made by seq2seq \
+A recurrent encoder-decoder whose weights are the mean of those of {len(names)} checkpoints, made with seq2seq \
 {__version__}:
 
 {rows}
 
 They were trained on {_corpora(data)}; their own cards say how, and what they score.
 
-Translate with `seq2seq translate checkpoint=THIS_DIRECTORY`; every option is in config.json.
+## Use
+
+    seq2seq translate checkpoint=THIS_DIRECTORY input=FILE
 """
 
 
+def shared_name(path: str) -> str:
+    """A path as it may be given away: from the working directory down, else its last two parts, and never the home
+    directory."""
+    absolute = os.path.abspath(os.path.expanduser(path))
+    homes = {os.path.expanduser("~"), os.path.realpath(os.path.expanduser("~"))}
+    inside = [top for top in (os.getcwd(), *homes) if os.path.isabs(top) and Path(absolute).is_relative_to(top)]
+    top = max(inside, key=len, default="/")
+    parts = Path(absolute).relative_to(top).parts
+    return "/".join(parts if top == os.getcwd() else parts[-2:])
+
+
+def _attention(attention: Attention) -> str:
+    parts = {"score": attention.score, "window": attention.window, "normaliser": attention.normaliser}
+    kinds = [f"{name} `{part.name}`" for name, part in parts.items() if part is not None]
+    if not kinds:
+        return "without attention"
+    return f"with attention: {', '.join(kinds)}, placement `{attention.placement.name}`"
+
+
+def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What has a value, and is not at its default."""
+    defaults = to_plain(Training())
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in _SAID and value not in (None, []) and (name in _ALWAYS or value != defaults.get(name))
+    }
+
+
+def _table(left: str, right: str, rows: Mapping[str, Any]) -> str:
+    return "\n".join([f"| {left} | {right} |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
 def _corpora(data: Data) -> str:
-    return " and ".join(f"`{name}`" for name in several(data.train))
+    return " and ".join(_file(name) for name in several(data.train))
+
+
+def _file(path: str) -> str:
+    return f"`{shared_name(path)}`"

@@ -4,6 +4,7 @@ Tensors are safetensors, everything else is JSON: loading executes nothing, read
 takes as much memory as its files have. SHA256SUMS says what each file has to be, in the format of `sha256sum -c`.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seq2seq import build
-from seq2seq.config import ConfigError, Data, Model, parse, to_plain
+from seq2seq.config import ConfigError, Data, Model, parse, several, stored_data, to_plain
 from seq2seq.inference.device import choose_device
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Reader, Translator
@@ -27,10 +28,11 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.schema import shown
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.corpus import DataError
+from seq2seq.text.languages import base_language
 from seq2seq.text.plain import read_bytes, read_json, typed
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.text.words import base_language
+from seq2seq.training.origin import with_home, without_home
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
@@ -80,7 +82,7 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
             "origin": dict(checkpoint.origin),
             "lengths": asdict(checkpoint.lengths),
         }
-        (unfinished / "config.json").write_text(json.dumps(values, indent=2) + "\n")
+        (unfinished / "config.json").write_text(json.dumps(without_home(values), indent=2) + "\n")
         (unfinished / "source.model").write_bytes(checkpoint.source.model)
         (unfinished / "target.model").write_bytes(checkpoint.target.model)
         if state is not None:
@@ -127,6 +129,8 @@ def damage(path: Path, names: Sequence[str] | None = None) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            return ""
         return f"{_SUMS} can't be read ({error})"
     wrong = []
     for line in lines:
@@ -165,6 +169,11 @@ def find(path: Path) -> Path:
     raise DataError(f"{path}: no checkpoint here (expected {', '.join(_MODEL)}){newest}")
 
 
+def weights_hash(path: Path) -> str:
+    """SHA-256 of the weights of a checkpoint, or of the best one of a run directory."""
+    return _sha256(find(path) / "model.safetensors")
+
+
 def _is_there(path: Path) -> bool:
     return os.path.isfile(path / "model.safetensors")
 
@@ -172,17 +181,17 @@ def _is_there(path: Path) -> bool:
 def load(path: Path, device: torch.device) -> Checkpoint:
     """Read a checkpoint. Raises DataError for what is missing or does not fit together."""
     where = find(path)
-    if wrong := damage(where, _MODEL):
-        raise DataError(f"{where}: damaged: {wrong}. Restore it, or take another checkpoint. {_EDITED}")
+    _check_undamaged(where, _MODEL)
     try:
-        values = read_json(within(where, "config.json"))
-        if values.get("format") != FORMAT:
-            raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
+        values = _read_config(where)
         options: Model = parse("model", values["model"])
-        data: Data = parse("data", values["data"])
-        made = dict(values.get("origin", {}))
+        data: Data = parse("data", stored_data(with_home(values["data"])))
+        made = dict(with_home(values.get("origin", {})))
         lengths = typed(Lengths, values.get("lengths", {}))
-        source, target = (Tokenizer.load(within(where, f"{side}.model")) for side in ("source", "target"))
+        source, target = (
+            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text, protect=several(data.protect))
+            for side in ("source", "target")
+        )
         tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:
         reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
@@ -191,6 +200,29 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
     return Checkpoint(model.to(device), options, data, source, target, made, lengths)
+
+
+def read_data(path: Path) -> Data:
+    """What a checkpoint, or the best one of a run directory, says of its corpora. Raises DataError as `load` does."""
+    where = find(path)
+    _check_undamaged(where, ["config.json"])
+    try:
+        data: Data = parse("data", stored_data(with_home(_read_config(where)["data"])))
+    except _UNREADABLE as error:
+        raise DataError(f"{where}: not a readable checkpoint ({error})") from error
+    return data
+
+
+def _check_undamaged(where: Path, names: Sequence[str]) -> None:
+    if wrong := damage(where, names):
+        raise DataError(f"{where}: damaged: {wrong}. Restore it, or take another checkpoint. {_EDITED}")
+
+
+def _read_config(where: Path) -> dict[str, Any]:
+    values = read_json(within(where, "config.json"))
+    if values.get("format") != FORMAT:
+        raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
+    return dict(values)
 
 
 class _Undrawn(TorchFunctionMode):
@@ -283,11 +315,23 @@ def find_state(path: Path) -> Path | None:
 
 def load_state(path: Path) -> TrainingState:
     """The training state that is there. Raises DataError if it can't be read."""
+    values = state_values(path)
     try:
-        tensors = load_file(within(path, "state.safetensors"))
-        return TrainingState(dict(read_json(within(path, "state.json"))), tensors)
-    except (OSError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: the training state can't be read ({error})") from error
+        return TrainingState(values, load_file(within(path, "state.safetensors")))
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise _unreadable_state(path, error) from error
+
+
+def state_values(path: Path) -> dict[str, Any]:
+    """The training state that is there, without its tensors. Raises DataError if it can't be read."""
+    try:
+        return dict(read_json(within(path, "state.json")))
+    except (OSError, TypeError, ValueError) as error:
+        raise _unreadable_state(path, error) from error
+
+
+def _unreadable_state(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: the training state can't be read ({error})")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:

@@ -14,13 +14,16 @@ from seq2seq.config import ConfigError, Data, TrainConfig, several
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.corpus import DataError
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
 from seq2seq.text.mixture import join
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training import checkpoint
+from seq2seq.training.held_out import DIRECTORY, check_columns, find_texts, show
+from seq2seq.training.run_directory import check_contents
 from seq2seq.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -28,7 +31,10 @@ logger = logging.getLogger(__name__)
 _A_DAY = 86400.0
 """Seconds without a write after which what is unfinished in a cache, which machines may share, is given up."""
 
-_OF_TOKENIZERS = ("tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization")
+_OF_TOKENIZERS = (
+    "tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization", "raw_text",
+    "tokenizer_model", "protect",
+)  # fmt: skip
 """Keys of `data` that say how sub-words are learned."""
 
 
@@ -58,8 +64,11 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     tokenizer = data.bleu_tokenizer or bleu_tokenizer(data.target_lang)
     check_tokenizer(tokenizer)
     languages = data.source_lang, data.target_lang
-    trains = [ParallelText.find(name, *languages) for name in several(data.train)]
-    valids = [ParallelText.find(name, *languages) for name in several(data.valid)]
+    own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
+    directory = run_dir / DIRECTORY if run_dir is not None and (own or not config.check) else None
+    texts = find_texts(data, directory, begun=own is not None)
+    check_columns(texts, data)
+    trains, valids = texts.train, texts.valid
     contents = [text.content_hash() for text in trains]
     hashes = {**_named("train", contents), **_named("valid", [text.content_hash() for text in valids])}
     for text in valids:  # read now, as is data.test, so that what is wrong with it is known before training
@@ -67,13 +76,18 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
             pass
     if config.decoding.dictionary is not None:
         read_dictionary(Path(config.decoding.dictionary))
-    if data.test is not None:
-        for _ in ParallelText.find(data.test, data.source_lang, data.target_lang).pairs():
+    if texts.test is not None:
+        for _ in texts.test.pairs():
             pass
+    if own is None:
+        show(texts, data)
     links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
     hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
     start = None if config.training.start_from is None else Path(config.training.start_from)
-    own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
+    if own is not None:
+        hashes = check_contents(own, hashes)
+    elif start is not None:
+        hashes["start_from"] = checkpoint.weights_hash(start)
     if begun := own or start:
         of = checkpoint.load(begun, torch.device("cpu"))
         if start is not None:
@@ -114,13 +128,18 @@ def _training_set(
         given = links[number] if links else None
         corpus = encode_corpus(text, source, target, filters=filters, cache_dir=Path(data.cache_dir), links=given)
         _check_usable(text, corpus)
-        dropped = ", ".join(f"{corpus.counts[reason]} {words}" for reason, words in filters.reasons().items())
+        counts = {words: corpus.counts[reason] for reason, words in filters.reasons().items()}
+        dropped = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
         logger.info(
-            "%s: %d pairs, dropped %s; %d + %d pieces", text.name, len(corpus), dropped, len(source), len(target)
+            "%s: %s pairs, %s", text.name, f"{len(corpus):,}", f"dropped {dropped}" if dropped else "none dropped"
         )
         if given is not None:
             _check_links(given, corpus)
         encoded.append(corpus)
+    if source.model == target.model:
+        logger.info("%s pieces, shared by both languages", f"{len(source):,}")
+    else:
+        logger.info("%s source pieces, %s target pieces", f"{len(source):,}", f"{len(target):,}")
     joined = join(encoded, data.weights or [1] * len(encoded))
     if joined is not encoded[0]:
         logger.info("%d corpora: an epoch has %d pairs", len(encoded), len(joined))
@@ -165,28 +184,43 @@ def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
 def _tokenizers(
     trains: Sequence[ParallelText], data: Data, contents: Sequence[str], cache: Path
 ) -> tuple[Tokenizer, Tokenizer]:
+    if own := several(data.tokenizer_model):
+        return _load(Path(own[0]), data), _load(Path(own[-1]), data)
     options: dict[str, Any] = {
         "kind": data.tokenizer,
         "vocab_size": data.vocab_size,
         "byte_fallback": data.byte_fallback,
         "character_coverage": data.character_coverage,
         "normalization": data.normalization,
+        "raw_text": data.raw_text,
+        "protect": several(data.protect),
     }
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
     entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
     if not os.path.isdir(entry):
         logger.info("learning %s pieces from %s", data.tokenizer, ", ".join(text.name for text in trains))
-
-        def lines(*sides: int) -> Iterator[str]:
-            return (pair[side] for text in trains for pair in text.pairs() for side in sides if pair[side].strip())
-
         with replace_directory(entry, keep=True) as unfinished:
             if data.joint:
-                joint = Tokenizer.train(lines(0, 1), **options).model
+                joint = Tokenizer.train(_Lines(trains, (0, 1)), **options).model
                 models = {"source": joint, "target": joint}
             else:
                 sides = enumerate(("source", "target"))
-                models = {name: Tokenizer.train(lines(i), **options).model for i, name in sides}
+                models = {name: Tokenizer.train(_Lines(trains, (i,)), **options).model for i, name in sides}
             for name, model in models.items():
                 (unfinished / f"{name}.model").write_bytes(model)
-    return Tokenizer.load(entry / "source.model"), Tokenizer.load(entry / "target.model")
+    return _load(entry / "source.model", data), _load(entry / "target.model", data)
+
+
+def _load(model: Path, data: Data) -> Tokenizer:
+    return Tokenizer.load(model, raw_text=data.raw_text, protect=several(data.protect))
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """What is not blank on some sides of corpora; it can be read again."""
+
+    texts: Sequence[ParallelText]
+    sides: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[str]:
+        return (pair[side] for text in self.texts for pair in text.pairs() for side in self.sides if pair[side].strip())

@@ -1,6 +1,7 @@
 """What `seq2seq average` takes from a run: RUN_DIR/best-UPDATE of its best validations, beside `best`, the first of
 them, and RUN_DIR/last-UPDATE of its latest."""
 
+import math
 import re
 import shutil
 from collections.abc import Collection, Mapping
@@ -18,10 +19,18 @@ def directories(run_dir: Path, kind: str) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix(f"{kind}-")))
 
 
-def ranked(scores: Mapping[str, float], most: int, metric: str) -> dict[str, float]:
-    """Name -> score of so many at most, the best first; of equal ones the first comes first."""
-    sign = 1 if metric == "loss" else -1
-    return dict(sorted(scores.items(), key=lambda item: sign * item[1])[:most])
+def rank(score: float, loss: float, metric: str) -> tuple[float, float]:
+    """Sorts validations, the best first: by the metric, and where it is the same by the loss."""
+    return (score if metric == "loss" else -score), loss
+
+
+def ranked(scores: Mapping[str, float], most: int, metric: str, losses: Mapping[str, float]) -> dict[str, float]:
+    """Name -> score of so many at most, the best first. Of those with the same score and loss the first comes first."""
+
+    def key(name: str) -> tuple[float, float]:
+        return rank(scores[name], losses.get(name, math.inf), metric)
+
+    return {name: scores[name] for name in sorted(scores, key=key)[:most]}
 
 
 def keep_only(run_dir: Path, kind: str, names: Collection[str]) -> None:

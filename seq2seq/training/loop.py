@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seq2seq.config import ConfigError, Training
+from seq2seq.config import CHANGEABLE, ConfigError, Training
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
@@ -23,16 +24,17 @@ from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training import checkpoint
 from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.gradient import BatchGradient
-from seq2seq.training.kept import directory_name, keep_only, latest, ranked
+from seq2seq.training.kept import directory_name, keep_only, latest, rank, ranked
 from seq2seq.training.loss import Loss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.position import Position, StateValues
 from seq2seq.training.progress import Progress, Silence
+from seq2seq.training.run_directory import check_contents
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.signals import StoppedBySignal, noted_signals
 from seq2seq.training.team import Team
-from seq2seq.training.validation import Validation, show_attention, show_samples
-from seq2seq.training.workers import can_fork
+from seq2seq.training.validation import Validation, show_attention, show_samples, translations_file
+from seq2seq.training.workers import can_fork, warn_of_few_cores
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +55,8 @@ class Trainer:
     seed: int
     hashes: dict[str, str]
     """Of the corpora: a run goes on with the ones it began with."""
-    card: Callable[[int, int, dict[str, float]], str]
-    """The model card of a checkpoint, from its updates, whole epochs and last validation."""
+    card: Callable[[int, float, dict[str, float]], str]
+    """The model card of a checkpoint, from its updates, epochs and last validation."""
     team: Team = field(default_factory=Team)
     """The processes that run this loop. All of them come to the same decisions; only the first one writes."""
     sampling: SubwordSampling | None = None
@@ -87,20 +89,13 @@ class Trainer:
         if found is None:
             return False
         state = checkpoint.load_state(found)
-        then = state.values.get("hashes")
-        if not isinstance(then, dict):
-            raise DataError(f"{found}: the training state doesn't fit (it has no hashes)")
-        if then != self.hashes:
-            changed = sorted(name for name in then.keys() | self.hashes if then.get(name) != self.hashes.get(name))
-            raise ConfigError(
-                f"run_dir={self.run_dir}: the corpus has changed since this run began "
-                f"({', '.join(f'data.{name}' for name in changed)[:300]}). Take another run_dir, or the text of then."
-            )
+        self.hashes = check_contents(found, self.hashes)
         if found != last and last.exists():
             logger.warning("%s: damaged: %s. The state before it is used, %s", last, checkpoint.damage(last), found)
         saved = checkpoint.load(found, self.device)
         try:
             self._restore(saved.model, state)
+            self._record_changes(saved.origin)
         except (ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError) as error:
             raise DataError(f"{found}: the training state doesn't fit ({error})") from error
         if found != last and last.exists() and not self.team.rank:  # else the next state would push out the good one
@@ -120,6 +115,7 @@ class Trainer:
         self.gradient.parts = max(self.gradient.parts, values.parts)
         if self.options.processes is None and values.ranks == self.team.ranks == 1 and can_fork(self.device):
             self.gradient.processes = values.processes
+            warn_of_few_cores(values.processes)
         threads = torch.get_num_threads()
         if self.device.type == "cpu" and self.gradient.processes == 1 and values.threads not in (None, threads):
             logger.info(
@@ -127,17 +123,27 @@ class Trainer:
                 values.threads,
                 threads,
             )
-        if values.ranks != self.team.ranks:
+        processes = values.processes * values.ranks, self.gradient.processes * self.team.ranks
+        if len(set(processes)) > 1:
             logger.info(
                 "the run was saved by %d processes and goes on with %d: the same but for rounding, and, if anything is "
                 "drawn in training, for what is drawn",
-                values.ranks,
-                self.team.ranks,
+                *processes,
             )
         factor, waited = values.schedule
         self.schedule.factor, self.schedule.waited = factor, int(waited)
         self.scores = values.scores
         self._scaler.load_state_dict(values.scaler)
+
+    def _record_changes(self, origin: Mapping[str, Any]) -> None:
+        """Note the settings of the updates so far that are others from now on. A new learning rate begins as it is."""
+        position, before, now = self.position, dict(origin.get("training", {})), vars(self.options)
+        changed = [key for key in CHANGEABLE if before.get(key, now[key]) != now[key]]
+        if "learning_rate" in changed:
+            self.schedule.factor, self.schedule.waited, position.without_progress = 1.0, 0, 0
+        history = [f"{key} {before[key]} until update {position.update}, then {now[key]}" for key in changed]
+        if text := "; ".join([*filter(None, [before.get("changed")]), *history]):
+            self.checkpoint.origin["training"]["changed"] = text
 
     def reason_to_stop(self) -> str:
         """Why training is over; empty while it is not."""
@@ -154,7 +160,7 @@ class Trainer:
             )
         if self.options.max_hours is not None and position.hours >= self.options.max_hours:
             return f"training.max_hours={self.options.max_hours} is reached ({position.hours:.3g} hours)"
-        rate, least = self.schedule.rate(position.update + 1), self.options.min_learning_rate
+        rate, least = self._rate(position.update + 1), self.options.min_learning_rate
         if least is not None and rate < least and position.update >= self.schedule.warmup_updates:
             return f"the learning rate falls to {rate:.3g}, below training.min_learning_rate={least}"
         return ""
@@ -234,7 +240,7 @@ class Trainer:
         """One update: the loss of the batch, and the norm of its gradient before clipping."""
         position = self.position
         position.update += 1
-        rate = self.schedule.rate(position.update)
+        rate = self._rate(position.update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.gradient(batch, position.update, position.baseline, self._scaler.get_scale())
@@ -252,6 +258,15 @@ class Trainer:
         if loss.reward is not None:
             position.baseline = 0.9 * position.baseline + 0.1 * loss.reward
         return loss, norm
+
+    def _rate(self, update: int) -> float:
+        """The learning rate of the update that comes next: the time that counts is that of the updates before it."""
+        return self.schedule.rate(update, self.position.hours / (self.options.max_hours or math.inf))
+
+    @property
+    def epochs(self) -> float:
+        """Epochs that are done, with the part of the one that training is in."""
+        return round(self.position.epoch + self.position.batch / self.batches_per_epoch, 4)
 
     def _skip(self, norm: float) -> None:
         """Leave weights and optimizer as they are. Raises ConfigError if that came too often in a row."""
@@ -283,12 +298,13 @@ class Trainer:
                 **({} if sampled is None else {"sampled_inputs": sampled.probability(position.update)}),
                 "gradient_norm": float(norm),
                 "skipped": position.skipped,
-                "learning_rate": self.schedule.rate(position.update),
+                "learning_rate": self._rate(position.update),
                 **progress.speed(),
-                "epoch": position.epoch,
+                "epoch": self.epochs,
             }
             progress.write("train", position.update, values)
-            progress.show(position.update, values)
+            hours_left = (self.options.max_hours or math.inf) - position.hours
+            progress.show(position.update, values, 3600 * hours_left)
 
     def _refuse_divergence(self, number: float, name: str) -> None:
         if not math.isfinite(number):
@@ -310,27 +326,31 @@ class Trainer:
         position, metric = self.position, self.options.metric
         self._look_for_run_dir()
         with self._averaged():
-            self.scores, samples = self.validation.run(self.translator, self.team)
+            file = translations_file(self.run_dir, position.update)
+            self.scores, samples = self.validation.run(self.translator, self.team, file, self.options.samples)
             self._refuse_divergence(self.scores["loss"], "validation loss")
-            further = {name: other.run(self.translator, self.team)[0] for name, other in self.further.items()}
+            further = {
+                name: other.run(self.translator, self.team, translations_file(self.run_dir, position.update, name))[0]
+                for name, other in self.further.items()
+            }
             health = None if self.team.rank else self.validation.attention(self.translator)
-        improved = position.best is None or _better(self.scores[metric], position.best, metric)
+        improved = self._is_best()
         if improved:
-            position.best = self.scores[metric]
+            position.best, position.losses["best"] = self.scores[metric], self.scores["loss"]
         if due:
             progress_made = self._made_progress()
             position.without_progress = 0 if progress_made else position.without_progress + 1
             self.schedule.validated(progress_made)
         attention = {f"attention_{name}": value for name, value in health.together.items()} if health else {}
-        progress.write("valid", position.update, {**self.scores, **attention, "best": improved})
+        progress.write("valid", position.update, {**self.scores, **attention, "best": improved, "epoch": self.epochs})
         show_samples(samples)
         progress.board(position.update, samples, (self.translator.source_lang, self.translator.target_lang))
         if health is not None:
             show_attention(health, self._validations())
-        title = f"update {position.update}, epoch {position.epoch + 1}: valid"
+        title = f"update {position.update}, epoch {self.epochs:.2f}: valid"
         logger.info("%s%s", _summary(title, self.scores), " (best)" if improved else "")
         for name, scores in further.items():
-            progress.write(f"valid/{name}", position.update, scores)
+            progress.write(f"valid/{name}", position.update, {**scores, "epoch": self.epochs})
             logger.info(_summary(name, scores))
         with self._averaged():
             had_kept = bool(position.kept)
@@ -341,6 +361,14 @@ class Trainer:
             self._remove_others(had_kept)
         progress.pause()
 
+    def _is_best(self) -> bool:
+        """Whether the validation that was just made is the best of all so far."""
+        position, metric = self.position, self.options.metric
+        if position.best is None:
+            return True
+        best = rank(position.best, position.losses.get("best", math.inf), metric)
+        return rank(self.scores[metric], self.scores["loss"], metric) < best
+
     def _names_to_keep(self) -> list[str]:
         """What the checkpoint is called as one of the best so far, and as one of the latest, where several are kept."""
         position, options, names = self.position, self.options, []
@@ -348,9 +376,11 @@ class Trainer:
             position.kept = {}
         else:
             name = directory_name("best", position.update)
+            position.losses[name] = self.scores["loss"]
             scores = {**position.kept, name: self.scores[options.metric]}
-            position.kept = ranked(scores, options.keep_best, options.metric)
+            position.kept = ranked(scores, options.keep_best, options.metric, position.losses)
             names += [name] if name in position.kept else []
+        position.losses = {name: loss for name, loss in position.losses.items() if name in ("best", *position.kept)}
         if options.keep_last > 1:
             names.append(directory_name("last", position.update))
         return names
@@ -399,7 +429,7 @@ class Trainer:
             )
         if not self.run_dir.is_dir():
             self._lost = True
-            self.position.best, self.position.kept = None, {}
+            self.position.best, self.position.kept, self.position.losses = None, {}, {}
 
     def _save(self, progress: Progress) -> None:
         """Nobody goes on, or ends, before it is done."""
@@ -444,8 +474,7 @@ class Trainer:
             yield weights
 
     def _card(self) -> str:
-        epochs = self.position.epoch + (self.position.batch == self.batches_per_epoch)
-        return self.card(self.position.update, epochs, self.scores)
+        return self.card(self.position.update, self.epochs, self.scores)
 
 
 def _better(new: float, best: float, metric: str) -> bool:

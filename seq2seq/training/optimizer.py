@@ -13,6 +13,9 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adadelta": partial(torch.optim.Adadelta, rho=0.95, eps=1e-6),
 }
 
+MOMENTS = {"adam": 2, "adamw": 2, "sgd": 0, "adadelta": 2}
+"""Tensors of a weight's size that each optimizer keeps for every weight."""
+
 
 def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
     """Of all weights of the model that are not frozen; only its matrices decay (see `is_matrix`)."""

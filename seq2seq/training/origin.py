@@ -1,5 +1,6 @@
 """Where a checkpoint comes from: what it takes to make it again."""
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -27,6 +28,25 @@ def origin(config: TrainConfig, hashes: Mapping[str, str]) -> dict[str, Any]:
         "training": settings["training"],
         "decoding": settings["decoding"],
     }
+
+
+def without_home(values: Any) -> Any:
+    """The same plain values with ~ in place of the home directory, whose name is nobody's business."""
+    home = os.path.expanduser("~")
+    return values if home in ("~", "/") else _replace_start(values, f"{home}/", "~/")
+
+
+def with_home(values: Any) -> Any:
+    """What `without_home` was given, on the same machine."""
+    return _replace_start(values, "~/", f"{os.path.expanduser('~')}/")
+
+
+def _replace_start(values: Any, old: str, new: str) -> Any:
+    if isinstance(values, dict):
+        return {key: _replace_start(value, old, new) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_replace_start(value, old, new) for value in values]
+    return new + values[len(old) :] if isinstance(values, str) and values.startswith(old) else values
 
 
 def versions() -> dict[str, str]:

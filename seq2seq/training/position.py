@@ -23,6 +23,9 @@ class Position:
     """The best metric and the best loss of the validations that were due."""
     kept: dict[str, float] = field(default_factory=dict)
     """The names and the metrics of the best checkpoints, where several are kept."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """The validation losses of `best` and of the kept ones, which decide where the metric is the same; older states do
+    not have them."""
     without_progress: int = 0
     """Due validations since one of those two got better."""
     baseline: float = 0.0

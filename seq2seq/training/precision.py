@@ -1,5 +1,6 @@
 """The precision of training's products. Weights, their gradients and the loss stay in fp32."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import torch
 
 from seq2seq.config import ConfigError
+
+logger = logging.getLogger(__name__)
 
 _CASTS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -67,11 +70,18 @@ def _capabilities() -> Mapping[str, Any]:
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Raises ConfigError for fp16 on another device than CUDA: on a CPU without instructions for it a product takes
-    forty times as long as in fp32, and newer ones have bf16, which needs no loss scaling.
+    """Raise ConfigError for fp16 without CUDA, and warn of bf16 where it is emulated.
+
+    On a CPU without instructions for them such products take forty times as long as in fp32, and CPUs that have fp16
+    also have bf16, which needs no loss scaling.
     """
     if precision == "fp16" and device.type != "cuda":
         raise ConfigError(
             f"training.precision=fp16 and device={device.type}: fp16 is for CUDA. Take training.precision=auto, which "
             f"in a new run is {fastest_precision(device)} here."
+        )
+    if precision == "bf16" and device.type == "cpu" and _capabilities() and fastest_precision(device) == "fp32":
+        logger.warning(
+            "training.precision=bf16: this CPU has no bf16 instructions, so training may be many times slower than in "
+            "fp32. Take training.precision=auto, which in a new run is fp32 here."
         )

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from typing import Any, Self
 import torch
 from tqdm import tqdm
 
-from seq2seq.config import ConfigError
+from seq2seq.inference.heatmap import terminal_width
 from seq2seq.inference.translator import Translation
 from seq2seq.text.corpus import DataError, decode_lines, open_binary, raw_lines
 from seq2seq.text.plain import number, parse_json
 from seq2seq.text.storage import within
-from seq2seq.training.board import board_samples
+from seq2seq.training.board import board_samples, summary_writer
 from seq2seq.training.memory import peak_mb, reset_peak
 from seq2seq.training.pace import Pace, duration
 
@@ -29,8 +29,12 @@ logger = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 30.0
 _ENOUGH = 8
 """Updates that were timed before it is told how long the rest takes."""
-_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 """tqdm's without its guess of what is left, which knows of no validations."""
+_SHORTEST_BAR = 10
+"""Columns, where there is room for more than the most important values."""
+_ROWS = 24
+"""Of a terminal: tqdm shows nothing where the terminal does not tell them."""
 
 
 class Progress:
@@ -59,10 +63,10 @@ class Progress:
             self._file = self._path.open("a")
         except OSError as error:
             raise self._unwritable(error) from error
-        self._bar = tqdm(total=total, initial=first, unit="update", disable=None, dynamic_ncols=True, bar_format=_BAR)
+        self._bar = tqdm(total=total, initial=first, disable=None, ncols=_columns(), nrows=_ROWS, bar_format=_BAR)
         self._total, self._epoch, self._validate_every = total, epoch, validate_every
         self._pace, self._told = Pace(), False
-        self._board = _board(run_dir) if tensorboard else None
+        self._board = summary_writer()(str(run_dir / "tensorboard")) if tensorboard else None
         self._said = self._measured = time.monotonic()
         self._tokens = 0
         self._device = device
@@ -92,6 +96,7 @@ class Progress:
         """One update more, over so many real target tokens."""
         self._tokens += tokens
         self._pace.updated()
+        self._bar.total = max(self._bar.total or 0, self._bar.n + 1)  # it may have been estimated
         self._bar.update()
 
     def speed(self) -> dict[str, float | None]:
@@ -129,27 +134,33 @@ class Progress:
         if self._board is not None:
             board_samples(self._board, update, samples, languages)
 
-    def show(self, update: int, values: dict[str, Any]) -> None:
-        """The state of training, for a person."""
-        left = self._seconds(self._total - update)
-        text = (
-            f"loss {values['loss']:.3f}, gradient {values['gradient_norm']:.2f}, rate {values['learning_rate']:.2e}, "
-            f"{values['tokens_per_second']:,.0f} target tokens/s" + ("" if left is None else f", {duration(left)} left")
-        )
-        self._bar.set_postfix_str(text, refresh=False)
-        if self._bar.disable and time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
+    def show(self, update: int, values: dict[str, Any], seconds: float) -> None:
+        """The state of training, for a person; `seconds` are those that are left to train at most."""
+        updates = self._total - update
+        needed = self._seconds(updates)
+        left = None if needed is None else max(min(needed, seconds), 0.0)
+        total = update + (round(updates * left / needed) if left is not None and needed else updates)
+        parts = _parts(values, left)
+        self._bar.total, self._bar.ncols = total, _columns()
+        room = self._bar.ncols - len(f"100%|| {total}/{total}, ")
+        self._bar.set_postfix_str(_fitting(parts, room), refresh=False)
+        if time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
-            logger.info("update %d of %d: %s", update, self._total, text)
-        if left is not None and not self._told:
+            level = logging.INFO if self._bar.disable else logging.DEBUG
+            logger.log(level, "update %d of %d: %s", update, total, ", ".join(parts))
+        if needed is not None and not self._told:
             self._told = True
-            logger.info(
-                "an epoch of %d updates takes about %s, the %d updates that are left %s%s",
-                self._epoch,
-                duration(self._seconds(self._epoch) or 0.0),
-                self._total - update,
-                duration(left),
-                "" if self._pace.validations else "; validations come on top",
-            )
+            self._estimate(updates, needed, seconds)
+
+    def _estimate(self, updates: int, needed: float, seconds: float) -> None:
+        """Log how long an epoch and the rest take."""
+        if needed > seconds:
+            end = "training.max_hours"
+        else:
+            end = f"{updates} updates{'' if self._pace.validations else ', validations not included'}"
+        epoch = duration(self._seconds(self._epoch) or 0.0)
+        rest = duration(min(needed, seconds))
+        logger.info("estimated time: %s per epoch (%d updates), %s to the end (%s)", epoch, self._epoch, rest, end)
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"{self._path}: can't be written ({error.strerror}). The last state that was saved is whole.")
@@ -188,8 +199,32 @@ class Silence(Progress):
     def board(self, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]) -> None:
         pass
 
-    def show(self, update: int, values: dict[str, Any]) -> None:
+    def show(self, update: int, values: dict[str, Any], seconds: float) -> None:
         pass
+
+
+def _columns() -> int:
+    """Those that the bar may fill: in the last one some terminals break the line."""
+    return max((terminal_width() or 1) - 1, 1)
+
+
+def _parts(values: Mapping[str, Any], left: float | None) -> list[str]:
+    """What a person wants to know, the most important first."""
+    return [
+        f"loss {values['loss']:.3f}",
+        *([] if left is None else [f"{duration(left)} left"]),
+        f"{values['tokens_per_second']:,.0f} tokens/s",
+        f"epoch {values['epoch']:.2f}",
+        f"learning rate {values['learning_rate']:.2e}",
+        f"gradient norm {values['gradient_norm']:.2f}",
+    ]
+
+
+def _fitting(parts: Sequence[str], width: int) -> str:
+    """As many of the first parts as there is room for beside a bar; the first two go before it."""
+    texts = [(number, ", ".join(parts[:number])) for number in range(1, len(parts) + 1)]
+    fitting = [text for number, text in texts if len(text) + (1 if number <= 2 else _SHORTEST_BAR) <= width]
+    return fitting[-1] if fitting else ""
 
 
 @dataclass(frozen=True)
@@ -234,11 +269,3 @@ def _whole_lines(path: Path, size: int) -> int:
     """Bytes of the whole lines among the first `size` bytes: a machine that went down may have kept less of them."""
     with path.open("rb") as file:
         return file.read(size).rfind(b"\n") + 1
-
-
-def _board(run_dir: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError("training.tensorboard=true: TensorBoard is missing. Install seq2seq[tensorboard].") from error
-    return SummaryWriter(str(run_dir / "tensorboard"))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from seq2seq.config import ConfigError
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss
 from seq2seq.training.team import Message, Own, ProcessLost, Team
@@ -30,24 +31,33 @@ _LOOK_EVERY = 0.1
 """Seconds between two looks whether rank 0 is done."""
 _DONE, _FAILED = b"done", b"failed"
 
+_BY_TORCHRUN = "Start with torchrun, which sets what belongs to it, or unset WORLD_SIZE."
+
 Result = TypeVar("Result")
 
 
 def asked_for() -> int:
     """Processes in all that the environment tells of, as torchrun sets it; 1 without."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    given = os.environ.get("WORLD_SIZE") or "1"
+    if not given.isdecimal():
+        raise ConfigError(f"WORLD_SIZE={given}: expected a number of processes. {_BY_TORCHRUN}")
+    return int(given)
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Team]:
     """The processes that torchrun has started; without it only this one. On CUDA nccl adds up, elsewhere gloo.
 
-    Raises ProcessLost if they don't find each other.
+    Raises ProcessLost if they don't find each other, and ConfigError where the environment tells only half.
     """
     if asked_for() == 1:
         yield Team()
         return
-    store, rank, ranks = _or_lost(lambda: next(rendezvous("env://", timeout=_PATIENCE)))
+    try:
+        store, rank, ranks = _or_lost(lambda: next(rendezvous("env://", timeout=_PATIENCE)))
+    except ValueError as error:  # a variable that is missing or no number
+        reason = str(error).removeprefix("Error initializing torch.distributed using env:// rendezvous: ")
+        raise ConfigError(f"WORLD_SIZE={asked_for()}: {reason}. {_BY_TORCHRUN}") from error
     fresh = _or_lost(lambda: of_this_start(store, rank, ranks))
     with of_store(fresh, rank, ranks, device) as team:
         yield team

@@ -24,14 +24,18 @@ class Schedule:
     """Epochs at each rate from then on."""
     updates_per_epoch: int = 1
 
-    def rate(self, update: int) -> float:
-        """Of this update."""
+    def rate(self, update: int, time_used: float = 0.0) -> float:
+        """The learning rate of this update; `time_used` is the share of the time for training that has passed.
+
+        A schedule with an end reaches it with the last update, or when the time is up if that comes first.
+        """
         if update <= self.warmup_updates:
             return self.base * update / self.warmup_updates
         if self.name == "inverse_sqrt":
             return self.base * math.sqrt(max(self.warmup_updates, 1) / update)
         if self.name == "cosine":
-            done = (update - self.warmup_updates) / max(self.total_updates - self.warmup_updates, 1)
+            reached = max(update, time_used * self.total_updates)
+            done = (reached - self.warmup_updates) / max(self.total_updates - self.warmup_updates, 1)
             return self.base * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
         if self.name == "halving":
             epochs = (update - 1) / self.updates_per_epoch - self.halve_after

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from seq2seq import build
 from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training
-from seq2seq.inference.metrics import sentence_metric
+from seq2seq.inference.metrics import can_rise, sentence_metric
 from seq2seq.inference.precision import check_precision
 from seq2seq.model.parameters import parameters_by_part
 from seq2seq.model.translation import TranslationModel
@@ -23,14 +25,15 @@ from seq2seq.training.corpora import PreparedData
 from seq2seq.training.gradient import BatchGradient
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import LossFunction, TranslationLoss
-from seq2seq.training.optimizer import make_optimizer
+from seq2seq.training.optimizer import MOMENTS, make_optimizer
 from seq2seq.training.origin import origin
 from seq2seq.training.parts import freeze, start_from
 from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.team import Team
-from seq2seq.training.workers import can_fork, default_processes
+from seq2seq.training.validation import Validation
+from seq2seq.training.workers import can_fork, default_processes, warn_of_few_cores
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ def make_trainer(
     team = team or Team()
     training = config.training
     check_precision(config.decoding.precision, device)
+    _check_metric(training.metric, data.validation)
     processes = _processes(training, device, team)
     engine = cuda_graphs(device) if training.cuda_graphs else None
     model = _first_model(config, data, device, team)
@@ -93,6 +97,33 @@ def make_trainer(
     return trainer
 
 
+def _check_metric(metric: str, validation: Validation) -> None:
+    """Warn where the metric that chooses the best checkpoint is the same for all."""
+    if not can_rise(metric, validation.references, validation.bleu_tokenizer):
+        logger.warning(
+            "training.metric=%s: no reference of data.valid has four tokens (%s), so BLEU stays 0 whatever is learned, "
+            "and the loss alone chooses the best checkpoint. Take training.metric=chrf or training.metric=loss",
+            metric,
+            validation.bleu_tokenizer,
+        )
+
+
+def space_needed(trainer: Trainer) -> int:
+    """The most bytes that the checkpoints of a run take on the disk at once.
+
+    They are `best` and the kept ones, `last` and the one before it, and one of each kind that is being written.
+    """
+    options, weights = trainer.options, _size(trainer.model.parameters())
+    trained = _size(parameter for group in trainer.optimizer.param_groups for parameter in group["params"])
+    state = weights + MOMENTS[options.optimizer] * trained + (weights if options.ema is not None else 0)
+    kept = sum(most + 1 for most in (options.keep_best, options.keep_last) if most > 1)
+    return (1 + kept) * weights + 3 * state
+
+
+def _size(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
 def _first_model(config: TrainConfig, data: PreparedData, device: torch.device, team: Team) -> TranslationModel:
     """With the weights that a fresh run begins with. Says what it is."""
     torch.manual_seed(config.seed)
@@ -120,6 +151,7 @@ def _processes(training: Training, device: torch.device, team: Team) -> int:
                 "training.processes=%d: processes share batches on Linux's CPUs; here it is one", training.processes
             )
             return 1
+        warn_of_few_cores(training.processes or 1)
         return training.processes or default_processes(device, training.batch_tokens // training.accumulate)
     if (training.processes or 1) > 1:
         raise ConfigError(

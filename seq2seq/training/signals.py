@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -23,6 +24,9 @@ def noted_signals(*, forgiving: bool) -> Iterator[list[int]]:
     processes comes to it a second time from the launcher, which ends them all itself if they take too long.
     """
     seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # to which alone signals come
+        yield seen
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: FrameType | None) -> None:

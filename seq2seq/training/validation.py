@@ -3,10 +3,10 @@
 import json
 import logging
 import math
-import os
-import sys
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -14,16 +14,17 @@ from seq2seq.config import Decoding
 from seq2seq.inference import metrics
 from seq2seq.inference.examine import examine
 from seq2seq.inference.health import Health, verdicts
-from seq2seq.inference.heatmap import fold, printable, text_heatmap
+from seq2seq.inference.heatmap import fold, printable, terminal_width, text_heatmap
 from seq2seq.inference.translator import CutCount, Request, Translation, Translator
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
+from seq2seq.text.corpus import DataError
+from seq2seq.text.storage import replace_file, within
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.team import Team
 
 logger = logging.getLogger(__name__)
 
-_SAMPLES = 3
 _EXAMINED = 64
 """Pairs whose attention is looked at."""
 _AT_A_TIME = 16
@@ -44,14 +45,17 @@ class Validation:
     batch_tokens: int
     batch_sentences: int | None
 
-    def run(self, translator: Translator, team: Team) -> tuple[dict[str, float], list[tuple[Translation, str]]]:
-        """Loss (nats a target token, no smoothing), perplexity, BLEU, chrF; and a few translations with references.
+    def run(
+        self, translator: Translator, team: Team, file: Path, samples: int = 0
+    ) -> tuple[dict[str, float], list[tuple[Translation, str]]]:
+        """Loss (nats a target token, no smoothing), perplexity, BLEU, chrF; and so many translations with references.
+        All translations are written to the file.
 
-        The ranks of the team share the work, and all have the scores; only the first has the few translations.
+        The ranks of the team share the work, and all have the scores; only the first writes, and has the samples.
         """
         loss = self.loss(translator, team)
-        step = max(len(self.sources) // _SAMPLES, 1)
-        shown = [] if team.rank else range(0, len(self.sources), step)[:_SAMPLES]
+        step = max(len(self.sources) // max(samples, 1), 1)
+        shown = [] if team.rank else range(0, len(self.sources), step)[:samples]
         own = range(team.rank, len(self.sources), team.ranks)
         wanted = sorted({*own, *shown})
         found = dict(zip(wanted, self._translations(translator, wanted), strict=True))
@@ -61,6 +65,8 @@ class Validation:
         texts = [""] * len(self.sources)
         for rank, of_rank in enumerate(team.texts(json.dumps([found[row].text for row in own]))):
             texts[rank :: team.ranks] = json.loads(of_rank)
+        if not team.rank:
+            _write_lines(file, texts)
         scores = metrics.score(texts, self.references, self.bleu_tokenizer)
         values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
         return values, [(found[row], self.references[row]) for row in shown]
@@ -92,6 +98,21 @@ class Validation:
         return examine(translator.model, sources, targets, _AT_A_TIME)
 
 
+def translations_file(run_dir: Path, update: int, name: str = "") -> Path:
+    """Where the translations of a validation are kept; of several held-out sets those after the first have a name."""
+    suffix = "-" + re.sub(r"[^\w.-]+", "_", name)[-100:] if name else ""
+    return within(run_dir, f"validation/{update:06d}{suffix}.txt")
+
+
+def _write_lines(file: Path, texts: Sequence[str]) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replace_file(file) as unfinished:
+            unfinished.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise DataError(f"{file}: can't be written ({error.strerror})") from error
+
+
 def show_attention(health: Health, number: int) -> None:
     """Log the health of attention in short, and what is wrong with it from the third validation on."""
     values = health.together
@@ -108,7 +129,7 @@ def show_attention(health: Health, number: int) -> None:
 
 def show_samples(samples: Sequence[tuple[Translation, str]]) -> None:
     """Log translations with their references and their attention, within the terminal's width if there is one."""
-    width = _terminal_width()
+    width = terminal_width()
     for sample, reference in samples:
         rows = (("source:", sample.source), ("reference:", reference), ("translation:", sample.text))
         logger.info("%s", "\n".join(line for name, text in rows for line in _row(name, text, width)))
@@ -119,11 +140,3 @@ def _row(name: str, text: str, width: int | None) -> list[str]:
     """A name, and beside it the text."""
     lines = [printable(text)] if width is None else fold(text, max(width - _MARGIN, _MARGIN))
     return [f"{name if not number else '':{_MARGIN}}{line}".rstrip() for number, line in enumerate(lines)]
-
-
-def _terminal_width() -> int | None:
-    """Columns of the terminal that logs go to; None where they don't."""
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
-    except (OSError, ValueError):
-        return None

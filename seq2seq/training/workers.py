@@ -7,6 +7,7 @@ that each take a share of the batch wait once an update.
 import logging
 import mmap
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,18 @@ def default_processes(device: torch.device, batch_tokens: int) -> int:
     if not can_fork(device):
         return 1
     return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS))
+
+
+def warn_of_few_cores(processes: int) -> None:
+    """Say so where this process may not use as many cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if processes > cores:
+        logger.warning(
+            "%d processes share each batch, on %d core(s): they take turns. training.processes=%d is faster",
+            processes,
+            cores,
+            cores,
+        )
 
 
 class Workers(Team):

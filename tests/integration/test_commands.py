@@ -185,6 +185,36 @@ def test_one_word_each_makes_several_runs(corpus: Path) -> None:
     assert len([path for path in Path("runs").iterdir() if (path / "best").is_dir()]) == 4
 
 
+def test_any_key_makes_several_runs_in_directories_of_their_own(
+    corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One that shapes the updates is in the hash, any other in the name; what is not varied is in neither."""
+    sweep = ["training.learning_rate=0.01,0.02", "training.max_updates=1,2", "training.log_every=5"]
+    assert train("-m", *sweep) == 0
+    runs = {path.name for path in Path("runs").iterdir() if (path / "best").is_dir()}
+    assert len(runs) == 4
+    assert {name.partition("-max_updates=")[2] for name in runs} == {"1", "2"}
+    assert len({name.partition("-max_updates=")[0] for name in runs}) == 2
+    assert not any("log_every" in name for name in runs)
+    capfd.readouterr()
+    assert train("-m", *sweep) == 0  # the same sweep goes on with its runs
+    assert capfd.readouterr().err.count("nothing to do") == 4
+    assert {path.name for path in Path("runs").iterdir() if (path / "best").is_dir()} == runs
+
+
+def test_the_beam_of_validations_is_told_and_not_that_of_other_commands(
+    corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train("run_dir=run", "training.max_updates=1", "data.test=valid") == 0
+    assert (
+        "valid, best checkpoint, decoded as in validations with decoding.beam_size=1 (`seq2seq evaluate` takes 5 by "
+        "default):\nBLEU"
+    ) in capfd.readouterr().err
+    for command, beam in (("train", 1), ("evaluate", 5), ("compare", 5)):
+        assert main([command, "--help"]) == 0
+        assert f"  decoding.beam_size={beam}\n" in capfd.readouterr().out
+
+
 def test_check_trains_nothing(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert train("check=true", "run_dir=run") == 0
     assert not Path("run").exists()

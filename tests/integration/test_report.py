@@ -13,6 +13,7 @@ from trainers import SMALL
 from seq2seq.cli import evaluate as command
 from seq2seq.cli.main import main
 from seq2seq.inference import translator
+from seq2seq.version import install_command
 
 HOSTILE = '</dd></script><script>alert("1")</script><img src=x onerror=alert(2)> &lt;b&gt; a | b \u2028 \x1b[31m'
 TESTS = [
@@ -192,7 +193,7 @@ def test_the_plot_needs_matplotlib_and_the_report_does_not(
         assert evaluate("fixed", "report=report") == 0
     assert content("report").keys() == ALWAYS
     assert "img" not in Page(Path("report/report.html")).tags
-    assert "Install seq2seq[plots]" in capsys.readouterr().err
+    assert install_command("plots") in capsys.readouterr().err
 
 
 def test_a_report_that_fails_leaves_the_former_one(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,32 @@ def test_hours_are_counted_over_resumes(
     assert state("run")["position"]["update"] == position["update"]
 
 
+def test_a_cosine_ends_with_the_time(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def a_minute_later() -> float:
+        clock[0] += 60
+        return clock[0]
+
+    def rates(run: str) -> list[float]:
+        events = [json.loads(line) for line in Path(f"{run}/metrics.jsonl").read_text().splitlines()]
+        return [event["learning_rate"] for event in events if event["event"] == "train"]
+
+    cosine = ["training.schedule=cosine", "training.log_every=1"]
+    assert train("whole", *cosine, "training.max_updates=10") == 0
+    assert train("unhurried", *cosine, "training.max_updates=10", "training.max_hours=1000") == 0
+    for name, tensor in trainers.weights("whole/last").items():
+        assert torch.equal(tensor, trainers.weights("unhurried/last")[name]), name
+    monkeypatch.setattr(time, "monotonic", a_minute_later)
+    assert train("timed", *cosine, "training.max_updates=1000", "training.max_hours=1") == 0
+    found = rates("timed")
+    assert 5 < len(found) < 100
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.0095
+    assert found[-1] < 0.0005
+    assert rates("whole")[-1] == pytest.approx(0)
+
+
 def test_the_limit_that_is_reached_is_named(train: Any, capfd: pytest.CaptureFixture[str]) -> None:
     few = ["training.max_updates=100", "training.max_epochs=1", "training.batch_tokens=2000"]
     assert train("run", *few) == 0

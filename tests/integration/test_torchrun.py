@@ -32,8 +32,9 @@ def test_two_processes_leave_what_one_leaves_which_goes_on(
         env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    for said in ("2 processes share each batch", "update 3, epoch 1: valid", "done: training.max_updates"):
+    for said in ("2 processes share each batch", "update 3, epoch 0.27: valid", "done: training.max_updates"):
         assert ran.stderr.count(said) == 1, ran.stderr
+        assert Path("run/train.log").read_text().count(said) == 1
     state = json.loads(Path("run/last/state.json").read_text())
     assert (state["position"]["update"], state["ranks"]) == (3, 2)
     assert json.loads(Path("run/test.json").read_text())["bleu"] >= 0

@@ -29,6 +29,8 @@ ODD = [
     "",
 ]
 
+INVISIBLE = ["das Schiff\u00adfahrts\u00ad amt", "\u200bthe\u200b ca\u200bt", "\tthe\x01cat\ufeff", "\u200b", "\x1b"]
+
 
 def tokenizer(**options: object) -> Tokenizer:
     settings = {
@@ -37,12 +39,14 @@ def tokenizer(**options: object) -> Tokenizer:
         "byte_fallback": None,
         "character_coverage": 1.0,
         "normalization": "identity",
+        "raw_text": True,
         **options,
     }
     return Tokenizer.train(LINES, **settings)  # type: ignore[arg-type]
 
 
 PIECES = tokenizer()
+CLEANING = Tokenizer(PIECES.model, "the same")
 
 
 def spelled(words: Words, tokens: list[int]) -> list[str]:
@@ -62,15 +66,27 @@ def check_line(line: str) -> None:
     assert len(words.owners[-1]) == 0
 
 
-@pytest.mark.parametrize("line", ODD)
+def check_cleaned_line(line: str) -> None:
+    (tokens,) = CLEANING.encode([line])
+    words = WordReader(CLEANING, "en").line(line)
+    assert words.words == line.split()
+    for word, spelt in zip(words.words, spelled(words, tokens), strict=True):
+        assert CLEANING.is_blank(word) or spelt.split() == CLEANING.clean(word).split()
+    assert all(len(owners) == 1 for owners in words.owners[:-1])
+    assert len(words.owners[-1]) == 0
+
+
+@pytest.mark.parametrize("line", [*ODD, *INVISIBLE])
 def test_every_token_belongs_to_the_word_it_spells(line: str) -> None:
     check_line(line)
+    check_cleaned_line(line)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(st.characters(exclude_characters="\n\r\0\u2581", exclude_categories=["Cs"]), max_size=12))
 def test_every_token_belongs_to_the_word_it_spells_whatever_the_text(line: str) -> None:
     check_line(line)
+    check_cleaned_line(line)
 
 
 @settings(max_examples=150, deadline=None)
@@ -107,10 +123,28 @@ def test_unknown_pieces_and_broken_characters_are_words_too() -> None:
         ("zh-TW", ["我", "们", "g", "o", "家", "。"]),
         ("ZH_cn", ["我", "们", "g", "o", "家", "。"]),
         ("zhx", ["我们", "go", "家。"]),
+        ("cmn_Hans", ["我", "们", "g", "o", "家", "。"]),
+        ("zh-Latn", ["我们", "go", "家。"]),
     ],
 )
 def test_a_word_of_chinese_and_japanese_is_a_character(language: str, words: list[str]) -> None:
     text = " 我们  go\u3000家。"
+    assert [text[begin:end] for begin, end in find_words(text, language)] == words
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "words"),
+    [
+        ("th", "ที่ กำลัง", ["ที่", "กำ", "ลั", "ง"]),
+        ("khm", "ស្ត្រី\u200bខ្មែរ", ["ស្ត្រី", "ខ្មែ", "រ"]),
+        ("my", "မြန်မာ", ["မြ", "န်", "မာ"]),
+        ("jpn", "か\u3099葛\U000e0100", ["か\u3099", "葛\U000e0100"]),
+        ("bo", "བོད་ཡིག", ["བོ", "ད", "་", "ཡི", "ག"]),
+    ],
+)
+def test_marks_stay_with_their_character_where_a_word_is_a_character(
+    language: str, text: str, words: list[str]
+) -> None:
     assert [text[begin:end] for begin, end in find_words(text, language)] == words
 
 

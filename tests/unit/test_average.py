@@ -12,6 +12,7 @@ from trainers import weights
 
 from seq2seq.cli.main import main
 from seq2seq.config import Data
+from seq2seq.inference.metrics import can_rise, score
 from seq2seq.training.card import average_card
 from seq2seq.training.kept import directories, keep_only, ranked
 from seq2seq.training.validation import Validation
@@ -22,7 +23,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The losses of the validations to come."""
     to_come: list[float] = []
 
-    def run(self: Validation, translator: Any, team: Any) -> tuple[dict[str, float], list[Any]]:
+    def run(self: Validation, translator: Any, team: Any, *more: Any) -> tuple[dict[str, float], list[Any]]:
         return {"loss": to_come.pop(0), "perplexity": 1.0, "bleu": 0.0, "chrf": 0.0}, []
 
     monkeypatch.setattr(Validation, "run", run)
@@ -88,8 +89,65 @@ def test_the_last_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]
 
 def test_they_are_ranked_by_the_metric() -> None:
     given = {"a": 1.0, "b": 3.0, "c": 2.0, "d": 3.0}
-    assert list(ranked(given, 3, "bleu")) == ["b", "d", "c"]
-    assert list(ranked(given, 3, "loss")) == ["a", "c", "b"]
+    assert list(ranked(given, 3, "bleu", {})) == ["b", "d", "c"]
+    assert list(ranked(given, 3, "loss", given)) == ["a", "c", "b"]
+
+
+def test_equal_metrics_are_ranked_by_the_loss_and_what_has_none_comes_last() -> None:
+    given = {"old": 3.0, "a": 3.0, "b": 3.0, "c": 2.0, "d": 3.0}
+    assert list(ranked(given, 5, "bleu", {"a": 1.5, "b": 1.0, "c": 0.1, "d": 1.5})) == ["b", "a", "d", "old", "c"]
+
+
+def test_the_loss_decides_where_the_metric_does_not_move(tmp_path: Path, scores: list[float]) -> None:
+    """Over a resume too, and from a state of an older version, which has no loss of the best."""
+    options = ["training.keep_best=2", "training.validate_every=1", "training.patience=null"]
+    last = tmp_path / "run/last"
+    scores += [5, 4, 4.5, 4, 3, 6, 2]
+
+    def trained(updates: int) -> list[str]:
+        trainers.make(tmp_path, *options, f"training.max_updates={updates}").run()
+        events = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+        newest = [event["update"] for event in events if event["event"] == "valid" and event["best"]][-1]
+        best, same = weights(tmp_path / "run/best"), weights(tmp_path / f"run/best-{newest:06d}")
+        assert all(tensor.equal(same[name]) for name, tensor in best.items())
+        return list(kept(tmp_path / "run"))
+
+    assert trained(3) == ["best-000002", "best-000003"]
+    assert trained(4) == ["best-000002", "best-000004"]
+    assert trained(5) == ["best-000005", "best-000002"]
+    state = json.loads((last / "state.json").read_text())
+    assert state["position"].pop("losses") == {"best": 3, "best-000005": 3, "best-000002": 4}
+    (last / "state.json").write_text(json.dumps(state))
+    (last / "SHA256SUMS").unlink()
+    assert trained(7) == ["best-000007", "best-000006"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "references", "tokenizer", "can"),
+    [
+        ("bleu", ["one two three", "four five"], "13a", False),
+        ("bleu", ["one two three", "four five six."], "13a", True),  # the full stop is a token
+        ("bleu", ["abcd"], "char", True),
+        ("bleu", [], "13a", False),
+        ("chrf", ["one"], "13a", True),
+        ("loss", ["one"], "13a", True),
+    ],
+)
+def test_a_metric_that_stays_at_zero_is_known(metric: str, references: list[str], tokenizer: str, can: bool) -> None:
+    assert can_rise(metric, references, tokenizer) == can
+    if references and metric == "bleu":
+        assert (score(references, references, tokenizer).bleu > 0) == can
+
+
+def test_a_metric_that_stays_at_zero_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainers.make(tmp_path)
+    assert "no reference of data.valid" not in caplog.text
+    (tmp_path / "two").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainers, "PAIRS", [(source, target.partition(" ")[0]) for source, target in trainers.PAIRS])
+        trainers.make(tmp_path / "two", "data.vocab_size=320")
+    assert "training.metric=bleu: no reference of data.valid has four tokens (13a)" in caplog.text
+    assert "Take training.metric=chrf or training.metric=loss" in caplog.text
 
 
 def test_nothing_else_is_deleted(tmp_path: Path) -> None:

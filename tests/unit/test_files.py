@@ -1,6 +1,8 @@
 """Standard input that arrives in pieces, and outputs that are no files."""
 
+import gzip
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -9,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import seq2seq
-from seq2seq.cli.files import arriving_lines, output_stream
-from seq2seq.text.corpus import DataError
+from seq2seq.cli.files import arriving_lines, check_directory, check_output, output_stream
+from seq2seq.text.corpus import MOST_BYTES, DataError
 
 
 def test_lines_come_whole_whatever_the_pieces() -> None:
@@ -93,3 +95,69 @@ def test_a_full_standard_output_is_told_once(tmp_path: Path) -> None:
         )
     assert done.returncode == 1  # of the exception, which main turns into a message
     assert done.stderr.splitlines()[-1].endswith("DataError: stdout: can't be written (No space left on device)")
+
+
+def write(name: Path | str, text: str = "said\n") -> None:
+    with output_stream(str(name)) as file:
+        file.write(text)
+
+
+def test_a_name_in_gz_is_compressed_and_the_same_text_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.gz", "b.txt.gz"):
+        write(tmp_path / name, "gesagt ü\n" * 1000)
+    content = (tmp_path / "a.gz").read_bytes()
+    assert gzip.decompress(content).decode() == "gesagt ü\n" * 1000
+    assert content == (tmp_path / "b.txt.gz").read_bytes()
+
+
+def test_a_link_is_followed_and_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    real, link = tmp_path / "there/real", tmp_path / "link"
+    link.symlink_to("there/real")
+    write(link)
+    assert link.is_symlink()
+    assert real.read_text() == "said\n"
+    plain = tmp_path / "plain"
+    plain.open("w").close()
+    assert real.stat().st_mode == plain.stat().st_mode
+    real.chmod(0o640)
+    write(link, "again\n")
+    assert (real.read_text(), stat.S_IMODE(real.stat().st_mode)) == ("again\n", 0o640)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "plain", "real", "there"]
+
+
+def test_nothing_is_left_of_an_output_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "before").write_text("before\n")
+    with pytest.raises(TypeError), output_stream(str(tmp_path / "before")) as file:
+        print("half", file=file, end=0)  # type: ignore[arg-type]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("before", "before\n")]
+
+
+@pytest.mark.parametrize("name", ["file/x", "n" * 300, "none/x", "."])
+def test_an_output_that_can_not_be_is_told_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    for check in (check_output, write):
+        with pytest.raises(DataError, match=r"can't be written|expected a file"):
+            check(str(tmp_path / name))
+    if name != "none/x" and name != ".":
+        with pytest.raises(DataError, match=r"can't be written|can't be made"):
+            check_directory(str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_line_that_is_too_long_costs_only_itself() -> None:
+    reader, writer = os.pipe()
+    text = b"one\n" + b"a" * (3 * MOST_BYTES) + b"\ntwo\n" + b"b" * (MOST_BYTES + 5)
+
+    def write_text() -> None:
+        with os.fdopen(writer, "wb") as file:
+            file.write(text)
+
+    feed = threading.Thread(target=write_text)
+    feed.start()
+    lines = [line for group in arriving_lines(reader, 2) for line in group]
+    feed.join()
+    os.close(reader)
+    assert [line[:3].decode() for line in lines] == ["one", "aaa", "two", "bbb"]
+    assert [len(line) > MOST_BYTES for line in lines] == [False, True, False, True]
+    assert max(map(len, lines)) < MOST_BYTES + (1 << 17)

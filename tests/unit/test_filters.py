@@ -9,9 +9,10 @@ from sentences import write_pairs
 from seq2seq.benchmark.corpora import word_tokenizer
 from seq2seq.text import cache, filters
 from seq2seq.text.cache import EncodedCorpus, encode_corpus
-from seq2seq.text.corpus import ParallelText
-from seq2seq.text.filters import Filters, Repeated
+from seq2seq.text.filters import Filters, Repeated, Sieve
 from seq2seq.text.links import WordLinks
+from seq2seq.text.parallel import ParallelText
+from seq2seq.text.tokenizer import Tokenizer
 
 WORDS = word_tokenizer(["a", "b", "c", "d"])
 PAIRS = [
@@ -35,6 +36,15 @@ ALL = Filters(8, 3.0, drop_identical=True, drop_duplicates=True)
 def text_of(where: Path, pairs: list[tuple[str, str]]) -> ParallelText:
     write_pairs(where / "t", pairs)
     return ParallelText.find(str(where / "t"), "en", "de")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reason"),
+    [(8, 8, None), (9, 8, "long"), (8, 9, "long"), (2, 4, None), (4, 2, None), (2, 5, "ratio"), (5, 2, "ratio")],
+)
+def test_what_is_as_long_as_it_may_be_stays(tmp_path: Path, source: int, target: int, reason: str | None) -> None:
+    """In pieces with EOS, which the ratio leaves out."""
+    assert Sieve(Filters(8, 3.0), text_of(tmp_path, PAIRS)).of_lengths(source, target) == reason
 
 
 def encoded(where: Path, chosen: Filters, links: WordLinks | None = None) -> EncodedCorpus:
@@ -90,6 +100,9 @@ def test_a_cache_entry_belongs_to_its_filters(tmp_path: Path) -> None:
         assert encoded(tmp_path, one).counts.keys() - {"kept"} == one.reasons().keys()
     assert len(list((tmp_path / "cache").iterdir())) == len(chosen)
     text, sides = text_of(tmp_path, PAIRS), [hashlib.sha256(WORDS.model).hexdigest()] * 2
+    raw = Tokenizer(WORDS.model, "the same", raw_text=True)
+    encode_corpus(text, raw, raw, filters=Filters(8), cache_dir=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == len(chosen) + 1
     assert (tmp_path / "cache" / f"tokens-{cache.digest(text.content_hash(), 2, *sides, 8)}").is_dir()  # as ever
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from searches import SOURCES, search
-from variants import build_model, label, one_by_one_rows
+from variants import build_model, label, one_by_one_rows, set_dropout
 
 from seq2seq.inference import forced
 from seq2seq.inference.forced import force_tokens
@@ -45,6 +45,14 @@ def test_in_single_precision_the_scores_agree_to_1e_4() -> None:
         said = force_tokens(model, [source for source, _ in found], [h.tokens for _, h in found], batch_size=64)
         for (_, hypothesis), (scores, _) in zip(found, said, strict=True):
             assert sum(scores) == pytest.approx(hypothesis.score, abs=1e-4), label(row)
+
+
+def test_nothing_is_dropped_while_scores_are_forced() -> None:
+    model = build_model(ROWS[0])
+    expected = force_tokens(model, SOURCES, SOURCES, batch_size=3)
+    set_dropout(model, 0.5)
+    for (scores, _), (wanted, _) in zip(force_tokens(model.train(), SOURCES, SOURCES, 3), expected, strict=True):
+        assert scores == wanted
 
 
 def test_some_hypotheses_end_and_some_do_not() -> None:

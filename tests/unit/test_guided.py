@@ -28,10 +28,11 @@ from seq2seq.config import ConfigError
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch, make_batch, spread_links
 from seq2seq.text.cache import EncodedCorpus, encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.corpus import DataError
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks, join_pieces
 from seq2seq.text.numbers import Stored
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import PAD, Tokenizer
 from seq2seq.text.words import WordReader, Words
 from seq2seq.training.loss import ProjectedCrossEntropy, TranslationLoss, guided_cross_entropy

@@ -5,7 +5,7 @@ import torch
 
 from seq2seq.inference.alignment import align
 from seq2seq.inference.focus import Focus
-from seq2seq.inference.heatmap import Heatmap, in_words, label, of_translation, printable, text_heatmap
+from seq2seq.inference.heatmap import Heatmap, in_words, label, of_translation, printable, text_heatmap, word_spans
 from seq2seq.inference.translator import Translation
 from seq2seq.text.words import Words
 
@@ -19,6 +19,7 @@ def test_the_terminal_shows_the_mean_over_heads() -> None:
         "          /",
         "          s",
         "      a b >",
+        "      └─┘",
         "   Ä |██    |",
         "</s> |░░▒▒░░|",
     ]
@@ -76,3 +77,35 @@ def test_a_word_has_the_probability_of_all_its_tokens() -> None:
 def test_labels_hold_nothing_that_acts(token: str, shown: str) -> None:
     assert label(token) == shown
     assert printable(token).replace("▁", " ").strip() in (shown, "")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "spans"),
+    [
+        (["▁The", "▁neigh", "b", "or", "▁is", "▁here", ".", "</s>"], [(1, 3)]),
+        (["▁a", "b", "▁c", "d", "</s>"], [(0, 1), (2, 3)]),
+        (["▁", "b", "a", "d", "▁", "c", "a", "t", "</s>"], [(1, 3), (5, 7)]),
+        (["▁(", "well", "-", "known", ")", "▁don", "'", "t"], []),
+        (["▁K", "<0xC3>", "<0xA4>", "se", "<unk>", "x"], [(0, 3)]),
+        (["▁我们", "昨天", "买了", "book", "s", "。"], [(3, 4)]),
+        (["The", "neighbor", "</s>"], []),  # words, not pieces
+        (["▁पु", "स्त", "क"], [(0, 2)]),
+        (["</s>"], []),
+        ([], []),
+    ],
+)
+def test_pieces_of_a_word_belong_together(tokens: list[str], spans: list[tuple[int, int]]) -> None:
+    assert word_spans(tokens) == spans
+
+
+def test_the_terminal_brackets_words() -> None:
+    columns, rows = ["▁a", "▁b", "c", "d", "▁e", "f"], ["▁ä", "ö", "ü", "▁x", "y", "</s>"]
+    lines = str(Heatmap("", "", columns, rows, torch.zeros(1, 6, 6), [0.0] * 6, 0.0)).split("\n")
+    assert lines[:2] == ["      a b c d e f", "        └───┘ └─┘"]
+    assert [line.split("|")[0] for line in lines[2:]] == ["   ä┌", "   ö│", "   ü└", "   x┌", "   y└", "</s> "]
+
+
+def test_an_even_attention_is_said_and_not_drawn() -> None:
+    tokens = [f"▁{letter}" for letter in "abcdef"]
+    even = Translation("a", "b", -1.0, -1.0, tokens, tokens, [-0.1] * 6, torch.full((1, 6, 6), 1 / 6))
+    assert text_heatmap(even) == "(attention is spread out: no weight reaches 20%)"

@@ -89,6 +89,11 @@ def test_bins_are_of_ten_words_and_each_has_its_interval() -> None:
     assert all(of.interval is None for of in plain)
 
 
+def test_the_edits_of_chinese_are_of_characters() -> None:
+    assert score(["我有一只猫"], ["我有两只猫"], "zh").ter == pytest.approx(100 / 5)
+    assert score(["I have one cat"], ["I have two cat"], "13a").ter == pytest.approx(100 / 4)
+
+
 def test_sentences_are_scored_one_by_one() -> None:
     scorer = SentenceScorer("13a")
     assert scorer("Ja.", "Ja.") == pytest.approx((100, 100))

@@ -106,7 +106,10 @@ def test_unknown_key_like_none_gets_no_guess() -> None:
 
 def test_a_key_of_another_option() -> None:
     line = error("model", model(attention__score={"name": "dot", "coverage": True}))
-    assert line == "attention.score.coverage: no such key. Keys here: name."
+    assert line == (
+        "attention.score.coverage: no such key. These options have it: additive, normed_additive, concat. "
+        "Keys here: name."
+    )
 
 
 def test_unknown_name() -> None:

@@ -1,5 +1,7 @@
 """Where a checkpoint comes from."""
 
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from seq2seq.config import parse
-from seq2seq.training.card import model_card
-from seq2seq.training.origin import checkout_commit, origin, versions
+from seq2seq.training.card import model_card, shared_name
+from seq2seq.training.origin import checkout_commit, origin, versions, with_home, without_home
 from seq2seq.version import __version__
 
 CONFIG = parse(
@@ -16,7 +18,7 @@ CONFIG = parse(
     {
         "data": {"train": "t", "valid": "v", "source_lang": "en", "target_lang": "de"},
         "model": {"attention": {"placement": {"name": "none"}}, "bridge": {"name": "last"}},
-        "training": {"learning_rate": 0.0123},
+        "training": {"learning_rate": 0.0123, "max_updates": 5, "max_epochs": None, "patience": None, "freeze": []},
         "seed": 77,
     },
 )
@@ -57,14 +59,48 @@ def test_the_card_tells_what_it_takes() -> None:
     made = origin(CONFIG, {"train": "abc123"})
     assert made["versions"]["seq2seq"] == __version__
     assert {"python", "torch", "sentencepiece", "sacrebleu"} <= versions().keys()
-    card = model_card(CONFIG, 5, 1, {"bleu": 1.5}, made)
+    card = model_card(CONFIG, 5, 1.25, {"bleu": 1.5}, made)
     for text in (
         "seed 77",
         "| train | abc123 |",
         "| learning_rate | 0.0123 |",
-        "| bleu | 1.500 |",
-        "5 updates, 1 whole",
+        "| BLEU | 1.50 |",
+        "5 updates (1.25 epochs)",
     ):
         assert text in card
+    assert not re.search("None|null|\\[]", card)
     for name, value in versions().items():
         assert f"| {name} | {value} |" in card
+
+
+@pytest.mark.parametrize(
+    ("path", "shared"),
+    [
+        ("data/train", "data/train"),
+        ("../train", "train"),
+        ("../../corpora/train", "corpora/train"),
+        ("/home/alice/work/data/train", "data/train"),
+        ("/home/alice/corpora/x/train", "x/train"),
+        ("/home/alice/train", "train"),
+        ("~/corpora/train", "corpora/train"),
+        ("/data/corpora/x/train", "x/train"),
+    ],
+)
+def test_a_card_names_no_home_directory(path: str, shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    for directory in ("/home/alice/work", "/home/alice/work/data", "/"):
+        monkeypatch.setattr(os, "getcwd", lambda directory=directory: directory)
+        monkeypatch.setattr(os, "getcwdb", lambda directory=directory: directory.encode())
+        assert "alice" not in shared_name(path)
+        if directory == "/home/alice/work":
+            assert shared_name(path) == shared
+
+
+def test_the_paths_of_a_checkpoint_name_no_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    values = {"data": {"train": ["/home/alice/a", "b"], "valid": "/home/alicea/b"}, "n": [1, None, "/home/alice/c"]}
+    given_away = without_home(values)
+    assert given_away == {"data": {"train": ["~/a", "b"], "valid": "/home/alicea/b"}, "n": [1, None, "~/c"]}
+    assert with_home(given_away) == values
+    monkeypatch.setenv("HOME", "/home/bob")
+    assert with_home(given_away)["data"]["train"][0] == "/home/bob/a"

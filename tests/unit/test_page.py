@@ -74,6 +74,9 @@ def test_everything_of_a_sentence_is_there() -> None:
     assert (first["number"], second["number"]) == (1, 2)
     assert (first["source"], first["target"], first["score"], first["scores"]) == ("src", "tgt", -0.5, [-0.25] * 2)
     assert (first["columns"], second["rows"]) == (["▁c0", "▁c1", "▁c2"], ["▁r0"])
+    assert first["words"] == [[], []]
+    (joined,) = data(page(heatmap(2, 3, columns=["▁a", "b", "▁c"], rows=["▁x", "y"])))["sentences"]
+    assert joined["words"] == [[[0, 1]], [[0, 1]]]
     assert data(page(languages=("zh_TW", "ar"))) == {"languages": ["zh-TW", "ar"], "sentences": []}
 
 

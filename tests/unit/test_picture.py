@@ -209,3 +209,25 @@ def test_outlines_run_where_seen_meets_unseen(ranges: list[tuple[int, int]]) -> 
         if y1 > y0:
             drawn.add(((x0, y0), (x1, y1)))
     assert drawn == expected
+
+
+def test_the_sentences_are_the_title() -> None:
+    titled = Heatmap("a cat", "ein $Tier$", ["▁a", "▁cat"], ["▁ein", "▁Tier"], torch.ones(1, 2, 2), [0.0] * 2, 0.0)
+    assert {"a cat", "ein $Tier$"} <= set(texts(Painter("en", "de").draw(titled, "svg")))
+    long = Heatmap("word " * 99, "猫" * 99, ["▁a"], ["▁x"], torch.ones(1, 1, 1), [0.0], 0.0)
+    painter = Painter("en", "zh")
+    source, target = (text for text in texts(painter.draw(long, "svg")) if text.endswith(" …"))
+    assert 20 < len(source) < 80
+    assert 10 < len(target) < 40  # these are twice as wide
+    assert source.startswith("word word")
+
+
+def test_lines_hold_the_pieces_of_a_word_together() -> None:
+    def lines(columns: list[str], heads: int = 1) -> int:
+        drawn = Painter("en", "de").draw(heatmap(columns, ["▁x", "▁y"], heads), "svg").decode()
+        groups = re.findall(r'<g id="LineCollection_\d+">(.*?)</g>', drawn, re.DOTALL)
+        return sum(group.count("<path") for group in groups)
+
+    assert lines(["▁a", "▁b", "</s>"]) == 0
+    assert lines(["▁a", "b", "▁c", "d", "e", "</s>"]) == 2
+    assert lines(["▁a", "b", "</s>"], heads=2) == 2

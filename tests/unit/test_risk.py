@@ -10,7 +10,7 @@ import pytest
 import torch
 from sentences import PAIRS
 from torch import Tensor
-from variants import DEFAULT, VOCAB, build_model, gradients, pairwise_rows, plain_model
+from variants import DEFAULT, VOCAB, build_model, gradients, pairwise_rows, plain_model, set_dropout
 
 from seq2seq import build
 from seq2seq.config import ConfigError, parse
@@ -158,6 +158,26 @@ def test_candidates_are_the_reference_and_distinct_samples() -> None:
     assert risk.candidates(model, batch) == first  # as a run that goes on draws them
     torch.manual_seed(4)
     assert risk.candidates(model, batch) != first
+
+
+def test_candidates_are_drawn_without_dropout() -> None:
+    (model, batch), found = toy(), []
+    set_dropout(model, 0.5)
+    for training in (True, False):
+        torch.manual_seed(3)
+        found.append(minimum_risk(samples=2).candidates(model.train(training), batch))
+        assert model.training == training
+    assert found[0] == found[1]
+
+
+def test_candidates_come_as_often_as_the_model_says() -> None:
+    model, source, count = build_model(DEFAULT), [4, 5, 3], 1000
+    batch = batch_of([source] * count, [[4, 4, EOS]] * count)
+    risk = dataclasses.replace(minimum_risk(samples=1), limits=Limits([PAD, BOS], 1, 2.0))
+    found = torch.tensor([drawn[0] for _, drawn in risk.candidates(model, batch)]).bincount(minlength=VOCAB) / count
+    log_p = torch.stack([log_p_one_by_one(model, source, [token]).detach() for token in range(VOCAB)])
+    log_p[[PAD, BOS]] = -math.inf
+    torch.testing.assert_close(found, log_p.softmax(-1).float(), rtol=0, atol=0.04)
 
 
 def test_costs_are_of_the_text() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from test_model_properties import log_probs
-from variants import VOCAB, Row, build_model, label, one_by_one_rows
+from variants import VOCAB, Row, build_model, label, one_by_one_rows, set_dropout
 
 from seq2seq import config
 from seq2seq.config import ConfigError
@@ -75,6 +75,15 @@ def test_a_model_that_is_sure_gets_what_it_would_say(row: Row) -> None:
     assert not drawn.inputs[~real].any()
     for name in ("source", "source_lengths", "targets"):
         assert getattr(drawn, name) is getattr(given, name)
+
+
+def test_words_are_drawn_without_dropout() -> None:
+    model, found = build_model(DEFAULT), []
+    for p in (0.5, 0.0):
+        set_dropout(model, p)
+        torch.manual_seed(1)
+        found.append(ALWAYS(model.train(), batch(copies=9), 2).inputs)
+    assert torch.equal(*found)
 
 
 def test_words_come_as_often_as_the_model_says() -> None:

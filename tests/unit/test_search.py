@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from reference.beam import beam as reference_beam
 from torch import Tensor
 
+from seq2seq.search import largest
 from seq2seq.search.beam import beam
 from seq2seq.search.constraints import repeated
 from seq2seq.search.ensemble import Ensemble, Member
@@ -121,10 +123,10 @@ def test_a_wide_beam_is_exhaustive_search(source: int, ranking: Ranking) -> None
         assert hypothesis.rank == pytest.approx(rank, abs=1e-12)
 
 
-def agrees(found: Sequence[Hypothesis], expected: Sequence[tuple[float, list[int]]]) -> None:
+def agrees(found: Sequence[Hypothesis], expected: Sequence[tuple[float, Sequence[int]]]) -> None:
     assert found
     for hypothesis, (rank, tokens) in zip(found, expected, strict=False):
-        assert hypothesis.tokens == tokens
+        assert hypothesis.tokens == list(tokens)
         assert hypothesis.rank == pytest.approx(rank, abs=1e-9)
 
 
@@ -203,6 +205,41 @@ def test_search_stops_as_soon_as_nothing_unfinished_can_win(ranking: Ranking) ->
     assert len(model.asked) == 2
 
 
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("seed", range(40))
+def test_narrow_beams_are_those_of_a_list_of_hypotheses(
+    seed: int, blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random models, beams, limits and rankings; several sentences of different lengths in a batch."""
+    if blocks:  # as large vocabularies are searched
+        monkeypatch.setattr(largest, "_MANY", 1)
+        monkeypatch.setattr(largest, "_WIDTH", 2)
+    drawn = np.random.default_rng(seed)
+    beam_size = int(drawn.integers(1, 7))
+    n_best = int(drawn.integers(1, beam_size + 1))
+    ranking = RANKINGS[drawn.integers(len(RANKINGS))]
+    model = Scripted(float(drawn.choice([0.5, 1.0, 3.0])))
+    ratio = float(drawn.choice([0.0, 0.0, 0.7, 1.5]))
+    limits = Limits((PAD, BOS), int(drawn.integers(1, 14)), float(drawn.choice([0.0, 2.0])), ratio)
+    sources = [[100 * seed + number, *[4] * number, EOS] for number in range(4)]
+    found = beam(model, sources, limits, ranking, beam_size, n_best)
+    for source, hypotheses in zip(sources, found, strict=True):
+
+        def log_probs(tokens: tuple[int, ...], source: list[int] = source) -> list[float]:
+            p = model.log_probs((source[0], BOS, *tokens))
+            p[[PAD, BOS]] = -torch.inf
+            if len(tokens) + 1 < limits.min_length_ratio * len(source):
+                p[EOS] = -torch.inf
+            return p.tolist()
+
+        def rank(total: float, tokens: tuple[int, ...]) -> float:
+            return ranking(total, len(tokens), attention_of(tokens))
+
+        longest = limits.longest(source, ())
+        agrees(hypotheses, wanted := reference_beam(log_probs, rank, EOS, longest, beam_size)[:n_best])
+        assert len(hypotheses) == len(wanted)
+
+
 @pytest.mark.parametrize("tokens", [[4, 5, 4, 5, 6, 4], [4, 4, 4], [4], []])
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_what_is_blocked_is_what_would_repeat(tokens: list[int], n: int) -> None:
@@ -241,7 +278,15 @@ def shares(drawn: Sequence[Hypothesis]) -> list[float]:
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(), Sampling(0.5), Sampling(2.0), Sampling(top_k=2), Sampling(0.7, 3, 0.6), Sampling(top_p=0.8)],
+    [
+        Sampling(),
+        Sampling(0.5),
+        Sampling(2.0),
+        Sampling(top_k=2),
+        Sampling(0.7, 3, 0.6),
+        Sampling(1.0, 2, 0.5),
+        Sampling(top_p=0.8),
+    ],
 )
 def test_samples_come_as_often_as_they_should(sampling: Sampling) -> None:
     log_probs = Scripted().log_probs((7, BOS))
@@ -255,6 +300,17 @@ def test_samples_come_as_often_as_they_should(sampling: Sampling) -> None:
         expected = p[token] / sum(p[t] for t in kept) if token in kept else 0.0
         assert found[token] == pytest.approx(expected, abs=0.03)
         assert (found[token] == 0) == (token not in kept)
+
+
+def test_every_step_draws_anew() -> None:
+    class Even(Scripted):
+        def log_probs(self, row: tuple[int, ...]) -> Tensor:
+            return torch.zeros(VOCAB).log_softmax(-1)
+
+    limits = Limits((PAD, BOS, EOS), 2, 10.0)  # three words are left
+    (drawn,) = sample(Even(), [[7, EOS]], limits, RANKINGS[0], Sampling(), 500, [(1, 0)])
+    alike = sum(hypothesis.tokens[0] == hypothesis.tokens[1] for hypothesis in drawn) / len(drawn)
+    assert alike == pytest.approx(1 / 3, abs=0.07)
 
 
 def test_the_scores_of_samples_are_the_models_whatever_the_temperature() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from seq2seq.inference.alignment import read_gold
-from seq2seq.text.corpus import ParallelText
 from seq2seq.text.links import WordLinks
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.words import find_words
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,10 +9,11 @@ import pytest
 
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText, decode_lines, read_lines
+from seq2seq.text.corpus import DataError, decode_lines, read_lines
 from seq2seq.text.filters import Filters
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import previous_name, replace_directory
-from seq2seq.text.tokenizer import BOS, EOS, PAD, Tokenizer
+from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 
 LINES = ["the cat sees a dog", "a dog sees the cat", "the old dog sleeps", "Größe und Maß", "a cat sleeps\u2028on"] * 4
 
@@ -103,6 +104,76 @@ def test_byte_fallback_spells_unknown_characters_and_forbids_line_breaks() -> No
     assert "\ufffd" in pieces.decode(bytes_of_cat[:1])
 
 
+@pytest.mark.parametrize("learned", [True, False], ids=["learned with them", "learned without"])
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "word"])
+def test_names_of_special_pieces_are_ordinary_text(kind: str, learned: bool) -> None:
+    lines = ["a <s> b", "</s>", "<unk> <pad>", "x<pad>y </s>z"]
+    text = lines * 20 if learned else ["< s > / unk pad b x y z a"] * 20
+    size = {"bpe": 285, "unigram": 275}.get(kind, 40)
+    pieces = Tokenizer.train(
+        text, kind=kind, vocab_size=size, byte_fallback=None, character_coverage=None, normalization="identity"
+    )
+    specials = pieces.pieces((PAD, UNK, BOS, EOS))
+    assert specials == ["<pad>", "<unk>", "<s>", "</s>"]
+    names = pieces.pieces(range(len(pieces)))
+    assert len(set(names)) == len(names)  # by its name in JSONL each piece is known
+    if kind == "word" and not learned:
+        return  # words that it has never seen
+    for line, tokens in zip(lines, pieces.encode(lines), strict=True):
+        assert not {PAD, UNK, BOS, EOS} & set(tokens[:-1])
+        assert pieces.decode(tokens) == line
+        decoded, spans = pieces.decode_spans(pieces.pieces(tokens))
+        assert decoded == line
+        assert [span is None for span in spans] == [False] * (len(tokens) - 1) + [True]
+
+
+def test_an_unknown_word_is_decoded_by_its_name_as_by_its_number() -> None:
+    pieces = tokenizer(kind="word", vocab_size=40)
+    (tokens,) = pieces.encode(["the walrus sleeps"])
+    names = pieces.pieces(tokens)
+    assert names[1] == "<unk>"
+    assert pieces.decode_spans(names)[0] == pieces.decode(tokens) == "the \u2047  sleeps"
+
+
+RARE = "0123456789ÄÖÜß„“"
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char"])
+def test_all_characters_that_come_more_than_a_few_times_have_a_piece(kind: str) -> None:
+    lines = ["the old cat sees a dog in the house and the dog sees the old cat"] * 2000 + list(RARE) * 4 + ["µ"]
+
+    def learned(coverage: float | None, size: int) -> Tokenizer:
+        return Tokenizer.train(
+            lines, kind=kind, vocab_size=size, byte_fallback=None, character_coverage=coverage, normalization="identity"
+        )
+
+    chosen, share = learned(None, 300 if kind == "bpe" else 293), learned(0.9995, 300 if kind == "bpe" else 277)
+    assert set(RARE) <= set("".join(chosen.pieces(range(EOS + 1, len(chosen)))))
+    if kind != "char":  # which has a piece for each character anyway
+        assert "µ" not in chosen.pieces(range(len(chosen)))
+        assert set(RARE) & set(share.pieces(range(len(share)))) == set()
+
+
+def test_characters_are_at_most_half_of_the_pieces_where_these_are_few_for_so_many() -> None:
+    often = [chr(0x4E00 + n) for n in range(50)]
+    lines = ["".join(often)] * 9000 + [chr(0x5000 + n) for n in range(1500)] * 4
+    pieces = Tokenizer.train(
+        lines, kind="bpe", vocab_size=1500, byte_fallback=None, character_coverage=None, normalization="identity"
+    )
+    names = pieces.pieces(range(len(pieces)))
+    room = len(pieces) - 4 - 256
+    assert room // 2 <= sum(len(name) == 1 for name in names) <= room // 2 + 2
+
+
+def test_characters_are_counted_as_they_are_normalised() -> None:
+    lines = ["ｆｕｌｌ ｗｉｄｔｈ"] * 300 + ["①"] * 5
+    pieces = Tokenizer.train(
+        lines, kind="char", vocab_size=30, byte_fallback=None, character_coverage=None, normalization="nfkc"
+    )
+    assert {"f", "1"} < set(pieces.pieces(range(len(pieces))))
+    assert "①" not in pieces.pieces(range(len(pieces)))
+
+
 def test_too_many_pieces_is_an_error_that_says_how_many_fit() -> None:
     with pytest.raises(DataError, match=r"data\.vocab_size=100000: .* Take data\.vocab_size=\d+ or less"):
         tokenizer(vocab_size=100_000)
@@ -134,6 +205,16 @@ def test_batches_hold_every_row_once_within_the_budget() -> None:
             assert len(rows) * max(lengths[row][1] for row in rows) <= 40
     assert [list(b) for b in plan_batches(corpus, 40, (1, 0))] == [list(b) for b in plan_batches(corpus, 40, (1, 0))]
     assert [list(b) for b in plan_batches(corpus, 40, (1, 0))] != [list(b) for b in plan_batches(corpus, 40, (1, 1))]
+
+
+def test_a_seed_mixes_pairs_of_equal_lengths_and_shuffles_the_batches() -> None:
+    corpus = corpus_of([(3, 1 + i // 20) for i in range(100)])
+    plans = [plan_batches(corpus, 10, (1, epoch)) for epoch in range(2)]
+    first, second = ({frozenset(rows.tolist()) for rows in plan} for plan in plans)
+    assert first != second
+    for plan in plans:
+        lengths = [int(rows.max()) // 20 for rows in plan]
+        assert lengths not in (sorted(lengths), sorted(lengths, reverse=True))
 
 
 def test_a_sentence_longer_than_the_budget_is_a_batch_of_its_own() -> None:

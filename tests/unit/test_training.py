@@ -13,7 +13,7 @@ from seq2seq.text.batches import Batch
 from seq2seq.text.corpus import DataError
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training import checkpoint, loss
-from seq2seq.training.loss import ProjectedCrossEntropy, TranslationLoss, rewards_to_go
+from seq2seq.training.loss import Loss, ProjectedCrossEntropy, TranslationLoss, rewards_to_go
 from seq2seq.training.schedule import Schedule
 
 
@@ -80,6 +80,11 @@ def test_rewards_are_means_of_what_is_still_to_come() -> None:
     assert rewards.tolist() == [[-3.0, -4.0, -6.0], [-5.0, 0.0, 0.0]]
 
 
+def test_the_reward_of_a_batch_is_the_mean_over_the_tokens_of_its_parts() -> None:
+    parts = [Loss(torch.tensor(2.0), torch.tensor(1.0), tokens, reward) for tokens, reward in ((3, -1.0), (1, -5.0))]
+    assert Loss.of_parts(parts) == Loss(torch.tensor(4.0), torch.tensor(2.0), 4, -2.0)
+
+
 def batch() -> Batch:
     targets = torch.tensor([[5, 6, 3], [7, 3, PAD]])
     inputs = torch.tensor([[2, 5, 6], [2, 7, PAD]])
@@ -142,6 +147,18 @@ def test_schedules_warm_up_and_then_go_their_ways() -> None:
     assert schedule("inverse_sqrt").rate(16) == pytest.approx(1.0)
     assert schedule("cosine").rate(8) == pytest.approx(1.0)
     assert schedule("cosine").rate(12) == pytest.approx(0.0)
+
+
+def test_a_schedule_with_an_end_reaches_it_when_the_time_is_up() -> None:
+    cosine = schedule("cosine")
+    assert cosine.rate(8, time_used=1.0) == pytest.approx(0.0)
+    assert cosine.rate(5, time_used=8 / 12) == pytest.approx(cosine.rate(8))
+    assert cosine.rate(2, time_used=0.9) == cosine.rate(2)  # it still warms up
+    for update in range(1, 13):  # the time is not what ends it: it changes no bit
+        assert cosine.rate(update, time_used=update / 12) == cosine.rate(update)
+    for name in ("constant", "plateau", "inverse_sqrt", "halving"):
+        endless = schedule(name, halve_after=1)
+        assert endless.rate(8, time_used=0.9) == endless.rate(8)
 
 
 def test_plateau_waits_its_patience_then_multiplies() -> None:

@@ -76,7 +76,9 @@ def test_products_are_chosen_for_training_alone(
     assert main([*command, f"run_dir={tmp_path / 'bf16'}", "training.precision=bf16"]) == 0
     assert seen == ["medium", "highest"]
     assert torch.get_float32_matmul_precision() == before
-    assert capfd.readouterr().err.count("fp32 products: oneDNN") == 1
+    said = [(tmp_path / name / "train.log").read_text().count("fp32 products: oneDNN") for name in ("fp32", "bf16")]
+    assert said == [1, 0]
+    assert "oneDNN" not in capfd.readouterr().err
 
 
 def test_fp16_is_refused_where_it_is_slow() -> None:
@@ -84,6 +86,20 @@ def test_fp16_is_refused_where_it_is_slow() -> None:
         precision.check_precision("fp16", CPU)
     precision.check_precision("fp16", torch.device("cuda"))
     precision.check_precision("bf16", CPU)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "warns"), [({}, False), ({"avx2": True}, True), ({"avx2": True, "amx_bf16": True}, False)]
+)
+def test_emulated_bf16_is_warned_of(
+    capabilities: dict[str, bool], warns: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    precision.check_precision("bf16", CPU)
+    assert ("no bf16 instructions" in caplog.text) == warns
+    caplog.clear()
+    precision.check_precision("fp32", CPU)
+    assert not caplog.text
 
 
 def test_auto_is_settled_once(
@@ -120,14 +136,18 @@ def gradients(trainer: Trainer) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in trainer.model.named_parameters() if weight.grad is not None}
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=LINUX)])
-def test_the_loss_scale_leaves_no_trace_in_the_gradient(tmp_path: Path, processes: int) -> None:
-    more = ["training.accumulate=2", "training.clip_norm=0", f"training.processes={processes}"]
+@pytest.mark.parametrize(("processes", "clip_norm"), [(1, 0.0), (1, 0.01), pytest.param(2, 0.0, marks=LINUX)])
+def test_the_loss_scale_leaves_no_trace_in_the_gradient(tmp_path: Path, processes: int, clip_norm: float) -> None:
+    more = ["training.accumulate=2", f"training.clip_norm={clip_norm}", f"training.processes={processes}"]
     expected = gradients(trainers.make(tmp_path, *FP16, "training.precision=fp32", *more))
     found = gradients(trainers.make(tmp_path, *FP16, *more))
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=0, atol=0.02 * float(gradient.abs().max()))
+    if clip_norm:
+        assert torch.cat([gradient.flatten() for gradient in found.values()]).norm() == pytest.approx(
+            clip_norm, rel=1e-3
+        )
 
 
 def test_an_update_that_overflows_is_skipped_and_halves_the_scale(tmp_path: Path) -> None:

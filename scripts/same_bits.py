@@ -1,0 +1,186 @@
+"""Train the same models with two checkouts, and compare all weights bit by bit, and some translations.
+
+    python scripts/same_bits.py ../before
+    python scripts/same_bits.py ../before --this data.raw_text=true --jobs 4 gru-before lstm-after
+
+For a change that should change nothing. Twelve small models, which together have the cells, placements, windows and
+most of the attentions, are trained for some updates on short sentences of the embedded corpus, in fp32 and in bf16:
+once with the checkout that this script stands in, once with the other, each variant in a process of its own with one
+thread. Only the command line and the files of weights are used, so the two may differ inside as they like.
+
+Weights are equal where both sides have the same tensors, each as often, by the SHA-256 of its bytes: names and shapes
+may differ, and names without an equal on the other side are printed (`this:`, `other:`). Options whose meaning has
+changed are given to one side by --this and --other. A row for each training; the exit code is 1 if any differs.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parents[1]
+_PLACEMENT, _SCORE, _WINDOW = "model/attention/placement", "model/attention/score", "model/attention/window"
+_NORMALISER = "model/attention/normaliser"
+VARIANTS = {
+    "gru-before": f"model.cell=gru {_PLACEMENT}=before model.layer_norm=true training.accumulate=2",
+    "lstm-after": f"model.cell=lstm {_PLACEMENT}=after {_SCORE}=general model.decoder_layers=2 model.residual=true",
+    "gru-between": f"model.cell=gru {_PLACEMENT}=between model.tied_embeddings=all data.joint=true",
+    "local_m": f"model.cell=lstm {_PLACEMENT}=before {_WINDOW}=local_m {_SCORE}=dot data.subword_sampling=0.1",
+    "local_p": f"model.cell=gru {_PLACEMENT}=after {_WINDOW}=local_p {_SCORE}=scaled_dot training.ema=0.9",
+    "coverage": f"model.cell=lstm {_PLACEMENT}=between {_SCORE}=additive model.attention.score.coverage=true",
+    "heads": f"model.cell=gru {_PLACEMENT}=before {_SCORE}=cosine model.attention.heads=4 model.encoder_layers=2",
+    "sparsemax": f"model.cell=lstm {_PLACEMENT}=after {_SCORE}=concat {_NORMALISER}=sparsemax data.reverse_source=true",
+    "reinforce": f"model.cell=gru {_PLACEMENT}=between {_NORMALISER}=reinforce model/bridge=mean",
+    "gumbel": f"model.cell=lstm {_PLACEMENT}=before {_NORMALISER}=gumbel {_WINDOW}=local_p model.attention.heads=2",
+    "location": f"model.cell=gru {_PLACEMENT}=after {_SCORE}=location model.tied_embeddings=target_output",
+    "layer-norm": f"model.cell=lstm {_PLACEMENT}=between {_WINDOW}=local_m model.layer_norm=true",
+}
+SETTINGS = (
+    "data.train=train data.valid=valid data.source_lang=en data.target_lang=de data.vocab_size=400 "
+    "data.cache_dir=cache model.embedding_size=16 model.hidden_size=16 model.dropout=0.2 training.batch_tokens=256 "
+    "training.learning_rate=0.005 training.label_smoothing=0.1 training.processes=1 training.max_epochs=null "
+    "training.patience=null decoding.max_length=20 seed=1 device=cpu"
+)
+DECODING = ["decoding.beam_size=4", "decoding.max_length=20", "device=cpu"]
+PRECISIONS = ("fp32", "bf16")
+PAIRS, HELD_OUT, LONGEST = 800, 20, 32
+RUN = """
+import json, runpy, sys
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["seq2seq", *words]
+    try:
+        runpy.run_module("seq2seq", run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+"""Commands one after the other, as `python -m seq2seq` runs each: starting takes longer than such a training."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A checkout, what only its trainings are given, and a directory with the corpus for them."""
+
+    name: str
+    checkout: Path
+    more: Sequence[str]
+    work: Path
+
+    def results(self, variant: str, updates: int) -> list[tuple[dict[str, str], list[str]]]:
+        """In each precision the SHA-256 of each weight by its name, and the translations of the held-out sentences."""
+        settings = [*shlex.split(SETTINGS), *shlex.split(VARIANTS[variant]), f"training.max_updates={updates}"]
+        commands = []
+        for precision in PRECISIONS:
+            run = f"{variant}-{precision}"
+            commands.append(["train", *settings, f"training.precision={precision}", f"run_dir={run}", *self.more])
+            commands.append(["translate", f"checkpoint={run}/last", "input=valid.en", f"output={run}.txt", *DECODING])
+        self._call(variant, commands)
+        runs = [self.work / f"{variant}-{precision}" for precision in PRECISIONS]
+        return [(hashes(run / "last"), run.with_suffix(".txt").read_text().split("\n")) for run in runs]
+
+    def _call(self, variant: str, commands: Sequence[Sequence[str]]) -> None:
+        """Commands of seq2seq's, in a process. Ends all where one fails."""
+        environment = {**os.environ, "PYTHONPATH": str(self.checkout), "OMP_NUM_THREADS": "1"}
+        told = subprocess.run(
+            [sys.executable, "-c", RUN, json.dumps(commands)],
+            cwd=self.work, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        if told.returncode:
+            raise SystemExit(f"{self.name}, {variant}: exit code {told.returncode}\n{told.stderr[-5000:]}")
+
+
+def hashes(checkpoint: Path) -> dict[str, str]:
+    """SHA-256 of the bytes of each weight by its name."""
+    tensors = load_file(checkpoint / "model.safetensors")
+    return {
+        name: hashlib.sha256(tensor.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
+        for name, tensor in tensors.items()
+    }
+
+
+def differing(this: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Names of tensors that have no equal on the other side, by the hashes of both; a name that is on both once."""
+    left, right = Counter(this.values()), Counter(other.values())
+    here = {name for name, value in this.items() if left[value] > right[value]}
+    there = {name for name, value in other.items() if right[value] > left[value]}
+    both = here & there
+    return [*sorted(both), *(f"this:{name}" for name in sorted(here - both)),
+            *(f"other:{name}" for name in sorted(there - both))]  # fmt: skip
+
+
+def write_corpus(work: Path) -> None:
+    """The first short pairs of the embedded corpus, which all trainings have, and some held out."""
+    work.mkdir()
+    both = [(ROOT / f"data/embedded/train.{language}").read_text().splitlines() for language in ("en", "de")]
+    pairs = [pair for pair in zip(*both, strict=True) if max(map(len, pair)) <= LONGEST]
+    for name, first, count in (("train", 0, PAIRS), ("valid", PAIRS, HELD_OUT)):
+        for language, lines in zip(("en", "de"), zip(*pairs[first : first + count], strict=True), strict=True):
+            (work / f"{name}.{language}").write_text("".join(f"{line}\n" for line in lines))
+
+
+def compared(sides: Sequence[Side], variant: str, updates: int) -> tuple[bool, str]:
+    """Whether a variant is the same on both sides, and its rows of the table."""
+    begin, same, rows = time.monotonic(), True, []
+    this, other = (side.results(variant, updates) for side in sides)
+    for precision, (weights, lines), (weights_there, lines_there) in zip(PRECISIONS, this, other, strict=True):
+        names = differing(weights, weights_there)
+        apart = sum(one != another for one, another in zip(lines, lines_there, strict=True))
+        words = [f"{count} DIFFER" if count else "same" for count in (len(names), apart)]
+        rows += [
+            f"{variant:12} {precision:5} {len(weights):7}  {words[0]:10} {words[1]:12}",
+            *(f"    {n}" for n in names),
+        ]
+        same = same and not names and not apart
+    return same, "\n".join(rows) + f" {time.monotonic() - begin:7.0f} s"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path, help="the other checkout")
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"all unless given: {', '.join(VARIANTS)}")
+    parser.add_argument("--this", default="", metavar="SETTINGS", help="for the trainings of this checkout alone")
+    parser.add_argument("--other", default="", metavar="SETTINGS", help="for those of the other one")
+    parser.add_argument("--updates", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=1, help="variants at a time")
+    given = parser.parse_intermixed_args()
+    if unknown := set(given.variants) - set(VARIANTS):
+        parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(VARIANTS)}")
+    if not (given.checkout / "seq2seq").is_dir():
+        parser.error(f"{given.checkout}: no checkout of seq2seq")
+    same = True
+    with tempfile.TemporaryDirectory() as name:
+        sides = tuple(
+            Side(side, checkout.resolve(), shlex.split(more), Path(name) / side)
+            for side, checkout, more in (("this", ROOT, given.this), ("other", given.checkout, given.other))
+        )
+        for side in sides:
+            write_corpus(side.work)
+        print(f"{'variant':12} {'':5} tensors  weights    translations", flush=True)
+        with ThreadPoolExecutor(given.jobs) as pool:
+            waiting = [pool.submit(compared, sides, variant, given.updates) for variant in given.variants or VARIANTS]
+            try:
+                for one in waiting:
+                    equal, rows = one.result()
+                    print(rows, flush=True)
+                    same = same and equal
+            finally:
+                pool.shutdown(cancel_futures=True)
+    print("all weights and translations are the same" if same else "NOT the same")
+    return not same
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The words after a command: Hydra's flags, and settings, which say what the user's shell has handed over.
+
+Hydra has a grammar for values, in which a letter outside ASCII, a parenthesis, a comma or a quote has to be written in
+quotes within the shell's quotes. Here text is taken as it is, wherever a key takes text.
+"""
+
+import re
+import typing
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from seq2seq.cli.names import CONFIGS, command_keys, file_groups, groups, names
+from seq2seq.config import ConfigError
+from seq2seq.schema import nearest, nearest_name
+
+_FIXED = ("run.dir", "sweep.subdir", "output_subdir", "job.chdir", "job_logging", "hydra_logging")
+"""Of Hydra's own settings, those that this program makes."""
+_REFUSED = {
+    "config_path": "Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
+    "config_name": "Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
+    "shell_completion": "Take seq2seq -sc install=bash, without a command.",
+    "experimental_rerun": "It would load a pickle, which can run anything.",
+}
+"""Flags of Hydra that are not for this program."""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What was asked for."""
+
+    flags: dict[str, Any]
+    """Those that were given: `multirun`, `cfg`, `config_dir` and so on."""
+    settings: list[str]
+    """Overrides as Hydra's grammar has them."""
+    multirun: bool
+    own: str | None
+    """The directory with configurations of one's own."""
+
+
+def read(command: str, words: Sequence[str]) -> CommandLine:
+    """Take flags and settings apart. Raises ConfigError for what is neither."""
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    given, unknown = parser.parse_known_intermixed_args(list(words))
+    if unknown:
+        known = [flag for action in parser._actions for flag in action.option_strings]
+        flag = unknown[0].partition("=")[0]
+        raise ConfigError(
+            f"{unknown[0]}: no such flag.{nearest(flag, known)} Keys are set without dashes, key=value. "
+            f"Flags: {', '.join(flag for flag in known if flag.startswith('--'))}."
+        )
+    overrides = vars(given).pop("overrides")
+    flags = {name: value for name, value in vars(given).items() if value not in (None, False)}
+    for name, instead in _REFUSED.items():
+        if name in flags:
+            raise ConfigError(f"--{name.replace('_', '-')}: not for this program. {instead}")
+    own = flags.get("config_dir")
+    if own is not None:
+        own = flags["config_dir"] = str(Path(own).expanduser())
+    multirun = "multirun" in flags or any(re.match(r"\+*hydra\.mode=MULTIRUN", word, re.I) for word in overrides)
+    return CommandLine(flags, [settable(command, word, multirun) for word in overrides], multirun, own)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message}. Keys are set without dashes, key=value.")
+
+
+def settable(command: str, word: str, multirun: bool = False) -> str:
+    """An override that Hydra takes: `key=value` sets any key, known or not, so that `parse` can name all unknown ones;
+    a/group=option chooses.
+    """
+    found = re.fullmatch(r"([+~]*)([^=]*)(=?)(.*)", word, re.DOTALL)
+    assert found is not None
+    mark, key, equals, value = found.groups()
+    if not equals and "~" not in mark:
+        raise ConfigError(f"{word}: expected key=value, or group=option.{_meant(command, key, '')}")
+    if not re.fullmatch(r"[\w.$/@:-]*", key, re.ASCII):
+        raise ConfigError(f"{key}: no such key; they have letters of ASCII.{_meant(command, key, value)}")
+    _refuse_fixed(key, value)
+    tops = {name.partition(".")[0] for name in names(command)}
+    whole = [group for group in file_groups(command) if "/" not in group]
+    if re.fullmatch(r"\w+", key) and key not in tops and (near := nearest(key, whole)):
+        raise ConfigError(f"{key}: no such group.{near}")
+    if equals:
+        value = _readable(command, key, value, multirun)
+    is_key = re.fullmatch(r"[A-Za-z_][\w.-]*", key) and not (CONFIGS / key).is_dir()
+    plus = "++" if equals and not mark and is_key and not key.startswith("hydra.") else mark
+    return f"{plus}{key}{equals}{value}"
+
+
+def _meant(command: str, name: str, value: str) -> str:
+    found = nearest_name(name, names(command))
+    return f" Did you mean {f'{found}={value}'!r}?" if found else ""
+
+
+def _refuse_fixed(key: str, value: str) -> None:
+    own = key.replace("/", ".").removeprefix("hydra.")
+    if key.startswith("hydra.searchpath"):
+        raise ConfigError(f"{key}: not for this program. {_REFUSED['config_path']}")
+    if own in _FIXED and own != key:
+        raise ConfigError(
+            f"{key}={value}: not used here, where Hydra makes no directories and no log. Leave it out; run_dir=DIR is "
+            "where a training writes, by default each run of a --multirun in a directory of its own."
+        )
+
+
+def quoted(text: str) -> str:
+    """Any text as Hydra's grammar has it: a backslash is taken as it is unless it stands before a quote."""
+    doubled = re.sub(r'(\\+)("|$)', r"\1\1\2", text)
+    return '"' + doubled.replace('"', '\\"') + '"'
+
+
+_SYNTAX = re.compile(r"""["'].*|null|.*(\\|\$\{).*""", re.DOTALL | re.IGNORECASE)
+"""Text that, where Hydra can read it, is Hydra's: quotes, a key without a value, escaped letters, interpolations."""
+
+
+def _readable(command: str, key: str, text: str, multirun: bool) -> str:
+    """A value in Hydra's grammar. Raises ConfigError if it is neither that nor can be text."""
+    kinds = {kind for known in command_keys(command) if known.name == key for kind in known.kinds}
+    parsed = _parsed(text)
+    several = parsed is not None and parsed.is_sweep_override()
+    listed = list[str] in kinds and re.fullmatch(r"\[[^\[\\]*\]", text) and "${" not in text
+    if multirun and several:
+        return text
+    if multirun and parsed is None and "," in text and not listed:
+        return _each(text)
+    if listed:
+        return f"[{_each(text[1:-1])}]"
+    is_list = (
+        parsed is not None and isinstance(parsed.value(), list) and any(typing.get_origin(k) is list for k in kinds)
+    )
+    if str in kinds and not is_list and not (parsed is not None and _SYNTAX.fullmatch(text)):
+        if "," in text and list[str] in kinds:
+            raise ConfigError(_ambiguous(command, key, text, kinds))
+        return _text(text)
+    if several and (kinds or key in groups(command) or key.startswith("hydra.")):
+        raise ConfigError(_ambiguous(command, key, text, kinds))
+    if parsed is None and (kinds or key.startswith("hydra.")):
+        raise ConfigError(
+            f"{key}={text}: can't be read. Expected a number, true, false, null, a list [a,b] or a group {{a: b}}; "
+            f"put text with special characters into quotes of its own: '{key}=\"...\"'."
+        )
+    return _text(text) if parsed is None or several else text
+
+
+def _parsed(text: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(f"key={text}")
+    except HydraException:
+        return None
+
+
+def _each(text: str) -> str:
+    """What commas part, each as it is or quoted."""
+    return ",".join(_text(item.strip()) for item in re.findall(r""""[^"]*"|'[^']*'|[^,]+""", text))
+
+
+def _text(text: str) -> str:
+    """Text, quoted unless Hydra reads the same without."""
+    if re.fullmatch(r"""(["']).*\1""", text, re.DOTALL) and _parsed(text) is not None:
+        return text
+    parsed = _parsed(text)
+    plain = parsed is not None and not parsed.is_sweep_override() and parsed.value() == text
+    return text if plain else quoted(text)
+
+
+def _ambiguous(command: str, key: str, text: str, kinds: Collection[Any]) -> str:
+    """The message about several values."""
+    ways = [f"a list needs brackets, {key}=[{text}]"] if any(typing.get_origin(kind) is list for kind in kinds) else []
+    ways += ["-m runs the command with each of them"] if command != "compare" else []
+    ways += [f"text with a comma needs quotes of its own, '{key}=\"{text}\"'"] if str in kinds else []
+    return f"{key}={text}: more than one value; {'; '.join(ways)}."

@@ -1,0 +1,123 @@
+"""Lines of several sentences: split, translated sentence by sentence, and joined again."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from seq2seq.config import ConfigError
+from seq2seq.inference.alignment import WordAlignment
+from seq2seq.inference.translator import Translation
+from seq2seq.text.languages import base_language, is_unspaced
+from seq2seq.version import install_command
+
+logger = logging.getLogger(__name__)
+
+
+class SentenceSplitter:
+    """Splits the lines of one language into sentences."""
+
+    def __init__(self, language: str) -> None:
+        """Raises ConfigError unless sentencex is installed."""
+        try:
+            from sentencex import segment
+        except ImportError as error:
+            raise ConfigError(
+                f"split=sentences needs sentencex. Install it: {install_command('split')}; or take split=none."
+            ) from error
+        self._segment = segment
+        self._language = base_language(language)
+        self._unspaced = is_unspaced(language)
+
+    def __call__(self, line: str) -> list[str]:
+        """The sentences of a line, one at least, without the white space around them.
+
+        They end at white space, or in a language written without it anywhere: so their words are those of the line.
+        """
+        sentences = [""]
+        for part in self._segment(self._language, line):
+            if self._unspaced or not sentences[-1] or sentences[-1][-1:].isspace() or part[:1].isspace():
+                sentences.append(part)
+            else:
+                sentences[-1] += part
+        return [sentence.strip() for sentence in sentences if sentence.strip()] or [line]
+
+
+def join_translations(line: str, parts: Sequence[Translation], language: str) -> Translation:
+    """The translation of a line from those of its sentences, into this language; scores are added."""
+    if len(parts) == 1:
+        return parts[0]
+    separator = "" if is_unspaced(language) else " "
+    return Translation(
+        line,
+        separator.join(part.text for part in parts if part.text),
+        sum(part.score for part in parts),
+        sum(part.rank for part in parts),
+        [token for part in parts for token in part.source_tokens],
+        [token for part in parts for token in part.tokens],
+        [score for part in parts for score in part.token_scores],
+        _join_attention([part.attention for part in parts if part.attention is not None]),
+        cut=any(part.cut for part in parts),
+    )
+
+
+def _join_attention(parts: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    if not parts:
+        return None
+    heads, rows, columns = zip(*(part.shape for part in parts), strict=True)
+    joined = torch.zeros(heads[0], sum(rows), sum(columns))  # [h t s]
+    row = column = 0
+    for part in parts:
+        joined[:, row : row + part.size(1), column : column + part.size(2)] = part
+        row, column = row + part.size(1), column + part.size(2)
+    return joined
+
+
+def join_alignments(parts: Sequence[WordAlignment]) -> WordAlignment:
+    """The alignment of a line from those of its sentences: no word is linked to one of another sentence."""
+    source: list[str] = []
+    target: list[str] = []
+    links = []
+    for part in parts:
+        links += [(i + len(source), j + len(target)) for i, j in part.links]
+        source += part.source
+        target += part.target
+    matrix = np.zeros((len(target), len(source)))
+    row = column = 0
+    for part in parts:
+        rows, columns = part.matrix.shape
+        matrix[row : row + rows, column : column + columns] = part.matrix
+        row, column = row + rows, column + columns
+    return WordAlignment(source, target, matrix, links)
+
+
+class LongSources:
+    """Counts sources that are longer than all that a model was trained on."""
+
+    def __init__(self, longest: int | None) -> None:
+        """`longest` is in source tokens with EOS; None where it is not known."""
+        self._longest = longest
+        self._count = self._example = self._tokens = 0
+
+    def add(self, line: int, translations: Iterable[Translation]) -> None:
+        """Count the sources of these translations, which are of the line of this number."""
+        if self._longest is None:
+            return
+        for tokens in (len(translation.source_tokens) for translation in translations):
+            self._count += tokens > self._longest
+            if tokens > max(self._longest, self._tokens):
+                self._example, self._tokens = line, tokens
+
+    def warn(self, advice: str = "") -> None:
+        """Log how many there were, and the longest of them."""
+        if self._count:
+            logger.warning(
+                "%d sources are longer than the %d tokens of the longest that the model was trained on (line %d has "
+                "%d): expect poor translations of them.%s",
+                self._count,
+                self._longest,
+                self._example,
+                self._tokens,
+                advice,
+            )

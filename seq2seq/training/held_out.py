@@ -1,0 +1,171 @@
+"""The corpora of a training: what it trains on, what it holds out, and what a person should know of them."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+from seq2seq.config import ConfigError, Data, several
+from seq2seq.text.cache import digest
+from seq2seq.text.parallel import ParallelText
+from seq2seq.text.plain import read_json
+from seq2seq.text.scripts import count_letters, described, is_foreign
+from seq2seq.text.split import TEST, VALID, Sizes, part_names, split
+from seq2seq.text.storage import replace_directory
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY = "split"
+"""In the run directory."""
+_ABOUT = "split.json"
+_SHOWN, _WIDTH = 2, 100
+"""Pairs that are shown, and characters of each side."""
+_SAMPLE = 1000
+"""Pairs whose letters are looked at."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The corpora of a training."""
+
+    train: list[ParallelText]
+    valid: list[ParallelText]
+    test: ParallelText | None
+
+
+def find_texts(data: Data, directory: Path | None = None, *, begun: bool = False) -> Texts:
+    """The corpora that the options name; with data.split parts of `train`, which are in `directory` or in the cache.
+
+    A training that has `begun` goes on with the parts that are there. Raises DataError for what is not there.
+    """
+    trains, valids = several(data.train), several(data.valid)
+    if data.split.given():
+        where = directory if begun and directory and directory.is_dir() else _split(data, directory)
+        trains = [str(where / name) for name in part_names(len(trains))]
+        valids = [str(where / VALID)] if data.split.valid else valids
+        directory = where
+    return Texts(
+        _find_all(trains, data, "data.train"), _find_all(valids, data, "data.valid"), find_test(data, directory)
+    )
+
+
+def find_test(data: Data, directory: Path | None = None) -> ParallelText | None:
+    """The test set: data.test, or the part that data.split holds out, which is in this directory or in the cache."""
+    if not data.split.test:
+        return None if data.test is None else _find(data.test, data, "data.test")
+    where = directory if directory and directory.is_dir() else _split(data, None)
+    return _find(str(where / TEST), data, "data.test")
+
+
+def _find_all(names: Sequence[str], data: Data, key: str) -> list[ParallelText]:
+    return [_find(name, data, key) for name in names]
+
+
+def _find(name: str, data: Data, key: str) -> ParallelText:
+    return ParallelText.find(name, data.source_lang, data.target_lang, data.columns, key)
+
+
+def _split(data: Data, directory: Path | None) -> Path:
+    """Where the parts are, made unless they are there. Says what they have."""
+    texts = _find_all(several(data.train), data, "data.train")
+    languages = (data.source_lang, data.target_lang)
+    key = digest([text.content_hash() for text in texts], languages, asdict(data.split))
+    where = directory or Path(data.cache_dir) / f"split-{key}"
+    if not _is_made(where, key):
+        sizes = Sizes(data.split.valid or 0, data.split.test or 0, data.split.seed)
+        with replace_directory(where, keep=directory is None) as unfinished:
+            counts = split(texts, languages, sizes, unfinished)
+            (unfinished / _ABOUT).write_text(json.dumps({"key": key, "pairs": counts}) + "\n")
+    counts = read_json(where / _ABOUT)["pairs"]
+    parts = ", ".join(f"{pairs:,} pairs in {part}" for part, pairs in counts.items() if pairs)
+    logger.info("data.split: %s; no source is in two of them: %s", parts, where)
+    return where
+
+
+def _is_made(where: Path, key: str) -> bool:
+    try:
+        return bool(read_json(where / _ABOUT)["key"] == key)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def check_columns(texts: Texts, data: Data) -> None:
+    """Raises ConfigError where data.columns are given and no corpus has columns."""
+    if data.columns is not None and not data.split.given():
+        test = [] if texts.test is None else [texts.test]
+        if all(text.table is None for text in (*texts.train, *texts.valid, *test)):
+            raise ConfigError(
+                f"data.columns=[{','.join(data.columns)}]: no corpus is a table: {texts.train[0].name} is two files. "
+                "Leave data.columns=null."
+            )
+
+
+def show(texts: Texts, data: Data) -> None:
+    """Say what the first pairs are, and warn of what is strange about a corpus that the options name."""
+    trains = _find_all(several(data.train), data, "data.train") if data.split.given() else texts.train
+    held_out = [("data.valid", text) for text in texts.valid if data.valid is not None]
+    held_out += [("data.test", texts.test)] if texts.test is not None and data.test is not None else []
+    for text in trains:
+        logger.info("%s, first pairs:", text.name)
+        for pair in islice(text.pairs(), _SHOWN):
+            sides = zip((data.source_lang, data.target_lang), pair, strict=True)
+            logger.info("  %s", "  |  ".join(f"{code}: {side[:_WIDTH]}" for code, side in sides))
+    for text in (*trains, *(text for _, text in held_out)):
+        _check_scripts(text, data)
+    for key, text in held_out:
+        _tell_overlap(text, texts.train, key)
+
+
+def _check_scripts(text: ParallelText, data: Data) -> None:
+    """Warn where a side can't be in its language's writing."""
+    pairs = list(islice(text.pairs(), _SAMPLE))
+    languages = (data.source_lang, data.target_lang)
+    sides = [count_letters(pair[side] for pair in pairs) for side in (0, 1)]
+    foreign = [
+        f"the {title} side can't be {code} (its letters are {described(found)})"
+        for title, code, found in zip(("source", "target"), languages, sides, strict=True)
+        if is_foreign(found, code)
+    ]
+    if foreign:
+        swapped = not any(is_foreign(found, code) for found, code in zip(sides, reversed(languages), strict=True))
+        way_out = _way_out(text, data) if swapped else "Are these the right columns, files and languages?"
+        logger.warning("%s: in its first %d pairs %s. %s", text.name, len(pairs), " and ".join(foreign), way_out)
+
+
+def _way_out(text: ParallelText, data: Data) -> str:
+    """What to give where source and target are swapped."""
+    if text.table is None:
+        return (
+            "Source and target seem to be swapped: exchange the names of the two files, or data.source_lang and "
+            "data.target_lang."
+        )
+    columns = ",".join(reversed(text.table.names()))
+    return f"Source and target seem to be swapped: take data.columns=[{columns}]."
+
+
+def _tell_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) -> None:
+    """Warn of pairs and sources of a held-out set that are trained on."""
+    pairs = Counter((_plain(source), _plain(target)) for source, target in text.pairs())
+    known = {source for source, _ in pairs}
+    sources, both = set(), set()
+    for train in trains:
+        for source, target in train.pairs():
+            if (plain := _plain(source)) in known:
+                sources.add(plain)
+                both.add((plain, _plain(target)))
+    shared = sum(count for pair, count in pairs.items() if pair in both)
+    shared_sources = sum(count for pair, count in pairs.items() if pair[0] in sources)
+    if shared_sources:
+        key_of_part = key.replace("data.", "data.split.")
+        logger.warning(
+            "%s=%s: %d of its %d pairs are also in data.train, and the source of %d of them. Scores say little of new "
+            "text then; %s=1000 instead holds out pairs whose source is in no other part.",
+            *(key, text.name, shared, pairs.total(), shared_sources, key_of_part),
+        )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

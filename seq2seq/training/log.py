@@ -1,0 +1,84 @@
+"""RUN_DIR/train.log: every line that a training logs, with the time."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from seq2seq.config import ConfigError
+from seq2seq.text.corpus import DataError
+from seq2seq.text.storage import within
+
+
+class RunLog(logging.Handler):
+    """Keeps what is logged until the run has a directory; from then on appends it to train.log there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[bytes] = []
+        self._file: BinaryIO | None = None
+
+    def open(self, run_dir: Path) -> None:
+        """Append to the run's train.log from now on, first what was logged so far."""
+        path = within(run_dir, "train.log")
+        try:
+            file = path.open("ab+", buffering=0)
+            if file.tell() and file.seek(-1, 2) >= 0 and file.read(1) != b"\n":  # of a process that was killed
+                file.write(b"\n")
+            file.write(b"".join(self._waiting))
+        except OSError as error:
+            raise DataError(f"{path}: can't be written ({error.strerror})") from error
+        self._file, self._waiting = file, []
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Each line of the message after the time; warnings and errors say what they are."""
+        time = f"{datetime.fromtimestamp(record.created):%Y-%m-%d %H:%M:%S}"
+        level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        return "".join(f"{time} {level}{line}".rstrip() + "\n" for line in super().format(record).split("\n"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message, or keep it."""
+        lines = self.format(record).encode(errors="backslashreplace")
+        if self._file is None:
+            self._waiting.append(lines)
+        else:
+            with suppress(OSError):  # no space: the next line of metrics.jsonl stops the training for it
+                self._file.write(lines)
+
+    def close(self) -> None:
+        """End the log; what was logged without a file is forgotten."""
+        super().close()
+        if self._file is not None:
+            self._file.close()
+
+
+@contextmanager
+def run_log() -> Iterator[RunLog]:
+    """A log of what is logged within, and of the error that ends it. DEBUG lines are for train.log alone."""
+    log, root, package = RunLog(), logging.getLogger(), logging.getLogger("seq2seq")
+    terminals, level = list(root.handlers), package.level
+    for terminal in terminals:
+        terminal.addFilter(_is_for_people)
+    root.addHandler(log)
+    package.setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    try:
+        yield log
+    except Exception as error:
+        trace = None if isinstance(error, (ConfigError, DataError)) else sys.exc_info()
+        log.handle(logging.LogRecord(__name__, logging.ERROR, "", 0, str(error), None, trace))
+        raise
+    finally:
+        logging.captureWarnings(False)
+        package.setLevel(level)
+        root.removeHandler(log)
+        for terminal in terminals:
+            terminal.removeFilter(_is_for_people)
+        log.close()
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.INFO

@@ -1,0 +1,397 @@
+"""What the commands leave behind when all goes well, and when it does not."""
+
+import gzip
+import io
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.cli import bleu, evaluate, score, translate
+from seq2seq.cli.files import input_lines, is_typed
+from seq2seq.cli.main import main
+from seq2seq.cli.progress import progress
+from seq2seq.config import ConfigError, parse
+from seq2seq.inference.translator import MOST_PIECES, Translator
+from seq2seq.text.corpus import MOST_BYTES, DataError
+
+MODEL = str(Path(__file__).parent.parent / "compatibility/format1")
+QUICK = {"beam_size": 1, "batch_size": 1, "max_length": 4}
+"""Groups of 16 lines."""
+LINES = [f"the cat sees {'a tree ' * (number % 3)}." if number % 7 else "" for number in range(40)]
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("in.txt").write_text("".join(f"{line}\n" for line in LINES))
+    return tmp_path
+
+
+def run(decoding: dict[str, Any] | None = None, **options: Any) -> None:
+    values = {"checkpoint": MODEL, "input": "in.txt", "output": "out", "decoding": {**QUICK, **(decoding or {})}}
+    assert translate.run(parse("translate", {**values, **options}), {}) == 0
+
+
+def read(name: str) -> str:
+    return "".join(f"{line}\n" for line in input_lines(name))
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the group of this number, from 0, be interrupted, once."""
+    whole = Translator.translate_group
+
+    def stop_at(number: int) -> None:
+        left = [number]
+
+        def stopping(self: Translator, *arguments: Any, **options: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                monkeypatch.setattr(Translator, "translate_group", whole)
+                raise KeyboardInterrupt
+            return whole(self, *arguments, **options)
+
+        monkeypatch.setattr(Translator, "translate_group", stopping)
+
+    return stop_at
+
+
+def there() -> set[str]:
+    return {path.name for path in Path().iterdir()} - {"in.txt"}
+
+
+# --- what is finished stays ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("output_format", "alignments", "ending", "n_best"),
+    [("text", None, "", 1), ("jsonl", "al.jsonl.gz", "", 2), ("text", "al", ".gz", 2), ("jsonl", None, ".gz", 1)],
+)
+@pytest.mark.parametrize("stopped_at", [0, 1, 2])
+def test_an_interrupted_translation_goes_on(
+    output_format: str, alignments: str | None, ending: str, n_best: int, stopped_at: int,
+    stop: Callable[[int], None], caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    options: dict[str, Any] = {"output_format": output_format, "alignments": alignments}
+    options["decoding"] = {"beam_size": n_best, "n_best": n_best}
+    run(output=f"whole{ending}", **options)
+    whole = [Path(name).read_bytes() for name in (f"whole{ending}", alignments) if name]
+    Path(alignments or "whole").unlink(missing_ok=True)
+    before = there()
+    stop(stopped_at)
+    caplog.set_level("INFO")
+    with pytest.raises(KeyboardInterrupt):
+        run(output=f"out{ending}", **options)
+    left = {f"{name}.partial" for name in (f"out{ending}", alignments) if name} if stopped_at else set()
+    assert there() - before == left
+    assert (f"out{ending}.partial: {16 * stopped_at} of 40 lines are translated." in caplog.text) == bool(stopped_at)
+    if stopped_at and not ending:  # a crash leaves half a line, and outputs of different lengths
+        with Path("out.partial").open("a") as file:
+            file.write("half a line")
+    run(output=f"out{ending}", resume=True, **options)
+    assert there() - before == {name for name in (f"out{ending}", alignments) if name}
+    for name, content in zip((f"out{ending}", alignments), whole, strict=False):
+        assert name is not None
+        assert read(name) == (gzip.decompress(content) if name.endswith(".gz") else content).decode()
+
+
+def test_a_partial_of_another_input_is_refused(stop: Callable[[int], None]) -> None:
+    for options in ({}, {"output_format": "jsonl"}, {"alignments": "al"}):
+        stop(1)
+        with pytest.raises(KeyboardInterrupt):
+            run(**options)
+        kept = Path("out.partial").read_bytes()
+        Path("short").write_text("a\n" * 15)
+        with pytest.raises(DataError, match=r"out\.partial: has 16 translated lines, but short has 15"):
+            run(input="short", resume=True, **options)
+        if options.get("output_format"):
+            Path("other").write_text("a\n" * 40)
+            with pytest.raises(DataError, match=r"out\.partial: line 1 of other has another source"):
+                run(input="other", resume=True, **options)
+        if options.get("alignments"):
+            Path("al.partial").unlink()
+            with pytest.raises(DataError, match=r"al\.partial: not there, but out\.partial is"):
+                run(resume=True, **options)
+        assert Path("out.partial").read_bytes() == kept
+        Path("out.partial").unlink()
+
+
+def test_a_partial_stays_until_there_is_a_new_one(stop: Callable[[int], None]) -> None:
+    for number in (1, 0):
+        stop(number)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        assert Path("out.partial").read_text().count("\n") == 16
+    assert there() == {"out.partial"}
+
+
+BAD = {
+    ":41: not UTF-8": b"\xff\n",
+    ":41: a NUL byte": b"\0\n",
+    ":41: a line of more than 1,048,576 bytes": b"a" * (MOST_BYTES + 1) + b"\n",
+    f":41: {MOST_PIECES + 2:,} pieces": b"a " * (MOST_PIECES + 1) + b"\n",
+}
+
+
+@pytest.mark.parametrize(("name", "says"), [*(("in.txt", says) for says in BAD), ("prefix", next(iter(BAD)))])
+def test_files_are_looked_through_before_anything_is_translated(
+    name: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("prefix").write_bytes(b"\n" * 40)
+    with Path(name).open("ab") as file:
+        file.write(BAD[says])
+    monkeypatch.setattr(Translator, "translate_group", None)
+    with pytest.raises(DataError, match=f"{name}{says}"):
+        run(prefix="prefix" if name == "prefix" else None)
+    assert there() == {"prefix"}
+
+
+def test_a_bad_line_of_a_pipe_is_answered_by_a_blank_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = b"the cat sees a tree .\n"
+    bad = [b"\xff", b"a\0", b"a" * (MOST_BYTES + 70_000), b"a " * (MOST_PIECES + 1)]
+    Path("stdin").write_bytes(good + b"".join(line + b"\n" + good for line in bad))
+    for output_format in ("text", "jsonl"):
+        with Path("stdin").open() as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            run({"max_length": 20}, input="-", output_format=output_format, alignments="al")
+        texts = Path("out").read_text().splitlines()
+        if output_format == "jsonl":
+            texts = [json.loads(line)["translation"] for line in texts]
+        assert texts == ["die Katze sieht einen Baum .", *(["", "die Katze sieht einen Baum ."] * 4)]
+        assert [bool(line) for line in Path("al").read_text().splitlines()] == [True, *([False, True] * 4)]
+    said = [record.message for record in caplog.records if "answered by a blank line" in record.message]
+    assert [message.split(": ")[0] for message in said] == ["stdin:2", "stdin:4", "stdin:6", "stdin:8"] * 2
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(good + b"\xff\n" + good))
+    writer.start()
+    run(input="pipe")
+    writer.join()
+    assert [bool(line) for line in Path("out").read_text().splitlines()] == [True, False, True]
+
+
+# --- several inputs, several sentences -------------------------------------------------------------------------------
+
+
+def test_each_of_several_inputs_has_an_output(
+    stop: Callable[[int], None], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("more").mkdir()
+    Path("more/b.txt.gz").write_bytes(gzip.compress(b"a dog\n"))
+    inputs = ["in.txt", "more/b.txt.gz"]
+    expected = []
+    for name in inputs:
+        run(input=name)
+        expected.append(Path("out").read_text())
+    Path("out").unlink()
+    stop(3)  # of three groups of the first file
+    with pytest.raises(KeyboardInterrupt):
+        run(input=inputs, output="new/dir")
+    assert {path.name for path in Path("new/dir").iterdir()} == {"in.txt"}
+    caplog.set_level("INFO")
+    run(input=inputs, output="new/dir", resume=True)
+    assert "new/dir/in.txt: complete" in caplog.text
+    assert [read(f"new/dir/{Path(name).name}") for name in inputs] == expected
+    run(input=inputs, output="-")
+    assert capsys.readouterr().out == "".join(expected)
+    Path("same").mkdir()
+    Path("same/in.txt").write_text("a\n")
+    with pytest.raises(ConfigError, match=r"input=\[in.txt,same/in.txt\]: both would be written to new/in.txt"):
+        run(input=["in.txt", "same/in.txt"], output="new")
+    with pytest.raises(ConfigError, match=r"output=\.: in.txt would be replaced"):
+        run(input=["in.txt"], output=".")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"input": []}, r"input=\[\]"),
+        ({"input": ["a", "-"]}, r"input=\['a', '-'\]"),
+        ({"input": ["a"], "prefix": "b"}, "are files for a single input"),
+        ({"input": ["a"], "alignments": "b"}, "are files for a single input"),
+        ({"split": "sentences", "decoding": {"n_best": 2}}, "split=sentences and decoding.n_best=2"),
+        ({"split": "sentences", "prefix": "a"}, "split=sentences and prefix=a"),
+        ({"resume": True}, "resume=true and output=-"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse("translate", {"checkpoint": "c", **options})
+
+
+def test_a_paragraph_is_translated_sentence_by_sentence() -> None:
+    pytest.importorskip("sentencex", reason="the extra `split`")
+    sentences = ["the cat sees a tree.", "A dog, i.e. my friend, hears the old house!", "", "My friend sees the cat?"]
+    Path("sentences").write_text("".join(f"{line}\n" for line in sentences))
+    Path("paragraphs").write_text("".join(f"{line}\n" for line in [" ".join(sentences), "", sentences[0]]))
+    longer = {"max_length": 20}
+    run(longer, input="sentences", output_format="jsonl")
+    one, two, _, four = map(json.loads, Path("out").read_text().splitlines())
+    for soft in (False, True):
+        alignments = "al.jsonl" if soft else "al"
+        run(longer, input="paragraphs", output_format="jsonl", split="sentences", alignments=alignments)
+        paragraph, blank, last = map(json.loads, Path("out").read_text().splitlines())
+        assert paragraph["source"] == " ".join(sentences)
+        assert paragraph["translation"] == " ".join(part["translation"] for part in (one, two, four))
+        assert paragraph["tokens"] == one["tokens"] + two["tokens"] + four["tokens"]
+        assert paragraph["score"] == pytest.approx(sum(paragraph["token_scores"]), abs=1e-4)
+        assert (blank["translation"], last["translation"]) == ("", one["translation"])
+        shifted, source_words, target_words = [], 0, 0
+        for part in (one, two, four):
+            links = [map(int, link.split("-")) for link in part["alignment"].split()]
+            shifted += [f"{i + source_words}-{j + target_words}" for i, j in links]
+            source_words += len(part["source"].split())
+            target_words += len(part["translation"].split())
+        assert paragraph["alignment"] == " ".join(shifted)
+        if not soft:
+            assert Path("al").read_text().splitlines()[0] == paragraph["alignment"]
+            continue
+        full = json.loads(Path("al.jsonl").read_text().splitlines()[0])
+        assert full["source_words"] == paragraph["source"].split()
+        assert full["target_words"] == paragraph["translation"].split()
+        assert [len(row) for row in full["matrix"]] == [source_words] * target_words
+        assert [len(row) for row in full["attention"]] == [len(full["source_tokens"])] * len(full["tokens"])
+        assert all(abs(sum(row) - 1) < 1e-3 for row in full["attention"])
+    with pytest.raises(DataError, match="out:1: several sentences, as translate split=sentences joins them"):
+        score.run(parse("score", {"checkpoint": MODEL, "source": "out", "target": "out"}), {})
+    run(longer, input="paragraphs", split="sentences")
+    assert Path("out").read_text().splitlines() == [paragraph["translation"], "", last["translation"]]
+
+
+def test_sources_longer_than_any_in_training_are_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = translate.load_translator
+
+    def with_longest(*arguments: Any) -> Translator:
+        translator = load(*arguments)
+        translator.longest_source = 12
+        return translator
+
+    monkeypatch.setattr(translate, "load_translator", with_longest)
+    Path("in.txt").write_text("a dog .\n" * 20 + "the cat sees a tree . " * 3 + "\n" + "a dog . " * 5 + "\n")
+    run()
+    (said,) = [record.message for record in caplog.records if "longer" in record.message]
+    assert said.startswith("2 sources are longer than the 12 tokens of the longest")
+    assert "(line 21 has " in said
+    assert said.endswith("split=sentences translates each sentence of a line on its own.")
+
+
+# --- several references ----------------------------------------------------------------------------------------------
+
+
+def test_several_references_are_alternatives(capsys: pytest.CaptureFixture[str]) -> None:
+    said = ["die Katze sieht einen Baum .", "ein Hund hört mich ."]
+    Path("hyp").write_text("".join(f"{line}\n" for line in said))
+    for name, right in (("a", 0), ("b", 1)):
+        Path(name).write_text("".join(f"{line if n == right else 'x'}\n" for n, line in enumerate(said)))
+    values = {"hypothesis": ["hyp", "a"], "reference": ["a", "b"], "output_format": "json"}
+    assert bleu.run(parse("bleu", values), {}) == 0
+    first, _ = json.loads(capsys.readouterr().out)["systems"]
+    assert (first["bleu"], first["chrf"], first["ter"]) == (pytest.approx(100), 100, 0)
+    assert all("nrefs:2" in first[f"{metric}_signature"] for metric in ("bleu", "chrf", "ter"))
+    Path("source").write_text("the cat sees a tree .\na dog .\n")
+    values = {"checkpoint": MODEL, "source": "source", "report": "report", "output_format": "json"}
+    assert evaluate.run(parse("evaluate", {**values, "reference": ["a", "b"]}), {}) == 0
+    printed = json.loads(capsys.readouterr().out)
+    report = json.loads(Path("report/report.json").read_text())
+    assert report["bleu"] == printed["bleu"]
+    assert "nrefs:2" in printed["bleu_signature"]
+    assert "x" in {text for sentence in report["worst"] for text in sentence["reference"]}
+    assert report["conditions"]["reference"] == ["a", "b"]
+    Path("b").write_text("x\n")
+    with pytest.raises(DataError, match="b has 1 lines and a has 2"):
+        bleu.run(parse("bleu", {"hypothesis": "hyp", "reference": ["a", "b"]}), {})
+    with pytest.raises(ConfigError, match=r"reference=\[\]"):
+        bleu.run(parse("bleu", {"hypothesis": "hyp", "reference": []}), {})
+
+
+# --- where it can't be written ---------------------------------------------------------------------------------------
+
+FILES = {
+    "translate": ["input=in.txt"],
+    "evaluate": ["source=in.txt", "reference=in.txt"],
+    "bleu": ["hypothesis=in.txt", "reference=in.txt"],
+    "score": ["source=in.txt", "target=in.txt"],
+    "align": ["source=in.txt", "target=in.txt"],
+}
+DIRECTORIES = {"plot": ["output_format=html"], "compare": ["runs=[x]"], "average": ["checkpoint=[x,y]"]}
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "value"),
+    [(command, "output", value) for command in FILES for value in ("in.txt/x", LONG, "no/x", "directory", "shut/x")]
+    + [(command, "output", value) for command in DIRECTORIES for value in ("in.txt/x", LONG, "shut/x")]
+    + [("plot", "output", "in.txt"), ("compare", "output", "in.txt")]
+    + [("evaluate", "report", value) for value in ("in.txt", "in.txt/x", LONG, "shut/x")]
+    + [("translate", "alignments", value) for value in ("in.txt/x", LONG, "directory", "shut/x")],
+)
+def test_an_output_that_can_not_be_written_is_told_before_anything_else(
+    command: str, key: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The checkpoint is not even looked for."""
+    Path("directory").mkdir()
+    if value == "shut/x":
+        Path("shut").mkdir()
+        Path("shut").chmod(0o500)
+        if os.access("shut", os.W_OK):
+            pytest.skip("this user may write everywhere")
+    found = there()
+    checkpoint = [] if command in ("bleu", "compare", "average") else ["checkpoint=nowhere"]
+    assert main([command, *checkpoint, *(FILES | DIRECTORIES)[command], f"{key}={value}"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(value[:6])
+    assert any(what in said for what in ("can't be written", "can't be made", "expected a"))
+    assert there() == found
+
+
+# --- what is seen on a terminal --------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TypedIn(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    run(output="-")
+    assert isinstance(sys.stderr, Terminal)
+    assert "40/40" in sys.stderr.getvalue()
+    values = {"checkpoint": MODEL, "source": "in.txt", "reference": "in.txt", "decoding": QUICK}
+    assert evaluate.run(parse("evaluate", values), {}) == 0
+    assert sys.stderr.getvalue().count("40/40") >= 2
+    assert "40/40" not in capfd.readouterr().out
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    run(output="-")
+    assert sys.stderr.getvalue() == ""
+    monkeypatch.setattr(sys, "stderr", None)  # closed
+    run(output="-")
+
+
+def test_a_person_who_types_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stderr, told in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with TypedIn(io.FileIO("in.txt")) as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            run(input="-")
+            assert ("Type a sentence and press Enter; Ctrl-D ends." in stderr.getvalue()) == told
+            with progress(None, hidden=is_typed("-")) as advance:
+                advance(1)
+        assert "line" not in stderr.getvalue()

@@ -1,0 +1,106 @@
+"""The progress bar: on terminals of every width, and how much of the training is left."""
+
+import io
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seq2seq.training.progress import Progress
+
+VALUES = {"loss": 3.2145, "tokens_per_second": 12345.6, "epoch": 0.5, "learning_rate": 1e-3, "gradient_norm": 0.75}
+
+
+class Terminal(io.StringIO):
+    """A standard error that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 2
+
+
+class Steady:
+    """A pace of two seconds for each update."""
+
+    updates, validations = 100, 1
+
+    def updated(self) -> None:
+        pass
+
+    def seconds(self, updates: float, validations: float) -> float:
+        return 2 * updates
+
+
+def start(path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, **options: Any) -> Progress:
+    monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((columns, 0 if columns == 0 else 24)))
+    more = {"epoch": 10, "validate_every": 10, "tensorboard": False, **options}
+    progress = Progress(path, 0, 1000, 0, torch.device("cpu"), **more)
+    progress._pace = Steady()  # type: ignore[assignment]
+    return progress
+
+
+def drawn(progress: Progress) -> str:
+    """The bar as it is now."""
+    return str(progress._bar)
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown", "hidden"),
+    [
+        (20, ["0%", "0/1000"], ["loss"]),
+        (30, ["loss 3.215"], ["left"]),
+        (40, ["loss 3.215"], ["tokens/s"]),
+        (80, ["loss 3.215", "30 min left", "12,346 tokens/s"], ["gradient"]),
+        (0, ["loss 3.215", "30 min left", "12,346 tokens/s"], ["gradient"]),  # it doesn't tell
+        (200, ["30 min left", "tokens/s", "epoch 0.50", "learning rate 1.00e-03", "gradient norm 0.75"], []),
+    ],
+)
+def test_the_most_important_values_are_shown_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, shown: list[str], hidden: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with start(tmp_path, monkeypatch, columns) as progress:
+        progress.show(100, VALUES, float("inf"))
+        progress._bar.refresh()
+        line = terminal.getvalue().split("\r")[-1]
+    assert len(line) < (columns or 80)
+    assert all(text in line for text in shown), line
+    assert not any(text in line for text in hidden), line
+    assert not line.rstrip().endswith(",")
+
+
+def test_time_may_end_it_before_the_updates_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with start(tmp_path, monkeypatch, 80) as progress, caplog.at_level(logging.INFO):
+        progress.show(100, VALUES, 600)
+        assert "10 min left" in drawn(progress)
+        assert progress._bar.total == 100 + 300  # two seconds each
+        progress.show(100, VALUES, 1e6)
+        assert "30 min left" in drawn(progress)
+        assert progress._bar.total == 1000
+        progress.show(100, VALUES, -1)
+        assert "0 s left" in drawn(progress)
+    assert caplog.messages == ["estimated time: 20 s per epoch (10 updates), 10 min to the end (training.max_hours)"]
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with start(tmp_path, monkeypatch, 80) as progress, caplog.at_level(logging.INFO):
+        progress.show(100, VALUES, float("inf"))
+        progress._said -= 60
+        progress.show(110, VALUES, float("inf"))
+    assert caplog.messages == [
+        "estimated time: 20 s per epoch (10 updates), 30 min to the end (900 updates)",
+        "update 110 of 1000: loss 3.215, 30 min left, 12,346 tokens/s, epoch 0.50, learning rate 1.00e-03, "
+        "gradient norm 0.75",
+    ]
