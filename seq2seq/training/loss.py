@@ -28,8 +28,9 @@ _LEAST_WEIGHT = 1e-30
 class ProjectedCrossEntropy(torch.autograd.Function):
     """−Σ_n [(1 − ε) log p(y_n) + ε/v Σ_j log p(j)], p = softmax(W x_n + b), a few rows at a time.
 
-    The gradients are made along with the loss, so that no more than a few rows of logits exist at once. Products and
-    logits are in x's precision, the loss and what the parameters get in fp32 or better.
+    The gradients are made along with the loss, so that no more than a few rows of logits exist at once. Products,
+    logits and the sum of W's gradient are in x's precision. Softmax and loss are in fp32 or better, so that p − 1 of a
+    token that is nearly certain keeps its digits; it is rounded to x's precision only for the products.
     """
 
     @staticmethod
@@ -53,9 +54,9 @@ class ProjectedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
             logits = F.linear(x[rows], cast, shift)
-            gradient = logits.softmax(-1)
+            gradient = logits.softmax(-1, dtype=exact)
             # From the most probable token, whose probability is never rounded to 0.
-            log_total = logits.amax(-1, keepdim=True).to(exact) - gradient.amax(-1, keepdim=True).to(exact).log()
+            log_total = logits.amax(-1, keepdim=True).to(exact) - gradient.amax(-1, keepdim=True).log()
             chosen = targets[rows, None]
             nll[rows] = (log_total - logits.gather(1, chosen)).squeeze(1)
             if smoothing:
@@ -70,6 +71,7 @@ class ProjectedCrossEntropy(torch.autograd.Function):
                 gradient.mul_(real[rows, None])
             if grad_bias is not None:
                 grad_bias += gradient.sum(0)
+            gradient = gradient.to(x.dtype)
             if grad_x is not None:
                 torch.mm(gradient, cast, out=grad_x[rows])
             if grad_weight is not None:

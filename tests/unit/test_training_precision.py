@@ -13,6 +13,7 @@ from seq2seq.cli.main import main
 from seq2seq.config import ConfigError
 from seq2seq.training import precision
 from seq2seq.training.loop import Trainer
+from seq2seq.training.loss import ProjectedCrossEntropy
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 CPU = torch.device("cpu")
@@ -169,3 +170,18 @@ def test_the_scale_belongs_to_the_state(tmp_path: Path) -> None:
     again = trainers.make(tmp_path, *FP16)
     assert again._scaler.state_dict() == trainer._scaler.state_dict()
     assert again._scaler.get_scale() == 2.0**118
+
+
+def test_in_bf16_nearly_certain_tokens_have_the_gradient_of_fp32_to_rounding() -> None:
+    weight, bias, targets = torch.randn(500, 128) / 128**0.5, torch.zeros(500), torch.randint(500, (64,))
+    weight = weight.bfloat16().float()
+    features = (14 * weight[targets] + 0.3 * torch.randn(64, 128)).bfloat16()
+
+    def gradient(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone().requires_grad_()
+        total, _ = ProjectedCrossEntropy.apply(x, weight, bias, targets, 0.0)
+        (found,) = torch.autograd.grad(total, x)
+        return found.float()
+
+    exact = gradient(features.float())
+    assert float((gradient(features) - exact).norm() / exact.norm()) < 0.05
