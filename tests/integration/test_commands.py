@@ -230,7 +230,7 @@ def test_check_trains_nothing(corpus: Path, capfd: pytest.CaptureFixture[str]) -
         ([f"{'x' * 5000}=1"], ["can't be composed", "too long"]),
         (["model.attention.score=dot"], ["chosen with a slash: model/attention/score=dot"]),
         (["model.attention=none"], ["chosen with a slash: model/attention=none"]),
-        (["model/attentoin=none"], ["model/attentoin: no such group. Did you mean 'model/attention'?"]),
+        (["model/attentoin=none"], ["model/attentoin=none: no such group. Did you mean 'model/attention=none'?"]),
         (["data.train=nowhere"], ["nowhere.en: no such file"]),
         (["data.vocab_size=100000"], ["Take data.vocab_size="]),
         (["model/attention=none", "model/bridge=zero"], ["model/bridge=zero", "Take another bridge"]),
