@@ -187,6 +187,6 @@ def test_a_validation_counts_too(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     trainer = trainers.make(tmp_path)
     trainer.model.output.bias.data[EOS] = -1e9
     with caplog.at_level(logging.WARNING):
-        trainer.validation.run(trainer.translator, Team())
+        trainer.validation.run(trainer.translator, Team(), tmp_path / "translations")
     count = len(trainer.validation.sources)
     assert f"{count} of {count} translations were cut off" in caplog.text
