@@ -27,6 +27,7 @@ from sentences import PAIRS
 from seq2seq.cli import main as command_line
 from seq2seq.cli.align import read_gold_file
 from seq2seq.cli.cells import Cell, read_result, read_run, settings
+from seq2seq.cli.reading import Layout
 from seq2seq.cli.score import as_json, force_all, read_pairs
 from seq2seq.cli.translate import requests
 from seq2seq.config import COMMANDS, GROUPS, KINDS, ConfigError, Decoding, parse, to_plain
@@ -292,7 +293,7 @@ def _records(draw: st.DrawFn) -> bytes:
 def read_records(value: bytes, directory: Path) -> None:
     """Scored and aligned too."""
     name = _put(directory, "records.jsonl", value)
-    pairs = read_pairs(name, name, translator())
+    pairs = read_pairs(name, name, translator(), Layout(("en", "de")))
     for forced in force_all(translator(), pairs, 4):
         json.dumps(as_json(forced, Aligner.of(translator())), ensure_ascii=False).encode()
 
@@ -509,7 +510,7 @@ def _cached() -> dict[str, bytes]:
 
 def _encode_into(directory: Path) -> list[Path]:
     text = "".join(f"{source}\t{target}\n" for source, target in PAIRS[:4])
-    corpus = ParallelText(text, (Path(_put(directory, "text.tsv", text.encode())),))
+    corpus = ParallelText.find(_put(directory, "text.tsv", text.encode()), "en", "de")
     links = WordLinks(Path(_put(directory, "links", b"0-0 1-1\n\n2-2\n0-0\n")), ("en", "de"))
     pieces = translator().source
     encoded = encode_corpus(corpus, pieces, pieces, filters=Filters(), cache_dir=directory / "cache", links=links)

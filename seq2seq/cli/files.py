@@ -17,7 +17,7 @@ from seq2seq.text.corpus import (
     MOST_BYTES,
     DataError,
     decode_lines,
-    existing,
+    find_file,
     in_groups,
     open_binary,
     raw_lines,
@@ -28,7 +28,7 @@ from seq2seq.text.storage import replace_file
 
 def file_lines(name: str) -> Iterator[str]:
     """The lines of a file, also of NAME.gz."""
-    return read_lines(existing(name) or Path(name))  # what is no file, such as a pipe, can be read too
+    return read_lines(Path(name) if os.path.exists(name) else find_file(name))  # a named pipe, too, can be read
 
 
 def input_groups(

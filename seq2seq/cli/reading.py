@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seq2seq.cli.files import input_lines
 from seq2seq.config import Data, several
-from seq2seq.text.corpus import DataError, existing
+from seq2seq.text.corpus import DataError, existing, find_file
 from seq2seq.text.formats import Table, is_tabbed, table_kind
 from seq2seq.text.parallel import ParallelText, zip_lines
 from seq2seq.training import checkpoint
@@ -38,7 +38,7 @@ class Layout:
         return self._column(name, kind, side)
 
     def _column(self, name: str, kind: str, side: int) -> Iterator[str]:
-        path = existing(name) or Path(name)
+        path = find_file(name)
         table = Table.open(path, kind, self.languages, self._columns(kind), [side])
         return (cell for (cell,) in table.rows())
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.products import linear, shared_gradients
+from seq2seq.attention.products import linear, shared_gradients, without_autocast
 from seq2seq.model.dropout import Dropout, masked
 
 LayerState = tuple[Tensor, ...]
@@ -155,8 +155,17 @@ class LSTM(Recurrent):
         if (mask := self.state_mask(x)) is not None:
             return self.step_by_step(x, state, mask)
         initial = None if state is None else (state[0][None].contiguous(), state[1][None].contiguous())
-        output, (h, c) = self.rnn(x, initial)
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not _bf16_is_supported():
+            with without_autocast("cpu"):
+                output, (h, c) = self.rnn(x.float(), initial and (initial[0].float(), initial[1].float()))
+        else:
+            output, (h, c) = self.rnn(x, initial)
         return output, (h[0], c[0])
+
+
+def _bf16_is_supported() -> bool:
+    """Whether oneDNN has a fused LSTM in bf16 for this CPU: it has none for CPUs without AVX-512, and raises."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class GateNorm(nn.Module):

@@ -22,7 +22,7 @@ def model_card(
     training = config.training
     start = "" if training.start_from is None else f" It began with the weights of {_file(training.start_from)}."
     average = "" if training.ema is None else f" The weights are an exponential moving average, decay {training.ema}."
-    valid = _file(several(config.data.valid)[0])
+    valid = next(map(_file, several(config.data.valid)), "pairs held out of the training corpus")
     names = {_SCORES.get(name, name): f"{value:.2f}" for name, value in scores.items()}
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 

@@ -43,7 +43,7 @@ def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]
     assert all(b["update"] - a["update"] <= 10 for a, b in itertools.pairwise(events))
     assert json.loads(Path("run/config.json").read_text())["model"]["attention"]["score"]["name"] == "additive"
     card = Path("run/best/README.md").read_text()
-    assert "additive x global x softmax" in card
+    assert "score `additive`, window `global`, normaliser `softmax`" in card
     capfd.readouterr()
 
     odd = "Was?  \u2028 猫 (odd) \u0085"

@@ -18,6 +18,7 @@ from seq2seq.cli.main import main
 from seq2seq.cli.progress import progress
 from seq2seq.config import ConfigError, parse
 from seq2seq.inference.translator import MOST_PIECES, Translator
+from seq2seq.search.lengths import Lengths
 from seq2seq.text.corpus import MOST_BYTES, DataError
 
 MODEL = str(Path(__file__).parent.parent / "compatibility/format1")
@@ -272,7 +273,7 @@ def test_sources_longer_than_any_in_training_are_told(
 
     def with_longest(*arguments: Any) -> Translator:
         translator = load(*arguments)
-        translator.longest_source = 12
+        translator.lengths = Lengths(longest_source=12)
         return translator
 
     monkeypatch.setattr(translate, "load_translator", with_longest)
@@ -368,8 +369,9 @@ class TypedIn(io.TextIOWrapper):
 
 
 def test_progress_is_shown_on_a_terminal_alone(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("ERROR")  # translations that are cut off are reported too
     monkeypatch.setattr(sys, "stderr", Terminal())
     run(output="-")
     assert isinstance(sys.stderr, Terminal)
@@ -385,7 +387,8 @@ def test_progress_is_shown_on_a_terminal_alone(
     run(output="-")
 
 
-def test_a_person_who_types_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_who_types_is_told_how(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("ERROR")
     for stderr, told in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr(sys, "stderr", stderr)
         with TypedIn(io.FileIO("in.txt")) as stdin:

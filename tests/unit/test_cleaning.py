@@ -20,8 +20,8 @@ from seq2seq.inference.forced import Pair, force
 from seq2seq.inference.translator import Reader, Request, Translator
 from seq2seq.text.cache import encode_corpus
 from seq2seq.text.cleaning import clean, find_unusual, spans_before
-from seq2seq.text.corpus import ParallelText
 from seq2seq.text.filters import Filters
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import EOS, Tokenizer
 from seq2seq.training import checkpoint
 from seq2seq.training.run_directory import check_run_dir

@@ -41,15 +41,15 @@ def read(command: str, key: str, text: str, multirun: bool = False) -> Any:
 @pytest.mark.parametrize("multirun", [False, True])
 def test_any_path_is_taken_as_the_shell_hands_it_over(text: str, multirun: bool) -> None:
     if not multirun or not re.search(r"[,(]", text):  # of a sweep
-        assert read("translate", "input", text, multirun) == text
+        assert read("translate", "output", text, multirun) == text
     if "," not in text and not re.fullmatch(r"\[.*\]", text):
         assert read("train", "data.train", text) == text
 
 
 def test_they_come_through_hydra() -> None:
     for text in ("日本 (1)", 'it\'s, "so"\\', "1_000"):
-        (config,) = composed("translate", "checkpoint=c", f"input={text}")
-        assert config.input == text
+        (config,) = composed("translate", "checkpoint=c", f"output={text}")
+        assert config.output == text
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,8 @@ def test_values_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert completions("seq2seq train check=") == ["check=true", "check=false"]
     assert completions("seq2seq translate input=co") == ["input=corpus/"]
     assert completions("seq2seq translate  input=corpus/") == ["input=corpus/text"]
+    keys = [key.name for key in command_keys("train") if key.name.startswith("data.")]
     assert completions("seq2seq train data.") == sorted(
-        f"{key.name}=" for key in command_keys("train") if key.name.startswith("data.")
+        {"data.split." if name.startswith("data.split.") else f"{name}=" for name in keys}
     )
     assert completions("seq2seq") == completions("seq2seq nowhere x") == completions("seq2seq train zzz") == []

@@ -184,16 +184,16 @@ def test_more_heads_than_the_query_has_dimensions() -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 64
-    assert len(possible_pairs()) == 1325
-    assert len(one_by_one_rows()) == 39
+    assert len(ROWS) == 74
+    assert len(possible_pairs()) == 1373
+    assert len(one_by_one_rows()) == 40
     assert {axis: len(values) for axis, values in AXES.items()} == {
         "score": 10,
         "window": 3,
         "normaliser": 5,
         "heads": 2,
         "coverage": 2,
-        "placement": 7,
+        "placement": 8,
         "readout": 2,
         "bridge": 4,
         "cell": 2,

@@ -15,9 +15,10 @@ from seq2seq.inference.forced import Pair, force
 from seq2seq.inference.translator import Reader, Request, Translator
 from seq2seq.search.protocol import Hypothesis
 from seq2seq.text.cache import encode_corpus
-from seq2seq.text.corpus import DataError, ParallelText
+from seq2seq.text.corpus import DataError
 from seq2seq.text.filters import Filters
 from seq2seq.text.links import WordLinks
+from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import WordReader
 from seq2seq.training import checkpoint

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seq2seq.cli.main import main
 from seq2seq.config import ConfigError
+from seq2seq.model import recurrent
 from seq2seq.training import precision
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import ProjectedCrossEntropy
@@ -185,3 +186,17 @@ def test_in_bf16_nearly_certain_tokens_have_the_gradient_of_fp32_to_rounding() -
 
     exact = gradient(features.float())
     assert float((gradient(features) - exact).norm() / exact.norm()) < 0.05
+
+
+def test_an_lstm_trains_in_bf16_where_no_fused_one_is_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrent, "_bf16_is_supported", lambda: False)
+    torch.manual_seed(1)
+    layer = recurrent.LSTM(3, 4)
+    x = torch.randn(2, 5, 3)
+    exact, _ = layer.sequence(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        output, _ = layer.sequence(x.bfloat16(), tuple(torch.zeros(2, 4).bfloat16() for _ in range(2)))
+    assert output.dtype == torch.float32
+    torch.testing.assert_close(output, exact, rtol=0, atol=0.02)
+    output.sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())
