@@ -113,9 +113,10 @@ class LongSources:
         """Log how many there were, and the longest of them."""
         if self._count:
             logger.warning(
-                "%d sources are longer than the %d tokens of the longest that the model was trained on (line %d has "
-                "%d): expect poor translations of them.%s",
+                "%d %s longer than the longest that the model was trained on, which has %d tokens (line %d has %d). "
+                "Expect poor translations.%s",
                 self._count,
+                "source is" if self._count == 1 else "sources are",
                 self._longest,
                 self._example,
                 self._tokens,

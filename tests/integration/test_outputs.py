@@ -280,7 +280,7 @@ def test_sources_longer_than_any_in_training_are_told(
     Path("in.txt").write_text("a dog .\n" * 20 + "the cat sees a tree . " * 3 + "\n" + "a dog . " * 5 + "\n")
     run()
     (said,) = [record.message for record in caplog.records if "longer" in record.message]
-    assert said.startswith("2 sources are longer than the 12 tokens of the longest")
+    assert said.startswith("2 sources are longer than the longest that the model was trained on, which has 12 tokens")
     assert "(line 21 has " in said
     assert said.endswith("split=sentences translates each sentence of a line on its own.")
 
