@@ -127,7 +127,7 @@ def _readable(command: str, key: str, text: str, multirun: bool) -> str:
     kinds = {kind for known in command_keys(command) if known.name == key for kind in known.kinds}
     parsed = _parsed(text)
     several = parsed is not None and parsed.is_sweep_override()
-    listed = list[str] in kinds and re.fullmatch(r"\[[^\[\\]*\]", text) and "${" not in text
+    listed = list[str] in kinds and re.fullmatch(r"\[(?:[^\[\\]|\\[^,])*\]", text) and "${" not in text
     if multirun and several:
         return text
     if multirun and parsed is None and "," in text and not listed:

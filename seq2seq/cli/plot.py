@@ -80,7 +80,8 @@ def _translated(config: PlotConfig, translator: Translator, aligner: Aligner) ->
     sources = layout(config.checkpoint, config.columns).lines(config.input, SOURCE)
     for number, (best, *_) in enumerate(translator.translate(sources, config.decoding), 1):
         if heatmap := of_translation(best):
-            yield number, heatmap, aligner.target.produced(best.text, best.tokens)
+            protected = aligner.source.tokenizer.protected(best.source)
+            yield number, heatmap, aligner.target.produced(best.text, best.tokens, protected)
 
 
 def _given(
@@ -88,15 +89,19 @@ def _given(
 ) -> Iterator[tuple[int, Heatmap, Words]]:
     """What the model makes of each pair, and the words of its target."""
     pairs = read_pairs(config.input, target, translator, layout(config.checkpoint, config.columns))
-    scored = force_all(translator, pairs, config.decoding.batch_size, config.decoding.precision)
+    decoding = config.decoding
+    scored = force_all(translator, pairs, decoding.batch_size, decoding.precision, decoding.shortlist)
     for number, forced in enumerate(scored, 1):
         pair = forced.pair
         if forced.attention is None:
             continue
         sides = (pair.source, pair.target, forced.source_tokens, forced.tokens)
         heatmap = Heatmap(*sides, forced.attention, forced.token_scores, forced.score)
-        text, tokens = pair.target, pair.tokens
-        yield number, heatmap, aligner.target.line(text) if tokens is None else aligner.target.produced(text, tokens)
+        protected = aligner.source.tokenizer.protected(pair.source)
+        if pair.tokens is None:
+            yield number, heatmap, aligner.target.line(pair.target, protected)
+        else:
+            yield number, heatmap, aligner.target.produced(pair.target, pair.tokens, protected)
 
 
 def _page_name(config: PlotConfig) -> str:

@@ -1,5 +1,7 @@
 """Text for a checkpoint, in every format that training reads: plain files, and columns of tables."""
 
+import functools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,8 @@ from seq2seq.text.corpus import DataError, existing, find_file
 from seq2seq.text.formats import Table, is_tabbed, table_kind
 from seq2seq.text.parallel import ParallelText, zip_lines
 from seq2seq.training import checkpoint
+
+logger = logging.getLogger(__name__)
 
 SOURCE, TARGET = 0, 1
 
@@ -32,7 +36,12 @@ class Layout:
         chosen = self.columns is not None and self.kinds is None
         if chosen and name == "-":
             raise DataError(f"columns=[{','.join(self.columns or [])}] and -: stdin is plain text; give a file")
-        kind = table_kind(name) or (".tsv" if chosen and self._is_tabbed(name) else "")
+        kind = table_kind(name)
+        if not kind and self._is_tabbed(name):
+            if self._columns(".tsv") is None:
+                _warn_of_tabs(name)
+            else:
+                kind = ".tsv"
         if not kind:
             return input_lines(name)
         return self._column(name, kind, side)
@@ -69,6 +78,12 @@ class Layout:
     def _is_tabbed(name: str) -> bool:
         path = existing(name)
         return path is not None and not table_kind(name) and is_tabbed(path)
+
+
+@functools.cache
+def _warn_of_tabs(name: str) -> None:
+    """Once, though a file may be read twice."""
+    logger.warning("%s: its lines have tabs and are read whole. With columns=[1,2] it is a table.", name)
 
 
 def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> Layout:

@@ -1,21 +1,21 @@
 """`seq2seq score`: how probable a model finds given translations."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from seq2seq.cli.files import check_output, input_lines, output_stream
 from seq2seq.cli.progress import progress
-from seq2seq.cli.reading import Layout, layout
+from seq2seq.cli.reading import SOURCE, TARGET, Layout, layout
 from seq2seq.config import ScoreConfig
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced import Forced, Pair, force, piece_numbers
 from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import DataError
 from seq2seq.text.formats import table_kind
+from seq2seq.text.parallel import zip_lines
 from seq2seq.text.plain import parse_json
-from seq2seq.text.tokenizer import EOS
 from seq2seq.training.checkpoint import load_translator
 
 _SORTED_BATCHES = 16
@@ -73,16 +73,19 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
     """
     if source == target == "-":
         raise DataError("both sides are stdin (-); give a file for one")
-    both = list(layout.pairs(source, target))
+    own = [table_kind(name) == ".jsonl" and is_jsonl(input_lines(name)) for name in (source, target)]
+    if any(own):
+        sides = (SOURCE, source, own[0]), (TARGET, target, own[1])
+        read = [input_lines(name) if whole else layout.lines(name, side) for side, name, whole in sides]
+        both = list(zip_lines((source, target), (read[0], read[1])))
+    else:
+        both = list(layout.pairs(source, target))
     sources, targets = [left for left, _ in both], [right for _, right in both]
     if is_jsonl(sources):
         sources = [_record(line, source, number)["source"] for number, line in enumerate(sources, 1)]
-    if table_kind(target) == ".jsonl" and is_jsonl(raw := list(input_lines(target))):
-        targets = raw
     if not is_jsonl(targets):
         return [Pair(*pair) for pair in zip(sources, targets, strict=True)]
     known = piece_numbers(translator)
-    (end,) = translator.target.pieces([EOS])
     pairs = []
     for number, (line, text) in enumerate(zip(targets, sources, strict=True), 1):
         record = _record(line, target, number)
@@ -92,7 +95,7 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
                 f"{target}:{number}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
                 "score the text instead, or take the checkpoint that translated"
             )
-        if end in tokens[:-1]:
+        if record.get("sentences", 1) != 1:
             raise DataError(
                 f"{target}:{number}: several sentences, as translate split=sentences joins them; a score is that of a "
                 "single one. Translate and score them one on each line."
@@ -103,7 +106,7 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
     return pairs
 
 
-def is_jsonl(lines: Sequence[str]) -> bool:
+def is_jsonl(lines: Iterable[str]) -> bool:
     """Whether these are lines of `translate output_format=jsonl`, by the first that is not blank."""
     try:
         return _is_record(parse_json(next((line for line in lines if line.strip()), "")))

@@ -53,12 +53,16 @@ def plan(config: TranslateConfig) -> list[TranslateConfig]:
     Raises ConfigError or DataError where an output can't be written, or would replace an input or another output.
     """
     if config.alignments is not None:
-        if config.alignments == config.output:
+        if os.path.realpath(config.alignments) == os.path.realpath(config.output):
             raise ConfigError(f"alignments={config.alignments} and output={config.output}: take two different files.")
         check_output(config.alignments)
     if isinstance(config.input, str) or config.output == "-":
         check_output(config.output)
         names = [config.input] if isinstance(config.input, str) else config.input
+        written = {os.path.realpath(name) for name in (config.output, config.alignments) if name not in (None, "-")}
+        for name in (*names, *([config.prefix] if config.prefix else [])):
+            if os.path.isfile(name) and os.path.realpath(name) in written:
+                raise ConfigError(f"output={config.output}: {name} would be replaced. Give another file.")
         return [dataclasses.replace(config, input=name) for name in names]
     make_directory(Path(config.output))
     inputs: dict[str, str] = {}
@@ -112,6 +116,7 @@ class Work:
         done = 0
         if job.resume:
             if is_complete(outputs, total, job.decoding.n_best):
+                self._check_sources(job, Path(job.output))
                 logger.info("%s: complete, and left as it is", job.output)
                 return
             done = self._finished(job, outputs, total)
@@ -176,12 +181,21 @@ class Work:
         advice = f"Delete {partial} to begin again, or give the input that it is of."
         if total is not None and done > total:
             raise DataError(f"{partial}: has {done} translated lines, but {job.input} has {total}. {advice}")
-        if total is not None and job.output_format == "jsonl":
-            texts = islice(whole_lines(partial, packed=job.output.endswith(".gz")), 0, None, job.decoding.n_best)
-            for request, text in zip(chain.from_iterable(self.requests(job)), texts, strict=False):
-                if source_of(text) != request.line:
-                    raise DataError(f"{partial}: line {request.number + 1} of {job.input} has another source. {advice}")
+        if total is not None:
+            self._check_sources(job, partial)
         return done
+
+    def _check_sources(self, job: TranslateConfig, path: Path) -> None:
+        """Raises DataError where a file of JSONL, complete or not, has the translations of another input."""
+        if job.output_format != "jsonl":
+            return
+        texts = islice(whole_lines(path, packed=job.output.endswith(".gz")), 0, None, job.decoding.n_best)
+        for request, text in zip(chain.from_iterable(self.requests(job)), texts, strict=False):
+            if source_of(text) != request.line:
+                raise DataError(
+                    f"{path}: line {request.number + 1} of {job.input} has another source. Delete {path} to begin "
+                    "again, or give the input that it is of."
+                )
 
 
 def source_of(line: str) -> str | None:
@@ -265,7 +279,7 @@ def input_name(config: TranslateConfig) -> str:
 
 
 def as_json(translation: Translation, alignment: WordAlignment | None) -> dict[str, Any]:
-    """A JSONL line; `alignment` is null where the model has no attention."""
+    """A JSONL line; `alignment` is null where the model has no attention, and `sentences` is there for joined ones."""
     return {
         "source": translation.source,
         "translation": translation.text,
@@ -275,4 +289,5 @@ def as_json(translation: Translation, alignment: WordAlignment | None) -> dict[s
         "token_scores": translation.token_scores,
         "shortlist": translation.shortlist,
         "alignment": alignment and str(alignment),
+        **({} if translation.sentences == 1 else {"sentences": translation.sentences}),
     }

@@ -289,7 +289,7 @@ def _conditions(report: Report) -> Iterator[Element]:
     rows = {
         "checkpoint": _names(conditions["checkpoint"]),
         "source": conditions["source"],
-        "reference": _names(conditions["reference"]),
+        "reference": _names(conditions["reference"] or conditions["source"]),
         "decoding": ", ".join(f"{key}={value}" for key, value in search.items()),
         "sentences": f"{counts['sentences']:,}",
         "words": f"{words[0]:,} in translations, {words[1]:,} in references ({words[0] / max(words[1], 1):.3f})",

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class SentenceSplitter:
 def join_translations(line: str, parts: Sequence[Translation], language: str) -> Translation:
     """The translation of a line from those of its sentences, into this language; scores are added."""
     if len(parts) == 1:
-        return parts[0]
+        return replace(parts[0], source=line)
     separator = "" if is_unspaced(language) else " "
     return Translation(
         line,
@@ -58,7 +59,9 @@ def join_translations(line: str, parts: Sequence[Translation], language: str) ->
         [token for part in parts for token in part.tokens],
         [score for part in parts for score in part.token_scores],
         _join_attention([part.attention for part in parts if part.attention is not None]),
+        shortlist=parts[0].shortlist,
         cut=any(part.cut for part in parts),
+        sentences=len(parts),
     )
 
 

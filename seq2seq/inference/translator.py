@@ -58,6 +58,8 @@ class Translation:
     """decoding.shortlist: probabilities are normalised over these candidates; None: over the whole vocabulary."""
     cut: bool = False
     """Whether a length limit ended it, so that `</s>` is missing."""
+    sentences: int = 1
+    """Sentences that were translated one by one and joined."""
 
 
 @dataclass

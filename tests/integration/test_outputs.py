@@ -16,6 +16,7 @@ from seq2seq.cli import bleu, evaluate, score, translate
 from seq2seq.cli.files import input_lines, is_typed
 from seq2seq.cli.main import main
 from seq2seq.cli.progress import progress
+from seq2seq.cli.reading import Layout
 from seq2seq.config import ConfigError, parse
 from seq2seq.inference.translator import MOST_PIECES, Translator
 from seq2seq.search.lengths import Lengths
@@ -264,6 +265,58 @@ def test_a_paragraph_is_translated_sentence_by_sentence() -> None:
         score.run(parse("score", {"checkpoint": MODEL, "source": "out", "target": "out"}), {})
     run(longer, input="paragraphs", split="sentences")
     assert Path("out").read_text().splitlines() == [paragraph["translation"], "", last["translation"]]
+
+
+def test_what_was_joined_says_so() -> None:
+    pytest.importorskip("sentencex", reason="the extra `split`")
+    Path("in.txt").write_text(" the cat sees a tree. \nthe cat sees a tree. a dog hears the house.\n")
+    run(output_format="jsonl", split="sentences")
+    one, two = map(json.loads, Path("out").read_text().splitlines())
+    assert one["source"] == " the cat sees a tree. "
+    assert "sentences" not in one
+    assert two["sentences"] == 2
+    with pytest.raises(DataError, match="out:2: several sentences"):  # though a limit took their ends away
+        score.run(parse("score", {"checkpoint": MODEL, "source": "out", "target": "out"}), {})
+
+
+def test_an_input_is_never_replaced() -> None:
+    Path("prefix").write_text("a\n" * 40)
+    for options in ({"output": "./in.txt"}, {"alignments": "in.txt"}, {"prefix": "prefix", "output": "prefix"}):
+        with pytest.raises(ConfigError, match="would be replaced"):
+            run(**options)
+    with pytest.raises(ConfigError, match="take two different files"):
+        run(alignments="./out")
+
+
+def test_a_complete_output_of_another_input_is_refused() -> None:
+    run(output_format="jsonl")
+    Path("in.txt").write_text("another line\n" * len(LINES))
+    with pytest.raises(DataError, match=r"out: line 1 of in.txt has another source"):
+        run(output_format="jsonl", resume=True)
+
+
+def test_tabbed_text_is_a_table_as_in_training_or_said_to_be_none(caplog: pytest.LogCaptureFixture) -> None:
+    Path("tabs.txt").write_text("ein Haus\ta house\n")
+    assert list(Layout(("en", "de"), ["2", "1"], frozenset({".tsv"})).lines("tabs.txt", 0)) == ["a house"]
+    assert list(Layout(("en", "de")).lines("tabs.txt", 0)) == ["ein Haus\ta house"]
+    assert "tabs.txt: its lines have tabs" in caplog.text
+
+
+def test_translations_are_scored_whatever_the_columns_of_training() -> None:
+    run(output="out.jsonl", output_format="jsonl")
+    translator = translate.load_translator(MODEL)
+    pairs = score.read_pairs(
+        "in.txt", "out.jsonl", translator, Layout(("en", "de"), ["en", "de"], frozenset({".jsonl"}))
+    )
+    assert [pair.source for pair in pairs] == LINES
+
+
+def test_a_corpus_can_be_reported_on() -> None:
+    Path("corpus.en").write_text("the cat sees a tree .\n")
+    Path("corpus.de").write_text("die Katze sieht einen Baum .\n")
+    values = {"checkpoint": MODEL, "source": "corpus", "report": "report", "decoding": QUICK}
+    assert evaluate.run(parse("evaluate", values), {}) == 0
+    assert json.loads(Path("report/report.json").read_text())
 
 
 def test_sources_longer_than_any_in_training_are_told(

@@ -46,6 +46,13 @@ def test_any_path_is_taken_as_the_shell_hands_it_over(text: str, multirun: bool)
         assert read("train", "data.train", text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "items"), [(r"[\[\w+\]]", [r"\[\w+\]"]), (r"[\(\d+\),urls]", [r"\(\d+\)", "urls"]), (r"[\d+]", [r"\d+"])]
+)
+def test_regular_expressions_in_a_list_stay_as_they_are(text: str, items: list[str]) -> None:
+    assert read("train", "data.protect", text) == items
+
+
 def test_they_come_through_hydra() -> None:
     for text in ("日本 (1)", 'it\'s, "so"\\', "1_000"):
         (config,) = composed("translate", "checkpoint=c", f"output={text}")
