@@ -165,13 +165,19 @@ def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directo
     a function of a module and leaves its results in files. Hydra writes into the directory what it has to.
     """
     current = HydraConfig.get()
-    for noisy in ("hydra", "hydra_plugins"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     running = GlobalHydra.instance().hydra
     assert running is not None
     more = [f"hydra.sweep.dir={quoted(directory)}", f"++{key}={','.join(map(str, values))}"]
     overrides = [*current.overrides.hydra, *current.overrides.task, *more]
-    running.multirun(current.job.config_name, task, overrides, with_log_configuration=False)
+    noisy = [logging.getLogger(name) for name in ("hydra", "hydra_plugins")]
+    levels = [one.level for one in noisy]
+    try:
+        for one in noisy:
+            one.setLevel(logging.WARNING)
+        running.multirun(current.job.config_name, task, overrides, with_log_configuration=False)
+    finally:
+        for one, level in zip(noisy, levels, strict=True):
+            one.setLevel(level)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

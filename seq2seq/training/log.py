@@ -59,7 +59,7 @@ class RunLog(logging.Handler):
 def run_log() -> Iterator[RunLog]:
     """A log of what is logged within, and of the error that ends it. DEBUG lines are for train.log alone."""
     log, root, package = RunLog(), logging.getLogger(), logging.getLogger("seq2seq")
-    terminals, level = list(root.handlers), package.level
+    terminals, level, disabled = list(root.handlers), package.level, root.manager.disable
     for terminal in terminals:
         terminal.addFilter(_is_for_people)
     root.addHandler(log)
@@ -74,6 +74,7 @@ def run_log() -> Iterator[RunLog]:
     finally:
         logging.captureWarnings(False)
         package.setLevel(level)
+        logging.disable(disabled)
         root.removeHandler(log)
         for terminal in terminals:
             terminal.removeFilter(_is_for_people)

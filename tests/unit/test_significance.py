@@ -92,7 +92,7 @@ def test_bleu_tests_every_system_against_the_first(files: Path, capfd: pytest.Ca
         (["hypothesis=[a,short]", "reference=ref"], "short has 1 lines and ref has 36"),
         (["hypothesis=[]", "reference=ref"], "the first is the baseline"),
         (["hypothesis=[-,a]", "reference=-"], "both inputs are stdin"),
-        (["hypothesis=[a,nowhere]", "reference=ref"], "nowhere: can't be read"),
+        (["hypothesis=[a,nowhere]", "reference=ref"], "nowhere: no such file (nor nowhere.gz)"),
     ],
 )
 def test_mistakes_are_named(
