@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import accumulate
 from math import ceil
 from pathlib import Path
 
@@ -74,13 +73,17 @@ def _bounds(texts: Sequence[ParallelText], sizes: Sizes) -> tuple[int, int]:
     up_to = np.cumsum(np.frombuffer(pairs, np.uint64))
     total = int(up_to[-1])
     wanted = [ceil(size * total) if size < 1 else int(size) for size in (sizes.valid, sizes.test)]
-    if sum(wanted) >= total:
+    bounds = [0]
+    for size in wanted:  # a frequent source may make a part larger than it was asked for
+        taken = int(up_to[bounds[-1] - 1]) if bounds[-1] else 0
+        bounds.append(int(up_to.searchsorted(taken + size)) + 1 if size else bounds[-1])
+    _, valid, test = bounds
+    if test > len(up_to) or (test and int(up_to[test - 1]) >= total):
         raise DataError(
             f"data.split.valid={sizes.valid:g} and data.split.test={sizes.test:g}: data.train has {total:,} pairs with "
             "text on both sides, and some have to be left to train on. Hold out fewer, or a share such as 0.05."
         )
-    valid, test = (int(up_to.searchsorted(size)) + (size > 0) for size in accumulate(wanted))
-    return valid, max(valid, test)
+    return valid, test
 
 
 def _places(text: ParallelText, sizes: Sizes) -> Iterator[tuple[tuple[str, str], int | None]]:

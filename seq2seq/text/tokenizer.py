@@ -126,7 +126,8 @@ class Tokenizer:
         bytes_too = kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback
         symbols = SYMBOLS if protect else []
         room = vocab_size - len(_SPECIALS) - len(symbols) - 256 * bytes_too if kind in ("bpe", "unigram") else None
-        counted = _read(lines, raw_text, protect) if character_coverage is None else ()
+        # What only one side has is not protected, and is ordinary text there.
+        counted = _read(lines, raw_text, ()) if character_coverage is None else ()
         text = _Remembering(_read(lines, raw_text, protect))
         remaining = iter(text)
         begin = list(islice(remaining, _LOOKED_AT))
@@ -230,10 +231,19 @@ class Tokenizer:
             return [self._cut(row, amount, random) for row in rows]
         drawn = []
         for row, text in zip(rows, self.decode_lines(rows), strict=True):
-            candidates: list[list[int]] = self._processor.nbest_encode_as_ids(text, nbest)
+            found: list[list[int]] = self._processor.nbest_encode_as_ids(text, nbest)
+            # Where there is little to choose from, some spell a symbol in bytes.
+            candidates = [one for one in found if self._symbols_of(one) == self._symbols_of(row)]
             scores = [[self._processor.GetScore(token) for token in candidate] for candidate in candidates]
             drawn.append([*candidates[choose(scores, amount, random)], EOS] if candidates else list(row))
         return drawn
+
+    def _symbols_of(self, tokens: Sequence[int]) -> list[int]:
+        return [token for token in tokens if token in self._symbols]
+
+    @cached_property
+    def _symbols(self) -> frozenset[int]:
+        return frozenset({self._processor.PieceToId(symbol) for symbol in SYMBOLS} - {UNK})
 
     def _cut(self, row: Sequence[int], amount: float, random: Random) -> list[int]:
         """A sentence cut anew. Words are on their own, for no piece is of two; bytes and specials stay."""

@@ -41,5 +41,5 @@ def _differences(one: Checkpoint, other: Checkpoint) -> Iterator[str]:
     for key in ("source_lang", "target_lang", "reverse_source"):
         yield from differences(getattr(one.data, key), getattr(other.data, key), f"data.{key}")
     for side in ("source", "target"):
-        if getattr(one, side).model != getattr(other, side).model:
+        if getattr(one, side).fingerprint != getattr(other, side).fingerprint:
             yield f"{side}.model: another tokenizer"

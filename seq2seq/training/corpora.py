@@ -67,7 +67,8 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
     directory = run_dir / DIRECTORY if run_dir is not None and (own or not config.check) else None
     texts = find_texts(data, directory, begun=own is not None)
-    check_columns(texts, data)
+    if own is None:  # a run that has begun may do without the corpus that was split
+        check_columns(texts, data)
     trains, valids = texts.train, texts.valid
     contents = [text.content_hash() for text in trains]
     hashes = {**_named("train", contents), **_named("valid", [text.content_hash() for text in valids])}

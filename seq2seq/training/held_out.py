@@ -76,7 +76,7 @@ def _split(data: Data, directory: Path | None) -> Path:
     where = directory or Path(data.cache_dir) / f"split-{key}"
     if not _is_made(where, key):
         sizes = Sizes(data.split.valid or 0, data.split.test or 0, data.split.seed)
-        with replace_directory(where, keep=directory is None) as unfinished:
+        with replace_directory(where, keep=directory is None and not where.is_dir()) as unfinished:
             counts = split(texts, languages, sizes, unfinished)
             (unfinished / _ABOUT).write_text(json.dumps({"key": key, "pairs": counts}) + "\n")
     counts = read_json(where / _ABOUT)["pairs"]
@@ -94,11 +94,12 @@ def _is_made(where: Path, key: str) -> bool:
 
 def check_columns(texts: Texts, data: Data) -> None:
     """Raises ConfigError where data.columns are given and no corpus has columns."""
-    if data.columns is not None and not data.split.given():
+    if data.columns is not None:
+        trains = _find_all(several(data.train), data, "data.train") if data.split.given() else texts.train
         test = [] if texts.test is None else [texts.test]
-        if all(text.table is None for text in (*texts.train, *texts.valid, *test)):
+        if all(text.table is None for text in (*trains, *texts.valid, *test)):
             raise ConfigError(
-                f"data.columns=[{','.join(data.columns)}]: no corpus is a table: {texts.train[0].name} is two files. "
+                f"data.columns=[{','.join(data.columns)}]: no corpus is a table: {trains[0].name} is two files. "
                 "Leave data.columns=null."
             )
 

@@ -43,7 +43,8 @@ def with_home(values: Any) -> Any:
 
 def _replace_start(values: Any, old: str, new: str) -> Any:
     if isinstance(values, dict):
-        return {key: _replace_start(value, old, new) for key, value in values.items()}
+        patterns = {"protect": values["protect"]} if "protect" in values else {}  # which are no paths
+        return {key: _replace_start(value, old, new) for key, value in values.items()} | patterns
     if isinstance(values, list):
         return [_replace_start(value, old, new) for value in values]
     return new + values[len(old) :] if isinstance(values, str) and values.startswith(old) else values

@@ -17,6 +17,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.search.protocol import Limits, Ranking
 from seq2seq.search.stepwise import Sampling, sample
 from seq2seq.text.batches import Batch, pad
+from seq2seq.text.protection import SYMBOLS
 from seq2seq.text.tokenizer import BOS, PAD, Tokenizer
 from seq2seq.training.loss import Loss
 
@@ -74,7 +75,8 @@ class MinimumRisk:
 
     def _costs(self, candidates: Sequence[Sequence[int]]) -> list[float]:
         """Δ of each candidate of a sentence."""
-        reference, *others = (self.target.decode(tokens) for tokens in candidates)
+        symbols = [symbol.strip() for symbol in SYMBOLS]  # protected texts count as words
+        reference, *others = (self.target.decode(tokens, symbols) for tokens in candidates)
         return [1 - self.metric(text, reference) / 100 for text in (reference, *others)]
 
 

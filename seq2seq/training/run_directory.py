@@ -29,12 +29,12 @@ _FREE = (
     "run_dir", "device", "check", "training.max_updates", "training.max_epochs", "training.max_hours",
     "training.min_learning_rate", "training.patience", "training.max_skipped", "training.keep_best",
     "training.keep_last", "training.save_every", "training.log_every", "training.samples", "training.tensorboard",
-    "training.cuda_graphs", "training.processes", "data.test", "data.cache_dir", "decoding.max_length",
-    "decoding.max_length_ratio",
+    "training.cuda_graphs", "training.processes", "data.test", "data.cache_dir",
 )  # fmt: skip
-"""Keys that a resumed run may change, and that do not tell default run directories apart. Older versions stored numbers
-for the limits of `decoding` that are null by default now.
-"""
+"""Keys that a resumed run may change, and that do not tell default run directories apart."""
+
+_OLD_LIMITS = {"decoding.max_length": 256, "decoding.max_length_ratio": 2.0}
+"""Defaults that older versions stored and that are null now."""
 
 _CORPORA = ("data.train", "data.valid", "data.alignments")
 """Keys of files that may lie elsewhere when a run goes on: `check_contents` compares what is in them."""
@@ -126,6 +126,9 @@ def _may_change(key: str, stored: TrainConfig, config: TrainConfig, run_dir: Pat
         return len(several(getattr(stored.data, name))) == len(several(getattr(config.data, name)))
     if key == "training.start_from":
         return _began_with(config.training.start_from, run_dir)
+    if key in _OLD_LIMITS and config.training.loss != "minimum_risk":  # whose samples they limit
+        name = key.removeprefix("decoding.")
+        return getattr(stored.decoding, name) == _OLD_LIMITS[key] and getattr(config.decoding, name) is None
     return key in _FREE or key in config.change
 
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from seq2seq.inference.translator import CutCount, Request, Translation, Transla
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.corpus import DataError
-from seq2seq.text.storage import replace_file, within
+from seq2seq.text.storage import file_name, replace_file, within
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.team import Team
 
@@ -100,7 +99,7 @@ class Validation:
 
 def translations_file(run_dir: Path, update: int, name: str = "") -> Path:
     """Where the translations of a validation are kept; of several held-out sets those after the first have a name."""
-    suffix = "-" + re.sub(r"[^\w.-]+", "_", name)[-100:] if name else ""
+    suffix = f"-{file_name(name)}" if name else ""
     return within(run_dir, f"validation/{update:06d}{suffix}.txt")
 
 

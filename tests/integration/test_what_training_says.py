@@ -153,18 +153,14 @@ def test_so_many_translations_are_shown_and_all_are_kept(
     assert Path("again").read_text() == Path("run/validation/000004.txt").read_text()
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("", "000012.txt"),
-        ("valid", "000012-valid.txt"),
-        ("data/news 2013/valid", "000012-data_news_2013_valid.txt"),
-        ("../up", "000012-.._up.txt"),
-        ("数据/验证", "000012-数据_验证.txt"),
-    ],
-)
-def test_a_held_out_set_has_a_file_of_its_name(tmp_path: Path, name: str, file: str) -> None:
-    assert translations_file(tmp_path, 12, name) == tmp_path / "validation" / file
+def test_each_held_out_set_has_a_file_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "validation"
+    assert translations_file(tmp_path, 12) == folder / "000012.txt"
+    assert translations_file(tmp_path, 12, "valid") == folder / "000012-valid.txt"
+    names = ["a/b", "a_b", "../up", "data/news 2013/valid", "数据/验证", "验" * 95, "x" * 300]
+    files = {translations_file(tmp_path, 12, name) for name in names}
+    assert len(files) == len(names)
+    assert all(path.parent == folder and len(path.name) < 100 for path in files)
 
 
 def test_epochs_are_counted_in_one_way(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -214,3 +214,27 @@ def test_columns_without_a_table_are_refused(tmp_path: Path) -> None:
     data = options(tmp_path, train=str(tmp_path / "t"), valid=str(tmp_path / "t"), columns=["2", "1"])
     with pytest.raises(ConfigError, match=r"data\.columns=\[2,1\]: no corpus is a table"):
         check_columns(find_texts(data), data)
+    (tmp_path / "t.en").write_text("".join(f"a {number}\n" for number in range(9)))
+    (tmp_path / "t.de").write_text("b\n" * 9)
+    data = options(tmp_path, train=str(tmp_path / "t"), columns=["2", "1"], split={"valid": 2})
+    with pytest.raises(ConfigError, match=r"data\.columns=\[2,1\]: no corpus is a table"):
+        check_columns(find_texts(data), data)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_frequent_source_takes_no_other_part_away(tmp_path: Path, seed: int) -> None:
+    rows = [("hello", f"b {number}") for number in range(200)] + [(f"a {number}", "b") for number in range(200)]
+    corpus(tmp_path, rows=rows)
+    texts = find_texts(options(tmp_path, split={"valid": 20, "test": 20, "seed": seed}))
+    train, valid, test = parts(texts)
+    assert min(len(valid), len(test)) >= 20
+    assert train
+
+
+def test_a_broken_split_in_the_cache_is_made_again(tmp_path: Path) -> None:
+    corpus(tmp_path)
+    data = options(tmp_path, split={"valid": 20})
+    whole = parts(find_texts(data))
+    (broken,) = (tmp_path / "cache").glob("split-*")
+    (broken / "split.json").unlink()
+    assert parts(find_texts(data)) == whole

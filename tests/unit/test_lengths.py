@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import trainers
 from numpy.typing import NDArray
 from sentences import PAIRS
 
-from seq2seq.config import Decoding, to_plain
+from seq2seq.config import ConfigError, Decoding, to_plain
 from seq2seq.inference.translator import Translator
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.corpus import DataError
@@ -161,13 +162,16 @@ def test_training_measures_its_pairs(tmp_path: Path) -> None:
 
 def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     """Its config.json has the limits of then as numbers."""
-    config = trainers.settings(trainers.told(tmp_path))
+    given = trainers.settings(trainers.told(tmp_path))
+    config = replace(given, decoding=replace(given.decoding, max_length=None))
     old = to_plain(config)
     old["decoding"] |= {"max_length": 256, "max_length_ratio": 2.0}
     (tmp_path / "config.json").write_text(json.dumps(old))
     assert check_run_dir(tmp_path, config) == [
-        "decoding.max_length: was 256, now 3", "decoding.max_length_ratio: was 2.0, now None"
+        "decoding.max_length: was 256, now None", "decoding.max_length_ratio: was 2.0, now None"
     ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"decoding\.max_length: was 256, now 3"):
+        check_run_dir(tmp_path, given)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------

@@ -102,5 +102,7 @@ def test_the_paths_of_a_checkpoint_name_no_home_directory(monkeypatch: pytest.Mo
     given_away = without_home(values)
     assert given_away == {"data": {"train": ["~/a", "b"], "valid": "/home/alicea/b"}, "n": [1, None, "~/c"]}
     assert with_home(given_away) == values
+    patterns = {"protect": ["~/[a-z]+", "/home/alice/.*"]}
+    assert without_home(patterns) == with_home(patterns) == patterns
     monkeypatch.setenv("HOME", "/home/bob")
     assert with_home(given_away)["data"]["train"][0] == "/home/bob/a"
