@@ -139,6 +139,9 @@ def test_a_shortlist_is_learned_once_and_then_asked_for(work: Path, capsys: pyte
     assert translate("checkpoint=[mine,local]", short)
     check_scores("mine", said)
     check_scores("[mine,local]", translate("checkpoint=[mine,local]", short, "decoding.n_best=2"))
+    plot = ["plot", "checkpoint=mine", "input=source.txt", "target=source.txt", "output_format=html"]
+    assert main([*plot, "output=full.html"]) == main([*plot, "output=short.html", short]) == 0
+    assert Path("full.html").read_text() != Path("short.html").read_text()
     assert main(["translate", "checkpoint=mine", "input=source.txt", "decoding.shortlist=6"]) == 2
     assert "decoding.shortlist=6" in capsys.readouterr().err
     both = ["source=source.txt", "target=source.txt"]

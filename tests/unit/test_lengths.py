@@ -172,6 +172,11 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     ]  # fmt: skip
     with pytest.raises(ConfigError, match=r"decoding\.max_length: was 256, now 3"):
         check_run_dir(tmp_path, given)
+    risk = replace(config, training=replace(config.training, loss="minimum_risk"))
+    old["training"]["loss"] = "minimum_risk"
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with pytest.raises(ConfigError, match=r"decoding\.max_length: was 256, now None"):  # they limit its samples
+        check_run_dir(tmp_path, risk)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
