@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from seq2seq.version import __version__
 
 if TYPE_CHECKING:
+    from seq2seq.inference.loading import load_translator as load
     from seq2seq.inference.translator import Translator
-    from seq2seq.training.checkpoint import load_translator as load
 
 __all__ = ["Translator", "__version__", "load"]
 
@@ -19,7 +19,7 @@ __all__ = ["Translator", "__version__", "load"]
 def __getattr__(name: str) -> Any:
     # torch is imported when it is needed: `seq2seq --help` is quick.
     if name == "load":
-        from seq2seq.training.checkpoint import load_translator
+        from seq2seq.inference.loading import load_translator
 
         return load_translator
     if name == "Translator":

@@ -8,11 +8,12 @@ from torch import nn
 from seq2seq import config
 from seq2seq.attention import normaliser, score, window
 from seq2seq.attention.attention import Attention, FixedVector, Heads
-from seq2seq.model import bridge, placement
-from seq2seq.model.decoder import Decoder
-from seq2seq.model.encoder import Encoder
-from seq2seq.model.placement import Placement, Readout
-from seq2seq.model.recurrent import Stack, recurrent_layer
+from seq2seq.model import pooling as bridge
+from seq2seq.model.recurrent import placement
+from seq2seq.model.recurrent.decoder import Decoder
+from seq2seq.model.recurrent.encoder import Encoder
+from seq2seq.model.recurrent.layers import Stack, recurrent_layer
+from seq2seq.model.recurrent.placement import Placement, Readout
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.text.tokenizer import PAD
 

@@ -1,4 +1,4 @@
-"""The readers of readers.py on many inputs: `python tests/fuzz.py --inputs 100000 --seed 1`.
+"""The readers of support/readers.py on many inputs: `python tests/fuzz.py --inputs 100000 --seed 1`.
 
 Each reader has a process of its own, so that one that crashes, never ends or takes all memory is found out. The same
 seed gives the same inputs. The exit code is 0 if every input was read, or refused as it should be.
@@ -48,7 +48,7 @@ def main() -> int:
 
 def in_turn(given: argparse.Namespace) -> int:
     """Each reader in its process, and a line about it."""
-    readers = importlib.import_module("readers")
+    readers = importlib.import_module("support.readers")
     names = [given.reader] if given.reader else list(readers.READERS)
     shares = {name: 1 / readers.SLOW.get(name, 1) for name in names}
     print(f"{'reader':28} {'inputs':>8} {'read':>8} {'refused':>8} {'seconds':>8} {'slowest':>8} {'MiB more':>8}")
@@ -74,7 +74,7 @@ class Watch:
     """Checks inputs and counts them; ends one that takes too long, and refuses it more memory."""
 
     def __init__(self, reader: Any, directory: Path) -> None:
-        self._check = importlib.import_module("readers").check
+        self._check = importlib.import_module("support.readers").check
         self.reader, self._directory = reader, directory
         self._counts = {True: 0, False: 0}
         self._slowest, self._begin, self._memory = 0.0, 0.0, 0
@@ -136,7 +136,7 @@ def _property(watch: Watch, inputs: int, seed: int) -> Any:
 
 def by_chance(name: str, inputs: int, seed: int, directory: Path) -> None:
     """So many inputs, or as many different ones as there are."""
-    watch = Watch(importlib.import_module("readers").READERS[name](), directory)
+    watch = Watch(importlib.import_module("support.readers").READERS[name](), directory)
     try:
         _property(watch, inputs, seed)()
     finally:
@@ -148,7 +148,7 @@ def by_coverage(name: str, inputs: int, seed: int, directory: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["seq2seq"]):
-        readers = importlib.import_module("readers")
+        readers = importlib.import_module("support.readers")
     watch, tried = Watch(readers.READERS[name](), directory), itertools.count(1)
     holds = _property(watch, inputs, seed).hypothesis.fuzz_one_input
 

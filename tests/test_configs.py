@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from seq2seq import build
-from seq2seq.cli.cells import Cell, plan
 from seq2seq.cli.compose import CONFIGS, run_composed
+from seq2seq.cli.grid import Cell, plan
 from seq2seq.config import COMMANDS, GROUPS, TrainConfig, parse
 
 DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]

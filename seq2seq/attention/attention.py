@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.normaliser import Normalised
-from seq2seq.attention.products import Linear, linear
 from seq2seq.attention.score import Score
 from seq2seq.attention.window import View
+from seq2seq.nn.products import Linear, linear
 
 
 @dataclass(frozen=True)

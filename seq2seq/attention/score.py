@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.attention.products import linear, without_autocast
 from seq2seq.attention.tanh_energies import tanh_energies
+from seq2seq.nn.products import linear, without_autocast
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.products import Linear
+from seq2seq.nn.products import Linear
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from seq2seq import build
 from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig
+from seq2seq.errors import DataError
 from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
-from seq2seq.text.corpus import DataError, read_lines
+from seq2seq.text.corpus import read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import EOS, Tokenizer

@@ -16,9 +16,9 @@ import seq2seq
 from seq2seq.benchmark.machine import Stopwatch, Took
 from seq2seq.benchmark.products import DTYPES, Product, by_a_matrix, product_rate, search_products
 from seq2seq.config import Decoding
+from seq2seq.errors import DataError
 from seq2seq.inference.translator import Translator
 from seq2seq.model.translation import TranslationModel
-from seq2seq.text.corpus import DataError
 
 _ANY_RATIO = 1000.0
 """Of lengths: no other limit holds."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from seq2seq.config import ConfigError
+from seq2seq.errors import ConfigError
 from seq2seq.version import __version__
 
 _COPIED = 1 << 27

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seq2seq.config import Additive, BenchmarkConfig, ConfigError, General, Score
-from seq2seq.text.corpus import DataError
+from seq2seq.config import Additive, BenchmarkConfig, General, Score
+from seq2seq.errors import ConfigError, DataError
 
 _ATTENTIONS: dict[type[Score], str] = {Additive: "mlp", General: "general"}
 """Scores that the scripts have, and their names there."""

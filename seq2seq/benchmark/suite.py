@@ -11,17 +11,18 @@ from typing import Any
 
 import torch
 
+from seq2seq import checkpoint
 from seq2seq.benchmark import decoding, machine, products
 from seq2seq.benchmark.corpora import Task
 from seq2seq.benchmark.decoding import Row
 from seq2seq.benchmark.peers import Peer
 from seq2seq.benchmark.training import Run, Slice
+from seq2seq.checkpoint import Checkpoint
 from seq2seq.config import BenchmarkConfig, several
 from seq2seq.inference import metrics
+from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import make_batch
-from seq2seq.training import checkpoint
-from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.precision import fp32_products
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def measure(
     report |= _products_and_training(config, task, device, fp32, peers, shapes, operations)
     saved = _saved(config, task, device, scratch)
     if "decoding" in config.measure:
-        report |= _decoding(config, task, checkpoint.load_translator(saved, device), peers)
+        report |= _decoding(config, task, load_translator(saved, device), peers)
     if "startup" in config.measure:
         logger.info("start-up of translate")
         taken = [

@@ -9,14 +9,14 @@ from seq2seq.cli.files import check_output, input_lines, output_stream
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import layout
 from seq2seq.cli.score import force_all, read_pairs
-from seq2seq.config import AlignConfig, ConfigError
+from seq2seq.config import AlignConfig
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, Gold, WordAlignment, agreement, read_gold
-from seq2seq.inference.forced import Forced, Pair
+from seq2seq.inference.forced_scores import Forced, Pair
+from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translation
-from seq2seq.text.corpus import DataError
-from seq2seq.text.links import Link
+from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import find_words
-from seq2seq.training.checkpoint import load_translator
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
+from seq2seq import checkpoint
 from seq2seq.cli.files import check_directory
-from seq2seq.config import AverageConfig, ConfigError
-from seq2seq.training import checkpoint
+from seq2seq.config import AverageConfig
+from seq2seq.errors import ConfigError
 from seq2seq.training.average import average
-from seq2seq.training.card import average_card
-from seq2seq.training.kept import directories
+from seq2seq.training.model_card import average_card
+from seq2seq.training.retention import directories
 
 logger = logging.getLogger(__name__)
 

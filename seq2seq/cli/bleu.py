@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from seq2seq.cli.files import check_output, output_stream
 from seq2seq.cli.reading import TARGET, Layout
-from seq2seq.config import BleuConfig, ConfigError
+from seq2seq.config import BleuConfig
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import metrics
 from seq2seq.inference.metrics import Reference, Scores
 from seq2seq.inference.significance import TESTS, Significance, against_baseline
-from seq2seq.text.corpus import DataError
 
 
 def run(config: BleuConfig, choices: dict[str, str]) -> int:

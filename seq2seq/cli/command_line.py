@@ -18,8 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from seq2seq.cli.names import CONFIGS, command_keys, file_groups, groups, names
-from seq2seq.config import ConfigError
-from seq2seq.schema import nearest, nearest_name
+from seq2seq.errors import ConfigError, nearest, nearest_name
 
 _FIXED = ("run.dir", "sweep.subdir", "output_subdir", "job.chdir", "job_logging", "hydra_logging")
 """Of Hydra's own settings, those that this program makes."""

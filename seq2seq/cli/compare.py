@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.cli import compose
-from seq2seq.cli.cells import (
+from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
+from seq2seq.cli.grid import (
     Cell,
     identities,
     measure,
@@ -19,14 +20,12 @@ from seq2seq.cli.cells import (
     run_directory,
     write_result,
 )
-from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
 from seq2seq.cli.main import Stopped
-from seq2seq.config import CompareConfig, ConfigError, parse
+from seq2seq.config import CompareConfig, parse
+from seq2seq.device import choose_device
+from seq2seq.errors import ConfigError, DataError, nearest
 from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Comparison, Failed, Measured
-from seq2seq.inference.device import choose_device
-from seq2seq.schema import nearest
-from seq2seq.text.corpus import DataError
 from seq2seq.training.corpora import prepare_data
 from seq2seq.version import install_command
 

@@ -13,7 +13,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.completion_plugin import CompletionPlugin
 
 from seq2seq.cli.names import completions
-from seq2seq.config import ConfigError
+from seq2seq.errors import ConfigError
 
 
 def run(words: Sequence[str]) -> int:

@@ -25,9 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.cli.command_line import CommandLine, quoted, read, settable
 from seq2seq.cli.names import CONFIGS, groups, names, options
-from seq2seq.cli.own_configs import check_own_configs
-from seq2seq.config import COMMANDS, GROUPS, ConfigError
-from seq2seq.schema import REQUIRED, nearest, nearest_name
+from seq2seq.cli.user_configs import check_own_configs
+from seq2seq.config import COMMANDS, GROUPS, REQUIRED
+from seq2seq.errors import ConfigError, nearest, nearest_name
 
 logger = logging.getLogger(__name__)
 

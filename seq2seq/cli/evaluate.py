@@ -17,13 +17,13 @@ from seq2seq.cli.translate import as_json
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
+from seq2seq.inference.loading import load_translator
 from seq2seq.inference.metrics import LengthBin, Reference, Scores
 from seq2seq.inference.page import write_page
 from seq2seq.inference.report import HEATMAPS, Collector, Report, draw_lengths, page
 from seq2seq.inference.sentences import LongSources
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.words import find_words
-from seq2seq.training.checkpoint import load_translator
 from seq2seq.version import __version__, install_command
 
 logger = logging.getLogger(__name__)

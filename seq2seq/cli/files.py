@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, TextIO, cast
 
+from seq2seq.errors import DataError
 from seq2seq.text.corpus import (
     MOST_BYTES,
-    DataError,
     decode_lines,
     find_file,
     in_groups,

@@ -7,8 +7,8 @@ import sys
 
 import torch
 
-from seq2seq.config import ConfigError
-from seq2seq.training.ranks import asked_for
+from seq2seq.errors import ConfigError
+from seq2seq.training.process_group import asked_for
 
 logger = logging.getLogger(__name__)
 

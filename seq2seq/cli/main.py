@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
-from seq2seq.cli import usage
-from seq2seq.config import COMMANDS, ConfigError, parse
-from seq2seq.schema import nearest
-from seq2seq.text.corpus import DataError
+from seq2seq.cli import help as usage
+from seq2seq.config import COMMANDS, parse
+from seq2seq.errors import ConfigError, DataError, nearest
 from seq2seq.version import __version__
 
 OK, OURS, YOURS = 0, 1, 2
@@ -69,7 +68,7 @@ def _run(arguments: list[str]) -> int:
     with _leaving_at_once(), _keeping_garbage():
         module = importlib.import_module(f"seq2seq.cli.{command}")
         compose = importlib.import_module("seq2seq.cli.compose")
-        ranks = importlib.import_module("seq2seq.training.ranks")
+        ranks = importlib.import_module("seq2seq.training.process_group")
     several, multirun = ranks.asked_for(), compose.read(command, words).multirun
     if several > 1 and (command != "train" or multirun):
         raise ConfigError(

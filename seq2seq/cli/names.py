@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from seq2seq.config import COMMANDS, GROUPS
-from seq2seq.schema import Key, keys
+from seq2seq.config import COMMANDS, GROUPS, Option, keys
 
 _PACKAGE = Path(__file__).parent.parent
 CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
@@ -45,7 +44,7 @@ def options(group: str, own: str | None = None) -> list[str]:
 
 
 @functools.cache
-def command_keys(command: str) -> list[Key]:
+def command_keys(command: str) -> list[Option]:
     """Each key of a command; those of a group's options once for each option that has it."""
     return list(keys(COMMANDS[command], GROUPS))
 

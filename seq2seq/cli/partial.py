@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from seq2seq.cli.files import follow, is_special, open_text, output_stream, write_errors
-from seq2seq.text.corpus import DataError
+from seq2seq.errors import DataError
 from seq2seq.text.storage import rename_file
 
 

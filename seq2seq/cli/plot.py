@@ -9,15 +9,16 @@ from pathlib import Path
 from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
 from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.score import force_all, read_pairs
-from seq2seq.config import ConfigError, PlotConfig
+from seq2seq.config import PlotConfig
+from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.focus import focus
-from seq2seq.inference.forced import piece_numbers
+from seq2seq.inference.forced_scores import piece_numbers
 from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
+from seq2seq.inference.loading import load_translator
 from seq2seq.inference.page import write_page
 from seq2seq.inference.translator import Translator
 from seq2seq.text.words import Words
-from seq2seq.training.checkpoint import load_translator
 from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)

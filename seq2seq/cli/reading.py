@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seq2seq import checkpoint
 from seq2seq.cli.files import input_lines
 from seq2seq.config import Data, several
-from seq2seq.text.corpus import DataError, existing, find_file
+from seq2seq.errors import DataError
+from seq2seq.text.corpus import existing, find_file
 from seq2seq.text.formats import Table, is_tabbed, table_kind
 from seq2seq.text.parallel import ParallelText, zip_lines
-from seq2seq.training import checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from seq2seq.cli.files import check_output, input_lines, output_stream
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import SOURCE, TARGET, Layout, layout
 from seq2seq.config import ScoreConfig
+from seq2seq.errors import DataError
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.forced import Forced, Pair, force, piece_numbers
+from seq2seq.inference.forced_scores import Forced, Pair, force, piece_numbers
+from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translator
-from seq2seq.text.corpus import DataError
 from seq2seq.text.formats import table_kind
+from seq2seq.text.json_io import parse_json
 from seq2seq.text.parallel import zip_lines
-from seq2seq.text.plain import parse_json
-from seq2seq.training.checkpoint import load_translator
 
 _SORTED_BATCHES = 16
 """So many batches of pairs are sorted by length together."""

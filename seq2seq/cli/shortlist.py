@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from seq2seq import checkpoint
 from seq2seq.cli.files import check_output
 from seq2seq.cli.reading import layout
-from seq2seq.config import ConfigError, Data, NoAttention, ShortlistConfig
-from seq2seq.inference.device import choose_device
-from seq2seq.inference.shortlist import FILE, learn
-from seq2seq.text.corpus import DataError
+from seq2seq.config import Data, NoAttention, ShortlistConfig
+from seq2seq.device import choose_device
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.search.shortlist import FILE, learn
 from seq2seq.text.protection import common
-from seq2seq.training import checkpoint
 from seq2seq.training.held_out import find_texts
 
 logger = logging.getLogger(__name__)

@@ -13,17 +13,16 @@ from seq2seq.cli.compose import swept
 from seq2seq.cli.files import output_stream
 from seq2seq.cli.machine import device_of_rank, keep_freed_memory
 from seq2seq.config import Decoding, TrainConfig, Training
+from seq2seq.device import choose_device
 from seq2seq.inference import metrics
-from seq2seq.inference.device import choose_device
-from seq2seq.text.plain import read_json
-from seq2seq.training.board import check_board
-from seq2seq.training.checkpoint import load_translator
+from seq2seq.inference.loading import load_translator
+from seq2seq.text.json_io import read_json
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.log import RunLog, run_log
 from seq2seq.training.loop import Trainer
 from seq2seq.training.precision import check_precision, fastest_fp32_products, fp32_products
-from seq2seq.training.ranks import joined
+from seq2seq.training.process_group import joined
 from seq2seq.training.run_directory import (
     check_run_dir,
     check_space,
@@ -35,6 +34,7 @@ from seq2seq.training.run_directory import (
 from seq2seq.training.setup import check_alike, make_trainer, space_needed
 from seq2seq.training.signals import StoppedBySignal
 from seq2seq.training.team import ProcessLost, Team
+from seq2seq.training.tensorboard import check_board
 
 logger = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ from seq2seq.cli.partial import finished_sentences, is_complete, partial_path, p
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import SOURCE, layout
 from seq2seq.cli.score import is_jsonl
-from seq2seq.config import ConfigError, TranslateConfig
+from seq2seq.config import TranslateConfig
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment
+from seq2seq.inference.loading import load_translator
 from seq2seq.inference.sentences import LongSources, SentenceSplitter, join_alignments, join_translations
 from seq2seq.inference.translator import CutCount, Request, Translation, Translator
-from seq2seq.text.corpus import DataError
-from seq2seq.text.plain import parse_json
-from seq2seq.training.checkpoint import load_translator
+from seq2seq.text.json_io import parse_json
 
 logger = logging.getLogger(__name__)
 

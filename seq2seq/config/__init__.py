@@ -56,14 +56,16 @@ from seq2seq.config.commands import (
 from seq2seq.config.data import Data, Split, several, stored_data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import GROUPS, AttentionBridge, Bridge, LastBridge, MeanBridge, Model, ZeroBridge, memory_size
+from seq2seq.config.schema import REQUIRED, Option, Reader, default_of, keys, problems, sections
 from seq2seq.config.training import CHANGEABLE, Training
-from seq2seq.schema import Reader, problems, sections
+from seq2seq.errors import ConfigError
 
 __all__ = [
     "CHANGEABLE",
     "COMMANDS",
     "GROUPS",
     "KINDS",
+    "REQUIRED",
     "Additive",
     "After",
     "AlignConfig",
@@ -77,7 +79,6 @@ __all__ = [
     "Bridge",
     "CompareConfig",
     "Concat",
-    "ConfigError",
     "Cosine",
     "Data",
     "Decoding",
@@ -99,6 +100,7 @@ __all__ = [
     "NoAttention",
     "Normaliser",
     "NormedAdditive",
+    "Option",
     "Placement",
     "PlotConfig",
     "Reinforce",
@@ -114,6 +116,8 @@ __all__ = [
     "TranslateConfig",
     "Window",
     "ZeroBridge",
+    "default_of",
+    "keys",
     "memory_size",
     "parse",
     "several",
@@ -138,10 +142,6 @@ KINDS: dict[str, type] = {**COMMANDS, "model": Model, "data": Data, "decoding": 
 
 _MOST_ERRORS, _MOST_LETTERS = 50, 2000
 """That are told of at once, and of each."""
-
-
-class ConfigError(Exception):
-    """The user's mistake in a configuration: one message naming every wrong key, what was expected, and the way out."""
 
 
 def parse(kind: str, values: Mapping[str, Any]) -> Any:

@@ -7,8 +7,8 @@ from seq2seq.config.compatibility import guidance_problems, risk_problems, searc
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
+from seq2seq.config.schema import REQUIRED, choice, number
 from seq2seq.config.training import CHANGEABLE, Training
-from seq2seq.schema import REQUIRED, choice, number
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from seq2seq.schema import REQUIRED, choice, number
+from seq2seq.config.schema import REQUIRED, choice, number
 
 
 def several(names: str | list[str] | None) -> list[str]:

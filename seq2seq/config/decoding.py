@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from seq2seq.schema import choice, number
+from seq2seq.config.schema import choice, number
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seq2seq.config.attention import AXES, Attention, NoAttention
-from seq2seq.schema import REQUIRED, Groups, by_name, choice, number
+from seq2seq.config.schema import REQUIRED, Groups, by_name, choice, number
 
 
 @dataclass

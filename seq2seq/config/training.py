@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seq2seq.schema import choice, number
+from seq2seq.config.schema import choice, number
 
 CHANGEABLE = (
     "learning_rate", "weight_decay", "schedule", "warmup_updates", "plateau_factor", "plateau_patience", "halve_after",

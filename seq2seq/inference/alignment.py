@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seq2seq.inference.forced import Forced
+from seq2seq.errors import DataError
+from seq2seq.inference.forced_scores import Forced
 from seq2seq.inference.translator import Translation, Translator
-from seq2seq.text.corpus import DataError
-from seq2seq.text.links import Link
+from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import WordReader, Words
 
 

@@ -11,7 +11,7 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 from sacrebleu.significance import PairedTest, Result
 
-from seq2seq.config import ConfigError
+from seq2seq.errors import ConfigError
 from seq2seq.text.languages import base_language, is_unspaced
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import torch
 
-from seq2seq.config import ConfigError
+from seq2seq.errors import ConfigError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

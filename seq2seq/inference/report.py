@@ -12,7 +12,7 @@ from seq2seq.config import Decoding
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, WordAlignment
 from seq2seq.inference.focus import Focus, focus
-from seq2seq.inference.forced import piece_numbers
+from seq2seq.inference.forced_scores import piece_numbers
 from seq2seq.inference.health import QUANTITIES, Health, Tally, verdicts
 from seq2seq.inference.heatmap import Heatmap, of_translation, printable
 from seq2seq.inference.metrics import Interval, LengthBin, Reference, Scores, SentenceScorer, alternatives

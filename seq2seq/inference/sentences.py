@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from seq2seq.config import ConfigError
+from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import WordAlignment
 from seq2seq.inference.translator import Translation
 from seq2seq.text.languages import base_language, is_unspaced

@@ -11,20 +11,21 @@ import torch
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention
-from seq2seq.config import ConfigError, Decoding, parse, to_plain
+from seq2seq.config import Decoding, parse, to_plain
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.out_of_memory import in_halves_that_fit
-from seq2seq.inference.precision import Conversions
-from seq2seq.inference.shortlist import FILE as SHORTLIST
-from seq2seq.inference.shortlist import Selection, Shortlist
-from seq2seq.inference.stepper import ModelStepper
 from seq2seq.inference.unknown import read_dictionary, replace_unknown
+from seq2seq.model.quantised import Conversions
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.beam import beam
 from seq2seq.search.ensemble import Ensemble, Member
+from seq2seq.search.greedy import Sampling, greedy, sample
 from seq2seq.search.lengths import Lengths
 from seq2seq.search.protocol import MARGIN, Hypothesis, Limits, Ranking, Stepper
-from seq2seq.search.stepwise import Sampling, greedy, sample
-from seq2seq.text.corpus import DataError, in_groups
+from seq2seq.search.shortlist import FILE as SHORTLIST
+from seq2seq.search.shortlist import Selection, Shortlist
+from seq2seq.search.stepper import ModelStepper
+from seq2seq.text.corpus import in_groups
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import WordReader
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from seq2seq.text.corpus import DataError, read_lines
+from seq2seq.errors import DataError
+from seq2seq.text.corpus import read_lines
 from seq2seq.text.tokenizer import UNK
 from seq2seq.text.words import WordReader
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attended, Memory
-from seq2seq.model.decoder import Decoder
-from seq2seq.model.dropout import Dropout, WordDropout
-from seq2seq.model.encoder import Encoder, reorder, reversal
-from seq2seq.model.state import State
+from seq2seq.model.protocol import State
+from seq2seq.model.recurrent.decoder import Decoder
+from seq2seq.model.recurrent.encoder import Encoder, reorder, reversal
+from seq2seq.nn.dropout import Dropout, WordDropout
 
 
 class Output(nn.Module):

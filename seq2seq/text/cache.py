@@ -13,15 +13,16 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.text.corpus import DataError, in_groups
+from seq2seq.errors import DataError
+from seq2seq.text.corpus import in_groups
+from seq2seq.text.disk_arrays import Numbers, stored
 from seq2seq.text.filters import Filters, Sieve
-from seq2seq.text.links import Link, WordLinks, join_pieces
-from seq2seq.text.numbers import Numbers, stored
+from seq2seq.text.json_io import read_json
 from seq2seq.text.parallel import ParallelText
-from seq2seq.text.plain import read_json
 from seq2seq.text.protection import common
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.text.word_alignments import Link, WordLinks, join_pieces
 from seq2seq.text.words import WordReader
 
 _CHUNK = 10_000

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from seq2seq.errors import DataError
+
 MOST_BYTES = 1 << 20
 """Of a line. No sentence is as long, and a file without line ends must not fill the memory."""
 
@@ -23,10 +25,6 @@ _MOST_UNPACKED = 128
 """Times its own size that a gzip file may unpack to; text makes about 4, a bomb 1000."""
 _ALWAYS_UNPACKED = 1 << 26
 """Bytes that any gzip file may unpack to."""
-
-
-class DataError(Exception):
-    """The user's mistake in a file: where it is, what was expected, what to change."""
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from seq2seq.schema import nearest, shown
-from seq2seq.text.corpus import MOST_BYTES, DataError, decode_lines, open_binary, raw_lines, read_lines
+from seq2seq.errors import DataError, nearest, shown
+from seq2seq.text.corpus import MOST_BYTES, decode_lines, open_binary, raw_lines, read_lines
+from seq2seq.text.json_io import parse_json
 from seq2seq.text.languages import base_language
-from seq2seq.text.plain import parse_json
 from seq2seq.version import install_command
 
 Row = Sequence[str] | Mapping[str, Any]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from seq2seq.text.corpus import DataError, content_hash, existing, read_lines
+from seq2seq.errors import DataError
+from seq2seq.text.corpus import content_hash, existing, read_lines
 from seq2seq.text.formats import Table, is_tabbed, table_kind
 from seq2seq.text.guess import no_corpus
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from seq2seq.errors import DataError
 from seq2seq.text.cleaning import Replacement
-from seq2seq.text.corpus import DataError
 
 _NAMED = {
     "placeholders": r"\$?\{\w*\}|%(?:\(\w+\))?[0-9]*\$?[-+0#]?[0-9]*(?:\.[0-9]+)?[diouxXeEfFgGcrsa@](?!\w)",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seq2seq.text.corpus import DataError
+from seq2seq.errors import DataError
 from seq2seq.text.parallel import ParallelText
 
 _BITS = 20

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from seq2seq.text.corpus import DataError
+from seq2seq.errors import DataError
 
 
 @contextmanager

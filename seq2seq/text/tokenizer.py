@@ -14,11 +14,11 @@ from typing import Any
 
 import sentencepiece
 
+from seq2seq.errors import DataError
 from seq2seq.text.cleaning import Replacement, Span, clean, find_unusual, overlay, replace, spans_after, spans_before
-from seq2seq.text.corpus import DataError
-from seq2seq.text.plain import read_bytes
+from seq2seq.text.json_io import read_bytes
+from seq2seq.text.normalizer_rules import longest_rule
 from seq2seq.text.protection import SYMBOLS, Protection, show
-from seq2seq.text.rules import longest_rule
 from seq2seq.text.segmentation import choose, draw_segmentation, drop_merges
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from seq2seq.config import ConfigError, to_plain
-from seq2seq.training.checkpoint import Checkpoint
+from seq2seq.checkpoint import Checkpoint
+from seq2seq.config import to_plain
+from seq2seq.errors import ConfigError
 from seq2seq.training.run_directory import differences
 
 

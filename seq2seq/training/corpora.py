@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from seq2seq.config import ConfigError, Data, TrainConfig, several
+from seq2seq import checkpoint
+from seq2seq.config import Data, TrainConfig, several
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
-from seq2seq.text.corpus import DataError
 from seq2seq.text.filters import Filters
-from seq2seq.text.links import WordLinks
-from seq2seq.text.mixture import join
+from seq2seq.text.joined_corpus import join
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.training import checkpoint
+from seq2seq.text.word_alignments import WordLinks
 from seq2seq.training.held_out import DIRECTORY, check_columns, find_texts, show
 from seq2seq.training.run_directory import check_contents
 from seq2seq.training.validation import Validation

@@ -12,7 +12,7 @@ from torch import Tensor
 from seq2seq.inference.out_of_memory import in_parts_that_fit
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
-from seq2seq.training.capture import CapturedStep, Engine
+from seq2seq.training.cuda_graphs import CapturedStep, Engine
 from seq2seq.training.loss import Loss, LossFunction, LossNumbers, Terms, TranslationLoss
 from seq2seq.training.precision import casting
 from seq2seq.training.sampled_inputs import SampledInputs

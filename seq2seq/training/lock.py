@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seq2seq.config import ConfigError
+from seq2seq.errors import ConfigError
 from seq2seq.text.storage import within
 
 if sys.platform != "win32":

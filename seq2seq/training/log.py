@@ -8,8 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from seq2seq.config import ConfigError
-from seq2seq.text.corpus import DataError
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.text.storage import within
 
 

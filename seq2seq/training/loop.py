@@ -15,20 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seq2seq.config import CHANGEABLE, ConfigError, Training
+from seq2seq import checkpoint
+from seq2seq.checkpoint import Checkpoint, TrainingState
+from seq2seq.config import CHANGEABLE, Training
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.translator import Reader, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
-from seq2seq.text.corpus import DataError
 from seq2seq.text.sampling import SubwordSampling
-from seq2seq.training import checkpoint
-from seq2seq.training.checkpoint import Checkpoint, TrainingState
 from seq2seq.training.gradient import BatchGradient
-from seq2seq.training.kept import directory_name, keep_only, latest, rank, ranked
 from seq2seq.training.loss import Loss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.position import Position, StateValues
 from seq2seq.training.progress import Progress, Silence
+from seq2seq.training.retention import directory_name, keep_only, latest, rank, ranked
 from seq2seq.training.run_directory import check_contents
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.signals import StoppedBySignal, noted_signals

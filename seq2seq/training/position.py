@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from seq2seq.text.plain import typed
+from seq2seq.text.json_io import typed
 
 _MOST_PROCESSES = 1024
 """That a state can ask for: as many as training.processes."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from seq2seq.config import ConfigError
+from seq2seq.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -15,14 +15,15 @@ from typing import Any, Self
 import torch
 from tqdm import tqdm
 
+from seq2seq.errors import DataError
 from seq2seq.inference.heatmap import terminal_width
 from seq2seq.inference.translator import Translation
-from seq2seq.text.corpus import DataError, decode_lines, open_binary, raw_lines
-from seq2seq.text.plain import number, parse_json
+from seq2seq.text.corpus import decode_lines, open_binary, raw_lines
+from seq2seq.text.json_io import number, parse_json
 from seq2seq.text.storage import within
-from seq2seq.training.board import board_samples, summary_writer
+from seq2seq.training.eta import Pace, duration
 from seq2seq.training.memory import peak_mb, reset_peak
-from seq2seq.training.pace import Pace, duration
+from seq2seq.training.tensorboard import board_samples, summary_writer
 
 logger = logging.getLogger(__name__)
 

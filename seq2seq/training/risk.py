@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from seq2seq.inference.stepper import ModelStepper
 from seq2seq.model.translation import TranslationModel
+from seq2seq.search.greedy import Sampling, sample
 from seq2seq.search.protocol import Limits, Ranking
-from seq2seq.search.stepwise import Sampling, sample
+from seq2seq.search.stepper import ModelStepper
 from seq2seq.text.batches import Batch, pad
 from seq2seq.text.protection import SYMBOLS
 from seq2seq.text.tokenizer import BOS, PAD, Tokenizer

@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 
-from seq2seq.config import CHANGEABLE, ConfigError, TrainConfig, parse, several, stored_data, to_plain
-from seq2seq.schema import default_of, shown
+from seq2seq import checkpoint
+from seq2seq.config import CHANGEABLE, TrainConfig, default_of, parse, several, stored_data, to_plain
+from seq2seq.errors import ConfigError, DataError, shown
 from seq2seq.text.cache import digest
-from seq2seq.text.corpus import DataError
-from seq2seq.text.plain import read_json
+from seq2seq.text.json_io import read_json
 from seq2seq.text.storage import file_name, remove_unfinished, replace_file, within
-from seq2seq.training import checkpoint
 from seq2seq.training.lock import locked
 from seq2seq.training.precision import fastest_precision
 

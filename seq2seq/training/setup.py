@@ -9,30 +9,30 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seq2seq import build
-from seq2seq.config import ConfigError, Data, Location, NoAttention, Reinforce, TrainConfig, Training
+from seq2seq import build, checkpoint
+from seq2seq.checkpoint import Checkpoint
+from seq2seq.config import Data, Location, NoAttention, Reinforce, TrainConfig, Training
+from seq2seq.errors import ConfigError
 from seq2seq.inference.metrics import can_rise, sentence_metric
-from seq2seq.inference.precision import check_precision
 from seq2seq.model.parameters import parameters_by_part
+from seq2seq.model.quantised import check_precision
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.sampling import SubwordSampling
-from seq2seq.training import checkpoint
-from seq2seq.training.capture import cuda_graphs
-from seq2seq.training.card import model_card
-from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.corpora import PreparedData
+from seq2seq.training.cuda_graphs import cuda_graphs
 from seq2seq.training.gradient import BatchGradient
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import LossFunction, TranslationLoss
+from seq2seq.training.model_card import model_card
 from seq2seq.training.optimizer import MOMENTS, make_optimizer
-from seq2seq.training.origin import origin
-from seq2seq.training.parts import freeze, start_from
+from seq2seq.training.provenance import origin
 from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.schedule import Schedule
 from seq2seq.training.team import Team
 from seq2seq.training.validation import Validation
+from seq2seq.training.warm_start import freeze, start_from
 from seq2seq.training.workers import can_fork, default_processes, warn_of_few_cores
 
 logger = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 
 from seq2seq.config import Decoding
+from seq2seq.errors import DataError
 from seq2seq.inference import metrics
-from seq2seq.inference.examine import examine
 from seq2seq.inference.health import Health, verdicts
 from seq2seq.inference.heatmap import fold, printable, terminal_width, text_heatmap
+from seq2seq.inference.measurement import examine
 from seq2seq.inference.translator import CutCount, Request, Translation, Translator
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
-from seq2seq.text.corpus import DataError
 from seq2seq.text.storage import file_name, replace_file, within
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.team import Team

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentences import PAIRS, write_pairs
+from support.sentences import PAIRS, write_pairs
 
 from seq2seq.benchmark import growth, products, suite, training
 from seq2seq.cli.benchmark import train_alone

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from sacrebleu.significance import PairedTest
-from sentences import PAIRS, write_pairs
-from trainers import SMALL
+from support.sentences import PAIRS, write_pairs
+from support.trainers import SMALL
 
 from seq2seq.cli.main import main
 from seq2seq.inference import metrics

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-import trainers
-from sentences import PAIRS, write_pairs
+from support import trainers
+from support.sentences import PAIRS, write_pairs
 
 from seq2seq.cli.main import main
 

@@ -9,7 +9,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-import trainers
+from support import trainers
 
 from seq2seq.cli.main import main
 from seq2seq.training.setup import space_needed
@@ -44,7 +44,8 @@ def test_pictures_that_will_be_missing_are_told(
 ) -> None:
     pytest.importorskip("tensorboard")
     find = importlib.util.find_spec
-    monkeypatch.setattr("seq2seq.training.board.find_spec", lambda name: None if name == "matplotlib" else find(name))
+    without = lambda name: None if name == "matplotlib" else find(name)  # noqa: E731
+    monkeypatch.setattr("seq2seq.training.tensorboard.find_spec", without)
     assert train("check=true", "training.tensorboard=true") == 0
     assert capfd.readouterr().err.count("no pictures of attention without matplotlib") == 1
     assert train("check=true") == 0

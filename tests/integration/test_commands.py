@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from sentences import PAIRS, write_pairs
-from trainers import ENVIRONMENT, SMALL, weights
+from support.sentences import PAIRS, write_pairs
+from support.trainers import ENVIRONMENT, SMALL, weights
 
 import seq2seq
 from seq2seq.cli.main import main

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sacrebleu.significance import PairedTest
-from sentences import write_pairs
+from support.sentences import write_pairs
 
 from seq2seq.cli import train
 from seq2seq.cli.main import main

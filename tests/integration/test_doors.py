@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trainers
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-from trainers import ENVIRONMENT
+from support import trainers
+from support.trainers import ENVIRONMENT
 
 from seq2seq.cli.main import main
 from seq2seq.cli.names import CONFIGS

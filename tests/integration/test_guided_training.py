@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from sentences import PAIRS, write_pairs
-from trainers import SMALL, weights
+from support.sentences import PAIRS, write_pairs
+from support.trainers import SMALL, weights
 
 from seq2seq.cli.main import main
 

@@ -1,7 +1,7 @@
 """Checkpoints, data and caches that somebody made to do harm: each ends with a clear message, in little memory, without
 anything executed, and with no file read or written but those that were named.
 
-All commands run in one process that notes what it opens, starts and connects to (tests/watched.py).
+All commands run in one process that notes what it opens, starts and connects to (tests/support/watched.py).
 """
 
 import gzip
@@ -22,30 +22,32 @@ import numpy as np
 import pytest
 import sentencepiece
 import torch
-import trainers
-from protobuf import NORMAL, SPECIALS, sentencepiece_model
 from safetensors.torch import load_file, save_file
+from support import FORMAT_1, ROOT, trainers
+from support.protobuf import NORMAL, SPECIALS, sentencepiece_model
 
 import seq2seq
+from seq2seq import checkpoint
 from seq2seq.cli.files import arriving_lines, output_stream
 from seq2seq.cli.main import main
 from seq2seq.cli.reading import Layout
 from seq2seq.cli.score import read_pairs
 from seq2seq.config import parse, to_plain
-from seq2seq.inference.forced import Pair
-from seq2seq.inference.shortlist import Shortlist
+from seq2seq.errors import DataError
+from seq2seq.inference.forced_scores import Pair
+from seq2seq.inference.loading import load_translator
+from seq2seq.search.shortlist import Shortlist
 from seq2seq.text import corpus as corpus_module
 from seq2seq.text.cache import encode_corpus
-from seq2seq.text.corpus import MOST_BYTES, DataError, read_lines
+from seq2seq.text.corpus import MOST_BYTES, read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.training import checkpoint
 from seq2seq.training.progress import Effort, Progress, effort
 from seq2seq.training.run_directory import claim_run_dir
 
-TESTS = Path(__file__).parent.parent
-MODEL = TESTS / "compatibility/format1"
+TESTS = ROOT / "tests"
+MODEL = FORMAT_1
 SOURCE, TARGET = "the cat sees you .\na dog likes a tree .\n", "die Katze sieht dich .\nein Hund mag einen Baum .\n"
 
 
@@ -335,7 +337,7 @@ def results(place: Place) -> dict[str, dict[str, Any]]:
     commands, found = place.root / "commands.json", place.root / "results.json"
     commands.write_text(json.dumps([case.arguments for case in place.cases.values()]))
     done = subprocess.run(
-        [sys.executable, str(TESTS / "watched.py"), str(commands), str(found)],
+        [sys.executable, str(TESTS / "support/watched.py"), str(commands), str(found)],
         env=trainers.ENVIRONMENT, cwd=place.root, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -381,7 +383,7 @@ def test_what_is_watched_is_seen(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("a\n")
     commands = [["bleu", f"hypothesis={tmp_path}/text", f"reference={tmp_path}/text"]]
     (tmp_path / "commands").write_text(json.dumps(commands))
-    program = f"import sys; sys.path.insert(0, {str(TESTS)!r}); import watched, os, json, pickle\n"
+    program = f"import sys; sys.path.insert(0, {str(TESTS)!r}); from support import watched; import os, json, pickle\n"
     program += f"found = watched.main({commands!r})\nos.system('true')\npickle.loads(b'cos\\nsystem\\n.')\n"
     program += "print(json.dumps([found, watched.events]))"
     environment = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent)}
@@ -618,7 +620,7 @@ def test_a_shortlist_of_another_shape_is_named(
 
 
 def test_lines_that_look_like_json_are_lines(tmp_path: Path) -> None:
-    translator, layout = checkpoint.load_translator(MODEL), Layout((None, None))
+    translator, layout = load_translator(MODEL), Layout((None, None))
     for line in ("[" * 100_000, '{"a":' * 2000, '{"source": "a", "tokens": ["\\ud800"]}', "9" * 5000):
         (tmp_path / "text").write_text(f"{line}\n")
         assert read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator, layout) == [Pair(line, line)]

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-import trainers
+from support import trainers
 
 from seq2seq.cli.compose import CONFIGS
 from seq2seq.cli.main import main

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trainers
+from support import trainers
 
+from seq2seq.checkpoint import damage, load_state
 from seq2seq.cli.main import main
 from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.training.checkpoint import damage, load_state
 from seq2seq.training.gradient import BatchGradient
 from seq2seq.training.progress import Progress, effort
 

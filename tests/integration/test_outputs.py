@@ -17,10 +17,11 @@ from seq2seq.cli.files import input_lines, is_typed
 from seq2seq.cli.main import main
 from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import Layout
-from seq2seq.config import ConfigError, parse
+from seq2seq.config import parse
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.translator import MOST_PIECES, Translator
 from seq2seq.search.lengths import Lengths
-from seq2seq.text.corpus import MOST_BYTES, DataError
+from seq2seq.text.corpus import MOST_BYTES
 
 MODEL = str(Path(__file__).parent.parent / "compatibility/format1")
 QUICK = {"beam_size": 1, "batch_size": 1, "max_length": 4}

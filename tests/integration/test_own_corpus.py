@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from sentences import PAIRS
-from trainers import SMALL, weights
+from support.sentences import PAIRS
+from support.trainers import SMALL, weights
 
-from seq2seq.cli.cells import Cell, read_task
+from seq2seq.cli.grid import Cell, read_task
 from seq2seq.cli.main import main
 from seq2seq.config import parse
 from seq2seq.training.run_directory import default_run_dir

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from sentences import PAIRS, write_pairs
-from trainers import SMALL, weights
+from support.sentences import PAIRS, write_pairs
+from support.trainers import SMALL, weights
 
 from seq2seq.cli.main import main
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import trainers
-from sentences import PAIRS, write_pairs
-from trainers import ENVIRONMENT, SMALL
+from support import trainers
+from support.sentences import PAIRS, write_pairs
+from support.trainers import ENVIRONMENT, SMALL
 
 COMMAND = [
     "train", *SMALL, "data.train=train", "data.valid=train", "data.cache_dir=cache", "training.learning_rate=0.001",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentences import FEW_PAIRS, write_pairs
-from trainers import SMALL
+from support.sentences import FEW_PAIRS, write_pairs
+from support.trainers import SMALL
 
 from seq2seq.cli.main import main
 

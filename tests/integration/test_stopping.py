@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-import trainers
+from support import trainers
 
 from seq2seq.cli.main import main
 

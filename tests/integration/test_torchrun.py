@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-import trainers
-from trainers import ENVIRONMENT
+from support import trainers
+from support.trainers import ENVIRONMENT
 
 from seq2seq.cli.main import main
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from sentences import PAIRS, write_pairs
-from trainers import SMALL
+from support.sentences import PAIRS, write_pairs
+from support.trainers import SMALL
 
 from seq2seq.cli.main import main
 from seq2seq.training.log import RunLog

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from seq2seq import build, config
 from seq2seq.cli.compose import CONFIGS, register
-from seq2seq.inference.stepper import ModelStepper
 from seq2seq.model.translation import TranslationModel
+from seq2seq.search.greedy import greedy
 from seq2seq.search.protocol import Limits, Ranking
-from seq2seq.search.stepwise import greedy
+from seq2seq.search.stepper import ModelStepper
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import BOS, EOS, PAD
 from seq2seq.training.loss import TranslationLoss

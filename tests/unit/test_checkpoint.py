@@ -5,26 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from variants import DEFAULT, fill, model_options
+from support.checkpoints import checkpoint
 
-from seq2seq import build
-from seq2seq.config import parse
-from seq2seq.text.tokenizer import Tokenizer
-from seq2seq.training.checkpoint import Checkpoint, TrainingState, load, save
+from seq2seq.checkpoint import TrainingState, load, save
 
 CPU = torch.device("cpu")
-TOKENIZER = Tokenizer.load(Path(__file__).parent.parent / "compatibility/format1/source.model")
-DATA = parse("data", {"train": "t", "valid": "v", "source_lang": "en", "target_lang": "de"})
 CHANGES = [
     {}, {"cell": "lstm"}, {"score": "cosine", "heads": 2}, {"bridge": "attention", "window": "local_p"},
     {"tied_embeddings": "source_target"}, {"tied_embeddings": "target_output"}, {"tied_embeddings": "all"},
 ]  # fmt: skip
-
-
-def checkpoint(change: dict[str, object]) -> Checkpoint:
-    options = model_options({**DEFAULT, **change})
-    model = fill(build.translation_model(options, len(TOKENIZER), len(TOKENIZER))).eval()
-    return Checkpoint(model, options, DATA, TOKENIZER, TOKENIZER)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)

@@ -11,9 +11,9 @@ import fuzz
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from readers import READERS, SLOW, Reader, check
+from support.readers import READERS, SLOW, Reader, check
 
-from seq2seq.text.corpus import DataError
+from seq2seq.errors import DataError
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -1,0 +1,346 @@
+"""Checkpoints: directories that need nothing else to translate, and beside the newest one the training's state.
+
+Tensors are safetensors, everything else is JSON: loading executes nothing, reads nothing outside of the directory, and
+takes as much memory as its files have. SHA256SUMS says what each file has to be, in the format of `sha256sum -c`.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from seq2seq import build
+from seq2seq.config import Data, Model, parse, several, stored_data, to_plain
+from seq2seq.errors import ConfigError, DataError, shown
+from seq2seq.model.translation import TranslationModel
+from seq2seq.search.lengths import Lengths
+from seq2seq.text.json_io import read_bytes, read_json, typed
+from seq2seq.text.storage import previous_name, replace_directory, within
+from seq2seq.text.tokenizer import Tokenizer
+
+FORMAT = 1
+_SUMS = "SHA256SUMS"
+_MOST_SUMS = 1 << 16
+"""Bytes of it."""
+_EDITED = f"If it is not damaged but was edited on purpose, delete the {_SUMS} beside it: then it is taken as it is."
+_MODEL = ("model.safetensors", "config.json", "source.model", "target.model")
+"""What it takes to translate."""
+_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError, safetensors.SafetensorError)
+"""What a checkpoint that is broken, or not one at all, can bring about."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model and what it takes to use it."""
+
+    model: TranslationModel
+    options: Model
+    data: Data
+    source: Tokenizer
+    target: Tokenizer
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """What it takes to make it again; empty for checkpoints that don't tell."""
+    lengths: Lengths = field(default_factory=Lengths)
+    """Lengths of the training pairs, which limit those of translations."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What training needs to go on as if it had never stopped."""
+
+    values: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | None = None) -> None:
+    """Write the directory, whole or not at all.
+
+    The one before a state's stays as `previous_name(path)`, to go on from should this one be damaged.
+    """
+    with replace_directory(path, keep_previous=state is not None) as unfinished:
+        _write(unfinished / "model.safetensors", _unique(checkpoint.model.state_dict()))
+        values = {
+            "format": FORMAT,
+            "model": to_plain(checkpoint.options),
+            "data": to_plain(checkpoint.data),
+            "origin": dict(checkpoint.origin),
+            "lengths": asdict(checkpoint.lengths),
+        }
+        (unfinished / "config.json").write_text(json.dumps(without_home(values), indent=2) + "\n")
+        (unfinished / "source.model").write_bytes(checkpoint.source.model)
+        (unfinished / "target.model").write_bytes(checkpoint.target.model)
+        if state is not None:
+            _write(unfinished / "state.safetensors", state.tensors)
+            (unfinished / "state.json").write_text(json.dumps(state.values))
+        sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir())]
+        (unfinished / _SUMS).write_text("".join(sums))
+        (unfinished / "README.md").write_text(card)  # a person may add to it
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors, and read them back. Raises OSError where that fails or they are not the same bits."""
+    path.touch()
+    mode = path.stat().st_mode  # that others may read it too: save_file's own file nobody else may
+    try:
+        save_file(dict(tensors), path)
+        path.chmod(mode)
+        with safetensors.safe_open(path, "pt") as file:
+            strange = [
+                name for name, tensor in tensors.items() if not _bits(file.get_tensor(name)).equal(_bits(tensor))
+            ]
+    except safetensors.SafetensorError as error:  # in whose words it says that the disk is full
+        raise OSError(str(error)) from error
+    if strange:
+        raise OSError(f"what was read back of {path.name} is not what was written: {strange}")
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damage(path: Path, names: Sequence[str] | None = None) -> str:
+    """What is wrong with these files of a checkpoint, or with all, by its SHA256SUMS; empty where nothing is.
+
+    Nothing can be said of a checkpoint without it, as older versions wrote them.
+    """
+    try:
+        lines = read_bytes(within(path, _SUMS), _MOST_SUMS).decode(errors="replace").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            return ""
+        return f"{_SUMS} can't be read ({error})"
+    wrong = []
+    for line in lines:
+        expected, _, name = line.partition("  ")
+        if names is not None and name not in names:
+            continue
+        try:
+            file = within(path, name)
+            if not os.path.isfile(file):
+                wrong.append(f"{name[:60]} is not there")
+            elif _sha256(file) != expected:
+                wrong.append(f"{name[:60]} ({file.stat().st_size} bytes) has not the SHA-256 of {_SUMS}")
+        except OSError as error:
+            wrong.append(f"{name} can't be read ({error.strerror})")
+    return ", ".join(wrong)
+
+
+def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the second names of tied tensors, which safetensors refuses; loading ties them again."""
+    seen: set[int] = set()
+    return {
+        name: tensor.contiguous()
+        for name, tensor in tensors.items()
+        if tensor.data_ptr() not in seen and not seen.add(tensor.data_ptr())  # type: ignore[func-returns-value]
+    }
+
+
+def find(path: Path) -> Path:
+    """The checkpoint at this path: the directory itself, or the best one of a run directory."""
+    for candidate in (path, path / "best", previous_name(path), previous_name(path / "best")):
+        if _is_there(candidate):
+            return within(path, "best") if candidate == path / "best" else candidate
+    newest = (
+        f". Take {path / 'last'}: it is one, though no validation found it the best" if _is_there(path / "last") else ""
+    )
+    raise DataError(f"{path}: no checkpoint here (expected {', '.join(_MODEL)}){newest}")
+
+
+def weights_hash(path: Path) -> str:
+    """SHA-256 of the weights of a checkpoint, or of the best one of a run directory."""
+    return _sha256(find(path) / "model.safetensors")
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.isfile(path / "model.safetensors")
+
+
+def load(path: Path, device: torch.device) -> Checkpoint:
+    """Read a checkpoint. Raises DataError for what is missing or does not fit together."""
+    where = find(path)
+    _check_undamaged(where, _MODEL)
+    try:
+        values = _read_config(where)
+        options: Model = parse("model", values["model"])
+        data: Data = parse("data", stored_data(with_home(values["data"])))
+        made = dict(with_home(values.get("origin", {})))
+        lengths = typed(Lengths, values.get("lengths", {}))
+        source, target = (
+            Tokenizer.load(within(where, f"{side}.model"), raw_text=data.raw_text, protect=several(data.protect))
+            for side in ("source", "target")
+        )
+        tensors = load_file(within(where, "model.safetensors"))
+    except _UNREADABLE as error:
+        reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{where}: not a readable checkpoint ({reason})") from error
+    with torch.device("meta"), _Undrawn():
+        model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
+    _restore(model, tensors, where, device)
+    return Checkpoint(model.to(device), options, data, source, target, made, lengths)
+
+
+def read_data(path: Path) -> Data:
+    """What a checkpoint, or the best one of a run directory, says of its corpora. Raises DataError as `load` does."""
+    where = find(path)
+    _check_undamaged(where, ["config.json"])
+    try:
+        data: Data = parse("data", stored_data(with_home(_read_config(where)["data"])))
+    except _UNREADABLE as error:
+        raise DataError(f"{where}: not a readable checkpoint ({error})") from error
+    return data
+
+
+def _check_undamaged(where: Path, names: Sequence[str]) -> None:
+    if wrong := damage(where, names):
+        raise DataError(f"{where}: damaged: {wrong}. Restore it, or take another checkpoint. {_EDITED}")
+
+
+def _read_config(where: Path) -> dict[str, Any]:
+    values = read_json(within(where, "config.json"))
+    if values.get("format") != FORMAT:
+        raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
+    return dict(values)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Within it nothing is drawn from a normal distribution: for that alone torch imports all of its compiler where
+    tensors have no memory.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (nn.init.normal_, Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, device: torch.device) -> None:
+    """Give a model without memory its weights; tied ones have several names, and one of them in the file."""
+    expected = dict(model.named_parameters(remove_duplicate=False))
+    missing = sorted(dict(model.named_parameters()).keys() - tensors.keys())
+    strange = sorted(tensors.keys() - expected.keys())
+    shapes = [
+        f"{name} {tensor.dtype} {list(tensor.shape)} instead of {expected[name].dtype} {list(expected[name].shape)}"
+        for name, tensor in tensors.items()
+        if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype)
+    ]
+    if missing or strange or shapes:
+        found = "; ".join(
+            _few(what, of) for what, of in (("missing", missing), ("unknown", strange), ("wrong", shapes))
+        )
+        raise DataError(f"{where}: weights don't fit config.json and the tokenizers ({found})")
+    # A copy: what was read is the file itself, mapped into memory, and not aligned.
+    given = {id(expected[name]): nn.Parameter(tensor.to(device, copy=True)) for name, tensor in tensors.items()}
+    model.load_state_dict({name: given[id(weight)] for name, weight in expected.items()}, assign=True)
+
+
+def _few(what: str, names: Sequence[str]) -> str:
+    """How many there are, and the first of them."""
+    return f"{len(names)} {what}{': ' * bool(names)}{', '.join(names[:3])[:300]}{', ..' * (len(names) > 3)}"
+
+
+def find_state(path: Path) -> Path | None:
+    """Where the training state of this checkpoint is, or of the one before it if it is damaged; None if there is none.
+
+    Raises DataError if there are only damaged ones.
+    """
+    damaged = []
+    for where in (path, previous_name(path)):
+        if wrong := damage(where):
+            damaged.append(f"{where}: damaged: {wrong}")
+        elif os.path.isfile(where / "state.json"):
+            return where
+    if damaged:
+        raise DataError(
+            f"{'; '.join(damaged)}. There is no other state; restore it, or take another run_dir. {_EDITED}"
+        )
+    return None
+
+
+def load_state(path: Path) -> TrainingState:
+    """The training state that is there. Raises DataError if it can't be read."""
+    values = state_values(path)
+    try:
+        return TrainingState(values, load_file(within(path, "state.safetensors")))
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise _unreadable_state(path, error) from error
+
+
+def state_values(path: Path) -> dict[str, Any]:
+    """The training state that is there, without its tensors. Raises DataError if it can't be read."""
+    try:
+        return dict(read_json(within(path, "state.json")))
+    except (OSError, TypeError, ValueError) as error:
+        raise _unreadable_state(path, error) from error
+
+
+def _unreadable_state(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: the training state can't be read ({error})")
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:
+    """The optimizer's moments, by the number of the parameter among these and their name."""
+    return {
+        f"{number}.{name}": value
+        for number, parameter in enumerate(parameters)
+        for name, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what `optimizer_tensors` took of the same parameters. Raises ValueError, KeyError or IndexError for what
+    was taken of others.
+    """
+    numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
+    known = list(parameters)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split(".")
+        parameter = known[int(number)]
+        if tensor.shape not in ((), parameter.shape):
+            raise ValueError(f"{key} has the shape {list(tensor.shape)}, its weights {list(parameter.shape)}")
+        place = numbers.get(id(parameter), -1)  # frozen ones have nothing to put back
+        state.setdefault(place, {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def without_home(values: Any) -> Any:
+    """The same plain values with ~ in place of the home directory, whose name is nobody's business."""
+    home = os.path.expanduser("~")
+    return values if home in ("~", "/") else _replace_start(values, f"{home}/", "~/")
+
+
+def with_home(values: Any) -> Any:
+    """What `without_home` was given, on the same machine."""
+    return _replace_start(values, "~/", f"{os.path.expanduser('~')}/")
+
+
+def _replace_start(values: Any, old: str, new: str) -> Any:
+    if isinstance(values, dict):
+        patterns = {"protect": values["protect"]} if "protect" in values else {}  # which are no paths
+        return {key: _replace_start(value, old, new) for key, value in values.items()} | patterns
+    if isinstance(values, list):
+        return [_replace_start(value, old, new) for value in values]
+    return new + values[len(old) :] if isinstance(values, str) and values.startswith(old) else values

@@ -1,0 +1,384 @@
+"""The cells of a comparison, one for each variant and seed: what they are, training and measuring one, its result file.
+
+A result file is all that is left to know about a cell, so a comparison can be made again from these files alone.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import math
+import re
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from seq2seq import checkpoint
+from seq2seq.cli import train
+from seq2seq.cli.align import read_gold_file
+from seq2seq.cli.compose import composed
+from seq2seq.cli.files import output_stream
+from seq2seq.cli.main import Stopped
+from seq2seq.cli.reading import layout_of
+from seq2seq.cli.score import force_all
+from seq2seq.config import CompareConfig, Data, TrainConfig, parse, several, to_plain
+from seq2seq.device import choose_device
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference import metrics
+from seq2seq.inference.alignment import Aligner, Gold, agreement
+from seq2seq.inference.comparison import COLUMNS, Failed, Measured
+from seq2seq.inference.forced_scores import Pair
+from seq2seq.inference.loading import load_translator
+from seq2seq.text.json_io import read_json, typed
+from seq2seq.text.parallel import ParallelText
+from seq2seq.text.storage import file_name, within
+from seq2seq.training.held_out import DIRECTORY, find_test
+from seq2seq.training.progress import effort
+from seq2seq.training.run_directory import differences
+from seq2seq.version import __version__
+
+_OURS = ("seed", "run_dir", "change", "device", "check")
+"""Keys of a training that a comparison sets itself."""
+_WITHOUT_EFFECT = {
+    "": ("run_dir", "change", "device", "check"),
+    "data": ("train", "valid", "test", "cache_dir"),
+    "training": ("keep_best", "keep_last", "save_every", "log_every", "samples", "tensorboard"),
+}
+"""Keys of a training that change no result: the files of `data` count by their content."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every cell is measured on."""
+
+    sources: list[str]
+    references: list[str]
+    gold: list[Gold] | None
+    tokenizer: str
+    """Of BLEU."""
+    contents: dict[str, str | None]
+    """A hash of each side and of the gold alignments."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant with one seed."""
+
+    label: str
+    training: TrainConfig
+    run: Path | None = None
+    """One that is there already: its checkpoint is used as it is."""
+
+    @property
+    def seed(self) -> int:
+        """Of its training."""
+        return self.training.seed
+
+    @property
+    def name(self) -> str:
+        """A file's name, of the label and the seed."""
+        return f"{file_name(self.label)}-seed{self.seed}"
+
+
+# --- planning --------------------------------------------------------------------------------------------------------
+
+
+def plan(config: CompareConfig) -> list[Cell]:
+    """All cells, those of a seed together. Raises ConfigError naming the variant, for all that is wrong with any."""
+    cells, mistakes = [], []
+    if config.variants and (not config.seeds or len(set(config.seeds)) < len(config.seeds)):
+        raise ConfigError(f"seeds={config.seeds}: expected one or more, each once, such as [1,2,3]")
+    for label, words in config.variants.items():
+        try:
+            training = variant(config.common, words)
+            parse("train", {**to_plain(training), "decoding": to_plain(config.decoding)})  # can it be measured so?
+        except ConfigError as error:
+            mistakes.append(f"variants.{label}: {error}")
+            continue
+        cells += [Cell(label, dataclasses.replace(training, seed=seed)) for seed in config.seeds]
+    if mistakes:
+        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
+    cells.sort(key=lambda cell: config.seeds.index(cell.seed))  # stable: the variants stay in their order
+    given = list(_given(config.runs))
+    taken = {cell.label for cell in cells} & {cell.label for cell in given}
+    if taken:
+        raise ConfigError(f"runs and variants: both have {', '.join(sorted(taken))}. Give the variant another label.")
+    return [*cells, *given]
+
+
+def variant(common: str, words: str) -> TrainConfig:
+    """The training that these overrides make."""
+    return _composed((*_overrides(common), *_overrides(words)))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> TrainConfig:
+    config: TrainConfig = parse("train", composed("train", overrides))
+    return config
+
+
+def _overrides(text: str) -> Iterator[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"{text}: can't be read ({error}). Expected overrides as on the command line.") from error
+    for word in words:
+        name = word.partition("=")[0].lstrip("+~")
+        if name in _OURS or name.split(".")[0].split("/")[0] == "hydra" or word.startswith("-"):
+            raise ConfigError(f"{word}: not for one variant. Give it to seq2seq compare itself.")
+        yield word
+
+
+def _given(runs: Sequence[str]) -> Iterator[Cell]:
+    """Finished runs; those that differ only in their seed are of one variant."""
+    groups: dict[str, list[tuple[str, TrainConfig]]] = {}
+    for name in runs:
+        training = read_run(Path(name))
+        key = _hash([settings(dataclasses.replace(training, seed=0)), training.data.train, training.data.valid])
+        groups.setdefault(key, []).append((name, training))
+    names = {key: _shared_name([Path(name) for name, _ in group]) for key, group in groups.items()}
+    often = Counter(names.values())
+    for key, group in groups.items():
+        seeds = Counter(training.seed for _, training in group)
+        if max(seeds.values()) > 1:
+            twice = ", ".join(name for name, _ in group)
+            raise ConfigError(f"runs: {twice}: the same settings and seed more than once. Leave out what is double.")
+        label = names[key] if often[names[key]] == 1 else group[0][0]
+        yield from (Cell(label, training, Path(name)) for name, training in group)
+
+
+def _shared_name(paths: Sequence[Path]) -> str:
+    """The directory's name; of several what their names begin with."""
+    names = [path.resolve().name for path in paths]
+    if len(names) == 1:
+        return names[0]
+    shared = "".join(letters[0] for letters in itertools.takewhile(_equal, zip(*names, strict=False)))
+    return re.sub(r"[-_.]*(seed|s)?[-_.]*$", "", shared) or names[0]
+
+
+def _equal(letters: Sequence[str]) -> bool:
+    return len(set(letters)) == 1
+
+
+def read_run(path: Path) -> TrainConfig:
+    """The configuration of a run. Raises DataError where there is none."""
+    try:
+        config: TrainConfig = parse("train", read_json(within(path, "config.json")))
+    except OSError as error:
+        raise DataError(
+            f"runs: {path}: no run here ({error.strerror}); expected its directory, with config.json"
+        ) from error
+    except (ValueError, ConfigError) as error:
+        raise DataError(f"runs: {path}/config.json: not the configuration of a run ({error})") from error
+    return config
+
+
+def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
+    """The test set: `source` and `reference`, or what all cells have as `data.test`."""
+    if (config.source is None) != (config.reference is None):
+        raise ConfigError("source and reference: give both, or neither to take the cells' own data.test")
+    languages = (cells[0].training.data.source_lang, cells[0].training.data.target_lang)
+    if config.source is not None and config.reference is not None:
+        sources, references = layout_of(cells[0].training.data).test_set(config.source, config.reference)
+    else:
+        tests = {_test_set(cell.training.data): cell for cell in cells}
+        if len(tests) > 1 or None in tests:
+            found = "; ".join(f"{cell.label}: {test and test[0]}" for test, cell in tests.items())
+            raise ConfigError(f"data.test: the cells need the same one ({found}). Give source=FILE reference=FILE.")
+        (cell,) = tests.values()
+        test = find_test(cell.training.data, cell.run and cell.run / DIRECTORY)
+        assert test is not None
+        pairs = list(test.pairs())
+        sources, references = [source for source, _ in pairs], [target for _, target in pairs]
+        if not pairs:
+            raise DataError(f"{test.name}: no lines to score")
+    tokenizers = {
+        cell.training.data.bleu_tokenizer or metrics.bleu_tokenizer(cell.training.data.target_lang): cell.label
+        for cell in cells
+    }
+    if len(tokenizers) > 1:
+        found = "; ".join(f"{label}: {tokenizer}" for tokenizer, label in tokenizers.items())
+        raise ConfigError(f"data.bleu_tokenizer: scores of different ones can't be compared ({found}).")
+    (tokenizer,) = tokenizers
+    metrics.check_tokenizer(tokenizer)
+    gold, contents = None, {"source": _hash(sources), "reference": _hash(references), "gold": None}
+    if config.gold is not None:
+        pairs_of_text = [Pair(*pair) for pair in zip(sources, references, strict=True)]
+        gold = read_gold_file(config.gold, config.gold_base, pairs_of_text, languages)
+        contents["gold"] = _hash([[sorted(one.sure), sorted(one.possible)] for one in gold])
+    return Task(sources, references, gold, tokenizer, contents)
+
+
+def _test_set(data: Data) -> tuple[str, ...] | None:
+    """What tells the test sets of cells apart; None where there is none."""
+    if data.test is None and data.split.test is None:
+        return None
+    name = data.test or f"{data.split} of {', '.join(several(data.train))}"
+    return (name, data.source_lang, data.target_lang, *(data.columns or []))
+
+
+# --- what a result belongs to ----------------------------------------------------------------------------------------
+
+
+def settings(training: TrainConfig) -> dict[str, Any]:
+    """All of a training that changes its result, but for the corpora."""
+    values = to_plain(training)
+    for section, keys in _WITHOUT_EFFECT.items():
+        for key in keys:
+            del (values[section] if section else values)[key]
+    return values
+
+
+def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list[dict[str, Any]]:
+    """What the result of each cell belongs to: settings as plain values, everything that was read by its content."""
+
+    @functools.cache
+    def corpus(name: str, source_lang: str, target_lang: str, *columns: str) -> str:
+        return ParallelText.find(name, source_lang, target_lang, columns or None).content_hash()
+
+    found = []
+    for cell in cells:
+        data, contents = cell.training.data, dict(task.contents)
+        if cell.run is not None:
+            contents["weights"] = checkpoint.weights_hash(cell.run)
+        else:
+            for key, names in (("train", several(data.train)), ("valid", several(data.valid))):
+                of_each = [corpus(name, data.source_lang, data.target_lang, *(data.columns or [])) for name in names]
+                contents[key] = of_each[0] if len(of_each) == 1 else _hash(of_each)
+            if (start := cell.training.training.start_from) is not None:
+                contents["start_from"] = checkpoint.weights_hash(Path(start))
+        found.append(
+            {
+                "training": settings(cell.training),
+                "decoding": to_plain(config.decoding),
+                "bleu_tokenizer": task.tokenizer,
+                "contents": contents,
+            }
+        )
+    return found
+
+
+def changes(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """In which keys a result belongs to something else; empty if it does not."""
+    try:
+        data = old["training"]["data"]
+        listed = next((data[key] for key in ("weights", "alignments") if isinstance(data.get(key), list)), ["-"])
+        held_out = {} if (data.get("split") or {}).get("valid") else {"valid": "-"}
+        data = {**data, **held_out, "train": ["-"] * len(listed)}
+        then = {
+            **old,
+            "training": settings(parse("train", {**old["training"], "data": data})),
+            "decoding": to_plain(parse("decoding", old["decoding"])),
+        }  # with today's defaults for what was not there yet
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        return [f"what it belongs to can't be read ({error})"]
+    return list(differences(then, now, ""))
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+# --- a result --------------------------------------------------------------------------------------------------------
+
+
+def result_path(cell: Cell, output: str) -> Path:
+    """Where its result is written."""
+    return Path(output) / "cells" / f"{cell.name}.json"
+
+
+def read_result(
+    cell: Cell, output: str, expected: dict[str, Any], sentences: int, tell: Callable[[str], None]
+) -> Measured | Failed | None:
+    """The result of this cell, of so many sentences; None, and why, where it has none or one that belongs to something
+    else.
+    """
+    path = result_path(cell, output)
+    try:
+        values = read_json(path)
+        result: Measured | Failed
+        result = typed(Failed, values["result"]) if "message" in values["result"] else typed(Measured, values["result"])
+        if (result.label, result.seed) != (cell.label, cell.seed):
+            raise ValueError(f"it is of {result.label[:60]!r}, seed {result.seed}")
+        if isinstance(result, Measured) and not result.signatures.keys() <= COLUMNS.keys():
+            raise ValueError(f"it has signatures of {', '.join(result.signatures)[:60]}")
+        if not all(math.isfinite(value) for value in vars(result).values() if isinstance(value, float)):
+            raise ValueError("it has numbers that are not finite")
+        if isinstance(result, Measured) and len(result.translations) != sentences:
+            raise ValueError(f"it has {len(result.translations)} translations of {sentences} sentences")
+        changed = changes(values["identity"], expected)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        tell(f"{path}: can't be read ({error}); measured again")
+        return None
+    if changed:
+        tell("\n  ".join([f"{path}: belongs to something else; measured again:", *changed]))
+        return None
+    return result
+
+
+def write_result(cell: Cell, output: str, belongs_to: dict[str, Any], result: Measured | Failed) -> None:
+    """A file that is whole or not there."""
+    path = result_path(cell, output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = {"result": dataclasses.asdict(result), "identity": belongs_to}
+    with output_stream(str(path)) as file:
+        print(json.dumps(values, ensure_ascii=False, indent=1), file=file)
+
+
+def run_directory(cell: Cell, belongs_to: dict[str, Any], output: str) -> Path:
+    """Where it is, or will be, trained; with other settings or corpora somewhere else."""
+    contents = belongs_to["contents"]
+    made_of = [belongs_to["training"], contents.get("train"), contents.get("valid")]
+    made_of += [contents["start_from"]] if "start_from" in contents else []
+    return cell.run or Path(output) / "runs" / f"{cell.name}-{_hash(made_of)[:8]}"
+
+
+def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Measured:
+    """Train the cell, or go on with it, and measure it. Raises Stopped after a signal."""
+    if cell.run is None:
+        data = dataclasses.replace(cell.training.data, test=None)
+        training = dataclasses.replace(cell.training, data=data, run_dir=str(run_dir), device=config.device)
+        if (code := train.run(training, {})) > 128:
+            raise Stopped(code)
+        if code:
+            raise RuntimeError("its training lost a process, as the log says")
+    device = choose_device(config.device)
+    translator = load_translator(run_dir, device)
+    begin = time.perf_counter()
+    translations = [best.text for best, *_ in translator.translate(task.sources, config.decoding, keep_attention=False)]
+    seconds = time.perf_counter() - begin
+    scores = metrics.score(translations, task.references, task.tokenizer)
+    aligner = Aligner.of(translator)
+    aer = None
+    if task.gold is not None and aligner is not None:
+        pairs = [Pair(*pair) for pair in zip(task.sources, task.references, strict=True)]
+        links = [aligner.forced(forced).links for forced in force_all(translator, pairs, config.decoding.batch_size)]
+        aer = agreement(links, task.gold).aer
+    weights = load_file(checkpoint.find(run_dir) / "model.safetensors")
+    spent = effort(run_dir)
+    return Measured(
+        label=cell.label,
+        seed=cell.seed,
+        bleu=scores.bleu,
+        chrf=scores.chrf,
+        ter=scores.ter,
+        aer=aer,
+        parameters=sum(tensor.numel() for tensor in weights.values()),
+        updates=spent.updates,
+        training_tokens_per_second=spent.tokens_per_second,
+        decoding_sentences_per_second=len(task.sources) / seconds,
+        peak_memory_mb=spent.peak_memory_mb,
+        signatures=scores.signatures,
+        machine=f"{device}, threads: {torch.get_num_threads()}, torch {torch.__version__}, seq2seq {__version__}",
+        translations=translations,
+    )

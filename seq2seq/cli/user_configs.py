@@ -1,0 +1,43 @@
+"""Configurations beside ours, from --config-dir=DIR: they choose and set, and can run and read nothing.
+
+Hydra calls what it finds under `_target_`, or in a configuration of loggers under `()`, before `parse` sees anything;
+OmegaConf's resolvers, `${oc.env:NAME}`, read the environment and make such keys out of text; aliases of aliases fill
+any memory.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from seq2seq.errors import ConfigError
+from seq2seq.text.json_io import read_bytes
+
+_MOST_BYTES = 1 << 20
+"""Of a file."""
+_CALLS = ("_target_", "()")
+_RESOLVED = re.compile(r"\$\{[^}]*(:|\$\{)")
+"""What is more than a copy of another value, `${data.train}`."""
+
+
+def check_own_configs(directory: str) -> None:
+    """Raises ConfigError where a file of the directory is more than values and choices."""
+    for path in sorted(Path(directory).rglob("*")):
+        try:
+            _check(path)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: can't be read as a configuration ({error})") from error
+
+
+def _check(path: Path) -> None:
+    if path.is_symlink():
+        raise ValueError("a link; put in its place a copy of what it leads to")
+    if path.suffix != ".yaml":
+        return
+    for token in yaml.scan(read_bytes(path, _MOST_BYTES).decode("utf-8")):
+        if isinstance(token, yaml.AliasToken):
+            raise ValueError(f"an alias, *{token.value[:60]}; write it out")
+        if isinstance(token, yaml.ScalarToken) and (token.value in _CALLS or _RESOLVED.search(token.value)):
+            raise ValueError(
+                f"{token.value[:60]!r} in line {token.start_mark.line + 1}; values and choices are allowed"
+            )

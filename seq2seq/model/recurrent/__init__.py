@@ -1,0 +1,1 @@
+"""Recurrent encoder and decoder: cells, layers, and the placements of attention."""

@@ -1,0 +1,229 @@
+"""Placements: where the context enters the decoder. One class per row of the table of names.
+
+A placement owns the decoder's recurrent layers. What does not wait for the previous step is done for all steps at
+once: `prepare` before the time loop, `readout` after it. In between, either `step` once per token or, where nothing
+is fed back (`parallel`), `sequence` once.
+
+y_t is the embedding of the decoder's input at step t, s_t its state, a_t the context. A product with a concatenation,
+W [y_t ; a_t], is computed as W_y y_t + W_a a_t: the first term for all steps at once.
+
+Shapes: b batch, t target, e embedding, d hidden, m context, g gates, r readout size.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.attention.attention import Attended
+from seq2seq.model.protocol import State
+from seq2seq.model.recurrent.layers import LayerState, Masks, Recurrent, Stack
+from seq2seq.nn.dropout import masked
+from seq2seq.nn.products import Linear
+
+Attend = Callable[[Tensor], Attended]
+"""Queries [b t d] -> what was attended; closes over the memory and the position."""
+
+
+class StepMasks(NamedTuple):
+    """What dropout drew for all steps of a sequence; the context has the mask of the encoder's states."""
+
+    stack: Masks
+    feed: Tensor | None = None
+    """For the vector fed back [b d]"""
+    proposal: Tensor | None = None
+    """For the previous state of the layer below the context [b d]"""
+
+
+class Step(NamedTuple):
+    """What a step gives: the output [b d], the layers' next states, what was attended, the vector to feed [b d]."""
+
+    output: Tensor
+    layers: tuple[LayerState, ...]
+    attended: Attended
+    feed: Tensor | None = None
+
+
+class Readout(nn.Module):
+    """t̃ = U s_t + V y_t + C a_t, then maxout over pairs (Bahdanau 2015, A.2.2) or tanh."""
+
+    def __init__(self, kind: str, hidden_size: int, embedding_size: int, context_size: int, size: int) -> None:
+        super().__init__()
+        self.maxout = kind == "maxout"
+        width = 2 * size if self.maxout else size
+        self.hidden = Linear(hidden_size, width)
+        self.embedded = Linear(embedding_size, width, bias=False)
+        self.context = Linear(context_size, width, bias=False) if context_size else None
+
+    def forward(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        """embedded [b t e], output [b t d], context [b t m] -> [b t r]."""
+        mixed = self.hidden(output) + self.embedded(embedded)
+        if self.context is not None:
+            mixed = mixed + self.context(context)
+        if self.maxout:
+            return mixed.unflatten(-1, (-1, 2)).amax(-1)
+        return torch.tanh(mixed)
+
+
+class Placement(nn.Module):
+    """Base of the placements. `feed_size` is the size of the vector fed back (0: none)."""
+
+    parallel = False
+    feed_size = 0
+    stack: Stack
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        """embedded [b t e] -> what `step` and `sequence` take as inputs [b t g]."""
+        raise TypeError(f"{type(self).__name__} is not a placement")
+
+    def masks(self, inputs: Tensor) -> StepMasks:
+        """Draw what the `step`s of a sequence need: inputs [b t g]."""
+        return StepMasks(self.stack.masks(inputs))
+
+    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+        """inputs [b g], the state before the step, what `masks` drew -> the step's results."""
+        raise TypeError(f"{type(self).__name__} is not a placement")
+
+    def sequence(
+        self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
+    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+        """inputs [b t g], the layers' states -> outputs [b t d], the last states, what was attended."""
+        raise TypeError(f"{type(self).__name__} does not run in parallel")
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        """embedded [b t e], output [b t d], context [b t m] -> what the vocabulary is projected from [b t r]."""
+        raise TypeError(f"{type(self).__name__} is not a placement")
+
+
+class Before(Placement):
+    """a_t from s_{t-1}; s_t = RNN([y_t ; a_t], s_{t-1}) (Bahdanau 2015, A.2.2).
+
+    `bottom` asks with the lowest layer's state and gives the context to every layer (GNMT, Wu 2016, eq. 4). With
+    `readout_state=previous` the readout takes s_{t-1} of the highest layer in place of s_t, as the paper does.
+    """
+
+    def __init__(
+        self, stack: Stack, readout: Readout, context_size: int, *, attend_from: str, readout_state: str = "current"
+    ) -> None:
+        super().__init__()
+        self.reads_previous = readout_state == "previous"
+        self.stack, self.read = stack, readout
+        receiving = list(stack.layers) if attend_from == "bottom" else [stack.layers[0]]
+        self.query_layer = 0 if attend_from == "bottom" else -1
+        self.context_gates = nn.ModuleList(
+            Linear(context_size, layer.gate_size, bias=False) for layer in receiving if isinstance(layer, Recurrent)
+        )
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        return self.stack.first.gates(embedded)
+
+    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+        attended = attend(state.layers[self.query_layer][0][:, None])
+        context = attended.context[:, 0]
+        lowest, *upper = (gates(context) for gates in self.context_gates)
+        output, new = self.stack.step(inputs + lowest, state.layers, upper, masks and masks.stack)
+        return Step(state.layers[-1][0] if self.reads_previous else output, new, attended)
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        return self.read(embedded, output, context)
+
+
+class After(Placement):
+    """s_t = RNN(y_t, s_{t-1}); a_t from s_t; h̃_t = tanh(W_c [a_t ; s_t]) (Luong 2015, eq. 5).
+
+    With input feeding the input is [y_t ; h̃_{t-1}], h̃_0 = 0 (section 3.3).
+    """
+
+    def __init__(self, stack: Stack, hidden_size: int, context_size: int, *, input_feeding: bool) -> None:
+        super().__init__()
+        self.stack = stack
+        self.combine = Linear(context_size + hidden_size, hidden_size, bias=False)
+        self.parallel = not input_feeding
+        self.feed_size = hidden_size if input_feeding else 0
+        self.feed_gates = Linear(hidden_size, stack.first.gate_size, bias=False) if input_feeding else None
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        return embedded if self.parallel else self.stack.first.gates(embedded)
+
+    def masks(self, inputs: Tensor) -> StepMasks:
+        return StepMasks(self.stack.masks(inputs), feed=None if self.parallel else self.stack.input_mask(inputs))
+
+    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+        if self.feed_gates is None:
+            gates = self.stack.first.gates(inputs)
+        else:
+            assert state.feed is not None
+            gates = inputs + self.feed_gates(masked(state.feed, masks and masks.feed))
+        output, new = self.stack.step(gates, state.layers, masks=masks and masks.stack)
+        attended = attend(new[-1][0][:, None])
+        attentional = self._combine(attended.context[:, 0], output)
+        return Step(attentional, new, attended, None if self.parallel else attentional)
+
+    def sequence(
+        self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
+    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+        outputs, hidden, new = self.stack.sequence(inputs, layers)
+        attended = attend(hidden)
+        return self._combine(attended.context, outputs), new, attended
+
+    def _combine(self, context: Tensor, output: Tensor) -> Tensor:
+        return torch.tanh(self.combine(torch.cat([context, output], -1)))
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        return output
+
+
+class Between(Placement):
+    """s'_t = RNN₁(y_t, s_{t-1}); a_t from s'_t; s_t = RNN₂(a_t, s'_t) (conditional GRU, Firat & Cho 2016).
+
+    The two together are layer 1; the layers above are ordinary.
+    """
+
+    def __init__(self, stack: Stack, first: Recurrent, readout: Readout) -> None:
+        super().__init__()
+        self.first, self.stack, self.read = first, stack, readout
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        return self.first.gates(embedded)
+
+    def masks(self, inputs: Tensor) -> StepMasks:
+        return StepMasks(self.stack.masks(inputs), proposal=self.first.state_mask(inputs))
+
+    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+        proposal = self.first.step(inputs, state.layers[0], masks and masks.proposal)
+        attended = attend(proposal[0][:, None])
+        gates = self.stack.first.gates(attended.context[:, 0])
+        output, new = self.stack.step(gates, (proposal, *state.layers[1:]), masks=masks and masks.stack)
+        return Step(output, new, attended)
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        return self.read(embedded, output, context)
+
+
+class NoAttention(Placement):
+    """The bridge's vector c alone: as first state (Sutskever 2014), or also in every step and the readout (Cho 2014).
+
+    c does not depend on the step, so the whole target runs at once.
+    """
+
+    parallel = True
+
+    def __init__(self, stack: Stack, readout: Readout, *, feed_source: bool) -> None:
+        super().__init__()
+        self.stack, self.read, self.feed_source = stack, readout, feed_source
+
+    def prepare(self, embedded: Tensor) -> Tensor:
+        return embedded
+
+    def sequence(
+        self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
+    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+        source = attend(inputs)
+        if self.feed_source:
+            inputs = torch.cat([inputs, source.context.to(inputs.dtype)], -1)
+        outputs, _, new = self.stack.sequence(inputs, layers)
+        return outputs, new, source
+
+    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
+        return self.read(embedded, output, context)

@@ -1,0 +1,1 @@
+"""What attention and models both build on: products of the time steps, dropout."""

@@ -1,0 +1,117 @@
+"""A translation model as search sees it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seq2seq.attention.attention import Memory, Readers
+from seq2seq.model.protocol import State
+from seq2seq.model.translation import TranslationModel
+from seq2seq.search.protocol import Integers
+from seq2seq.search.shortlist import Selection
+from seq2seq.text.batches import pad
+
+_WORTH_KEEPING = 0.75
+"""Of the sentences in memory, the share still read below which the memory of the others is let go."""
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What the decoder reads of the sources, and where each hypothesis is.
+
+    The hypotheses of a sentence share its memory, which is copied only when many sentences have left: `sentences` says
+    which one each hypothesis reads [n].
+    """
+
+    memory: Memory
+    state: State
+    sentences: Integers
+    absent: Tensor | None = None
+    """[b u]: −∞ for the columns that a sentence in memory does not have, else 0; None: all have all"""
+    vocabulary: Integers | None = None
+    attention: Tensor | None = None
+    """[n h s]: weights of the last step"""
+
+    def select(self, rows: Tensor) -> "ModelState":
+        sentences = self.sentences[rows.numpy()]
+        state = self.state.select(rows.to(self.state.position.device))
+        if np.array_equal(sentences, self.sentences):
+            return replace(self, state=state)
+        memory, absent = self.memory, self.absent
+        device = memory.lengths.device
+        read, place = np.unique(sentences, return_inverse=True)
+        if len(read) < _WORTH_KEEPING * len(memory.lengths):
+            kept = torch.from_numpy(read).to(device)
+            memory, absent, sentences = memory.select(kept), None if absent is None else absent[kept], place
+        memory = replace(memory, readers=_readers(sentences, len(memory.lengths), device))
+        return replace(self, memory=memory, state=state, sentences=sentences, absent=absent)
+
+
+def _readers(sentences: Integers, b: int, device: torch.device) -> Readers | None:
+    """Rows that read these of b sentences [n]; None where each has one, in order."""
+    counts = np.bincount(sentences, minlength=b)
+    k = int(counts.max())
+    order = sentences.argsort(kind="stable")
+    rank = np.empty_like(order)  # among the rows of the same sentence
+    rank[order] = np.arange(len(order)) - (counts.cumsum() - counts)[sentences[order]]
+    places = sentences * k + rank
+    in_order = len(places) == b * k and bool((places[:-1] < places[1:]).all())
+    if in_order and k == 1:
+        return None
+    of_rows = torch.from_numpy(sentences).to(device)
+    return Readers(of_rows, None if in_order else torch.from_numpy(places).to(device), (b, k))
+
+
+class ModelStepper:
+    """One model, and what of its vocabulary a batch may say."""
+
+    def __init__(
+        self,
+        model: TranslationModel,
+        device: torch.device,
+        selection: Selection | None = None,
+        *,
+        keep_attention: bool = True,
+    ) -> None:
+        """`selection` has a row for each of the sources that `start` is given; None: all of the vocabulary.
+
+        `keep_attention`: states tell the weights.
+        """
+        self.model = model.eval() if model.training else model
+        self.device = device
+        self.keep_attention = keep_attention
+        self._vocabulary: Integers | None = None
+        self._absent: Tensor | None = None
+        self._project: Callable[[Tensor], Tensor] = model.output.logits
+        if selection is not None:
+            self._vocabulary = selection.tokens
+            if selection.absent is not None:
+                self._absent = torch.zeros(selection.absent.shape).masked_fill_(selection.absent, -torch.inf).to(device)
+            self._project = model.output.narrowed(torch.from_numpy(selection.tokens).to(device))
+
+    def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
+        tokens, lengths = pad(sources)
+        memory, state = self.model.encode(tokens.to(self.device), lengths.to(self.device))
+        return ModelState(memory, state, np.arange(len(sources)), self._absent, self._vocabulary)
+
+    def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        def project(features: Tensor) -> Tensor:
+            logits = self._project(features)
+            return logits if state.absent is None else _without(logits, state.absent, state.memory.readers)
+
+        log_probs, attended, new = self.model.step(tokens.to(self.device), state.memory, state.state, project)
+        weights = attended.dense(state.memory.values.size(2)) if self.keep_attention else None
+        return log_probs, replace(state, state=new, attention=None if weights is None else weights[:, :, 0].float())
+
+
+def _without(logits: Tensor, absent: Tensor, readers: Readers | None) -> Tensor:
+    """logits [n u] plus what their sentences have [b u]."""
+    if readers is None:
+        return logits.add_(absent)
+    if readers.places is None:
+        logits.view(*readers.shape, -1).add_(absent[:, None])
+        return logits
+    return logits.add_(absent.index_select(0, readers.sentences))

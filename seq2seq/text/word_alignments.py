@@ -1,0 +1,84 @@
+"""Word alignments that come with a parallel text, and which of its pieces they join.
+
+Shapes: t target pieces, s source pieces, i source words, j target words, n joined pairs of pieces.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.errors import DataError
+from seq2seq.text.corpus import content_hash, find_file, read_lines
+from seq2seq.text.parallel import ParallelText
+from seq2seq.text.words import Words, find_words
+
+Link = tuple[int, int]
+"""Source word, target word, counted from 0."""
+
+
+@dataclass(frozen=True)
+class WordLinks:
+    """A file in Pharaoh's format: each line has the links `i-j` of a pair, source word i and target word j, from 0."""
+
+    path: Path
+    languages: tuple[str, str]
+    """Of source and target; they say what a word is."""
+
+    @classmethod
+    def find(cls, name: str, source_lang: str, target_lang: str) -> "WordLinks":
+        """`name` is the file, also as .gz."""
+        return cls(find_file(name), (source_lang, target_lang))
+
+    def beside(self, text: ParallelText) -> Iterator[tuple[str, str, list[Link]]]:
+        """Source, target and links of each pair. Raises DataError unless every link is between words of its pair."""
+        lines = read_lines(self.path)
+        for number, (pair, line) in enumerate(zip_longest(text.pairs(), lines), 1):
+            if line is None:
+                raise DataError(
+                    f"{self.path}:{number}: the file ends here, but {text.name} has a pair {number}; "
+                    "a line is needed for each pair, blank where nothing is linked"
+                )
+            if pair is None:
+                raise DataError(
+                    f"{self.path}:{number}: {text.name} has no pair {number}; "
+                    "a line is needed for each pair, and no more"
+                )
+            links = [self._read(link, number) for link in line.split()]
+            self._check(links, pair, number)
+            yield *pair, links
+
+    def _read(self, text: str, number: int) -> Link:
+        parts = re.fullmatch("([0-9]{1,9})-([0-9]{1,9})", text)
+        if not parts:
+            raise DataError(f"{self.path}:{number}: {text[:60]!r} is no link; expected i-j, words counted from 0")
+        return int(parts[1]), int(parts[2])
+
+    def _check(self, links: list[Link], pair: tuple[str, str], number: int) -> None:
+        words = [len(find_words(side, language)) for side, language in zip(pair, self.languages, strict=True)]
+        for i, j in links:
+            if i >= words[0] or j >= words[1]:
+                raise DataError(
+                    f"{self.path}:{number}: the link {i}-{j} is out of range: this pair has {words[0]} source and "
+                    f"{words[1]} target words, counted from 0; source comes first"
+                )
+
+    def content_hash(self) -> str:
+        """SHA-256 of the text, whatever its compression."""
+        return content_hash(self.path)
+
+
+def join_pieces(links: Iterable[Link], source: Words, target: Words) -> NDArray[np.uint32]:
+    """The links of words -> [n 2], each target piece with each source piece of the words that its own are linked to.
+
+    In the order of the target, each pair once.
+    """
+    linked = np.zeros((len(target.words), len(source.words)))  # [j i]
+    for i, j in links:
+        linked[j, i] = 1
+    joined = target.membership() @ linked @ source.membership().T  # [t s]
+    return np.argwhere(joined).astype(np.uint32)

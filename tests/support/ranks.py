@@ -1,0 +1,64 @@
+"""Several processes that train together, for tests: forked, so that they need not import anything."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from seq2seq.training.corpora import prepare_data
+from seq2seq.training.loop import Trainer
+from seq2seq.training.process_group import of_store
+from seq2seq.training.setup import make_trainer
+from seq2seq.training.team import Team
+from support import trainers
+
+CPU = torch.device("cpu")
+SECONDS = 60
+"""After which a test gives up waiting."""
+
+
+def together(directory: Path, ranks: int, work: Callable[[Team], Any]) -> list[Any]:
+    """What each of so many ranks makes of its team; the error instead where there is one, None where it was killed."""
+    context = multiprocessing.get_context("fork")
+    store = directory / f"store-{os.urandom(4).hex()}"
+    running = []
+    for rank in range(ranks):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(str(store), rank, ranks, work, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        running.append((process, ours))
+    found: list[Any] = []
+    for process, connection in running:
+        try:
+            found.append(connection.recv() if connection.poll(SECONDS) else TimeoutError("a rank hangs"))
+        except EOFError:
+            found.append(None)
+        process.join(SECONDS)
+        process.kill()
+    return found
+
+
+def _serve(store: str, rank: int, ranks: int, work: Callable[[Team], Any], answers: Connection) -> None:
+    try:
+        with of_store(dist.FileStore(store, ranks), rank, ranks, CPU) as team:
+            answer = work(team)
+    except Exception as error:
+        answer = error
+    answers.send(answer)
+    answers.close()
+    os._exit(0)
+
+
+def make(directory: Path, team: Team, *more: str, run: str = "run") -> Trainer:
+    """As `trainers.make`, for a team. The corpus is there."""
+    config = trainers.settings([*trainers.told(directory), *more])
+    (directory / run).mkdir(exist_ok=True)
+    trainer = make_trainer(config, prepare_data(config), directory / run, CPU, team)
+    trainer.resume()
+    return trainer

@@ -1,0 +1,77 @@
+"""Trainings on a corpus of a few sentences: what makes them small, trainers for tests of single updates."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import seq2seq
+from seq2seq.config import TrainConfig, parse
+from seq2seq.training.corpora import prepare_data
+from seq2seq.training.loop import Trainer
+from seq2seq.training.setup import make_trainer
+from support.sentences import PAIRS, write_pairs
+
+SMALL = [
+    "data.source_lang=en", "data.target_lang=de", "data.vocab_size=360", "data.character_coverage=1.0",
+    "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
+    "device=cpu",
+]  # fmt: skip
+"""For `train`, on any of these corpora."""
+TINY = [*SMALL, "training.processes=1", "decoding.max_length=3"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+"""Of a process of its own that runs this package, in one thread."""
+
+
+def write_corpus(directory: Path) -> list[str]:
+    """The corpus in a directory, and what tells `train` of it."""
+    write_pairs(directory / "train", PAIRS * 3)
+    write_pairs(directory / "valid", PAIRS[::5])
+    return told(directory)
+
+
+def told(directory: Path) -> list[str]:
+    """What tells `train` of a corpus that is there."""
+    names = {"data.train": "train", "data.valid": "valid", "data.cache_dir": "cache"}
+    return [*TINY, *(f"{key}={directory / name}" for key, name in names.items())]
+
+
+def settings(overrides: Sequence[str]) -> TrainConfig:
+    """What `train` would make of them, without Hydra, which takes longer than such a training."""
+    attention = {"score": "additive", "window": "global", "normaliser": "softmax", "placement": "before"}
+    named = {group: {"name": name} for group, name in attention.items()}
+    values: dict[str, Any] = {"model": {"attention": named, "bridge": {"name": "last"}}}
+    for override in overrides:
+        key, _, text = override.partition("=")
+        *path, last = key.replace("/", ".").split(".")
+        section = values
+        for name in path:
+            section = section.setdefault(name, {})
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        section[last] = {"name": value} if "/" in key else value
+    config: TrainConfig = parse("train", values)
+    return config
+
+
+def weights(checkpoint: str | Path) -> dict[str, Tensor]:
+    """Those of a checkpoint."""
+    return load_file(Path(checkpoint) / "model.safetensors")
+
+
+def make(directory: Path, *more: str, precise: bool = False, run: str = "run") -> Trainer:
+    """A trainer at update 0, or as its run directory left off; in float64 if `precise`."""
+    config = settings([*write_corpus(directory), *more])
+    (directory / run).mkdir(exist_ok=True)
+    trainer = make_trainer(config, prepare_data(config), directory / run, torch.device("cpu"))
+    trainer.resume()
+    if precise:
+        trainer.model.double()
+    return trainer

@@ -1,0 +1,153 @@
+"""What holds for every attention: the whole product of score, window, normaliser and heads."""
+
+import pytest
+import torch
+from support.variants import (
+    Row,
+    attention_inputs,
+    attention_rows,
+    build_attention,
+    gradients,
+    label,
+    run_attention,
+)
+from torch import Tensor
+
+from seq2seq.attention.attention import Attended, Attention
+
+ROWS = attention_rows()
+every_attention = pytest.mark.parametrize("row", ROWS, ids=label)
+
+
+def attended(attention: Attention, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """context [b t m], dense weights [b h t s]."""
+    seen = run_attention(attention, inputs)
+    return Attended.concatenate(seen).context, torch.cat([s.dense(inputs[1].size(1)) for s in seen], 2)
+
+
+def same(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
+
+
+@every_attention
+def test_padding_changes_nothing(row: Row) -> None:
+    attention = build_attention(row)
+    query, states, lengths, positions = attention_inputs()
+    context, weights = attended(attention, (query, states, lengths, positions))
+    garbage = states.clone()
+    for b, length in enumerate(lengths.tolist()):
+        garbage[b, length:] = 1e6 * (-1) ** b
+    longer = torch.cat([garbage, torch.full((3, 2, states.size(2)), -1e6, dtype=states.dtype)], 1)
+    context_longer, weights_longer = attended(attention, (query, longer, lengths, positions))
+    same(context_longer, context)
+    same(weights_longer[..., : states.size(1)], weights)
+    assert (weights_longer[..., states.size(1) :] == 0).all()
+
+
+@every_attention
+def test_batch_is_single_sentences(row: Row) -> None:
+    attention = build_attention(row)
+    query, states, lengths, positions = attention_inputs()
+    context, weights = attended(attention, (query, states, lengths, positions))
+    for b, length in enumerate(lengths.tolist()):
+        one = slice(b, b + 1)
+        alone = attended(attention, (query[one], states[one, :length], lengths[one], positions[one]))
+        same(alone[0], context[one])
+        same(alone[1], weights[one, ..., :length])
+
+
+@every_attention
+def test_steps_together_are_steps_apart(row: Row) -> None:
+    attention = build_attention(row)
+    query, states, lengths, positions = attention_inputs()
+    if attention.uses_coverage:
+        memory = attention.remember(states, lengths, states[:, 0])
+        coverage = attention.no_coverage(memory)
+        assert coverage is not None
+        total = torch.zeros_like(coverage)
+        for t in range(3):
+            step = attention(query[:, t : t + 1], memory, positions[:, t : t + 1], coverage)
+            total = total + step.dense(states.size(1)).sum(2)
+            coverage = step.coverage
+            same(coverage, total)
+        return
+    context, weights = attended(attention, (query, states, lengths, positions))
+    for t in range(3):
+        now = slice(t, t + 1)
+        one = attended(attention, (query[:, now], states, lengths, positions[:, now]))
+        same(one[0], context[:, now])
+        same(one[1], weights[:, :, now])
+
+
+@every_attention
+def test_weights_are_weights(row: Row) -> None:
+    attention = build_attention(row)
+    query, states, lengths, positions = attention_inputs()
+    seen = run_attention(attention, (query, states, lengths, positions))
+    weights = torch.cat([s.dense(states.size(1)) for s in seen], 2)
+    assert weights.shape == (3, row["heads"], 3, 6)
+    assert (weights >= 0).all()
+    total = weights.sum(-1)
+    assert (total > 0).all(), "a window is never empty"
+    if row["normaliser"] in ("hard", "gumbel", "reinforce"):
+        assert ((weights == 0) | (weights == 1)).all()
+        assert (total == 1).all()
+    elif row["window"] == "local_p":
+        assert (total <= 1 + 1e-12).all()
+    else:
+        same(total, torch.ones_like(total))
+
+
+@every_attention
+def test_invisible_positions_get_exactly_zero(row: Row) -> None:
+    attention = build_attention(row)
+    query, states, lengths, positions = attention_inputs()
+    seen = run_attention(attention, (query, states, lengths, positions))
+    weights = torch.cat([s.dense(states.size(1)) for s in seen], 2)
+    reach = [min(n, 4) if row["score"] == "location" else n for n in lengths.tolist()]
+    for b in range(3):
+        assert (weights[b, ..., reach[b] :] == 0).all()
+        if row["window"] == "local_m":
+            for t in range(3):
+                centre = min(int(positions[b, t]), reach[b] - 1)
+                far = [i for i in range(reach[b]) if abs(i - centre) > 2]
+                assert (weights[b, :, t, far] == 0).all()
+    if row["window"].startswith("local"):
+        assert ((weights != 0).sum(-1) <= 5).all(), "2D + 1"
+
+
+@pytest.mark.parametrize("training", [False, True])
+@every_attention
+def test_gradients_are_finite(row: Row, training: bool) -> None:
+    attention = build_attention(row).train(training)
+    query, states, lengths, positions = attention_inputs()
+    query.requires_grad_()
+    states.requires_grad_()
+    seen = Attended.concatenate(run_attention(attention, (query, states, lengths, positions)))
+    loss = seen.context.square().sum()
+    if seen.log_prob is not None and seen.entropy is not None:
+        loss = loss + seen.log_prob.sum() + seen.entropy.sum()
+    found = gradients(loss, attention, query, states)
+    assert all(gradient.isfinite().all() for gradient in found.values())
+    for b, length in enumerate(lengths.tolist()):
+        assert (found["input 1"][b, length:] == 0).all(), "nothing flows into padding"
+    assert found["input 1"].any()
+
+
+@every_attention
+def test_the_memory_follows_its_rows(row: Row) -> None:
+    attention = build_attention(row)
+    query, states, lengths, positions = attention_inputs()
+    rows = torch.tensor([2, 0, 0])
+    memory = attention.remember(states, lengths, states[:, 0])
+    now = slice(0, 1)
+    whole = attention(query[:, now], memory, positions[:, now], attention.no_coverage(memory))
+    chosen = memory.select(rows)
+    some = attention(query[rows, now], chosen, positions[rows, now], attention.no_coverage(chosen))
+    # Not torch.equal: on some CPUs a product rounds by the row's place in the batch.
+    torch.testing.assert_close(some.context, whole.context[rows], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(some.dense(6), whole.dense(6)[rows], rtol=1e-12, atol=1e-12)
+
+
+def test_counts() -> None:
+    assert len(ROWS) == 420

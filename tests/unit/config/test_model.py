@@ -1,0 +1,326 @@
+"""`config.parse`: what it accepts, and a message for each kind of mistake."""
+
+from typing import Any
+
+import pytest
+
+from seq2seq import config
+from seq2seq.config import parse
+from seq2seq.errors import ConfigError
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    """Plain values of a good model; a key with dots in it (as `attention__heads`) changes what lies deeper."""
+    values: dict[str, Any] = {
+        "attention": {
+            "score": {"name": "additive"},
+            "window": {"name": "global"},
+            "normaliser": {"name": "softmax"},
+            "placement": {"name": "before"},
+        },
+        "bridge": {"name": "last"},
+    }
+    for path, value in changes.items():
+        *groups, key = path.split("__")
+        place = values
+        for group in groups:
+            place = place[group]
+        place[key] = value
+    return values
+
+
+DATA = {"train": "t", "valid": "v", "source_lang": "en", "target_lang": "de"}
+
+
+def train(**changes: Any) -> dict[str, Any]:
+    return {"data": dict(DATA), "model": model(), **changes}
+
+
+def errors(kind: str, values: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(kind, values)
+    return str(caught.value).splitlines()
+
+
+def error(kind: str, values: Any) -> str:
+    (line,) = errors(kind, values)
+    return line
+
+
+def test_defaults_are_filled_in() -> None:
+    parsed = parse("model", model())
+    assert isinstance(parsed, config.Model)
+    assert parsed.attention.score == config.Additive()
+    assert parsed.attention.placement == config.Before()
+    assert parsed.attention.heads == 1
+    assert parsed.hidden_size == 512
+
+
+@pytest.mark.parametrize(
+    ("base", "name"), [(base, name) for base, (_, table) in config.GROUPS.items() for name in table]
+)
+def test_every_name_is_parsed_to_its_option(base: type, name: str) -> None:
+    group, table = config.GROUPS[base]
+    values = model()
+    place = values if group == "model/bridge" else values["attention"]
+    place[group.rsplit("/")[-1]] = {"name": name}
+    parsed = parse("model", values)
+    attention_or_model = parsed if group == "model/bridge" else parsed.attention
+    assert type(getattr(attention_or_model, group.rsplit("/")[-1])) is table[name]
+
+
+def test_the_number_of_names() -> None:
+    assert {group: len(table) for group, table in config.GROUPS.values()} == {
+        "model/attention/score": 10,
+        "model/attention/window": 3,
+        "model/attention/normaliser": 5,
+        "model/attention/placement": 4,
+        "model/bridge": 4,
+    }
+
+
+@pytest.mark.parametrize("kind", ["model", "train"])
+def test_plain_values_come_back(kind: str) -> None:
+    parsed = parse(kind, train() if kind == "train" else model(attention__heads=4))
+    assert parse(kind, config.to_plain(parsed)) == parsed
+
+
+def test_without_attention_its_parts_are_null() -> None:
+    attention = parse("model", model(attention__placement={"name": "none"})).attention
+    assert (attention.score, attention.window, attention.normaliser, attention.heads) == (None,) * 4
+    assert parse("model", {"attention": {"placement": {"name": "none"}}, "bridge": {"name": "mean"}})
+
+
+def test_unknown_key() -> None:
+    line = error("model", model(hiden_size=3))
+    assert line.startswith("hiden_size: no such key. Did you mean 'hidden_size'? Keys here: attention, bridge, cell,")
+
+
+def test_unknown_key_of_an_option_has_its_path() -> None:
+    line = error("train", train(model=model(attention__window={"name": "local_m", "half_widht": 3})))
+    assert line.startswith("model.attention.window.half_widht: no such key. Did you mean 'half_width'?")
+
+
+def test_unknown_key_like_none_gets_no_guess() -> None:
+    assert "Did you mean" not in error("model", model(zzz=1))
+
+
+def test_a_key_of_another_option() -> None:
+    line = error("model", model(attention__score={"name": "dot", "coverage": True}))
+    assert line == (
+        "attention.score.coverage: no such key. These options have it: additive, normed_additive, concat. "
+        "Keys here: name."
+    )
+
+
+def test_unknown_name() -> None:
+    line = error("model", model(attention__score={"name": "aditive"}))
+    assert line == (
+        "model/attention/score=aditive: no such option. Did you mean 'additive'? Choices: dot, scaled_dot, general, "
+        "additive, normed_additive, concat, linear, key, location, cosine."
+    )
+
+
+def test_unknown_choice() -> None:
+    line = error("model", model(cell="gruu"))
+    assert line == "cell=gruu: no such choice. Did you mean 'gru'? Choices: gru, lstm."
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("hidden_size", "big", "a whole number"),
+        ("hidden_size", 8.0, "a whole number"),
+        ("hidden_size", True, "a whole number"),
+        ("dropout", "0.1", "a number"),
+        ("dropout", True, "a number"),
+        ("bidirectional", 1, "true or false"),
+        ("bidirectional", "yes", "true or false"),
+        ("cell", False, "text"),
+        ("cell", ["gru"], "text"),
+        ("hidden_size", [3], "a whole number"),
+    ],
+)
+def test_wrong_type(key: str, value: Any, expected: str) -> None:
+    assert error("model", model(**{key: value})) == f"{key}: expected {expected}, got {value!r}."
+
+
+def test_whole_numbers_are_numbers_and_numbers_are_text() -> None:
+    assert parse("model", model(dropout=0)).dropout == 0.0
+    assert parse("data", {**DATA, "train": 2024}).train == "2024"
+
+
+@pytest.mark.parametrize("values", [3, None, [], "additive"])
+def test_a_value_where_a_group_belongs(values: Any) -> None:
+    assert "bridge" in error("model", model(bridge=values))
+    assert "configuration" in error("model", values)
+
+
+def test_null_where_there_must_be_something() -> None:
+    assert error("model", model(hidden_size=None)) == "hidden_size: may not be null."
+    assert parse("model", model(encoder_hidden_size=None)).encoder_hidden_size is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "line"),
+    [
+        ("model", model(hidden_size=0), "hidden_size=0: must be at least 1."),
+        ("model", model(dropout=1.0), "dropout=1.0: must be less than 1."),
+        ("data", {**DATA, "character_coverage": 1.5}, "character_coverage=1.5: must be at most 1."),
+        ("data", {**DATA, "character_coverage": 0.0}, "character_coverage=0.0: must be greater than 0."),
+        (
+            "model",
+            model(attention__window={"name": "local_p", "half_width": 0}),
+            "attention.window.half_width=0: must be at least 1.",
+        ),
+        (
+            "model",
+            model(attention__normaliser={"name": "gumbel", "temperature": 0}),
+            "attention.normaliser.temperature=0.0: must be greater than 0.",
+        ),
+    ],
+)
+def test_bounds(kind: str, values: Any, line: str) -> None:
+    assert errors(kind, values)[0] == line
+
+
+def test_not_a_number() -> None:
+    assert errors("model", model(dropout=float("nan")))[0].startswith("dropout=nan: must be ")
+
+
+def test_the_limits_that_belong_to_the_range() -> None:
+    narrowest = {"name": "local_m", "half_width": 0}
+    assert parse("model", model(attention__window=narrowest)).attention.window.half_width == 0
+    assert parse("data", {**DATA, "character_coverage": 1.0}).character_coverage == 1
+
+
+def test_interpolations_are_refused() -> None:
+    line = error("data", {**DATA, "train": "${oc.env:SECRET}"})
+    assert line == "train: interpolations are not allowed here, got '${oc.env:SECRET}'."
+
+
+@pytest.mark.parametrize("values", [{key: value for key, value in DATA.items() if key != "train"},
+                                    {**DATA, "train": "???"}])  # fmt: skip
+def test_missing(values: Any) -> None:
+    assert error("data", values) == "train: required, give train=..."
+
+
+def test_missing_group() -> None:
+    line = error("model", {"attention": model()["attention"]})
+    assert "model/bridge" in line
+    assert "Choices: last, mean, attention, zero." in line
+
+
+def test_all_errors_at_once() -> None:
+    data = {**DATA, "train": "???", "vocab_size": 2}
+    lines = errors("train", train(data=data, model=model(cell="gruu", hiden_size=3), seed=-1, colour="blue"))
+    assert {line.split(":")[0].split("=")[0] for line in lines} == {
+        "colour", "data.train", "data.vocab_size", "model.hiden_size", "model.cell", "seed",
+    }  # fmt: skip
+
+
+IMPOSSIBLE: list[tuple[str, Any, tuple[str, ...]]] = [
+    ("model", model(hidden_size=5), ("model.hidden_size=5", "model.bidirectional=true", "encoder_hidden_size")),
+    (
+        "model",
+        model(attention__placement={"name": "none"}, bridge={"name": "zero"}),
+        ("model/attention/placement=none", "model/bridge=zero", "last, mean, attention"),
+    ),
+    (
+        "model",
+        model(attention__score=None),
+        ("model/attention/placement=before", "model/attention/score=null", "placement=none"),
+    ),
+    (
+        "model",
+        model(attention__window=None),
+        ("model/attention/placement=before", "model/attention/window=null", "global, local_m, local_p"),
+    ),
+    (
+        "model",
+        model(attention__normaliser=None),
+        ("model/attention/placement=before", "model/attention/normaliser=null", "softmax"),
+    ),
+    (
+        "model",
+        model(attention__heads=None),
+        ("model/attention/placement=before", "model.attention.heads=null", "1 for the papers' equations"),
+    ),
+    (
+        "model",
+        model(attention__heads=3),
+        ("model.attention.heads=3", "model.hidden_size", "model.encoder_hidden_size", "512", "divide"),
+    ),
+    (
+        "data",
+        {**DATA, "byte_fallback": True, "tokenizer": "word"},
+        ("data.byte_fallback=true", "data.tokenizer=word", "data.byte_fallback=null"),
+    ),
+    (
+        "decoding",
+        {"n_best": 9, "beam_size": 4},
+        ("decoding.n_best=9", "decoding.beam_size=4", "Raise decoding.beam_size"),
+    ),
+    (
+        "train",
+        train(data={**DATA, "joint": False}, model=model(tied_embeddings="all")),
+        ("model.tied_embeddings=all", "data.joint=false", "data.joint=true", "target_output"),
+    ),
+    (
+        "train",
+        train(training={"max_epochs": None}),
+        ("training.max_updates=null", "training.max_epochs=null", "Set one of them"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "words"), IMPOSSIBLE, ids=[words[0] for _, _, words in IMPOSSIBLE])
+def test_impossible_pairs_name_both_keys_and_a_way_out(kind: str, values: Any, words: tuple[str, ...]) -> None:
+    line = error(kind, values)
+    assert [word for word in words if word not in line] == []
+
+
+def test_ways_out_lead_out() -> None:
+    parse("model", model(hidden_size=5, encoder_hidden_size=4))
+    parse("model", model(hidden_size=5, bidirectional=False))
+    parse("train", train(data={**DATA, "joint": False}, model=model(tied_embeddings="target_output")))
+    parse("train", train(training={"max_epochs": None, "max_updates": 1}))
+    parse("decoding", {"n_best": 4, "beam_size": 4})
+
+
+def test_impossible_pairs_inside_a_command_are_found() -> None:
+    line = error("translate", {"checkpoint": "c", "decoding": {"n_best": 9, "beam_size": 4}})
+    assert "decoding.n_best=9" in line
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        None,
+        3,
+        "",
+        "Additive",
+        "__class__",
+        ["dot"],
+    ],
+)
+def test_strange_names_are_refused(name: Any) -> None:
+    assert f"model/attention/score={name}: no such option." in error("model", model(attention__score={"name": name}))
+
+
+def test_numbers_are_finite() -> None:
+    error("model", model(attention__normaliser={"name": "gumbel", "temperature": float("inf")}))
+
+
+def test_numbers_too_large() -> None:
+    error("model", model(dropout=10**400))
+
+
+def test_memory_size_is_that_of_both_directions() -> None:
+    for values, size in [
+        (model(hidden_size=8), 8),
+        (model(hidden_size=8, bidirectional=False), 8),
+        (model(hidden_size=8, encoder_hidden_size=3), 6),
+        (model(hidden_size=8, encoder_hidden_size=3, bidirectional=False), 3),
+    ]:
+        assert config.memory_size(parse("model", values)) == size
