@@ -200,13 +200,7 @@ NOUNS: dict[str, tuple[Noun, ...]] = {kind: parse_nouns(kind, table) for kind, t
 NOUN: dict[str, Noun] = {noun.en: noun for nouns in NOUNS.values() for noun in nouns}
 
 NAMES = ("Anna", "Emma", "Julia", "Lukas", "Maria", "Max", "Paul", "Peter", "Sophie", "Thomas")
-CITIES = (
-    ("Berlin", "Berlin"),
-    ("Hamburg", "Hamburg"),
-    ("Munich", "München"),
-    ("Vienna", "Wien"),
-    ("Cologne", "Köln"),
-)
+CITIES = (("Berlin", "Berlin"), ("Hamburg", "Hamburg"), ("Munich", "München"), ("Vienna", "Wien"), ("Cologne", "Köln"))
 
 ADJECTIVE: dict[str, Adjective] = {
     en: Adjective(en, de, stem)

@@ -74,12 +74,7 @@ INTRANSITIVE = (
         subjects=ANIMATE,
         sein=True,
     ),
-    verb(
-        "arrive arrives arrived arrived",
-        "an+kommen komme kommst kommt kam gekommen",
-        adjuncts="hour",
-        sein=True,
-    ),
+    verb("arrive arrives arrived arrived", "an+kommen komme kommst kommt kam gekommen", adjuncts="hour", sein=True),
     verb(
         "back+come comes came come",
         "zurück+kommen komme kommst kommt kam gekommen",
@@ -177,11 +172,7 @@ TRANSITIVE = (
         "waschen wasche wäschst wäscht wusch gewaschen",
         objects=("animal", "vehicle", "garment"),
     ),
-    verb(
-        "carry carries carried carried",
-        "tragen trage trägst trägt trug getragen",
-        objects=("clothing", "furniture"),
-    ),
+    verb("carry carries carried carried", "tragen trage trägst trägt trug getragen", objects=("clothing", "furniture")),
     verb(
         "lose loses lost lost",
         "verlieren verliere verlierst verliert verlor verloren",
@@ -201,12 +192,7 @@ TRANSITIVE = (
         objects=("food", *GOODS),
         stative=True,
     ),
-    verb(
-        "have has had had",
-        "haben habe hast hat hatte gehabt",
-        objects=("animal", "food", *CONCRETE),
-        stative=True,
-    ),
+    verb("have has had had", "haben habe hast hat hatte gehabt", objects=("animal", "food", *CONCRETE), stative=True),
     verb("invite invites invited invited", "ein+laden lade lädst lädt lud geladen", objects=HUMAN),
     verb("call calls called called", "an+rufen rufe rufst ruft rief gerufen", objects=HUMAN),
     verb(
@@ -215,11 +201,7 @@ TRANSITIVE = (
         objects=(*HUMAN, "thing"),
         adjuncts="place",
     ),
-    verb(
-        "open opens opened opened",
-        "auf+machen mache machst macht machte gemacht",
-        objects=("opening", "gift"),
-    ),
+    verb("open opens opened opened", "auf+machen mache machst macht machte gemacht", objects=("opening", "gift")),
     verb("close closes closed closed", "zu+machen mache machst macht machte gemacht", objects=("opening",)),
     verb("tidy tidies tidied tidied", "auf+räumen räume räumst räumt räumte geräumt", objects=("room",)),
     verb(
@@ -244,12 +226,7 @@ TRANSITIVE = (
         case="dat",
         sein=True,
     ),
-    verb(
-        "to+listen listens listened listened",
-        "zu+hören höre hörst hört hörte gehört",
-        objects=HUMAN,
-        case="dat",
-    ),
+    verb("to+listen listens listened listened", "zu+hören höre hörst hört hörte gehört", objects=HUMAN, case="dat"),
     verb(
         "to+belong belongs belonged belonged",
         "gehören gehöre gehörst gehört gehörte gehört",
@@ -265,11 +242,7 @@ DITRANSITIVE = tuple(
     for en, de, objects in (
         ("give gives gave given", "geben gebe gibst gibt gab gegeben", (*GOODS, "food")),
         ("show shows showed shown", "zeigen zeige zeigst zeigt zeigte gezeigt", (*CONCRETE, "animal")),
-        (
-            "send sends sent sent",
-            "schicken schicke schickst schickt schickte geschickt",
-            ("reading", "thing"),
-        ),
+        ("send sends sent sent", "schicken schicke schickst schickt schickte geschickt", ("reading", "thing")),
         (
             "bring brings brought brought",
             "bringen bringe bringst bringt brachte gebracht",

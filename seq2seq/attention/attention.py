@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.normaliser import Normalised
 from seq2seq.attention.score import Score
-from seq2seq.attention.window import View
+from seq2seq.attention.window import WindowView
 from seq2seq.nn.products import Linear, linear
 
 
@@ -67,7 +67,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttentionOutput:
     """What attention gives for the queries of t steps."""
 
     context: Tensor
@@ -85,7 +85,7 @@ class Attended:
     centre: Tensor | None = None
     """[b t]: p_t of a local window"""
 
-    def dense(self, source_size: int) -> Tensor | None:
+    def to_dense(self, source_size: int) -> Tensor | None:
         """The weights over all source positions [b h t s]."""
         if self.index is None or self.weights is None:
             return self.weights
@@ -95,14 +95,14 @@ class Attended:
         return full.scatter_add(-1, index, self.weights)
 
     @staticmethod
-    def concatenate(steps: "list[Attended]") -> "Attended":
+    def concatenate(steps: "list[AttentionOutput]") -> "AttentionOutput":
         """One after the other along t."""
 
         def along(dim: int, parts: list[Tensor | None]) -> Tensor | None:
             present = [part for part in parts if part is not None]
             return torch.cat(present, dim) if present else None
 
-        return Attended(
+        return AttentionOutput(
             torch.cat([s.context for s in steps], 1),
             along(2, [s.weights for s in steps]),
             along(1, [s.index for s in steps]),
@@ -116,7 +116,9 @@ class Attended:
 class WindowPart(Protocol):
     """What Attention asks of a window."""
 
-    def __call__(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> View: ...
+    def __call__(
+        self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int
+    ) -> WindowView: ...
 
 
 class NormaliserPart(Protocol):
@@ -178,12 +180,12 @@ class Attention(nn.Module):
     def uses_coverage(self) -> bool:
         return getattr(self.score, "coverage", None) is not None
 
-    def remember(self, states: Tensor, lengths: Tensor, summary: Tensor) -> Memory:
+    def prepare(self, states: Tensor, lengths: Tensor, summary: Tensor) -> Memory:
         """Encoder states [b s m], lengths [b] -> Memory; `summary` is what `FixedVector` remembers instead."""
         keys, values = self.heads.split_memory(states)
         return Memory(_full(values), _full(self.score.project(keys)), lengths)
 
-    def no_coverage(self, memory: Memory) -> Tensor | None:
+    def initial_coverage(self, memory: Memory) -> Tensor | None:
         """The coverage before the first step [b h s]."""
         return memory.values.new_zeros(memory.values.shape[:3]) if self.uses_coverage else None
 
@@ -194,7 +196,7 @@ class Attention(nn.Module):
         positions: Tensor,
         coverage: Tensor | None = None,
         noise: Tensor | None = None,
-    ) -> Attended:
+    ) -> AttentionOutput:
         """query [b t q], positions of the steps [b t] -> context [b t v] and weights.
 
         Coverage [b h s] is that before the step, so t is 1 where it is used, and where the memory has `readers`: then
@@ -204,7 +206,7 @@ class Attention(nn.Module):
             return self._shared(memory.readers, query, memory, positions, coverage)
         source_size = memory.values.size(2)
         reach = memory.lengths if self.score.reach is None else memory.lengths.clamp(max=self.score.reach)
-        view: View = self.window(query, positions, memory.lengths, reach, source_size)
+        view: WindowView = self.window(query, positions, memory.lengths, reach, source_size)
         keys, values, seen = memory.keys, memory.values, coverage
         fold, unfold = _as_it_is, _as_it_is
         if view.index is not None:  # each step sees a few positions of its own: fold the steps into the batch
@@ -221,22 +223,24 @@ class Attention(nn.Module):
             weights = weights * view.log_gain[:, None].exp()
         context = unfold(linear(fold(weights), values.transpose(-1, -2)))  # [b h t v]
 
-        attended = Attended(self.heads.merge(context), weights, view.index, log_prob, entropy, centre=view.centre)
+        attended = AttentionOutput(
+            self.heads.merge(context), weights, view.index, log_prob, entropy, centre=view.centre
+        )
         if coverage is None:
             return attended
-        spent = attended.dense(source_size)
+        spent = attended.to_dense(source_size)
         assert spent is not None
         return replace(attended, coverage=coverage + spent.sum(2))
 
     def _shared(
         self, readers: Readers, query: Tensor, memory: Memory, positions: Tensor, coverage: Tensor | None
-    ) -> Attended:
+    ) -> AttentionOutput:
         """`forward` of one step [n 1 q], whose rows are steps of the sentences."""
         if coverage is not None:  # each row has its own
             return self(query, memory.select(readers.sentences), positions, coverage)
         seen = self(readers.spread(query), replace(memory, readers=None), readers.spread(positions))
         assert seen.weights is not None
-        return Attended(
+        return AttentionOutput(
             readers.collect(seen.context),
             readers.collect(seen.weights.transpose(1, 2)).transpose(1, 2),  # [n h 1 w]
             None if seen.index is None else readers.collect(seen.index),
@@ -249,11 +253,11 @@ class FixedVector(nn.Module):
 
     uses_coverage = False
 
-    def remember(self, states: Tensor, lengths: Tensor, summary: Tensor) -> Memory:
+    def prepare(self, states: Tensor, lengths: Tensor, summary: Tensor) -> Memory:
         values = summary[:, None, None]  # [b 1 1 m]
         return Memory(values, values, lengths)
 
-    def no_coverage(self, memory: Memory) -> Tensor | None:
+    def initial_coverage(self, memory: Memory) -> Tensor | None:
         return None
 
     def forward(
@@ -263,10 +267,10 @@ class FixedVector(nn.Module):
         positions: Tensor,
         coverage: Tensor | None = None,
         noise: Tensor | None = None,
-    ) -> Attended:
+    ) -> AttentionOutput:
         values = memory.values[:, 0]  # [b 1 m]
         rows = values if memory.readers is None else values[memory.readers.sentences]
-        return Attended(rows.expand(-1, query.size(1), -1))
+        return AttentionOutput(rows.expand(-1, query.size(1), -1))
 
 
 def _full(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from seq2seq.nn.products import Linear
 
 
 @dataclass(frozen=True)
-class View:
+class WindowView:
     """What a window shows of the source at each step."""
 
     visible: Tensor
@@ -31,9 +31,9 @@ class View:
 class Global(nn.Module):
     """All real positions."""
 
-    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> View:
+    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> WindowView:
         """query [b t q], positions of the steps [b t], lengths [b], reach [b] -> what each step sees."""
-        return View(torch.arange(source_size, device=reach.device) < reach[:, None, None])
+        return WindowView(torch.arange(source_size, device=reach.device) < reach[:, None, None])
 
 
 class LocalM(nn.Module):
@@ -43,7 +43,7 @@ class LocalM(nn.Module):
         super().__init__()
         self.half_width = half_width
 
-    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> View:
+    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> WindowView:
         centre = torch.minimum(positions, reach[:, None] - 1)
         return _around(centre, self.half_width, reach, source_size)
 
@@ -60,7 +60,7 @@ class LocalP(nn.Module):
         self.hidden = Linear(query_size, query_size, bias=False)
         self.v = Linear(query_size, 1, bias=False)
 
-    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> View:
+    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> WindowView:
         portion = torch.sigmoid(self.v(torch.tanh(self.hidden(query)))).squeeze(-1)  # [b t]
         # bf16 can't count to 300: positions stay in the precision of the weights.
         p = torch.minimum((lengths[:, None] - 1) * portion.to(self.v.weight.dtype), reach[:, None] - 1)
@@ -70,8 +70,8 @@ class LocalP(nn.Module):
         return replace(view, log_gain=-((view.index - p[..., None]) ** 2) / (2 * sigma**2), centre=p)
 
 
-def _around(centre: Tensor, half_width: int, reach: Tensor, source_size: int) -> View:
+def _around(centre: Tensor, half_width: int, reach: Tensor, source_size: int) -> WindowView:
     """The positions within `half_width` of centre [b t]; those outside the sentence are there, but invisible."""
     index = centre[..., None] + torch.arange(-half_width, half_width + 1, device=centre.device)  # [b t w]
     visible = (index >= 0) & (index < reach[:, None, None])
-    return View(visible, index.clamp(0, source_size - 1), centre=centre)
+    return WindowView(visible, index.clamp(0, source_size - 1), centre=centre)

@@ -58,21 +58,14 @@ class Task:
             max_epochs=None,
         )
         return TrainConfig(
-            data=self.data,
-            model=config.model,
-            training=training,
-            decoding=config.decoding,
-            seed=config.seed,
+            data=self.data, model=config.model, training=training, decoding=config.decoding, seed=config.seed
         )
 
     def fresh_model(self, config: BenchmarkConfig) -> TranslationModel:
         """One with weights drawn by the seed."""
         torch.manual_seed(config.seed)
         return build.translation_model(
-            config.model,
-            len(self.prepared.source),
-            len(self.prepared.target),
-            reverse_source=self.data.reverse_source,
+            config.model, len(self.prepared.source), len(self.prepared.target), reverse_source=self.data.reverse_source
         )
 
 

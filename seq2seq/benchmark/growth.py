@@ -11,7 +11,7 @@ import torch
 from seq2seq.benchmark import corpora, decoding
 from seq2seq.benchmark.training import Run
 from seq2seq.config import BenchmarkConfig, Generated, GlobalWindow, LocalM, Window
-from seq2seq.inference.translator import USUAL_LENGTH, Reader, Translator
+from seq2seq.inference.translator import USUAL_LENGTH, EnsembleMember, Translator
 from seq2seq.training.memory import peak_mb, reset_peak
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def measure(point: Point, device: torch.device, fp32: str, scratch: Path) -> dic
         }
         del run
     languages = (task.data.source_lang, task.data.target_lang)
-    reader = Reader(task.fresh_model(config), task.prepared.source)
+    reader = EnsembleMember(task.fresh_model(config), task.prepared.source)
     translator = Translator([reader], task.prepared.target, device, languages)
     options = replace(
         decoding.forced(config.decoding, config.forced_length),

@@ -12,7 +12,7 @@ from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import AlignConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, Gold, WordAlignment, agreement, read_gold
-from seq2seq.inference.forced_scores import Forced, Pair
+from seq2seq.inference.forced_scores import ScoredPair, SentencePair
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translation
 from seq2seq.text.word_alignments import Link
@@ -57,7 +57,7 @@ def run(config: AlignConfig, choices: dict[str, str]) -> int:
     return 0
 
 
-def soft_line(source: str, target: str, alignment: WordAlignment, said: Forced | Translation) -> str:
+def soft_line(source: str, target: str, alignment: WordAlignment, said: ScoredPair | Translation) -> str:
     """A JSONL line: `matrix` has a row for each target word, `attention` (the mean over heads) one for each token."""
     attention = [] if said.attention is None else said.attention.mean(0).tolist()
     values = {
@@ -78,7 +78,7 @@ def _rounded(matrix: list[list[float]]) -> list[list[float]]:
     return [[round(weight, 6) for weight in row] for row in matrix]
 
 
-def read_gold_file(name: str, base: int, pairs: Sequence[Pair], languages: tuple[str, str]) -> list[Gold]:
+def read_gold_file(name: str, base: int, pairs: Sequence[SentencePair], languages: tuple[str, str]) -> list[Gold]:
     """The gold links of each pair of these languages. Raises DataError unless they link words that are there."""
     lines = list(input_lines(name))
     if len(lines) != len(pairs):

@@ -14,15 +14,7 @@ from tempfile import NamedTemporaryFile
 from typing import BinaryIO, TextIO, cast
 
 from seq2seq.errors import DataError
-from seq2seq.text.corpus import (
-    MOST_BYTES,
-    decode_lines,
-    find_file,
-    in_groups,
-    open_binary,
-    raw_lines,
-    read_lines,
-)
+from seq2seq.text.corpus import MOST_BYTES, decode_lines, find_file, in_groups, open_binary, raw_lines, read_lines
 from seq2seq.text.storage import replace_file
 
 

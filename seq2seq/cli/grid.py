@@ -35,7 +35,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, Gold, agreement
 from seq2seq.inference.comparison import COLUMNS, Failed, Measured
-from seq2seq.inference.forced_scores import Pair
+from seq2seq.inference.forced_scores import SentencePair
 from seq2seq.inference.loading import load_translator
 from seq2seq.text.json_io import read_json, typed
 from seq2seq.text.parallel import ParallelText
@@ -211,7 +211,7 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
     metrics.check_tokenizer(tokenizer)
     gold, contents = None, {"source": _hash(sources), "reference": _hash(references), "gold": None}
     if config.gold is not None:
-        pairs_of_text = [Pair(*pair) for pair in zip(sources, references, strict=True)]
+        pairs_of_text = [SentencePair(*pair) for pair in zip(sources, references, strict=True)]
         gold = read_gold_file(config.gold, config.gold_base, pairs_of_text, languages)
         contents["gold"] = _hash([[sorted(one.sure), sorted(one.possible)] for one in gold])
     return Task(sources, references, gold, tokenizer, contents)
@@ -361,7 +361,7 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     aligner = Aligner.of(translator)
     aer = None
     if task.gold is not None and aligner is not None:
-        pairs = [Pair(*pair) for pair in zip(task.sources, task.references, strict=True)]
+        pairs = [SentencePair(*pair) for pair in zip(task.sources, task.references, strict=True)]
         links = [aligner.forced(forced).links for forced in force_all(translator, pairs, config.decoding.batch_size)]
         aer = agreement(links, task.gold).aer
     weights = load_file(checkpoint.find(run_dir) / "model.safetensors")

@@ -11,7 +11,7 @@ from seq2seq.cli.reading import SOURCE, TARGET, Layout, layout
 from seq2seq.config import ScoreConfig
 from seq2seq.errors import DataError
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.forced_scores import Forced, Pair, force, piece_numbers
+from seq2seq.inference.forced_scores import ScoredPair, SentencePair, piece_numbers, score_pairs
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translator
 from seq2seq.text.formats import table_kind
@@ -37,7 +37,7 @@ def run(config: ScoreConfig, choices: dict[str, str]) -> int:
     return 0
 
 
-def as_json(forced: Forced, aligner: Aligner | None) -> dict[str, Any]:
+def as_json(forced: ScoredPair, aligner: Aligner | None) -> dict[str, Any]:
     """A JSONL line; `alignment` is null where the model has no attention."""
     return {
         "source": forced.pair.source,
@@ -52,21 +52,21 @@ def as_json(forced: Forced, aligner: Aligner | None) -> dict[str, Any]:
 
 def force_all(
     translator: Translator,
-    pairs: Sequence[Pair],
+    pairs: Sequence[SentencePair],
     batch_size: int,
     precision: str = "fp32",
     shortlist: int | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
-) -> Iterator[Forced]:
+) -> Iterator[ScoredPair]:
     """In order, and a few batches at a time: no more attention than theirs is in memory. `advance` is told how many."""
     remaining = iter(pairs)
     while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
-        found = force(translator, group, batch_size, precision, shortlist)
+        found = score_pairs(translator, group, batch_size, precision, shortlist)
         advance(len(group))
         yield from found
 
 
-def read_pairs(source: str, target: str, translator: Translator, layout: Layout) -> list[Pair]:
+def read_pairs(source: str, target: str, translator: Translator, layout: Layout) -> list[SentencePair]:
     """A pair for each line; of JSONL its `source`, or its `tokens` and the text they were printed as.
 
     Raises DataError for what does not fit together.
@@ -84,7 +84,7 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
     if is_jsonl(sources):
         sources = [_record(line, source, number)["source"] for number, line in enumerate(sources, 1)]
     if not is_jsonl(targets):
-        return [Pair(*pair) for pair in zip(sources, targets, strict=True)]
+        return [SentencePair(*pair) for pair in zip(sources, targets, strict=True)]
     known = piece_numbers(translator)
     pairs = []
     for number, (line, text) in enumerate(zip(targets, sources, strict=True), 1):
@@ -102,7 +102,7 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
             )
         printed = translator.target.decode([known[token] for token in tokens], translator.source.protected(text))
         said = record.get("translation", printed)
-        pairs.append(Pair(text, str(said), tokens))
+        pairs.append(SentencePair(text, str(said), tokens))
     return pairs
 
 

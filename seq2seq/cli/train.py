@@ -29,7 +29,7 @@ from seq2seq.training.run_directory import (
     check_writable,
     claim_run_dir,
     default_run_dir,
-    settle_precision,
+    resolve_precision,
 )
 from seq2seq.training.setup import check_alike, make_trainer, space_needed
 from seq2seq.training.signals import StoppedBySignal
@@ -69,7 +69,7 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team, 
     if team.rank:
         logging.disable(logging.WARNING)
     keep_freed_memory()
-    config = settle_precision(config, run_dir, device)
+    config = resolve_precision(config, run_dir, device)
     check_precision(config.training.precision, device)
     check_run_dir(run_dir, config)
     check_writable(run_dir)

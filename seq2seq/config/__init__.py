@@ -56,7 +56,7 @@ from seq2seq.config.commands import (
 from seq2seq.config.data import Data, Split, several, stored_data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import GROUPS, AttentionBridge, Bridge, LastBridge, MeanBridge, Model, ZeroBridge, memory_size
-from seq2seq.config.schema import REQUIRED, Option, Reader, default_of, keys, problems, sections
+from seq2seq.config.schema import REQUIRED, Option, SchemaReader, default_of, keys, problems, sections
 from seq2seq.config.training import CHANGEABLE, Training
 from seq2seq.errors import ConfigError
 
@@ -150,7 +150,7 @@ def parse(kind: str, values: Mapping[str, Any]) -> Any:
     Raises ConfigError with one line for each unknown key, unknown name, wrong type, number out of its bounds, missing
     value and impossible pair.
     """
-    reader = Reader(GROUPS, {Attention: "model/attention"})
+    reader = SchemaReader(GROUPS, {Attention: "model/attention"})
     config = reader.read(KINDS[kind], values)
     errors = reader.errors or list(problems(config))
     if errors:

@@ -80,7 +80,7 @@ class Location(Score):
     """(W q)_i (Luong 2015); words from `max_length` on are never attended."""
 
     name: str = "location"
-    max_length: int = number(100, least=1, most=1 << 16)
+    max_length: int = number(100, ge=1, le=1 << 16)
 
 
 @dataclass
@@ -114,7 +114,7 @@ class LocalM(Window):
     """Positions within `half_width` of p_t = t (Luong 2015, monotonic alignment)."""
 
     name: str = "local_m"
-    half_width: int = number(10, least=0, most=1024)
+    half_width: int = number(10, ge=0, le=1024)
 
 
 @dataclass
@@ -122,7 +122,7 @@ class LocalP(Window):
     """Positions within `half_width` of a predicted p_t, and a Gaussian around it (Luong 2015, predictive alignment)."""
 
     name: str = "local_p"
-    half_width: int = number(10, least=1, most=1024)
+    half_width: int = number(10, ge=1, le=1024)
 
 
 # --- model/attention/normaliser --------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class Gumbel(Normaliser):
     """Straight-through Gumbel-softmax (Jang 2017)."""
 
     name: str = "gumbel"
-    temperature: float = number(1.0, above=0)
+    temperature: float = number(1.0, gt=0)
 
 
 @dataclass
@@ -169,9 +169,9 @@ class Reinforce(Normaliser):
     """One sampled position, learned by REINFORCE (Xu 2015, Mnih 2014)."""
 
     name: str = "reinforce"
-    reward_weight: float = number(1.0, least=0)
+    reward_weight: float = number(1.0, ge=0)
     """λ_r of the loss."""
-    entropy_weight: float = number(0.01, least=0)
+    entropy_weight: float = number(0.01, ge=0)
     """λ_e of the loss."""
 
 
@@ -244,7 +244,7 @@ class Attention:
     score: Score | None = None
     window: Window | None = None
     normaliser: Normaliser | None = None
-    heads: int | None = number(1, least=1)
+    heads: int | None = number(1, ge=1)
 
     def problems(self) -> Iterator[str]:
         """A part of an attention that is null."""

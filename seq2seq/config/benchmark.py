@@ -15,11 +15,11 @@ from seq2seq.config.training import Training
 class Generated:
     """Pairs of sentences to measure speed on: words drawn by Zipf's law."""
 
-    pairs: int = number(20_000, least=1)
-    least_length: int = number(6, least=2)
-    most_length: int = number(30, least=2)
+    pairs: int = number(20_000, ge=1)
+    least_length: int = number(6, ge=2)
+    most_length: int = number(30, ge=2)
     """Tokens of a sentence, EOS counted."""
-    vocab_size: int = number(8000, least=8)
+    vocab_size: int = number(8000, ge=8)
 
     def problems(self) -> Iterator[str]:
         """Bounds that cross."""
@@ -54,18 +54,18 @@ class BenchmarkConfig:
     decode_precisions: list[str] = field(
         default_factory=lambda: ["fp32"], metadata=Decoding.__dataclass_fields__["precision"].metadata
     )
-    decode_beams: list[int] = field(default_factory=lambda: [1, 5], metadata={"least": 1})
-    decode_batches: list[int] = field(default_factory=lambda: [1, 16, 64, 256], metadata={"least": 1})
-    decode_sentences: int | None = number(None, least=1)
+    decode_beams: list[int] = field(default_factory=lambda: [1, 5], metadata={"ge": 1})
+    decode_batches: list[int] = field(default_factory=lambda: [1, 16, 64, 256], metadata={"ge": 1})
+    decode_sentences: int | None = number(None, ge=1)
     """So many sentences are translated at a time; null: all of them where BLEU or a peer is beside it, else as many as
     there is time for."""
-    forced_length: int | None = number(15, least=1)
+    forced_length: int | None = number(15, ge=1)
     """Tokens of every translation; null: it ends where the model ends it."""
-    seconds: float = number(10.0, above=0)
+    seconds: float = number(10.0, gt=0)
     """Of measuring for each number, about; warming up comes before."""
-    repeats: int = number(5, least=1)
+    repeats: int = number(5, ge=1)
     """What is compared takes turns so many times; medians are told."""
-    threads: int = number(1, least=1)
+    threads: int = number(1, ge=1)
     cpu: int | list[int] | None = None
     """The cores to stay on; null: any."""
     peers: str | None = None
@@ -77,9 +77,9 @@ class BenchmarkConfig:
         default_factory=lambda: ["highest"], metadata={"choices": ("highest", "high", "medium")}
     )
     """Of their fp32 matrix products, as PyTorch names them."""
-    peers_updates: int = number(120, least=30)
+    peers_updates: int = number(120, ge=30)
     """Of a measurement of their training, the first 20 for warming up."""
-    seed: int = number(1, least=0)
+    seed: int = number(1, ge=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
 
     def problems(self) -> Iterator[str]:

@@ -29,7 +29,7 @@ class TrainConfig:
     """Settings that this command changes on purpose in the run of run_dir: [training.learning_rate]. They hold from the
     next update on, and the checkpoints record until when the old ones did. A new learning rate is taken as it is:
     what plateaus made of the old one is forgotten, and training.patience counts anew."""
-    seed: int = number(1, least=0)
+    seed: int = number(1, ge=0)
     device: str = choice("auto", "cpu", "cuda", "mps")
     check: bool = False
     """Validate the configuration, the data, the memory, the disk and what is installed, then stop."""
@@ -169,10 +169,10 @@ class ScoreConfig:
     """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "jsonl")
-    batch_size: int = number(64, least=1, most=1 << 20)
+    batch_size: int = number(64, ge=1, le=1 << 20)
     precision: str = choice("fp32", "bf16", "int8")
     """That of `translate decoding.precision` gives its scores."""
-    shortlist: int | None = number(None, least=1)
+    shortlist: int | None = number(None, ge=1)
     """As `translate decoding.shortlist`: probabilities are normalised over so many candidates, and a pair's own pieces.
     null: over the whole vocabulary. JSONL says which in `shortlist`."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -188,14 +188,14 @@ class AlignConfig:
     """Text, or what `translate output_format=jsonl` wrote."""
     gold: str | None = None
     """Sure links `i-j` and possible ones `i?j`, a line for each pair: gives AER, precision and recall."""
-    gold_base: int = number(0, least=0, most=1)
+    gold_base: int = number(0, ge=0, le=1)
     """The number of the first word in `gold`."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
     """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
     output: str = "-"
     output_format: str = choice("text", "jsonl", "json")
     """`json`: only the comparison with `gold`."""
-    batch_size: int = number(64, least=1, most=1 << 20)
+    batch_size: int = number(64, ge=1, le=1 << 20)
     precision: str = choice("fp32", "bf16", "int8")
     """That of `translate decoding.precision` gives its scores."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -211,12 +211,12 @@ class ShortlistConfig:
     target: str | None = None
     columns: list[str] | None = field(default=None, metadata={"length": 2})
     """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
-    candidates: int = number(100, least=1)
+    candidates: int = number(100, ge=1)
     """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
-    max_pairs: int | None = number(100_000, least=1)
+    max_pairs: int | None = number(100_000, ge=1)
     """Of more pairs, so many are drawn; null: all are aligned."""
-    batch_size: int = number(64, least=1, most=1 << 20)
-    seed: int = number(1, least=0)
+    batch_size: int = number(64, ge=1, le=1 << 20)
+    seed: int = number(1, ge=0)
     """Of drawing pairs."""
     device: str = choice("auto", "cpu", "cuda", "mps")
 
@@ -263,7 +263,7 @@ class CompareConfig:
     """Label -> what this variant gives to `seq2seq train`, as on its command line."""
     common: str = ""
     """What all variants give to `seq2seq train`."""
-    seeds: list[int] = field(default_factory=lambda: [1], metadata={"least": 0})
+    seeds: list[int] = field(default_factory=lambda: [1], metadata={"ge": 0})
     baseline: str | None = None
     """A label; null: the first."""
     source: str | None = None
@@ -271,7 +271,7 @@ class CompareConfig:
     reference: str | None = None
     gold: str | None = None
     """Word alignments of source and reference, for AER: as in `align`."""
-    gold_base: int = number(0, least=0, most=1)
+    gold_base: int = number(0, ge=0, le=1)
     output: str = "comparison"
     """A directory: comparison.md, .csv, .json and .png, cells/ with a result for each cell, runs/."""
     device: str = choice("auto", "cpu", "cuda", "mps")

@@ -26,9 +26,9 @@ class Split:
     No source sentence is in two parts.
     """
 
-    valid: float | None = number(None, above=0)
-    test: float | None = number(None, above=0)
-    seed: int = number(1, least=0)
+    valid: float | None = number(None, gt=0)
+    test: float | None = number(None, gt=0)
+    seed: int = number(1, ge=0)
     """Chooses the pairs. Runs of different `seed`s share their held-out sets, so that their scores can be compared."""
 
     def given(self) -> bool:
@@ -51,7 +51,7 @@ class Data:
 
     train: str | list[str] = REQUIRED
     """Several, [a,b], are trained on together, and the sub-words are learned from each of them once."""
-    weights: list[int] | None = field(default=None, metadata={"least": 1})
+    weights: list[int] | None = field(default=None, metadata={"ge": 1})
     """How many times each corpus of `train` comes in an epoch: with [3,1] an epoch is what it would be if the first one
     stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
     and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
@@ -79,13 +79,13 @@ class Data:
     """What is kept to the letter, in training and in translation: `placeholders` ({0}, %s, %(name)d), `urls`, `markup`
     (<ph id="1"/>, &amp;), regular expressions of your own, or a list of these. Each text of a source becomes one piece,
     the first ten do, and its text stands in the translation where the model says that piece. null: nothing."""
-    vocab_size: int = number(8000, least=8)
+    vocab_size: int = number(8000, ge=8)
     """Pieces, of the joint vocabulary or of each side's; `char` takes as many as there are characters."""
     joint: bool = True
     """One vocabulary for both languages."""
     byte_fallback: bool | None = None
     """Spell unknown characters in bytes; null: wherever the tokenizer can (bpe, unigram)."""
-    character_coverage: float | None = number(None, above=0, most=1)
+    character_coverage: float | None = number(None, gt=0, le=1)
     """Share of the text whose characters get a piece of their own, the most frequent first, as sentencepiece has it;
     null: 0.9995, and whatever comes more than three times, but no more than an alphabet or half of the vocabulary."""
     normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
@@ -94,16 +94,16 @@ class Data:
     """Keep white space and format characters as they are. Otherwise each tab, no-break space and the like is read as a
     space, and format characters that no writing needs (soft hyphens, zero-width spaces, marks of direction) are left
     out, in training and in translation; joiners that a script or an emoji needs stay."""
-    subword_sampling: float | None = number(None, above=0, most=1)
+    subword_sampling: float | None = number(None, gt=0, le=1)
     """Cut the training text into other pieces each time: of unigram the α that their probabilities are raised to (Kudo
     2018; for example 0.2), of bpe the share of merges that are left out (BPE-dropout, Provilkov 2020; 0.1). Batches are
     planned by the lengths without it. It is for long trainings: over 4 epochs of Multi30k it cost 10 BLEU. null: always
     the best pieces."""
-    subword_nbest: int | None = number(None, least=2, most=512)
+    subword_nbest: int | None = number(None, ge=2, le=512)
     """Unigram draws from so many of the best segmentations (Kudo's l); null: from all."""
-    max_length: int = number(200, least=1)
+    max_length: int = number(200, ge=1)
     """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
-    max_length_ratio: float | None = number(None, least=1)
+    max_length_ratio: float | None = number(None, ge=1)
     """Training pairs whose longer side has more than so many times the shorter's pieces (EOS left out) are dropped and
     counted; null: none."""
     drop_identical: bool = False

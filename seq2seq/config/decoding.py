@@ -12,37 +12,37 @@ class Decoding:
 
     search: str = choice("beam", "sample")
     """`sample`: n_best ancestral samples, in the order they were drawn; beam_size is not used."""
-    beam_size: int = number(5, least=1, most=1 << 16)
+    beam_size: int = number(5, ge=1, le=1 << 16)
     """1 is greedy search."""
-    batch_size: int = number(64, least=1, most=1 << 20)
-    n_best: int = number(1, least=1, most=1 << 16)
-    temperature: float = number(1.0, above=0)
+    batch_size: int = number(64, ge=1, le=1 << 20)
+    n_best: int = number(1, ge=1, le=1 << 16)
+    temperature: float = number(1.0, gt=0)
     """Of sampling: softmax(logits / temperature)."""
-    top_k: int | None = number(None, least=1)
+    top_k: int | None = number(None, ge=1)
     """Samples come from the k most probable tokens; null: from all."""
-    top_p: float = number(1.0, above=0, most=1)
+    top_p: float = number(1.0, gt=0, le=1)
     """Samples come from the fewest tokens with so much probability together (Holtzman 2020)."""
-    seed: int = number(1, least=0)
+    seed: int = number(1, ge=0)
     """Of sampling; what is drawn depends on it and on the number of the line alone."""
     length_normalisation: str = choice("wu", "average", "none")
-    length_penalty: float = number(1.0, least=0)
+    length_penalty: float = number(1.0, ge=0)
     """Wu's alpha."""
-    coverage_penalty: float = number(0.0, least=0)
+    coverage_penalty: float = number(0.0, ge=0)
     """Wu's beta: hypotheses that leave source positions unattended rank lower."""
-    max_length: int | None = number(None, least=1)
+    max_length: int | None = number(None, ge=1)
     """Output tokens, EOS included; null: as many as the longest target that the model was trained on, at least 256."""
-    max_length_ratio: float | None = number(None, above=0, most=1000)
+    max_length_ratio: float | None = number(None, gt=0, le=1000)
     """Every sentence is also limited to so many times its source's tokens, + 10. null: 1.5 times the ratio that 99.9 %
     of the training pairs stay below, at least 2. Translations that a limit cuts off are counted and reported."""
-    min_length_ratio: float = number(0.0, least=0, most=1000)
+    min_length_ratio: float = number(0.0, ge=0, le=1000)
     """No sentence ends before it has so many times its source's tokens, EOS included."""
-    no_repeat_ngram: int | None = number(None, least=1)
+    no_repeat_ngram: int | None = number(None, ge=1)
     """No n-gram of so many tokens comes twice in a translation; null: any may."""
     replace_unknown: bool = False
     """Put the aligned source word, or its entry in `dictionary`, where the model says the unknown word."""
     dictionary: str | None = None
     """A file with a source word, a tab and its translation on each line."""
-    shortlist: int | None = number(None, least=1)
+    shortlist: int | None = number(None, ge=1)
     """Only so many of the most frequent target pieces, and so many for each source piece, can be said: those that
     `seq2seq shortlist` found; null: all can."""
     precision: str = choice("fp32", "bf16", "int8")

@@ -42,10 +42,7 @@ class ZeroBridge(Bridge):
     name: str = "zero"
 
 
-GROUPS: Groups = {
-    **AXES,
-    Bridge: ("model/bridge", by_name(LastBridge, MeanBridge, AttentionBridge, ZeroBridge)),
-}
+GROUPS: Groups = {**AXES, Bridge: ("model/bridge", by_name(LastBridge, MeanBridge, AttentionBridge, ZeroBridge))}
 """All tables of names, of the attention's axes and of the bridge."""
 
 
@@ -56,28 +53,28 @@ class Model:
     attention: Attention
     bridge: Bridge
     cell: str = choice("gru", "lstm")
-    embedding_size: int = number(256, least=1, most=1 << 16)
-    hidden_size: int = number(512, least=1, most=1 << 16)
+    embedding_size: int = number(256, ge=1, le=1 << 16)
+    hidden_size: int = number(512, ge=1, le=1 << 16)
     """Of the decoder."""
-    encoder_hidden_size: int | None = number(None, least=1, most=1 << 16)
+    encoder_hidden_size: int | None = number(None, ge=1, le=1 << 16)
     """Per direction; null: the directions together have `hidden_size`."""
-    encoder_layers: int = number(1, least=1, most=64)
-    decoder_layers: int = number(1, least=1, most=64)
+    encoder_layers: int = number(1, ge=1, le=64)
+    decoder_layers: int = number(1, ge=1, le=64)
     bidirectional: bool = True
     residual: bool = False
     """Add a layer's input to its output, from the second layer on."""
     layer_norm: bool = False
     """Within the recurrent layers (Ba 2016), which then run step by step. In short trainings it won 1.5 BLEU on
     Multi30k and cost 2.3 on the embedded corpus: docs/results/regularisation.md."""
-    dropout: float = number(0.2, least=0, below=1)
+    dropout: float = number(0.2, ge=0, lt=1)
     """Of the embeddings, between layers, of the encoder's states and of what the vocabulary is projected from."""
     variational_dropout: bool = False
     """`dropout` is the same at all steps of a sentence, and then also of the vector that input feeding hands on (Gal &
     Ghahramani 2016). In short trainings worth nothing: docs/results/regularisation.md."""
-    recurrent_dropout: float = number(0.0, least=0, below=1)
+    recurrent_dropout: float = number(0.0, ge=0, lt=1)
     """Of the previous state where a recurrent layer reads it, the same at all steps (Gal & Ghahramani 2016); with it
     such layers run step by step. In short trainings it was worth nothing, and cost a little."""
-    word_dropout: float = number(0.0, least=0, below=1)
+    word_dropout: float = number(0.0, ge=0, lt=1)
     """Of source and target words: a piece's embedding is zeroed wherever it stands in a sentence (Gal & Ghahramani
     2016, section 4.2). In short trainings it costs a little."""
     tied_embeddings: str = choice("none", "source_target", "target_output", "all")

@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+import operator
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,16 +20,17 @@ def choice(default: str, *others: str) -> Any:
     return field(default=default, metadata={"choices": (default, *others)})
 
 
-def number(
-    default: float | None,
-    *,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-) -> Any:
-    """A number with its bounds (`least` and `most` belong to the range, `above` and `below` do not)."""
-    return field(default=default, metadata={"least": least, "above": above, "most": most, "below": below})
+def number(default: float | None, **bounds: float) -> Any:
+    """A number with its bounds, by the names of `_BOUNDS`."""
+    return field(default=default, metadata=bounds)
+
+
+_BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "ge": (operator.ge, "at least"),
+    "gt": (operator.gt, "greater than"),
+    "le": (operator.le, "at most"),
+    "lt": (operator.lt, "less than"),
+}
 
 
 def default_of(option: "dataclasses.Field[Any]") -> Any:
@@ -133,7 +135,7 @@ def _name(key: object) -> str:
 
 
 @dataclass
-class Reader:
+class SchemaReader:
     """Reads plain values; collects in `errors` a line for each that is wrong."""
 
     groups: Groups
@@ -275,15 +277,9 @@ class Reader:
             self.errors.append(
                 f"{path}={given}: no such choice.{nearest(given, choices)} Choices: {', '.join(choices)}."
             )
-        least, above, most, below = (metadata.get(k) for k in ("least", "above", "most", "below"))
-        if least is not None and not value >= least:
-            self.errors.append(f"{path}={value}: must be at least {least}.")
-        if above is not None and not value > above:
-            self.errors.append(f"{path}={value}: must be greater than {above}.")
-        if most is not None and not value <= most:
-            self.errors.append(f"{path}={value}: must be at most {most}.")
-        if below is not None and not value < below:
-            self.errors.append(f"{path}={value}: must be less than {below}.")
+        for bound, (holds, words) in _BOUNDS.items():
+            if bound in metadata and not holds(value, metadata[bound]):
+                self.errors.append(f"{path}={value}: must be {words} {metadata[bound]}.")
 
 
 def _is_text(value: str) -> bool:

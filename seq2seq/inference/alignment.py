@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.errors import DataError
-from seq2seq.inference.forced_scores import Forced
+from seq2seq.inference.forced_scores import ScoredPair
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import WordReader, Words
@@ -75,7 +75,7 @@ class Aligner:
         produced = self.target.produced(translation.text, translation.tokens, protected)
         return self._align(self.source.line(translation.source), produced, translation.attention)
 
-    def forced(self, forced: Forced) -> WordAlignment:
+    def forced(self, forced: ScoredPair) -> WordAlignment:
         """Between the raw lines."""
         pair = forced.pair
         protected = self.source.tokenizer.protected(pair.source)

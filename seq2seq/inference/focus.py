@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq.attention.attention import Attended, Attention
+from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.attention.window import Global
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import pad
@@ -17,7 +17,7 @@ from seq2seq.text.tokenizer import BOS
 
 
 @dataclass(frozen=True)
-class Focus:
+class AttentionWindow:
     """The window of a step: the source positions from `first` to `last`, `last` included."""
 
     first: int
@@ -28,11 +28,8 @@ class Focus:
 
 @torch.inference_mode()
 def focus(
-    model: TranslationModel,
-    sources: Sequence[Sequence[int]],
-    targets: Sequence[Sequence[int]],
-    batch_size: int,
-) -> list[list[Focus]] | None:
+    model: TranslationModel, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], batch_size: int
+) -> list[list[AttentionWindow]] | None:
     """Source tokens, EOS included, and target tokens -> the window of the step of each target token.
 
     None where the windows are not local. Windows fit the weights of a search with the same model, in its precision.
@@ -43,7 +40,7 @@ def focus(
     model.eval()
     device = model.output.weight.device
     order = sorted(range(len(targets)), key=lambda row: (len(targets[row]), len(sources[row])))
-    found: dict[int, list[Focus]] = {}
+    found: dict[int, list[AttentionWindow]] = {}
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         source, lengths = pad([sources[row] for row in rows])
@@ -54,7 +51,9 @@ def focus(
     return [found[row] for row in range(len(targets))]
 
 
-def of_attended(attention: Attention, seen: Attended, lengths: Tensor, steps: Sequence[int]) -> list[list[Focus]]:
+def of_attended(
+    attention: Attention, seen: AttentionOutput, lengths: Tensor, steps: Sequence[int]
+) -> list[list[AttentionWindow]]:
     """The local windows of what was attended in sentences with these source lengths [b] and numbers of steps."""
     assert seen.index is not None
     assert seen.centre is not None
@@ -63,6 +62,6 @@ def of_attended(attention: Attention, seen: Attended, lengths: Tensor, steps: Se
     first, last = seen.index.amin(-1).cpu(), torch.minimum(seen.index.amax(-1).cpu(), reach[:, None] - 1)
     centre = seen.centre.cpu().double()
     return [
-        [Focus(*step) for step in zip(*(x[row, :t].tolist() for x in (first, last, centre)), strict=True)]
+        [AttentionWindow(*step) for step in zip(*(x[row, :t].tolist() for x in (first, last, centre)), strict=True)]
         for row, t in enumerate(steps)
     ]

@@ -1,4 +1,4 @@
-"""Forced decoding: what the model says about a translation that is given.
+"""ScoredPair decoding: what the model says about a translation that is given.
 
 Shapes: b batch, h heads, t target, s source, n real target tokens, r features, v vocabulary.
 """
@@ -24,7 +24,7 @@ _USUAL_SIZE = 512 * 512
 
 
 @dataclass(frozen=True)
-class Pair:
+class SentencePair:
     """A source line and its translation: as a line of text, or as tokens."""
 
     source: str
@@ -34,10 +34,10 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Forced:
+class ScoredPair:
     """A pair, and what the model says about it."""
 
-    pair: Pair
+    pair: SentencePair
     source_tokens: list[str]
     tokens: list[str]
     """None of a blank pair."""
@@ -54,13 +54,13 @@ class Forced:
         return sum(self.token_scores)
 
 
-def force(
+def score_pairs(
     translator: Translator,
-    pairs: Sequence[Pair],
+    pairs: Sequence[SentencePair],
     batch_size: int,
     precision: str = "fp32",
     shortlist: int | None = None,
-) -> list[Forced]:
+) -> list[ScoredPair]:
     """Each pair's scores, in order, by products in this precision. The names of given tokens have to be the
     vocabulary's. With a shortlist the candidates of each pair are those of searching, and its own tokens. Raises
     DataError for a side of more than MOST_PIECES.
@@ -82,15 +82,15 @@ def force(
     found = []
     for pair, nothing in zip(pairs, blank, strict=True):
         if nothing:
-            found.append(Forced(pair, [], [], [], None, shortlist))
+            found.append(ScoredPair(pair, [], [], [], None, shortlist))
             continue
         tokens, (scores, attention) = next(said)
         pieces = translator.source.pieces(next(sources)), translator.target.pieces(tokens)
-        found.append(Forced(pair, *pieces, scores, attention, shortlist))
+        found.append(ScoredPair(pair, *pieces, scores, attention, shortlist))
     return found
 
 
-def _is_blank(translator: Translator, pair: Pair) -> bool:
+def _is_blank(translator: Translator, pair: SentencePair) -> bool:
     """Whether nothing is there to be scored."""
     if pair.tokens is not None:
         return not pair.tokens
@@ -99,7 +99,7 @@ def _is_blank(translator: Translator, pair: Pair) -> bool:
 
 def _force_together(
     translator: Translator,
-    pairs: Sequence[Pair],
+    pairs: Sequence[SentencePair],
     targets: Sequence[Sequence[int]],
     batch_size: int,
     precision: str,
@@ -154,7 +154,7 @@ def force_tokens(
         decoded = model(source.to(device), source_lengths.to(device), inputs.to(device))
         real = torch.arange(target.size(1)) < target_lengths[:, None]
         scores = _log_probs(model.output, decoded.features[real.to(device)], target[real], real, select(rows))
-        weights = decoded.attended.dense(source.size(1))
+        weights = decoded.attended.to_dense(source.size(1))
         said = []
         for place, (row, of_row) in enumerate(zip(rows, torch.split(scores, target_lengths.tolist()), strict=True)):
             t, s = len(targets[row]), len(sources[row])
@@ -194,7 +194,7 @@ def _log_probs(output: Output, features: Tensor, tokens: Tensor, real: Tensor, s
     absent = None
     if selection is not None:
         allowed = torch.from_numpy(selection.tokens)
-        project, tokens = output.narrowed(allowed.to(features.device)), torch.searchsorted(allowed, tokens)
+        project, tokens = output.restricted_to(allowed.to(features.device)), torch.searchsorted(allowed, tokens)
         absent = selection.absent
     sentences = real.nonzero()[:, 0]  # [n]
     parts = []

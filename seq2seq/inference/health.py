@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq.inference.focus import Focus
+from seq2seq.inference.focus import AttentionWindow
 
 QUANTITIES = {
     "entropy": ("entropy", "nats, of a step's weights; 0: all on one position"),
@@ -68,7 +68,7 @@ class Tally:
         self._counts: dict[str, int] = {}
 
     def add(
-        self, attention: Tensor | None, windows: Sequence[Focus] | None = None, hidden: Hidden | None = None
+        self, attention: Tensor | None, windows: Sequence[AttentionWindow] | None = None, hidden: Hidden | None = None
     ) -> None:
         """A sentence's weights [h t s], its local windows and what they hide if that is known; None (a blank line)
         adds nothing."""
@@ -88,7 +88,7 @@ class Tally:
 
 
 def measure(
-    attention: Tensor, windows: Sequence[Focus] | None = None, hidden: Hidden | None = None
+    attention: Tensor, windows: Sequence[AttentionWindow] | None = None, hidden: Hidden | None = None
 ) -> dict[str, tuple[Tensor, int]]:
     """Weights [h t s] of a sentence -> for each quantity its sums [r] and over how many things; r is 1 for one head."""
     weights = attention.detach().cpu().double()

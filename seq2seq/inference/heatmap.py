@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.inference.alignment import align
-from seq2seq.inference.focus import Focus
+from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.translator import Translation
 from seq2seq.text.words import Words
 
@@ -41,7 +41,7 @@ class Heatmap:
     """Natural-log probability of each row"""
     score: float
     """Of the whole"""
-    windows: list[Focus] | None = None
+    windows: list[AttentionWindow] | None = None
     """What each row could see; None: all columns, or it is not known"""
 
     def __str__(self) -> str:

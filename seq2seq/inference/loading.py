@@ -8,7 +8,7 @@ import torch
 from seq2seq.checkpoint import find, load
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError
-from seq2seq.inference.translator import Reader, Translator
+from seq2seq.inference.translator import EnsembleMember, Translator
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.text.languages import base_language
 
@@ -38,7 +38,9 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
             )
     languages = (first.data.source_lang, first.data.target_lang)
     readers = [
-        Reader(one.model, one.source, Shortlist.load(find(Path(where)), len(one.source), len(one.target)), one.lengths)
+        EnsembleMember(
+            one.model, one.source, Shortlist.load(find(Path(where)), len(one.source), len(one.target)), one.lengths
+        )
         for one, where in zip(loaded, paths, strict=True)
     ]
     return Translator(readers, first.target, place, languages)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seq2seq.attention.attention import Attended, Attention, Memory
+from seq2seq.attention.attention import Attention, AttentionOutput, Memory
 from seq2seq.attention.window import Global
 from seq2seq.inference.focus import of_attended
 from seq2seq.inference.health import Health, Hidden, Tally
@@ -42,7 +42,7 @@ def examine(
         steps = [len(targets[row]) for row in rows]
         with _hiding(attention) as hidden:
             seen = model(source.to(device), lengths.to(device), inputs.to(device)).attended
-        weights = seen.dense(source.size(1))
+        weights = seen.to_dense(source.size(1))
         assert weights is not None
         weights = weights.float().cpu()
         windows = of_attended(attention, seen, lengths, steps) if hidden else None
@@ -64,7 +64,7 @@ def _hiding(attention: Attention) -> Iterator[list[Hidden]]:
         yield found
         return
 
-    def note(module: Attention, arguments: tuple[Any, ...], seen: Attended) -> None:
+    def note(module: Attention, arguments: tuple[Any, ...], seen: AttentionOutput) -> None:
         found.append(_hidden(module, *arguments[:4]))  # noise is for training
 
     handle = attention.register_forward_hook(note)

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 from seq2seq.config import Decoding
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, WordAlignment
-from seq2seq.inference.focus import Focus, focus
+from seq2seq.inference.focus import AttentionWindow, focus
 from seq2seq.inference.forced_scores import piece_numbers
 from seq2seq.inference.health import QUANTITIES, Health, Tally, verdicts
 from seq2seq.inference.heatmap import Heatmap, of_translation, printable
@@ -34,7 +34,7 @@ class Sentence:
     translation: Translation
     chrf: float
     bleu: float
-    windows: list[Focus] | None
+    windows: list[AttentionWindow] | None
 
     @property
     def log_prob_per_token(self) -> float | None:
@@ -155,9 +155,9 @@ class Collector:
     def _words(self, lines: Sequence[str]) -> int:
         return sum(len(find_words(line, self.translator.target_lang)) for line in lines)
 
-    def _windows(self, translations: Sequence[Translation]) -> Sequence[list[Focus] | None]:
+    def _windows(self, translations: Sequence[Translation]) -> Sequence[list[AttentionWindow] | None]:
         """Of each translation; None where they are not local, and for ensembles, where each model has its own."""
-        nothing: list[list[Focus] | None] = [None] * len(translations)
+        nothing: list[list[AttentionWindow] | None] = [None] * len(translations)
         if len(self.translator.readers) > 1:
             return nothing
         rows = [row for row, of in enumerate(translations) if of.tokens]

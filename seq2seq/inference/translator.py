@@ -15,7 +15,7 @@ from seq2seq.config import Decoding, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.out_of_memory import in_halves_that_fit
 from seq2seq.inference.unknown import read_dictionary, replace_unknown
-from seq2seq.model.quantised import Conversions
+from seq2seq.model.quantised import QuantisedModels
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.beam import beam
 from seq2seq.search.ensemble import Ensemble, Member
@@ -102,7 +102,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Reader:
+class EnsembleMember:
     """A trained model, the tokenizer of its source side, and its shortlist, if it has one."""
 
     model: TranslationModel
@@ -121,13 +121,13 @@ class Translator:
     """One trained model, or several with one target vocabulary that translate as one (an ensemble)."""
 
     def __init__(
-        self, readers: Sequence[Reader], target: Tokenizer, device: torch.device, languages: tuple[str, str]
+        self, readers: Sequence[EnsembleMember], target: Tokenizer, device: torch.device, languages: tuple[str, str]
     ) -> None:
         """`languages` are those of source and target."""
         for reader in readers:
             reader.model.to(device).eval()
         self.readers = readers
-        self._conversions = [Conversions(reader.model) for reader in readers]
+        self._conversions = [QuantisedModels(reader.model) for reader in readers]
         self.target = target
         self._forbidden = target.forbidden()
         self._checked: Decoding | None = None
@@ -141,7 +141,7 @@ class Translator:
         self.lengths = first.lengths
         """Lengths of the training pairs in those pieces."""
 
-    def aligned(self, reader: Reader) -> bool:
+    def aligned(self, reader: EnsembleMember) -> bool:
         """Its attention, if it has one, is over the pieces of `source`."""
         return reader.tokenizer.fingerprint == self.source.fingerprint
 

@@ -37,7 +37,7 @@ class Bf16Product(nn.Module):
         rows = x.reshape(-1, x.size(-1)).bfloat16()  # of other shapes torch may make a product for each batch item
         return F.linear(rows, self.weight, self.bias).to(x.dtype).view(*x.shape[:-1], -1)
 
-    def narrowed(self, outputs: Tensor) -> "Bf16Product":
+    def restricted_to(self, outputs: Tensor) -> "Bf16Product":
         """Of these outputs alone [u]."""
         part = copy.copy(self)
         part.weight, part.bias = self.weight[outputs], None if self.bias is None else self.bias[outputs]
@@ -68,7 +68,7 @@ class Int8Product(nn.Module):
         sums = torch._int_mm(rounded, self.weight)  # [n o]
         return torch.addcmul(self.bias, sums.to(x.dtype).mul_(largest), self.scale).view(*x.shape[:-1], -1)
 
-    def narrowed(self, outputs: Tensor) -> "Int8Product":
+    def restricted_to(self, outputs: Tensor) -> "Int8Product":
         """Of these outputs alone [u]."""
         part = copy.copy(self)
         part.weight = _by_columns(self.weight.T[outputs])
@@ -146,8 +146,8 @@ class _ConvertedOutput(Output):
     def logits(self, features: Tensor) -> Tensor:
         return self.projection(features)
 
-    def narrowed(self, tokens: Tensor) -> Callable[[Tensor], Tensor]:
-        return self.projection.narrowed(tokens)
+    def restricted_to(self, tokens: Tensor) -> Callable[[Tensor], Tensor]:
+        return self.projection.restricted_to(tokens)
 
 
 def converted(model: TranslationModel, precision: str) -> TranslationModel:
@@ -196,7 +196,7 @@ def _in_place_of(module: nn.Module, product: Product) -> nn.Module:
     return module
 
 
-class Conversions:
+class QuantisedModels:
     """The copies of a model that were asked for. What its weights have left behind is made again."""
 
     def __init__(self, model: TranslationModel) -> None:

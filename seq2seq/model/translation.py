@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attended, Memory
+from seq2seq.attention.attention import AttentionOutput, Memory
 from seq2seq.model.protocol import State
 from seq2seq.model.recurrent.decoder import Decoder
 from seq2seq.model.recurrent.encoder import Encoder, reorder, reversal
@@ -38,7 +38,7 @@ class Output(nn.Module):
         """[.. r] -> [.. v]"""
         return F.linear(features, self.weight, self.bias)
 
-    def narrowed(self, tokens: Tensor) -> Callable[[Tensor], Tensor]:
+    def restricted_to(self, tokens: Tensor) -> Callable[[Tensor], Tensor]:
         """`logits` of these tokens [u] alone: [.. r] -> [.. u]"""
         weight, bias = self.weight[tokens], self.bias[tokens]
         return lambda features: F.linear(features, weight, bias)
@@ -50,7 +50,7 @@ class Decoded:
 
     features: Tensor
     """[b t r]: what the vocabulary is projected from"""
-    attended: Attended
+    attended: AttentionOutput
 
 
 class TranslationModel(nn.Module):
@@ -83,7 +83,7 @@ class TranslationModel(nn.Module):
         states = self.dropout(self.encoder(embedded, lengths))  # [b s m]
         summary, layers = self.bridge(states, lengths)
         states = states if turned is None else reorder(states, turned)
-        memory = self.decoder.attention.remember(states, lengths, summary)
+        memory = self.decoder.attention.prepare(states, lengths, summary)
         return memory, self.decoder.start(memory, layers)
 
     def forward(self, source: Tensor, lengths: Tensor, inputs: Tensor) -> Decoded:
@@ -94,7 +94,7 @@ class TranslationModel(nn.Module):
 
     def step(
         self, tokens: Tensor, memory: Memory, state: State, project: Callable[[Tensor], Tensor] | None = None
-    ) -> tuple[Tensor, Attended, State]:
+    ) -> tuple[Tensor, AttentionOutput, State]:
         """The previous tokens [b] -> log-probabilities of the next [b v], what was attended, the next state.
 
         `project` gives the logits in place of `output.logits`.

@@ -131,7 +131,7 @@ def _add(done: list[Hypothesis], hypothesis: Hypothesis, n_best: int) -> float:
 
 def _continue(log_probs: Tensor, totals: Floats, counts: Integers, k: int) -> _Candidates:
     """log_probs [n u], totals [n], how many rows each sentence has, in order [a] -> its k best continuations."""
-    if largest.pays(log_probs):
+    if largest.worth_blocking(log_probs):
         # They lie in the k blocks of columns with the greatest maxima over all rows of the sentence.
         maxima, rows, blocks = _best(largest.block_maxima(log_probs).numpy(), totals, counts, k)
         before = np.where(maxima > -np.inf, totals[rows], -np.inf).ravel()

@@ -35,7 +35,7 @@ def greedy(
     hypothesis (as `beam` gives several).
     """
     wanted = sentences(sources, limits, prefixes)
-    found = _walk(
+    found = _decode_rows(
         model, model.start(sources), wanted, limits, ranking, lambda log_probs, rows, step: largest(log_probs)
     )
     return [[hypothesis] for hypothesis in found]
@@ -103,11 +103,11 @@ def sample(
         return log_probs.gather(1, columns[:, None]).squeeze(1), columns
 
     start = model.start(sources).select(torch.arange(len(sources)).repeat_interleave(count))
-    found = _walk(model, start, wanted, limits, ranking, choose)
+    found = _decode_rows(model, start, wanted, limits, ranking, choose)
     return [found[first : first + count] for first in range(0, len(found), count)]
 
 
-def _walk(
+def _decode_rows(
     model: Stepper[S], state: S, wanted: Sequence[Sentence], limits: Limits, ranking: Ranking, choose: Choose
 ) -> list[Hypothesis]:
     """A hypothesis for each row of the state."""

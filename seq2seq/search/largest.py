@@ -14,7 +14,7 @@ _MANY = 1 << 17
 """Numbers from which on blocks pay."""
 
 
-def pays(x: Tensor) -> bool:
+def worth_blocking(x: Tensor) -> bool:
     """Whether to look at blocks first. Other devices find the largest fast enough, and wait for each call."""
     return x.numel() >= _MANY and x.device.type == "cpu"
 
@@ -37,7 +37,7 @@ def within_blocks(x: Tensor, rows: Tensor, blocks: Tensor) -> tuple[Tensor, Tens
 
 def largest(x: Tensor) -> tuple[Tensor, Tensor]:
     """x [n v] -> the largest of each row and its column, each [n]."""
-    if not pays(x):
+    if not worth_blocking(x):
         return torch.max(x, -1)
     rows = torch.arange(len(x), device=x.device)
     values, columns = within_blocks(x, rows, block_maxima(x).argmax(-1))

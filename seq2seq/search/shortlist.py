@@ -156,7 +156,7 @@ def _aligned(
         source, lengths = pad([sources[row] for row in rows])
         target, _ = pad([targets[row] for row in rows])
         inputs, _ = pad([[BOS, *targets[row][:-1]] for row in rows])
-        weights = model(source.to(device), lengths.to(device), inputs.to(device)).attended.dense(source.size(1))
+        weights = model(source.to(device), lengths.to(device), inputs.to(device)).attended.to_dense(source.size(1))
         seen = weights.float().mean(1).cpu() * (target != PAD)[..., None]  # [b t s]
         b, t, s = torch.nonzero(seen >= _LEAST_WEIGHT, as_tuple=True)
         yield source[b, s], target[b, t], seen[b, t, s]

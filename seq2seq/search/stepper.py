@@ -90,7 +90,7 @@ class ModelStepper:
             self._vocabulary = selection.tokens
             if selection.absent is not None:
                 self._absent = torch.zeros(selection.absent.shape).masked_fill_(selection.absent, -torch.inf).to(device)
-            self._project = model.output.narrowed(torch.from_numpy(selection.tokens).to(device))
+            self._project = model.output.restricted_to(torch.from_numpy(selection.tokens).to(device))
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
         tokens, lengths = pad(sources)
@@ -103,7 +103,7 @@ class ModelStepper:
             return logits if state.absent is None else _without(logits, state.absent, state.memory.readers)
 
         log_probs, attended, new = self.model.step(tokens.to(self.device), state.memory, state.state, project)
-        weights = attended.dense(state.memory.values.size(2)) if self.keep_attention else None
+        weights = attended.to_dense(state.memory.values.size(2)) if self.keep_attention else None
         return log_probs, replace(state, state=new, attention=None if weights is None else weights[:, :, 0].float())
 
 

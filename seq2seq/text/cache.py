@@ -133,12 +133,7 @@ class _Column:
 
 
 def _encode(
-    text: ParallelText,
-    source: Tokenizer,
-    target: Tokenizer,
-    filters: Filters,
-    links: WordLinks | None,
-    entry: Path,
+    text: ParallelText, source: Tokenizer, target: Tokenizer, filters: Filters, links: WordLinks | None, entry: Path
 ) -> None:
     counts = {"kept": 0, **dict.fromkeys(filters.reasons(), 0)}
     sieve = Sieve(filters, ((source.clean(s), target.clean(t)) for s, t in text.pairs()))

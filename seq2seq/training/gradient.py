@@ -14,7 +14,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.training.cuda_graphs import CapturedStep, Engine
 from seq2seq.training.loss import Loss, LossFunction, LossNumbers, Terms, TranslationLoss
-from seq2seq.training.precision import casting
+from seq2seq.training.precision import autocast
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.team import Team
 from seq2seq.training.workers import working
@@ -47,7 +47,7 @@ _Message = tuple[_Work, int, dict[str, Any]]
 
 
 @dataclass
-class BatchGradient:
+class GradientStep:
     """Calling it leaves in the model's parameters the gradient of a batch's mean loss over its tokens."""
 
     model: TranslationModel
@@ -147,7 +147,7 @@ class BatchGradient:
                 losses.append(self._captured(part, work.scale / work.tokens, work.baseline))
                 continue
             part = part.to(self.device)
-            with casting(self.precision, self.device):
+            with autocast(self.precision, self.device):
                 if self.sampled_inputs is not None:
                     part = self.sampled_inputs(self.model, part, work.update)
                 loss = self.loss(self.model, part, work.baseline)
@@ -164,7 +164,7 @@ class BatchGradient:
     def _capturable(self, batch: Batch, scale: Tensor, baseline: Tensor) -> Terms:
         """`capture.Work`: the gradient of a part of a batch, with no value that the host has to know."""
         assert isinstance(self.loss, TranslationLoss)
-        with casting(self.precision, self.device):
+        with autocast(self.precision, self.device):
             terms = self.loss.terms(self.model, batch, baseline, packed=False)
         torch.autograd.backward(terms.total * scale)
         return terms._replace(total=terms.total.detach())

@@ -19,11 +19,11 @@ from seq2seq import checkpoint
 from seq2seq.checkpoint import Checkpoint, TrainingState
 from seq2seq.config import CHANGEABLE, Training
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.translator import Reader, Translator
+from seq2seq.inference.translator import EnsembleMember, Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.sampling import SubwordSampling
-from seq2seq.training.gradient import BatchGradient
+from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loss import Loss
 from seq2seq.training.moving_average import PREFIX, MovingAverage
 from seq2seq.training.position import Position, StateValues
@@ -48,7 +48,7 @@ class Trainer:
     corpus: EncodedCorpus
     validation: Validation
     options: Training
-    gradient: BatchGradient
+    gradient: GradientStep
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     device: torch.device
@@ -74,7 +74,7 @@ class Trainer:
         saved = self.checkpoint
         languages = (saved.data.source_lang, saved.data.target_lang)
         self.translator = Translator(
-            [Reader(self.model, saved.source, lengths=saved.lengths)], saved.target, self.device, languages
+            [EnsembleMember(self.model, saved.source, lengths=saved.lengths)], saved.target, self.device, languages
         )
         self.batches_per_epoch = len(self._plan(None))
         self._lost = False

@@ -202,7 +202,7 @@ class TranslationLoss:
             features, output.weight, output.bias, targets, self.label_smoothing, mask
         )
         if batch.links is not None:
-            weights = decoded.attended.dense(batch.source.size(1))
+            weights = decoded.attended.to_dense(batch.source.size(1))
             assert weights is not None
             guided = guided_cross_entropy(weights, batch.links)
             return Terms(total + self.guided_weight * guided, nll.sum(), guided=guided.detach())

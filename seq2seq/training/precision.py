@@ -20,7 +20,7 @@ _FP32_ERROR = 1e-5
 """Of a product, relative to its largest element, above which it was not made in fp32."""
 
 
-def casting(precision: str, device: torch.device) -> AbstractContextManager[object]:
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Within it, products are made in this precision."""
     return torch.autocast(device.type, _CASTS.get(precision), enabled=precision in _CASTS)
 

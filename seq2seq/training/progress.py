@@ -105,11 +105,7 @@ class Progress:
         now = time.monotonic()
         tokens, seconds = self._tokens, now - self._measured
         self._tokens, self._measured = 0, now
-        return {
-            "tokens": tokens,
-            "tokens_per_second": tokens / seconds,
-            "peak_memory_mb": peak_mb(self._device),
-        }
+        return {"tokens": tokens, "tokens_per_second": tokens / seconds, "peak_memory_mb": peak_mb(self._device)}
 
     def pause(self) -> None:
         """A validation is done: leave out of the speed what was done since it was last asked."""

@@ -79,7 +79,7 @@ def _settings(section: Any, defaults: Any = None, path: str = "") -> Iterator[tu
             yield f"{path}{option.name}", value, MISSING if option.name == "name" else default
 
 
-def settle_precision(config: TrainConfig, run_dir: Path, device: torch.device) -> TrainConfig:
+def resolve_precision(config: TrainConfig, run_dir: Path, device: torch.device) -> TrainConfig:
     """With a name in place of training.precision=auto: of the run that is there, else of what is fastest."""
     if config.training.precision != "auto":
         return config

@@ -21,7 +21,7 @@ from seq2seq.search.lengths import Lengths
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training.corpora import PreparedData
 from seq2seq.training.cuda_graphs import cuda_graphs
-from seq2seq.training.gradient import BatchGradient
+from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import LossFunction, TranslationLoss
 from seq2seq.training.model_card import model_card
@@ -60,7 +60,7 @@ def make_trainer(
         validation=data.validation,
         further=data.further,
         options=training,
-        gradient=BatchGradient(
+        gradient=GradientStep(
             model=model,
             loss=_loss(config, data, lengths),
             device=device,

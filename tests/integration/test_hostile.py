@@ -34,7 +34,7 @@ from seq2seq.cli.reading import Layout
 from seq2seq.cli.score import read_pairs
 from seq2seq.config import parse, to_plain
 from seq2seq.errors import DataError
-from seq2seq.inference.forced_scores import Pair
+from seq2seq.inference.forced_scores import SentencePair
 from seq2seq.inference.loading import load_translator
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.text import corpus as corpus_module
@@ -623,7 +623,9 @@ def test_lines_that_look_like_json_are_lines(tmp_path: Path) -> None:
     translator, layout = load_translator(MODEL), Layout((None, None))
     for line in ("[" * 100_000, '{"a":' * 2000, '{"source": "a", "tokens": ["\\ud800"]}', "9" * 5000):
         (tmp_path / "text").write_text(f"{line}\n")
-        assert read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator, layout) == [Pair(line, line)]
+        assert read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator, layout) == [
+            SentencePair(line, line)
+        ]
     record = json.dumps({"source": "a", "tokens": ["</s>"]})
     (tmp_path / "text").write_text(f"{record}\n{'[' * 100_000}\n")
     with pytest.raises(DataError, match=":2: expected an object with `source` and `tokens`"):

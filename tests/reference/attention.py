@@ -13,7 +13,7 @@ from seq2seq import config
 
 
 @dataclass
-class Attended:
+class AttentionOutput:
     """Of one step."""
 
     context: Tensor
@@ -34,7 +34,7 @@ def attend(
     *,
     coverage: list[Tensor] | None = None,
     noise: list[Tensor] | None = None,
-) -> Attended:
+) -> AttentionOutput:
     """a_t = Σ_i α_{t,i} h_i. `coverage` and `noise` are, of each head, vectors over the positions of the sentence.
 
     Several heads: q_j = Q_j q, k_j = K_j h, v_j = V_j h and a = W_o [a_j]_j (Vaswani 2017, section 3.2.2).
@@ -58,8 +58,8 @@ def attend(
     before = [torch.zeros_like(w) for w in weights] if coverage is None else coverage
     summed = [c + w for c, w in zip(before, weights, strict=True)]
     if log_probs[0] is None:
-        return Attended(context, weights, summed)
-    return Attended(context, weights, summed, sum(log_probs), sum(entropies))
+        return AttentionOutput(context, weights, summed)
+    return AttentionOutput(context, weights, summed, sum(log_probs), sum(entropies))
 
 
 def _head(

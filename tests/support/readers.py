@@ -33,7 +33,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import comparison
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.comparison import Measured
-from seq2seq.inference.forced_scores import Pair
+from seq2seq.inference.forced_scores import SentencePair
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translator
 from seq2seq.inference.unknown import read_dictionary
@@ -245,7 +245,11 @@ def read_links(value: bytes, directory: Path) -> None:
 
 def read_gold(value: tuple[bytes, int], directory: Path) -> None:
     content, base = value
-    pairs = [Pair("the cat sees you .", "die Katze sieht dich ."), Pair("a dog", "猫 狗"), Pair("", "")]
+    pairs = [
+        SentencePair("the cat sees you .", "die Katze sieht dich ."),
+        SentencePair("a dog", "猫 狗"),
+        SentencePair("", ""),
+    ]
     for gold, pair in zip(
         read_gold_file(_put(directory, "gold", content), base, pairs, ("en", "zh")), pairs, strict=True
     ):

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import build, config
-from seq2seq.attention.attention import Attended, Attention
+from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.model.translation import TranslationModel
 from seq2seq.nn.dropout import Dropout
 
@@ -93,16 +93,18 @@ def attention_inputs(query_size: int = QUERY_SIZE, memory_size: int = MEMORY_SIZ
     return query, states, torch.tensor([6, 1, 3]), torch.tensor([[0, 3, 7], [0, 1, 2], [4, 5, 6]])
 
 
-def run_attention(attention: Attention, inputs: tuple[Tensor, ...], noise: Tensor | None = None) -> list[Attended]:
+def run_attention(
+    attention: Attention, inputs: tuple[Tensor, ...], noise: Tensor | None = None
+) -> list[AttentionOutput]:
     """The module on `attention_inputs`, with noise over source positions [b h t s].
 
     All steps at once, or one by one where coverage is used.
     """
     query, states, lengths, positions = inputs
-    memory = attention.remember(states, lengths, states[:, 0])
+    memory = attention.prepare(states, lengths, states[:, 0])
     if not attention.uses_coverage:
         return [attention(query, memory, positions, None, _in_window(attention, inputs, noise))]
-    coverage, steps = attention.no_coverage(memory), []
+    coverage, steps = attention.initial_coverage(memory), []
     for t in range(query.size(1)):
         now = (query[:, t : t + 1], states, lengths, positions[:, t : t + 1])
         step_noise = _in_window(attention, now, None if noise is None else noise[:, :, t : t + 1])

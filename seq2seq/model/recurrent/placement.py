@@ -16,13 +16,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attended
+from seq2seq.attention.attention import AttentionOutput
 from seq2seq.model.protocol import State
 from seq2seq.model.recurrent.layers import LayerState, Masks, Recurrent, Stack
 from seq2seq.nn.dropout import masked
 from seq2seq.nn.products import Linear
 
-Attend = Callable[[Tensor], Attended]
+Attend = Callable[[Tensor], AttentionOutput]
 """Queries [b t d] -> what was attended; closes over the memory and the position."""
 
 
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
     output: Tensor
     layers: tuple[LayerState, ...]
-    attended: Attended
+    attended: AttentionOutput
     feed: Tensor | None = None
 
 
@@ -73,7 +73,7 @@ class Placement(nn.Module):
     feed_size = 0
     stack: Stack
 
-    def prepare(self, embedded: Tensor) -> Tensor:
+    def project_inputs(self, embedded: Tensor) -> Tensor:
         """embedded [b t e] -> what `step` and `sequence` take as inputs [b t g]."""
         raise TypeError(f"{type(self).__name__} is not a placement")
 
@@ -87,7 +87,7 @@ class Placement(nn.Module):
 
     def sequence(
         self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
-    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+    ) -> tuple[Tensor, tuple[LayerState, ...], AttentionOutput]:
         """inputs [b t g], the layers' states -> outputs [b t d], the last states, what was attended."""
         raise TypeError(f"{type(self).__name__} does not run in parallel")
 
@@ -115,7 +115,7 @@ class Before(Placement):
             Linear(context_size, layer.gate_size, bias=False) for layer in receiving if isinstance(layer, Recurrent)
         )
 
-    def prepare(self, embedded: Tensor) -> Tensor:
+    def project_inputs(self, embedded: Tensor) -> Tensor:
         return self.stack.first.gates(embedded)
 
     def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
@@ -143,7 +143,7 @@ class After(Placement):
         self.feed_size = hidden_size if input_feeding else 0
         self.feed_gates = Linear(hidden_size, stack.first.gate_size, bias=False) if input_feeding else None
 
-    def prepare(self, embedded: Tensor) -> Tensor:
+    def project_inputs(self, embedded: Tensor) -> Tensor:
         return embedded if self.parallel else self.stack.first.gates(embedded)
 
     def masks(self, inputs: Tensor) -> StepMasks:
@@ -162,7 +162,7 @@ class After(Placement):
 
     def sequence(
         self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
-    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+    ) -> tuple[Tensor, tuple[LayerState, ...], AttentionOutput]:
         outputs, hidden, new = self.stack.sequence(inputs, layers)
         attended = attend(hidden)
         return self._combine(attended.context, outputs), new, attended
@@ -184,7 +184,7 @@ class Between(Placement):
         super().__init__()
         self.first, self.stack, self.read = first, stack, readout
 
-    def prepare(self, embedded: Tensor) -> Tensor:
+    def project_inputs(self, embedded: Tensor) -> Tensor:
         return self.first.gates(embedded)
 
     def masks(self, inputs: Tensor) -> StepMasks:
@@ -213,12 +213,12 @@ class NoAttention(Placement):
         super().__init__()
         self.stack, self.read, self.feed_source = stack, readout, feed_source
 
-    def prepare(self, embedded: Tensor) -> Tensor:
+    def project_inputs(self, embedded: Tensor) -> Tensor:
         return embedded
 
     def sequence(
         self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
-    ) -> tuple[Tensor, tuple[LayerState, ...], Attended]:
+    ) -> tuple[Tensor, tuple[LayerState, ...], AttentionOutput]:
         source = attend(inputs)
         if self.feed_source:
             inputs = torch.cat([inputs, source.context.to(inputs.dtype)], -1)

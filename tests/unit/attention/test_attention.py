@@ -2,18 +2,10 @@
 
 import pytest
 import torch
-from support.variants import (
-    Row,
-    attention_inputs,
-    attention_rows,
-    build_attention,
-    gradients,
-    label,
-    run_attention,
-)
+from support.variants import Row, attention_inputs, attention_rows, build_attention, gradients, label, run_attention
 from torch import Tensor
 
-from seq2seq.attention.attention import Attended, Attention
+from seq2seq.attention.attention import Attention, AttentionOutput
 
 ROWS = attention_rows()
 every_attention = pytest.mark.parametrize("row", ROWS, ids=label)
@@ -22,7 +14,7 @@ every_attention = pytest.mark.parametrize("row", ROWS, ids=label)
 def attended(attention: Attention, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
     """context [b t m], dense weights [b h t s]."""
     seen = run_attention(attention, inputs)
-    return Attended.concatenate(seen).context, torch.cat([s.dense(inputs[1].size(1)) for s in seen], 2)
+    return AttentionOutput.concatenate(seen).context, torch.cat([s.to_dense(inputs[1].size(1)) for s in seen], 2)
 
 
 def same(actual: Tensor, expected: Tensor) -> None:
@@ -61,13 +53,13 @@ def test_steps_together_are_steps_apart(row: Row) -> None:
     attention = build_attention(row)
     query, states, lengths, positions = attention_inputs()
     if attention.uses_coverage:
-        memory = attention.remember(states, lengths, states[:, 0])
-        coverage = attention.no_coverage(memory)
+        memory = attention.prepare(states, lengths, states[:, 0])
+        coverage = attention.initial_coverage(memory)
         assert coverage is not None
         total = torch.zeros_like(coverage)
         for t in range(3):
             step = attention(query[:, t : t + 1], memory, positions[:, t : t + 1], coverage)
-            total = total + step.dense(states.size(1)).sum(2)
+            total = total + step.to_dense(states.size(1)).sum(2)
             coverage = step.coverage
             same(coverage, total)
         return
@@ -84,7 +76,7 @@ def test_weights_are_weights(row: Row) -> None:
     attention = build_attention(row)
     query, states, lengths, positions = attention_inputs()
     seen = run_attention(attention, (query, states, lengths, positions))
-    weights = torch.cat([s.dense(states.size(1)) for s in seen], 2)
+    weights = torch.cat([s.to_dense(states.size(1)) for s in seen], 2)
     assert weights.shape == (3, row["heads"], 3, 6)
     assert (weights >= 0).all()
     total = weights.sum(-1)
@@ -103,7 +95,7 @@ def test_invisible_positions_get_exactly_zero(row: Row) -> None:
     attention = build_attention(row)
     query, states, lengths, positions = attention_inputs()
     seen = run_attention(attention, (query, states, lengths, positions))
-    weights = torch.cat([s.dense(states.size(1)) for s in seen], 2)
+    weights = torch.cat([s.to_dense(states.size(1)) for s in seen], 2)
     reach = [min(n, 4) if row["score"] == "location" else n for n in lengths.tolist()]
     for b in range(3):
         assert (weights[b, ..., reach[b] :] == 0).all()
@@ -123,7 +115,7 @@ def test_gradients_are_finite(row: Row, training: bool) -> None:
     query, states, lengths, positions = attention_inputs()
     query.requires_grad_()
     states.requires_grad_()
-    seen = Attended.concatenate(run_attention(attention, (query, states, lengths, positions)))
+    seen = AttentionOutput.concatenate(run_attention(attention, (query, states, lengths, positions)))
     loss = seen.context.square().sum()
     if seen.log_prob is not None and seen.entropy is not None:
         loss = loss + seen.log_prob.sum() + seen.entropy.sum()
@@ -139,14 +131,14 @@ def test_the_memory_follows_its_rows(row: Row) -> None:
     attention = build_attention(row)
     query, states, lengths, positions = attention_inputs()
     rows = torch.tensor([2, 0, 0])
-    memory = attention.remember(states, lengths, states[:, 0])
+    memory = attention.prepare(states, lengths, states[:, 0])
     now = slice(0, 1)
-    whole = attention(query[:, now], memory, positions[:, now], attention.no_coverage(memory))
+    whole = attention(query[:, now], memory, positions[:, now], attention.initial_coverage(memory))
     chosen = memory.select(rows)
-    some = attention(query[rows, now], chosen, positions[rows, now], attention.no_coverage(chosen))
+    some = attention(query[rows, now], chosen, positions[rows, now], attention.initial_coverage(chosen))
     # Not torch.equal: on some CPUs a product rounds by the row's place in the batch.
     torch.testing.assert_close(some.context, whole.context[rows], rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(some.dense(6), whole.dense(6)[rows], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(some.to_dense(6), whole.to_dense(6)[rows], rtol=1e-12, atol=1e-12)
 
 
 def test_counts() -> None:

@@ -7,7 +7,7 @@ import torch
 from support.variants import Row, attention_inputs, build_attention, gradients, numbers
 from torch import Tensor
 
-from seq2seq.attention.attention import Attended, Attention
+from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.attention.normaliser import Gumbel, Hard, Normalised, Reinforce, Softmax, Sparsemax
 
 WINDOWS = ["global", "local_m", "local_p"]
@@ -19,12 +19,12 @@ def attention_of(score: str, window: str = "global", normaliser: str = "softmax"
     return build_attention(row)
 
 
-def attend(attention: Attention, query: Tensor, states: Tensor, lengths: Tensor, positions: Tensor) -> Attended:
-    return attention(query, attention.remember(states, lengths, states[:, 0]), positions)
+def attend(attention: Attention, query: Tensor, states: Tensor, lengths: Tensor, positions: Tensor) -> AttentionOutput:
+    return attention(query, attention.prepare(states, lengths, states[:, 0]), positions)
 
 
 def weights_of(attention: Attention, *inputs: Tensor) -> Tensor:
-    dense = attend(attention, *inputs).dense(inputs[1].size(1))
+    dense = attend(attention, *inputs).to_dense(inputs[1].size(1))
     assert dense is not None
     return dense
 
@@ -165,8 +165,8 @@ def test_scaled_dot_divides_by_the_root_of_a_heads_size() -> None:
 def test_coverage_is_the_weights_summed_over_the_steps() -> None:
     attention = attention_of("additive-coverage=True", heads=2)
     query, states, lengths, positions = attention_inputs()
-    memory = attention.remember(states, lengths, states[:, 0])
-    coverage, seen = attention.no_coverage(memory), []
+    memory = attention.prepare(states, lengths, states[:, 0])
+    coverage, seen = attention.initial_coverage(memory), []
     assert coverage is not None
     assert not coverage.any()
     for t in range(3):
@@ -175,7 +175,7 @@ def test_coverage_is_the_weights_summed_over_the_steps() -> None:
         coverage = step.coverage
         close(coverage, torch.stack(seen).sum(0))
     assert not torch.allclose(seen[0][0], seen[1][0]), "the same query looks elsewhere after it has looked once"
-    assert attention_of("additive").no_coverage(memory) is None
+    assert attention_of("additive").initial_coverage(memory) is None
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_the_gain_of_local_p_is_not_renormalised() -> None:
     alpha = energies.masked_fill(~view.visible, -math.inf).softmax(-1)
     close(seen.weights[:, 0], alpha * view.log_gain.exp())
     assert seen.weights[0].sum(-1).max() < 0.99
-    close(seen.context, torch.einsum("bhts,bsm->btm", seen.dense(6), states))
+    close(seen.context, torch.einsum("bhts,bsm->btm", seen.to_dense(6), states))
 
 
 @pytest.mark.parametrize("normaliser", ["hard", "gumbel", "reinforce"])

@@ -3,7 +3,7 @@ gradient, on a padded batch, against each sentence alone."""
 
 import pytest
 import torch
-from reference.attention import Attended as Reference
+from reference.attention import AttentionOutput as Reference
 from reference.attention import attend
 from reference.parameters import parameters_of
 from support.variants import (
@@ -21,7 +21,7 @@ from support.variants import (
 from torch import Tensor
 
 from seq2seq import config
-from seq2seq.attention.attention import Attended, Attention
+from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.attention.normaliser import gumbel_noise
 
 ROWS = attention_rows()
@@ -48,10 +48,10 @@ def run_reference(
     return found
 
 
-def outputs(seen: list[Attended], source_size: int) -> list[Tensor]:
+def outputs(seen: list[AttentionOutput], source_size: int) -> list[Tensor]:
     """context [b t m], weights [b h t s], log_prob and entropy [b t] where there are any, coverage [b h s] if used."""
-    whole = Attended.concatenate(seen)
-    dense = [step.dense(source_size) for step in seen]
+    whole = AttentionOutput.concatenate(seen)
+    dense = [step.to_dense(source_size) for step in seen]
     found = [whole.context, torch.cat(dense, 2), whole.log_prob, whole.entropy, whole.coverage]
     return [x for x in found if x is not None]
 

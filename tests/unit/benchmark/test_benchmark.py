@@ -17,7 +17,7 @@ from seq2seq.benchmark.training import Run
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import BenchmarkConfig, LocalM, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.translator import Reader, Translator
+from seq2seq.inference.translator import EnsembleMember, Translator
 from seq2seq.text.batches import Batch, make_batch
 from seq2seq.text.tokenizer import EOS, PAD
 from seq2seq.training.memory import peak_mb
@@ -55,7 +55,7 @@ def task(config: BenchmarkConfig, tmp_path_factory: pytest.TempPathFactory) -> T
 
 
 def translator(config: BenchmarkConfig, task: Task) -> Translator:
-    reader = Reader(task.fresh_model(config), task.prepared.source)
+    reader = EnsembleMember(task.fresh_model(config), task.prepared.source)
     return Translator([reader], task.prepared.target, CPU, ("en", "de"))
 
 

@@ -293,17 +293,7 @@ def test_impossible_pairs_inside_a_command_are_found() -> None:
     assert "decoding.n_best=9" in line
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        None,
-        3,
-        "",
-        "Additive",
-        "__class__",
-        ["dot"],
-    ],
-)
+@pytest.mark.parametrize("name", [None, 3, "", "Additive", "__class__", ["dot"]])
 def test_strange_names_are_refused(name: Any) -> None:
     assert f"model/attention/score={name}: no such option." in error("model", model(attention__score={"name": name}))
 

@@ -248,10 +248,7 @@ CONSTRUCTIONS: list[tuple[Clause, str, str, str | None]] = [
                 THE,
                 "dog",
                 relative=clause(
-                    np(THE, "boy", plural=True),
-                    "see",
-                    object=RelativePronoun(lex.NOUN["dog"], False),
-                    front="object",
+                    np(THE, "boy", plural=True), "see", object=RelativePronoun(lex.NOUN["dog"], False), front="object"
                 ),
             ),
         ),
@@ -265,10 +262,7 @@ CONSTRUCTIONS: list[tuple[Clause, str, str, str | None]] = [
                 THE,
                 "house",
                 relative=clause(
-                    pro("we"),
-                    "live",
-                    place=pp("in", RelativePronoun(lex.NOUN["house"], False)),
-                    front="place",
+                    pro("we"), "live", place=pp("in", RelativePronoun(lex.NOUN["house"], False)), front="place"
                 ),
             ),
             BE,

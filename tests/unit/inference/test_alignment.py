@@ -7,12 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.errors import DataError
-from seq2seq.inference.alignment import (
-    Gold,
-    agreement,
-    align,
-    read_gold,
-)
+from seq2seq.inference.alignment import Gold, agreement, align, read_gold
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import WordReader, Words, assign, find_words
 

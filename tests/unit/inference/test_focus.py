@@ -20,8 +20,8 @@ from support.variants import (
 )
 from torch import Tensor
 
-from seq2seq.attention.attention import Attended
-from seq2seq.inference.focus import Focus, focus
+from seq2seq.attention.attention import AttentionOutput
+from seq2seq.inference.focus import AttentionWindow, focus
 from seq2seq.inference.forced_scores import force_tokens
 from seq2seq.model.quantised import converted
 from seq2seq.text.tokenizer import BOS
@@ -56,7 +56,7 @@ def test_attention_tells_the_centre_and_sees_what_lies_around_it(name: str, scor
     row = {"score": score, "window": name, "normaliser": "softmax", "heads": 2}
     attention, inputs = build_attention(row), attention_inputs()
     query, _, lengths, positions = inputs
-    seen = Attended.concatenate(run_attention(attention, inputs))
+    seen = AttentionOutput.concatenate(run_attention(attention, inputs))
     p = {name: weight.detach() for name, weight in under(parameters_of(attention), "window").items()}
     limit = SMALL["location"]["max_length"] if score == "location" else None
     assert seen.centre is not None
@@ -99,7 +99,7 @@ def test_each_token_has_the_window_of_its_step(row: dict[str, Any]) -> None:
             if row["window"] == "local_m":
                 assert one.centre == min(t, reach - 1)
             middle = math.floor(one.centre + 0.5)
-            assert one == Focus(max(middle - HALF_WIDTH, 0), min(middle + HALF_WIDTH, reach - 1), one.centre)
+            assert one == AttentionWindow(max(middle - HALF_WIDTH, 0), min(middle + HALF_WIDTH, reach - 1), one.centre)
             seen = weights[:, t].sum(0).nonzero().flatten().tolist()
             assert seen == list(range(one.first, one.last + 1))
 

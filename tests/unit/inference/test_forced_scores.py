@@ -1,4 +1,4 @@
-"""Forced decoding says what search said, a row for each value of each axis."""
+"""ScoredPair decoding says what search said, a row for each value of each axis."""
 
 from typing import Any
 

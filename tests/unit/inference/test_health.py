@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seq2seq.inference.focus import Focus
+from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.health import QUANTITIES, Health, Hidden, Tally, measure, verdicts
 
 ROWS = torch.tensor([[[0.25, 0.75, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
 """One head: the second word and a bit of the first, the first word, EOS."""
 
 
-def health(*attentions: Tensor | None, windows: list[Focus] | None = None) -> Health:
+def health(*attentions: Tensor | None, windows: list[AttentionWindow] | None = None) -> Health:
     tally = Tally()
     for attention in attentions:
         tally.add(attention, windows)
@@ -62,7 +62,7 @@ def test_heads_are_measured_each_and_as_their_mean() -> None:
 
 def test_windows_as_computed_by_hand() -> None:
     weights = torch.tensor([[[0.1, 0.3, 0.0, 0.0, 0.0], [0.0, 0.2, 0.2, 0.4, 0.0], [0.0, 0.0, 0.0, 0.5, 0.5]]])
-    windows = [Focus(0, 1, 0.3), Focus(1, 3, 2.0), Focus(3, 4, 4.0)]
+    windows = [AttentionWindow(0, 1, 0.3), AttentionWindow(1, 3, 2.0), AttentionWindow(3, 4, 4.0)]
     values = health(weights, windows=windows).together
     assert values["width"] == pytest.approx((2 + 3 + 2) / 3)
     assert values["at_ends"] == pytest.approx(2 / 3)
@@ -80,7 +80,7 @@ def test_windows_as_computed_by_hand() -> None:
 
 def test_a_window_of_one_position_has_one_end() -> None:
     weights = torch.eye(3)[None]
-    values = health(weights, windows=[Focus(i, i, i) for i in range(3)]).together
+    values = health(weights, windows=[AttentionWindow(i, i, i) for i in range(3)]).together
     assert values["edge"] == values["edge_evenly"] == 1
     assert "relative_entropy" not in values
 
@@ -120,7 +120,7 @@ def test_values_stay_in_their_range(h: int, t: int, s: int, sharp: float, seed: 
 
 def test_every_quantity_is_explained_and_measured() -> None:
     hidden = Hidden(torch.zeros(len(ROWS), 3), torch.zeros(3))
-    assert measure(ROWS, [Focus(0, 2, 1.0)] * 3, hidden).keys() == QUANTITIES.keys()
+    assert measure(ROWS, [AttentionWindow(0, 2, 1.0)] * 3, hidden).keys() == QUANTITIES.keys()
 
 
 def diagonal(size: int) -> Tensor:
@@ -144,13 +144,18 @@ def test_what_is_surely_wrong_is_said(attention: Tensor, complaint: str) -> None
 
 
 def test_windows_that_miss_are_named() -> None:
-    windows = [Focus(i, i + 4, i + 2) for i in range(4)]
+    windows = [AttentionWindow(i, i + 4, i + 2) for i in range(4)]
     faint, outside = torch.zeros(1, 4, 9), torch.zeros(1, 4, 9)
     for i in range(4):
         faint[0, i, i + 2] = 0.3
         outside[0, i, i + 4] = 1.0
     assert any("70% of the weight is lost" in verdict for verdict in verdicts(health(faint, windows=windows)))
-    stuck = [Focus(0, 2, 0.4), Focus(0, 2, 0.4), Focus(6, 8, 7.6), Focus(1, 3, 2.0)]
+    stuck = [
+        AttentionWindow(0, 2, 0.4),
+        AttentionWindow(0, 2, 0.4),
+        AttentionWindow(6, 8, 7.6),
+        AttentionWindow(1, 3, 2.0),
+    ]
     assert any("75% of the windows are centred" in verdict for verdict in verdicts(health(faint, windows=stuck)))
     (verdict,) = [v for v in verdicts(health(outside, windows=windows)) if "half_width" in v]
     assert verdict.startswith("100% of the weight is at the ends of the window, 35% if it were uniform")
@@ -159,7 +164,7 @@ def test_windows_that_miss_are_named() -> None:
 @pytest.mark.parametrize("attention", [diagonal(7), torch.cat([diagonal(7)] * 2), 0.8 * diagonal(7) + 0.2 / 7])
 def test_nothing_is_said_of_sound_attention(attention: Tensor) -> None:
     assert verdicts(health(attention)) == []
-    windows = [Focus(max(i - 2, 0), min(i + 2, 6), i) for i in range(7)]
+    windows = [AttentionWindow(max(i - 2, 0), min(i + 2, 6), i) for i in range(7)]
     assert verdicts(health(attention, windows=windows)) == []
 
 

@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from seq2seq.inference.alignment import align
-from seq2seq.inference.focus import Focus
+from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.heatmap import Heatmap, in_words, label, of_translation, printable, text_heatmap, word_spans
 from seq2seq.inference.translator import Translation
 from seq2seq.text.words import Words
 
 WEIGHTS = torch.tensor([[[1, 0, 0], [0.1, 0.6, 0.3]], [[1, 0, 0], [0.3, 0.4, 0.3]]])
-MAP = Heatmap("ab", "Ä", ["▁a", "b", "</s>"], ["▁Ä", "</s>"], WEIGHTS, [-0.5, -1.0], -1.5, [Focus(0, 1, 0.5)] * 2)
+MAP = Heatmap(
+    "ab", "Ä", ["▁a", "b", "</s>"], ["▁Ä", "</s>"], WEIGHTS, [-0.5, -1.0], -1.5, [AttentionWindow(0, 1, 0.5)] * 2
+)
 
 
 def test_the_terminal_shows_the_mean_over_heads() -> None:

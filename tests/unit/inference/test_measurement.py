@@ -15,7 +15,7 @@ from support.variants import (
     run_attention,
 )
 
-from seq2seq.attention.attention import Attended, Attention
+from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.attention.window import Global
 from seq2seq.inference.focus import focus
 from seq2seq.inference.forced_scores import force_tokens
@@ -38,13 +38,13 @@ def test_windows_hide_what_a_global_attention_would_see_outside(name: str, score
     query, states, lengths, positions = inputs
     with torch.no_grad(), _hiding(local) as hidden:
         steps = run_attention(local, inputs)
-    seen = Attended.concatenate(steps)
+    seen = AttentionOutput.concatenate(steps)
     assert seen.centre is not None
     weight = torch.cat([of_step.weight for of_step in hidden], -1)
     share = torch.cat([of_step.positions for of_step in hidden], -1)
     everywhere.requires_grad_(False)
-    memory = everywhere.remember(states, lengths, states[:, 0])
-    coverage = everywhere.no_coverage(memory)
+    memory = everywhere.prepare(states, lengths, states[:, 0])
+    coverage = everywhere.initial_coverage(memory)
     width = SMALL[name]["half_width"]
     for t in range(query.size(1)):
         now = slice(t, t + 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError
-from seq2seq.inference.forced_scores import Pair, force
+from seq2seq.inference.forced_scores import SentencePair, score_pairs
 from seq2seq.inference.out_of_memory import in_halves_that_fit, in_parts_that_fit, is_out_of_memory
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch, make_batch
@@ -113,8 +113,8 @@ def test_what_is_translated_and_scored_together_is_split(tmp_path: Path, monkeyp
 
     def said() -> list[tuple[str, float, list[float]]]:
         best = [ranked[0] for ranked in translator.translate(lines, options)]
-        pairs = [Pair(line, translation.text) for line, translation in zip(lines, best, strict=True)]
-        forced = force(translator, pairs, batch_size=5)
+        pairs = [SentencePair(line, translation.text) for line, translation in zip(lines, best, strict=True)]
+        forced = score_pairs(translator, pairs, batch_size=5)
         return [(t.text, t.score, f.token_scores) for t, f in zip(best, forced, strict=True)]
 
     def scarce(most: int) -> None:

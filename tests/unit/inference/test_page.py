@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq.inference.focus import Focus
+from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.page import write_page
 
@@ -67,7 +67,7 @@ def test_weights_come_back_to_three_digits() -> None:
 
 
 def test_everything_of_a_sentence_is_there() -> None:
-    windows = [Focus(0, 1, 0.123456), Focus(1, 2, 2)]
+    windows = [AttentionWindow(0, 1, 0.123456), AttentionWindow(1, 2, 2)]
     first, second = data(page(heatmap(windows=windows), heatmap(1, 1), languages=("zh_TW", "ar")))["sentences"]
     assert first["windows"] == [[0, 1, 0.12], [1, 2, 2]]
     assert second["windows"] is None

@@ -11,7 +11,7 @@ import torch
 pytest.importorskip("matplotlib")
 
 from seq2seq.inference import fonts, picture
-from seq2seq.inference.focus import Focus
+from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.fonts import Fonts
 from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.picture import Painter
@@ -20,7 +20,9 @@ BEGINNING = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def heatmap(columns: list[str], rows: list[str], heads: int = 1, windows: list[Focus] | None = None) -> Heatmap:
+def heatmap(
+    columns: list[str], rows: list[str], heads: int = 1, windows: list[AttentionWindow] | None = None
+) -> Heatmap:
     weights = torch.linspace(0, 1, heads * len(rows) * len(columns)).view(heads, len(rows), len(columns))
     return Heatmap("", "", columns, rows, weights, [0.0] * len(rows), 0.0, windows)
 
@@ -38,7 +40,7 @@ def only_dejavu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("file_format", BEGINNING)
 def test_the_same_heat_map_gives_the_same_file(file_format: str) -> None:
-    one = heatmap(["▁a", "b", "</s>"], ["▁x", "</s>"], 2, [Focus(0, 1, 0.4), Focus(1, 2, 2)])
+    one = heatmap(["▁a", "b", "</s>"], ["▁x", "</s>"], 2, [AttentionWindow(0, 1, 0.4), AttentionWindow(1, 2, 2)])
     content = Painter("en", "de").draw(one, file_format)
     assert content.startswith(BEGINNING[file_format])
     assert Painter("en", "de").draw(one, file_format) == content
@@ -203,7 +205,7 @@ def test_outlines_run_where_seen_meets_unseen(ranges: list[tuple[int, int]]) -> 
             if seen(i, j) != seen(i, j + 1):
                 expected.add(((i - 0.5, j + 0.5), (i + 0.5, j + 0.5)))
     drawn = set()
-    for (x0, y0), (x1, y1) in picture._outline([Focus(first, last, first) for first, last in ranges]):
+    for (x0, y0), (x1, y1) in picture._outline([AttentionWindow(first, last, first) for first, last in ranges]):
         for k in range(int(x1 - x0)):
             drawn.add(((x0 + k, y0), (x0 + k + 1, y1)))
         if y1 > y0:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seq2seq.attention.score import HeadLinear
 from seq2seq.errors import ConfigError
 from seq2seq.inference.forced_scores import force_tokens
-from seq2seq.model.quantised import Bf16Product, Conversions, Int8Product, converted, largest_weight
+from seq2seq.model.quantised import Bf16Product, Int8Product, QuantisedModels, converted, largest_weight
 from seq2seq.model.translation import TranslationModel
 
 ROWS = one_by_one_rows()
@@ -88,7 +88,7 @@ def test_some_outputs_alone_are_what_they_are_among_all(
     for product in (kind(weight, bias), kind(weight, None)):
         every = product(x)
         tolerance = 0 if kind is Int8Product else 2.0**-7
-        torch.testing.assert_close(product.narrowed(some)(x), every[:, some], rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(product.restricted_to(some)(x), every[:, some], rtol=tolerance, atol=tolerance)
         assert product(x).equal(every)
 
 
@@ -135,11 +135,11 @@ def test_a_copy_has_other_products_and_the_model_stays_what_it_is(row: dict[str,
 @pytest.mark.parametrize("precision", FEWER)
 def test_a_narrowed_vocabulary_has_the_same_logits(precision: str) -> None:
     output, some = converted(build_model(DEFAULT).float(), precision).output, torch.tensor([3, 8, 4])
-    assert isinstance(output.narrowed(some), type(output.projection))
+    assert isinstance(output.restricted_to(some), type(output.projection))
     features = numbers(2, 4).float()
     tolerance = 0 if precision == "int8" else 2.0**-7
     torch.testing.assert_close(
-        output.narrowed(some)(features), output.logits(features)[:, some], rtol=tolerance, atol=tolerance
+        output.restricted_to(some)(features), output.logits(features)[:, some], rtol=tolerance, atol=tolerance
     )
 
 
@@ -159,12 +159,12 @@ def test_search_and_forced_decoding_agree(row: dict[str, Any], precision: str) -
 def test_fp32_is_the_model() -> None:
     model = build_model(DEFAULT)
     assert converted(model, "fp32") is model
-    assert Conversions(model).at("fp32") is model
+    assert QuantisedModels(model).at("fp32") is model
 
 
 def test_conversions_are_kept_until_the_weights_change() -> None:
     model = build_model(DEFAULT).float()
-    conversions = Conversions(model)
+    conversions = QuantisedModels(model)
     first, other = conversions.at("int8"), conversions.at("bf16")
     assert conversions.at("int8") is first
     assert conversions.at("bf16") is other
@@ -181,7 +181,7 @@ def test_conversions_are_kept_until_the_weights_change() -> None:
 def test_models_that_were_loaded_for_inference_alone_are_converted() -> None:
     with torch.inference_mode():
         model = build_model(DEFAULT).float()
-    conversions = Conversions(model)
+    conversions = QuantisedModels(model)
     assert conversions.at("int8") is conversions.at("int8")
 
 

@@ -41,7 +41,7 @@ def test_model_is_the_papers(row: Row) -> None:
     source, lengths, inputs, target_lengths = batch()
     decoded = model(source, lengths, inputs)
     logits = F.linear(decoded.features, model.output.weight, model.output.bias)
-    dense = decoded.attended.dense(source.size(1))
+    dense = decoded.attended.to_dense(source.size(1))
     p, alone = parameters_of(model), []
     for b, (s, t) in enumerate(zip(lengths.tolist(), target_lengths.tolist(), strict=True)):
         expected = translate(options, p, source[b, :s].tolist(), inputs[b, :t].tolist())

@@ -11,11 +11,11 @@ from torch import Tensor
 from seq2seq import build
 from seq2seq.benchmark.corpora import word_tokenizer
 from seq2seq.checkpoint import Checkpoint, save
-from seq2seq.inference.loading import load_translator
 from seq2seq.config import Decoding, parse
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.forced_scores import Pair, force
-from seq2seq.inference.translator import Reader, Translator
+from seq2seq.inference.forced_scores import SentencePair, score_pairs
+from seq2seq.inference.loading import load_translator
+from seq2seq.inference.translator import EnsembleMember, Translator
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.shortlist import learn
 
@@ -51,7 +51,7 @@ def test_it_is_the_plain_model_of_the_reversed_text(row: Row) -> None:
     found, expected = turned(source, lengths, inputs), plain(backwards(source, lengths), lengths, inputs)
     torch.testing.assert_close(found.features, expected.features, rtol=1e-12, atol=1e-12)
     assert not torch.allclose(found.features, plain(source, lengths, inputs).features)
-    weights, others = (decoded.attended.dense(source.size(1)) for decoded in (found, expected))
+    weights, others = (decoded.attended.to_dense(source.size(1)) for decoded in (found, expected))
     assert (weights is None) == (row["placement"] in ("none", "none-fed"))
     if weights is None or others is None:
         return
@@ -63,7 +63,7 @@ def test_it_is_the_plain_model_of_the_reversed_text(row: Row) -> None:
 def test_windows_are_of_the_text() -> None:
     model, _ = pair_of_models({**DEFAULT, "window": "local_m"})  # within two positions
     source, lengths, inputs, _ = batch()
-    weights = model(source[:1], lengths[:1], inputs[:1]).attended.dense(6)
+    weights = model(source[:1], lengths[:1], inputs[:1]).attended.to_dense(6)
     assert weights is not None
     seen = [torch.nonzero(row).flatten().tolist() for row in weights[0, 0]]
     assert seen == [[0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 5]]
@@ -77,7 +77,9 @@ def translators(tmp_path: Path) -> tuple[Translator, Translator]:
         "reverse_source": True,
     })  # fmt: skip
     save(tmp_path / "turned", Checkpoint(turned.float(), model_options(DEFAULT), data, WORDS, WORDS), "card")
-    return load_translator(tmp_path / "turned"), Translator([Reader(plain.float(), WORDS)], WORDS, CPU, ("en", "de"))
+    return load_translator(tmp_path / "turned"), Translator(
+        [EnsembleMember(plain.float(), WORDS)], WORDS, CPU, ("en", "de")
+    )
 
 
 def mirrored(links: list[tuple[int, int]], line: str) -> list[tuple[int, int]]:
@@ -99,8 +101,8 @@ def test_alignments_of_a_checkpoint_are_of_the_text(tmp_path: Path) -> None:
         assert links[-1] == mirrored(aligners[1].translation(other).links, line)
     assert any(i != len(line.split()) - 1 - i for line, of in zip(LINES, links, strict=True) for i, _ in of)
     targets = ["w1 w2 w3", "w4 w4", "w0"]
-    forced = force(turned, [Pair(*pair) for pair in zip(LINES, targets, strict=True)], 2)
-    others = force(plain, [Pair(*pair) for pair in zip(BACKWARDS, targets, strict=True)], 2)
+    forced = score_pairs(turned, [SentencePair(*pair) for pair in zip(LINES, targets, strict=True)], 2)
+    others = score_pairs(plain, [SentencePair(*pair) for pair in zip(BACKWARDS, targets, strict=True)], 2)
     for line, one, other in zip(LINES, forced, others, strict=True):
         assert one.token_scores == pytest.approx(other.token_scores, abs=1e-5)
         assert aligners[0].forced(one).links == mirrored(aligners[1].forced(other).links, line)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attended, Attention, Heads
+from seq2seq.attention.attention import Attention, AttentionOutput, Heads
 from seq2seq.attention.normaliser import Softmax
 from seq2seq.attention.score import Dot
 from seq2seq.attention.window import Global
@@ -74,10 +74,10 @@ def column(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)[:, None]
 
 
-def decode() -> tuple[Tensor, Attended, State]:
+def decode() -> tuple[Tensor, AttentionOutput, State]:
     whole = decoder()
     states = column(*H)[None]
-    memory = whole.attention.remember(states, torch.tensor([3]), states[:, 0])
+    memory = whole.attention.prepare(states, torch.tensor([3]), states[:, 0])
     return whole(torch.tensor([[0, 1]]), memory, whole.start(memory, ((column(S0),),)))
 
 

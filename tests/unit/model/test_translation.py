@@ -24,11 +24,7 @@ from torch import Tensor
 from seq2seq import build
 
 ROWS = pairwise_rows()
-UNUSED = {
-    "linear": ("score.query", "heads.query"),
-    "key": ("heads.query",),
-    "location": ("heads.key",),
-}
+UNUSED = {"linear": ("score.query", "heads.query"), "key": ("heads.query",), "location": ("heads.key",)}
 """Scores that don't look at the query, or not at the words: what would bring these to them gets no gradient."""
 every_model = pytest.mark.parametrize("row", ROWS, ids=label)
 
@@ -50,7 +46,7 @@ def test_step_is_sequence(row: Row) -> None:
         if row["placement"].startswith("none"):
             assert seen.weights is None
         else:
-            same(seen.dense(6), attended.dense(6)[:, :, t : t + 1])
+            same(seen.to_dense(6), attended.to_dense(6)[:, :, t : t + 1])
     assert state.position.tolist() == [4, 4, 4]
 
 

@@ -14,8 +14,8 @@ from seq2seq import build
 from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.forced_scores import Pair, force, force_tokens
-from seq2seq.inference.translator import Reader, Request, Translation, Translator
+from seq2seq.inference.forced_scores import SentencePair, force_tokens, score_pairs
+from seq2seq.inference.translator import EnsembleMember, Request, Translation, Translator
 from seq2seq.text.tokenizer import Tokenizer
 
 ROWS = one_by_one_rows()
@@ -44,7 +44,7 @@ def translator(rows: Sequence[dict[str, Any]], sizes: Sequence[int]) -> Translat
     for number, (row, size) in enumerate(zip(rows, sizes, strict=True)):
         torch.manual_seed(number)
         model = build.translation_model(model_options(row), size, len(TARGET)).double()
-        readers.append(Reader(model, pieces(size)))
+        readers.append(EnsembleMember(model, pieces(size)))
     return Translator(readers, TARGET, torch.device("cpu"), ("en", "de"))
 
 
@@ -69,7 +69,7 @@ def test_forced_scores_and_alignments_are_those_of_search(rows: list[dict[str, A
             assert translation.score == pytest.approx(sum(translation.token_scores))
             if not translation.tokens:
                 continue
-            (forced,) = force(models, [Pair(translation.source, translation.text, translation.tokens)], 3)
+            (forced,) = score_pairs(models, [SentencePair(translation.source, translation.text, translation.tokens)], 3)
             torch.testing.assert_close(forced.token_scores, translation.token_scores, rtol=1e-9, atol=1e-9)
             torch.testing.assert_close(forced.attention, translation.attention, rtol=1e-5, atol=1e-6)
             assert aligner.forced(forced).links == aligner.translation(translation).links
@@ -81,7 +81,7 @@ def test_in_fewer_bits_too_forced_scores_are_those_of_search(precision: str, tol
     exact = say(models, SEARCHES[0])
     for ranked, (as_it_is,) in zip(say(models, replace(SEARCHES[0], precision=precision)), exact, strict=True):
         for said in ranked:
-            (forced,) = force(models, [Pair(said.source, said.text, said.tokens)], 3, precision)
+            (forced,) = score_pairs(models, [SentencePair(said.source, said.text, said.tokens)], 3, precision)
             assert forced.token_scores == pytest.approx(said.token_scores, abs=tolerance)
             assert not said.tokens or said.token_scores != as_it_is.token_scores
 
@@ -105,7 +105,7 @@ def test_a_probability_is_the_mean_of_the_members() -> None:
     scores = [
         force_tokens(r.model, r.tokenizer.encode(["ab cd"]), [tokens], 1)[0][0] for r in models.readers
     ]  # fmt: skip
-    (forced,) = force(models, [Pair("ab cd", "", TARGET.pieces(tokens))], 1)
+    (forced,) = score_pairs(models, [SentencePair("ab cd", "", TARGET.pieces(tokens))], 1)
     for t, score in enumerate(forced.token_scores):
         assert score == pytest.approx(math.log(sum(math.exp(one[t]) for one in scores) / 3), abs=1e-9)
 
@@ -129,8 +129,8 @@ def test_the_attention_is_of_the_members_that_have_one_and_read_alike() -> None:
     assert models.attends
     assert models.source.model == pieces(15).model
     alone = Translator([models.readers[1]], TARGET, torch.device("cpu"), ("en", "de"))
-    pair = [Pair("ab cd", "", ["▁ab", "</s>"])]
-    torch.testing.assert_close(force(models, pair, 1)[0].attention, force(alone, pair, 1)[0].attention)
+    pair = [SentencePair("ab cd", "", ["▁ab", "</s>"])]
+    torch.testing.assert_close(score_pairs(models, pair, 1)[0].attention, score_pairs(alone, pair, 1)[0].attention)
     nothing = translator([fixed, fixed], [15, 15])
     assert not nothing.attends
     assert Aligner.of(nothing) is None

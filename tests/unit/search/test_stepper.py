@@ -52,7 +52,7 @@ def test_a_shared_memory_is_as_good_as_one_for_each_row(
             said, state = lazy.step(tokens, state)
             expected, attended, own = model.step(tokens, memory, own)
             same(said, expected)
-            weights = attended.dense(memory.values.size(2))
+            weights = attended.to_dense(memory.values.size(2))
             same(state.attention, None if weights is None else weights[:, :, 0].float())
             chosen = torch.tensor(rows)
             state, memory, own = state.select(chosen), memory.select(chosen), own.select(chosen)

@@ -18,8 +18,8 @@ from seq2seq.build import translation_model
 from seq2seq.config import Decoding, parse, stored_data, to_plain
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.forced_scores import Pair, force
-from seq2seq.inference.translator import Reader, Request, Translator
+from seq2seq.inference.forced_scores import SentencePair, score_pairs
+from seq2seq.inference.translator import EnsembleMember, Request, Translator
 from seq2seq.text.cache import encode_corpus
 from seq2seq.text.cleaning import clean, find_unusual, spans_before
 from seq2seq.text.filters import Filters
@@ -85,7 +85,7 @@ def translator() -> Translator:
         "model", {"attention": attention, "bridge": {"name": "last"}, "embedding_size": 8, "hidden_size": 8}
     )
     model = translation_model(options, len(PIECES), len(PIECES))
-    return Translator([Reader(model, PIECES)], PIECES, torch.device("cpu"), ("en", "de"))
+    return Translator([EnsembleMember(model, PIECES)], PIECES, torch.device("cpu"), ("en", "de"))
 
 
 def test_each_white_space_is_a_space_and_no_format_character_is_seen_between_letters() -> None:
@@ -138,7 +138,7 @@ def test_training_and_translation_read_a_line_as_its_usual_form(line: str, usual
     assert found[0].source == line
     ahead = [reads.translate_group([Request("my friend", prefix=prefix)], options)[0][0] for prefix in (line, usual)]
     assert ahead[0].tokens == ahead[1].tokens
-    said = force(reads, [Pair(line, line), Pair(usual, usual)], 2)
+    said = score_pairs(reads, [SentencePair(line, line), SentencePair(usual, usual)], 2)
     assert said[0].score == pytest.approx(said[1].score, abs=1e-5)
 
 
@@ -149,7 +149,9 @@ def test_blank_lines_are_left_out_translated_as_blank_and_not_scored(tmp_path: P
     assert corpus.counts == {"kept": 1, "empty": len(BLANK)}
     reads = translator()
     assert [best.text for best, *_ in reads.translate(BLANK)] == [""] * len(BLANK)
-    assert [forced.tokens for forced in force(reads, [Pair(line, line) for line in BLANK], 4)] == [[]] * len(BLANK)
+    assert [forced.tokens for forced in score_pairs(reads, [SentencePair(line, line) for line in BLANK], 4)] == [
+        []
+    ] * len(BLANK)
 
 
 def test_alignments_are_between_the_words_of_the_raw_line() -> None:

@@ -155,23 +155,14 @@ FILES = {
         ("x/train.en", "x/train.en: one side of a corpus, .*data.valid=x/train$"),
         ("x/valid.zh.gz", "x/valid.zh.gz: one side of a corpus, .*data.valid=x/valid$"),
         ("x/lonely.en", "x/lonely.en: one side of a corpus, whose other one, x/lonely.zh, is not there"),
-        (
-            "x/tabel.csv",
-            r"x/tabel\.csv: no such file .*\. Did you mean data\.valid=x/table\.csv\?",
-        ),
+        ("x/tabel.csv", r"x/tabel\.csv: no such file .*\. Did you mean data\.valid=x/table\.csv\?"),
         ("x/trian", r"x/trian\.zh: no such file \(nor x/trian\.zh\.gz\)\. Did you mean data\.valid=x/train\?"),
-        (
-            "x/german",
-            r"x/german\.zh: no such file .* but there is x/german\.de, x/german\.en\. Do data\.",
-        ),
+        ("x/german", r"x/german\.zh: no such file .* but there is x/german\.de, x/german\.en\. Do data\."),
         ("x", "x: a directory, .*There are data.valid=x/train, data.valid=x/valid, data.valid=x/table.csv"),
         ("empty", "empty: a directory, .*It has none: neither NAME.zh with NAME.en, nor a table"),
         ("flat.txt", r"flat\.txt: a file without tabs, .*flat\.zh and flat\.en, and then data\.valid=flat"),
         ("flat.tx", r"flat\.tx\.zh: no such file .* Did you mean data\.valid=flat\.txt\?"),
-        (
-            "nowhere/x",
-            r"nowhere/x\.zh: no such file .* A corpus is two files, .* given as data\.valid=NAME",
-        ),
+        ("nowhere/x", r"nowhere/x\.zh: no such file .* A corpus is two files, .* given as data\.valid=NAME"),
     ],
 )
 def test_a_name_that_is_no_corpus_is_answered_with_what_was_meant(

@@ -13,8 +13,8 @@ from seq2seq.build import translation_model
 from seq2seq.config import Decoding, parse
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.forced_scores import Pair, force
-from seq2seq.inference.translator import Reader, Request, Translator
+from seq2seq.inference.forced_scores import SentencePair, score_pairs
+from seq2seq.inference.translator import EnsembleMember, Request, Translator
 from seq2seq.search.protocol import Hypothesis
 from seq2seq.text.cache import encode_corpus
 from seq2seq.text.filters import Filters
@@ -57,7 +57,7 @@ def translator() -> Translator:
         "model", {"attention": attention, "bridge": {"name": "last"}, "embedding_size": 8, "hidden_size": 8}
     )
     model = translation_model(options, len(PIECES), len(PIECES))
-    return Translator([Reader(model, PIECES)], PIECES, torch.device("cpu"), ("en", "de"))
+    return Translator([EnsembleMember(model, PIECES)], PIECES, torch.device("cpu"), ("en", "de"))
 
 
 @pytest.mark.parametrize("line", FOUND)
@@ -171,9 +171,9 @@ def test_scores_and_alignments_are_of_the_same_pieces() -> None:
     assert aligner is not None
     assert aligner.translation(best).target == best.text.split()
     assert aligner.translation(best).source == ["press", "{count}", "to", "open"]
-    (by_tokens,) = force(reads, [Pair(best.source, best.text, best.tokens)], 1)
+    (by_tokens,) = score_pairs(reads, [SentencePair(best.source, best.text, best.tokens)], 1)
     assert by_tokens.token_scores == pytest.approx(best.token_scores, abs=1e-4)
-    (by_text,) = force(reads, [Pair("press {count}", "{count} press")], 1)
+    (by_text,) = score_pairs(reads, [SentencePair("press {count}", "{count} press")], 1)
     assert "⟦0⟧" in by_text.tokens
     assert aligner.forced(by_text).target == ["{count}", "press"]
 

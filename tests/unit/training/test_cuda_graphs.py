@@ -14,15 +14,7 @@ import torch
 import torch.nn.functional as F
 from support.sentences import PAIRS, write_pairs
 from support.trainers import TINY, weights
-from support.variants import (
-    Row,
-    assert_same,
-    build_model,
-    label,
-    numbers,
-    one_by_one_rows,
-    pairwise_rows,
-)
+from support.variants import Row, assert_same, build_model, label, numbers, one_by_one_rows, pairwise_rows
 from support.variants import batch as tokens
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode

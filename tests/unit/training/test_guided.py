@@ -317,7 +317,7 @@ def test_every_soft_attention_can_be_guided(row: dict[str, Any]) -> None:
     links = torch.full((3, 3, 6), 1 / 6, dtype=torch.float64)  # also to what lies outside the window and the sentence
     loss, expected = torch.zeros(2, dtype=torch.float64)
     for t, attended in enumerate(steps := run_attention(attention, inputs)):
-        weights = attended.dense(6)
+        weights = attended.to_dense(6)
         assert weights is not None
         given = links if len(steps) == 1 else links[:, t : t + 1]
         loss, expected = loss + guided_cross_entropy(weights, given), expected + written_out(weights, given)
@@ -397,10 +397,7 @@ def values(weight: float, alignments: str | None, **attention: str) -> dict[str,
     names = {"score": "additive", "window": "global", "normaliser": "softmax", "placement": "before", **attention}
     return {
         "data": {"train": "t", "valid": "v", "source_lang": "en", "target_lang": "de", "alignments": alignments},
-        "model": {
-            "attention": {group: {"name": name} for group, name in names.items()},
-            "bridge": {"name": "last"},
-        },
+        "model": {"attention": {group: {"name": name} for group, name in names.items()}, "bridge": {"name": "last"}},
         "training": {"guided_alignment": weight},
     }
 

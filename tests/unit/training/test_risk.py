@@ -9,15 +9,7 @@ import pytest
 import torch
 from support import FORMAT_1
 from support.sentences import PAIRS
-from support.variants import (
-    DEFAULT,
-    VOCAB,
-    build_model,
-    gradients,
-    pairwise_rows,
-    plain_model,
-    set_dropout,
-)
+from support.variants import DEFAULT, VOCAB, build_model, gradients, pairwise_rows, plain_model, set_dropout
 from torch import Tensor
 
 from seq2seq import build

@@ -49,7 +49,7 @@ def another(option: "dataclasses.Field[Any]", value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, (int, float)):
-        return value + 1 if "most" not in option.metadata or option.metadata["most"] is None else value / 2 or 0.5
+        return value + 1 if "le" not in option.metadata else value / 2 or 0.5
     return "another"
 
 

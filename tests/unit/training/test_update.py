@@ -15,7 +15,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch, make_batch
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.tokenizer import PAD
-from seq2seq.training.gradient import BatchGradient
+from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import Loss
 from seq2seq.training.team import Team
@@ -42,7 +42,7 @@ def drawn(seed: int, update: int, batch: Batch, model: TranslationModel) -> list
         return Loss(model.output.bias.sum(), model.output.bias.sum().detach(), batch.tokens)
 
     model.eval()  # as a validation leaves it
-    BatchGradient(model, loss, torch.device("cpu"), "fp32", seed, parts=2, team=Shared(3))(batch, update)
+    GradientStep(model, loss, torch.device("cpu"), "fp32", seed, parts=2, team=Shared(3))(batch, update)
     return numbers
 
 

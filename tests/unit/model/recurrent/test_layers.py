@@ -4,16 +4,7 @@ import pytest
 import torch
 from reference.parameters import parameters_of
 from reference.recurrent import cell_parameters, run_sentences
-from support.variants import (
-    DEFAULT,
-    assert_same,
-    batch,
-    build_model,
-    fill,
-    gradients,
-    mixed,
-    numbers,
-)
+from support.variants import DEFAULT, assert_same, batch, build_model, fill, gradients, mixed, numbers
 from torch import nn
 
 from seq2seq.model.quantised import Bf16Product, Int8Product, converted
