@@ -1,4 +1,4 @@
-"""Where a model's parameters are."""
+"""How many parameters each part of a model has."""
 
 from torch import nn
 
@@ -6,19 +6,19 @@ from seq2seq.model.translation import TranslationModel
 
 
 def parameters_by_part(model: TranslationModel) -> dict[str, int]:
-    """Part -> how many numbers are learned in it. What several parts share counts in the first of them."""
-    parts: dict[str, list[nn.Module]] = {
+    """Count the parameters of each part. A parameter shared by several parts counts in the first of them."""
+    parts: dict[str, list[nn.Module | None]] = {
         "embeddings": [model.source_embedding, model.decoder.embedding],
         "encoder": [model.encoder],
         "bridge": [model.bridge],
-        "attention": [model.decoder.attention],
+        "attention": [model.attention],
         "decoder": [model.decoder],
         "output": [model],
     }
     seen: set[nn.Parameter] = set()
     counts = {}
     for name, modules in parts.items():
-        new = {parameter for module in modules for parameter in module.parameters()} - seen
+        new = {parameter for module in modules if module is not None for parameter in module.parameters()} - seen
         counts[name] = sum(parameter.numel() for parameter in new)
         seen |= new
     return counts

@@ -53,12 +53,12 @@ def test_steps_together_are_steps_apart(row: Row) -> None:
     attention = build_attention(row)
     query, states, lengths, positions = attention_inputs()
     if attention.uses_coverage:
-        memory = attention.prepare(states, lengths, states[:, 0])
+        memory = attention.prepare(states, states, lengths)
         coverage = attention.initial_coverage(memory)
         assert coverage is not None
         total = torch.zeros_like(coverage)
         for t in range(3):
-            step = attention(query[:, t : t + 1], memory, positions[:, t : t + 1], coverage)
+            step = attention(query[:, t : t + 1], memory, positions[:, t : t + 1], coverage=coverage)
             total = total + step.to_dense(states.size(1)).sum(2)
             coverage = step.coverage
             same(coverage, total)
@@ -131,11 +131,11 @@ def test_the_memory_follows_its_rows(row: Row) -> None:
     attention = build_attention(row)
     query, states, lengths, positions = attention_inputs()
     rows = torch.tensor([2, 0, 0])
-    memory = attention.prepare(states, lengths, states[:, 0])
+    memory = attention.prepare(states, states, lengths)
     now = slice(0, 1)
-    whole = attention(query[:, now], memory, positions[:, now], attention.initial_coverage(memory))
+    whole = attention(query[:, now], memory, positions[:, now], coverage=attention.initial_coverage(memory))
     chosen = memory.select(rows)
-    some = attention(query[rows, now], chosen, positions[rows, now], attention.initial_coverage(chosen))
+    some = attention(query[rows, now], chosen, positions[rows, now], coverage=attention.initial_coverage(chosen))
     # Not torch.equal: on some CPUs a product rounds by the row's place in the batch.
     torch.testing.assert_close(some.context, whole.context[rows], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(some.to_dense(6), whole.to_dense(6)[rows], rtol=1e-12, atol=1e-12)
