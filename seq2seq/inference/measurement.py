@@ -65,7 +65,8 @@ def _hiding(attention: Attention) -> Iterator[list[Hidden]]:
         return
 
     def note(module: Attention, given: tuple[Any, ...], named: dict[str, Any], seen: AttentionOutput) -> None:
-        found.append(_hidden(module, *given, coverage=named.get("coverage")))  # noise is for training
+        query, memory, positions = given
+        found.append(_hidden(module, query, memory, positions, named.get("coverage")))  # noise is for training
 
     handle = attention.register_forward_hook(note, with_kwargs=True)
     try:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2seq.model.recurrent.layers import GRU
 from seq2seq.nn.dropout import Dropout
-from seq2seq.nn.products import linear, shared_gradients
+from seq2seq.nn.products import StepLinear, linear, shared_gradients
 
 
 def leaf(*shape: int) -> Tensor:
