@@ -3,14 +3,22 @@
 Shapes: n decoder rows, t target, e embedding, g gates, r readout size.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, FixedVector
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Source
-from seq2seq.model.recurrent.placement import Attend, Placement, RecurrentState, Step, StepMasks
+from seq2seq.model.recurrent.placement import Placement, RecurrentState, Step, StepMasks
 from seq2seq.nn.dropout import Dropout, WordDropout
 from seq2seq.nn.products import shared_gradients
+
+Read = Callable[..., AttentionOutput]
+"""`Source.attend` of the decoder's attention: takes the query, `positions` and `coverage`."""
+Run = tuple[Tensor, AttentionOutput, RecurrentState]
+"""Outputs [n t d], what was attended, the next state."""
 
 
 class RecurrentDecoder(Decoder):
@@ -56,10 +64,11 @@ class RecurrentDecoder(Decoder):
 
     def forward(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
         assert isinstance(state, RecurrentState)
+        read = partial(source.attend, self.attention, need_weights=need_weights)
         embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))  # [n t e]
         inputs = self.placement.project_inputs(embedded)
         run = self._at_once if self._parallel else self._step_by_step
-        outputs, attended, state = run(inputs, source, state, need_weights)
+        outputs, attended, state = run(inputs, state, read)
         features = self.dropout(self.placement.readout(embedded, outputs, attended.context))
         return Decoded(features, attended, state)
 
@@ -68,42 +77,33 @@ class RecurrentDecoder(Decoder):
         if self._parallel:
             return super().step(tokens, source, state, need_weights=need_weights)
         assert isinstance(state, RecurrentState)
+        read = partial(source.attend, self.attention, need_weights=need_weights)
         embedded = self.embedding(tokens)  # [n e]
-        step, state = self._advance(self.placement.project_inputs(embedded), source, state, need_weights)
+        step, state = self._advance(self.placement.project_inputs(embedded), state, read)
         features = self.placement.readout(embedded, step.output, step.attended.context[:, 0])
         return Decoded(features, step.attended, state)
 
-    def _attend(self, source: Source, positions: Tensor, coverage: Tensor | None, need_weights: bool) -> Attend:
-        def attend(query: Tensor) -> AttentionOutput:
-            return source.attend(self.attention, query, positions, coverage=coverage, need_weights=need_weights)
-
-        return attend
-
-    def _at_once(
-        self, inputs: Tensor, source: Source, state: RecurrentState, need_weights: bool
-    ) -> tuple[Tensor, AttentionOutput, RecurrentState]:
+    def _at_once(self, inputs: Tensor, state: RecurrentState, read: Read) -> Run:
         positions = state.position[:, None] + torch.arange(inputs.size(1), device=inputs.device)
-        attend = self._attend(source, positions, None, need_weights)
+        attend = partial(read, positions=positions)
         outputs, layers, attended = self.placement.sequence(inputs, state.layers, attend)
         return outputs, attended, RecurrentState(state.position + inputs.size(1), layers)
 
-    def _step_by_step(
-        self, inputs: Tensor, source: Source, state: RecurrentState, need_weights: bool
-    ) -> tuple[Tensor, AttentionOutput, RecurrentState]:
+    def _step_by_step(self, inputs: Tensor, state: RecurrentState, read: Read) -> Run:
         outputs: list[Tensor] = []
         attended: list[AttentionOutput] = []
         masks = self.placement.masks(inputs)
         with shared_gradients():
             for x in inputs.unbind(1):
-                step, state = self._advance(x, source, state, need_weights, masks)
+                step, state = self._advance(x, state, read, masks)
                 outputs.append(step.output)
                 attended.append(step.attended)
         return torch.stack(outputs, 1), AttentionOutput.concatenate(attended), state
 
     def _advance(
-        self, inputs: Tensor, source: Source, state: RecurrentState, need_weights: bool, masks: StepMasks | None = None
+        self, inputs: Tensor, state: RecurrentState, read: Read, masks: StepMasks | None = None
     ) -> tuple[Step, RecurrentState]:
         """Run one step of the placement on prepared inputs [n g]; return it and the state after it."""
-        attend = self._attend(source, state.position[:, None], state.coverage, need_weights)
+        attend = partial(read, positions=state.position[:, None], coverage=state.coverage)
         step = self.placement.step(inputs, state, attend, masks)
         return step, RecurrentState(state.position + 1, step.layers, step.input_feed, step.attended.coverage)

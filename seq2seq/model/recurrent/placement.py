@@ -89,6 +89,7 @@ class Placement(nn.Module, ABC):
     input_feed_size = 0
     """Size of the vector that is fed back; 0: none is."""
     stack: Stack
+    read: Readout
 
     def attended_to(self, encoded: Encoded, summary: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of what `attend` reads; summary [b m] is the bridge's vector of the source."""
@@ -112,9 +113,10 @@ class Placement(nn.Module, ABC):
         """inputs [b t g], the layers' states -> outputs [b t d], the last states, what was attended."""
         raise TypeError(f"{type(self).__name__} does not run in parallel")
 
-    @abstractmethod
     def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
         """embedded [b t e], output [b t d], context [b t m] -> what the vocabulary is projected from [b t r]."""
+        features: Tensor = self.read(embedded, output, context)
+        return features
 
 
 class Before(Placement):
@@ -145,9 +147,6 @@ class Before(Placement):
         lowest, *upper = (gates(context) for gates in self.context_gates)
         output, new = self.stack.step(inputs + lowest, state.layers, upper, masks and masks.stack)
         return Step(state.layers[-1][0] if self.reads_previous else output, new, attended)
-
-    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
-        return self.read(embedded, output, context)
 
 
 class After(Placement):
@@ -218,9 +217,6 @@ class Between(Placement):
         output, new = self.stack.step(gates, (first, *state.layers[1:]), masks=masks and masks.stack)
         return Step(output, new, attended)
 
-    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
-        return self.read(embedded, output, context)
-
 
 class NoAttention(Placement):
     """The bridge's vector c alone: as first state (Sutskever 2014), or also in every step and the readout (Cho 2014).
@@ -248,6 +244,3 @@ class NoAttention(Placement):
             inputs = torch.cat([inputs, source.context.to(inputs.dtype)], -1)
         outputs, _, new = self.stack.sequence(inputs, layers)
         return outputs, new, source
-
-    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
-        return self.read(embedded, output, context)
