@@ -1,6 +1,7 @@
 """Configuration -> objects: the one module that knows both sides. A new option is one row in a table here."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -8,13 +9,14 @@ from torch import nn
 from seq2seq import config
 from seq2seq.attention import normaliser, score, window
 from seq2seq.attention.attention import Attention, FixedVector, Heads
-from seq2seq.model import pooling as bridge
-from seq2seq.model.recurrent import placement
-from seq2seq.model.recurrent.decoder import Decoder
-from seq2seq.model.recurrent.encoder import Encoder
-from seq2seq.model.recurrent.layers import Stack, recurrent_layer
+from seq2seq.model import pooling
+from seq2seq.model.recurrent import bridge, placement
+from seq2seq.model.recurrent.decoder import RecurrentDecoder
+from seq2seq.model.recurrent.encoder import RecurrentEncoder
+from seq2seq.model.recurrent.layers import CELLS, Recurrent, Stack
 from seq2seq.model.recurrent.placement import Placement, Readout
 from seq2seq.model.translation import Output, TranslationModel
+from seq2seq.nn.dropout import Dropout
 from seq2seq.text.tokenizer import PAD
 
 Table = dict[type, Callable[..., Any]]
@@ -27,17 +29,17 @@ SCORES: Table = {
     config.Additive: lambda o, h, q, k, d: score.Additive(h, q, k, d, coverage=o.coverage),
     config.NormedAdditive: lambda o, h, q, k, d: score.NormedAdditive(h, q, k, d, coverage=o.coverage),
     config.Concat: lambda o, h, q, k, d: score.Concat(h, q, k, d, coverage=o.coverage),
-    config.Linear: lambda o, h, q, k, d: score.Linear(h, q, k),
+    config.Linear: lambda o, h, q, k, d: score.LinearScore(h, q, k),
     config.Key: lambda o, h, q, k, d: score.Key(h, k),
     config.Location: lambda o, h, q, k, d: score.Location(h, q, max_length=o.max_length),
     config.Cosine: lambda o, h, q, k, d: score.Cosine(h, q, k, learned_scale=o.learned_scale),
 }
 
-# (option, query size)
+# (option, query size, number of positions the score can tell apart)
 WINDOWS: Table = {
-    config.GlobalWindow: lambda o, q: window.Global(),
-    config.LocalM: lambda o, q: window.LocalM(o.half_width),
-    config.LocalP: lambda o, q: window.LocalP(q, o.half_width),
+    config.GlobalWindow: lambda o, q, m: window.Global(),
+    config.LocalM: lambda o, q, m: window.LocalM(o.half_width, m),
+    config.LocalP: lambda o, q, m: window.LocalP(q, o.half_width, m),
 }
 
 NORMALISERS: Table = {
@@ -50,9 +52,9 @@ NORMALISERS: Table = {
 
 # (option, directions, memory size)
 POOLINGS: Table = {
-    config.LastBridge: lambda o, n, m: bridge.Last(n),
-    config.MeanBridge: lambda o, n, m: bridge.Mean(),
-    config.AttentionBridge: lambda o, n, m: bridge.AttentionPooling(m),
+    config.LastBridge: lambda o, n, m: pooling.Last(n),
+    config.MeanBridge: lambda o, n, m: pooling.Mean(),
+    config.AttentionBridge: lambda o, n, m: pooling.AttentionPooling(m),
 }
 
 
@@ -61,30 +63,41 @@ def attention(options: config.Attention, query_size: int, memory_size: int) -> A
     if isinstance(options.placement, config.NoAttention):
         return FixedVector()
     assert options.heads is not None
-    heads = Heads(options.heads, query_size, memory_size)
-    size = heads.query_size
-    return Attention(
-        heads,
-        SCORES[type(options.score)](options.score, options.heads, size, heads.key_size, size),
-        WINDOWS[type(options.window)](options.window, query_size),
-        NORMALISERS[type(options.normaliser)](options.normaliser),
+    heads = Heads(
+        options.heads, query_size, memory_size, memory_size, project=options.heads > 1, output_size=memory_size
     )
+    size = heads.query_size
+    energies = SCORES[type(options.score)](options.score, options.heads, size, heads.key_size, size)
+    view = WINDOWS[type(options.window)](options.window, query_size, energies.max_position)
+    return Attention(heads, energies, view, NORMALISERS[type(options.normaliser)](options.normaliser))
+
+
+def _layer_maker(options: config.Model, hidden_size: int) -> Callable[[int], Recurrent]:
+    """A function from an input's size to a recurrent layer."""
+    cell = CELLS[options.cell]
+    layer_norm = options.layer_norm
+    return partial(cell, hidden_size=hidden_size, recurrent_dropout=options.recurrent_dropout, layer_norm=layer_norm)
+
+
+def _dropout(options: config.Model) -> Dropout:
+    return Dropout(options.dropout, variational=options.variational_dropout)
 
 
 def _bridge(options: config.Model, memory_size: int) -> nn.Module:
+    sizes = options.hidden_size, options.decoder_layers
     if isinstance(options.bridge, config.ZeroBridge):
-        return bridge.Zero(options.cell, options.hidden_size, options.decoder_layers)
-    pooling = POOLINGS[type(options.bridge)](options.bridge, 2 if options.bidirectional else 1, memory_size)
-    return bridge.Bridge(pooling, options.cell, memory_size, options.hidden_size, options.decoder_layers)
+        return bridge.Zero(options.cell, *sizes)
+    pool = POOLINGS[type(options.bridge)](options.bridge, 2 if options.bidirectional else 1, memory_size)
+    return bridge.Bridge(pool, options.cell, memory_size, *sizes)
 
 
 def _placement(options: config.Model, memory_size: int) -> Placement:
     where, e, d = options.attention.placement, options.embedding_size, options.hidden_size
+    make_layer = _layer_maker(options, d)
 
     def stack(input_size: int) -> Stack:
-        return Stack(options.cell, input_size, d, options.decoder_layers, residual=options.residual,
-                     dropout=options.dropout, variational=options.variational_dropout,
-                     recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm)  # fmt: skip
+        dropout = _dropout(options)
+        return Stack(make_layer, input_size, options.decoder_layers, residual=options.residual, dropout=dropout)
 
     match where:
         case config.Before():
@@ -96,11 +109,8 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
             return placement.After(stack(e), d, memory_size, input_feeding=where.input_feeding)
         case config.Between():
             readout = Readout(where.readout, d, e, memory_size, d)
-            above = stack(memory_size)  # first, as ever: weights are drawn in the order in which layers are made
-            first = recurrent_layer(
-                options.cell, e, d, recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm
-            )
-            return placement.Between(above, first, readout)
+            above = stack(memory_size)  # made first: a seed's weights depend on the order in which layers are made
+            return placement.Between(above, make_layer(e), readout)
         case config.NoAttention():
             context_size = memory_size if where.feed_source else 0
             readout = Readout(where.readout, d, e, context_size, d)
@@ -119,41 +129,36 @@ def translation_model(
     options: config.Model, source_vocab: int, target_vocab: int, *, reverse_source: bool = False
 ) -> TranslationModel:
     """A model with fresh weights, drawn from torch's global random generator."""
-    memory_size = config.memory_size(options)
-    encoder = Encoder(
-        options.cell,
-        options.embedding_size,
-        memory_size // (2 if options.bidirectional else 1),
+    memory_size, e = config.memory_size(options), options.embedding_size
+    directions = 2 if options.bidirectional else 1
+    encoder = RecurrentEncoder(
+        _layer_maker(options, memory_size // directions),
+        e,
         options.encoder_layers,
-        bidirectional=options.bidirectional,
+        directions=directions,
         residual=options.residual,
-        dropout=options.dropout,
-        variational=options.variational_dropout,
-        recurrent_dropout=options.recurrent_dropout,
-        layer_norm=options.layer_norm,
+        dropout=_dropout(options),
     )
-    source_embedding = _embedding(source_vocab, options.embedding_size)
+    source_embedding = _embedding(source_vocab, e)
     ties = options.tied_embeddings
-    target_embedding = (
-        source_embedding if ties in ("source_target", "all") else _embedding(target_vocab, options.embedding_size)
-    )
-    decoder = Decoder(
+    target_embedding = source_embedding if ties in ("source_target", "all") else _embedding(target_vocab, e)
+    where = _placement(options, memory_size)
+    attend = attention(options.attention, options.hidden_size, memory_size)
+    output = Output(options.hidden_size, target_vocab, target_embedding if ties in ("target_output", "all") else None)
+    decoder = RecurrentDecoder(
         target_embedding,
-        _placement(options, memory_size),
-        attention(options.attention, options.hidden_size, memory_size),
-        dropout=options.dropout,
-        variational=options.variational_dropout,
+        where,
+        attend,
+        _bridge(options, memory_size),
+        dropout=_dropout(options),
         word_dropout=options.word_dropout,
     )
-    output = Output(options.hidden_size, target_vocab, target_embedding if ties in ("target_output", "all") else None)
     return TranslationModel(
         source_embedding,
         encoder,
-        _bridge(options, memory_size),
         decoder,
         output,
-        dropout=options.dropout,
-        variational=options.variational_dropout,
+        dropout=_dropout(options),
         word_dropout=options.word_dropout,
         reverse_source=reverse_source,
     )

@@ -1,69 +1,62 @@
 """Attention: a score within a window, normalised, over one or several heads.
 
-    e_{t,i} = F(h_i, q_t)        score
+    e_{t,i} = F(k_i, q_t)        score
     α_t     = softmax(e_t)       normaliser, over the positions the window leaves visible
-    a_t     = Σ_i α_{t,i} h_i    context
+    a_t     = Σ_i α_{t,i} v_i    context
 
-Shapes: b batch, h heads, t target, s source, w positions of a window, q query, m memory, k key, v value size.
+Shapes: b batch, h heads, t target, s source, w positions of a window, q query, k key, v value size, a prepared key.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.normaliser import Normalised
-from seq2seq.attention.score import Score
-from seq2seq.attention.window import WindowView
-from seq2seq.nn.products import Linear, linear
-
-
-@dataclass(frozen=True)
-class Readers:
-    """n rows that read the memories of b sentences, each row one: they have places in a grid [b k], some may be empty.
-
-    So the rows of a sentence share its memory, as the steps of a sequence do, and it is not copied for each.
-    """
-
-    sentences: Tensor
-    """[n]: whose memory each row reads"""
-    places: Tensor | None
-    """[n] of b k; None: all of them in order"""
-    shape: tuple[int, int]
-    """b, k"""
-
-    def spread(self, x: Tensor) -> Tensor:
-        """[n 1 ..] -> [b k ..], 0 at empty places."""
-        if self.places is not None:
-            grid = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:])
-            x = grid.index_copy_(0, self.places, x)
-        return x.view(*self.shape, *x.shape[2:])
-
-    def collect(self, x: Tensor) -> Tensor:
-        """[b k ..] -> [n 1 ..]"""
-        flat = x.flatten(0, 1)
-        return (flat if self.places is None else flat.index_select(0, self.places))[:, None]
+from seq2seq.attention.score import Score, full_precision
+from seq2seq.attention.window import WindowView, reachable
+from seq2seq.nn.products import StepLinear, linear
+from seq2seq.nn.rows import select
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the decoder reads of the source; computed once per sentence."""
+    """Positions that can be attended to, prepared once: source words, or earlier target words (`causal`)."""
 
+    keys: Tensor
+    """[b h s a]: what the score keeps of each position."""
     values: Tensor
     """[b h s v]"""
-    keys: Tensor
-    """[b h s a]: what the score keeps of each position"""
     lengths: Tensor
-    """[b]"""
-    readers: Readers | None = None
-    """The rows that attend; None: one for each sentence, in order"""
+    """[b]: number of real positions."""
+    causal: bool = False
+    """True: a step sees the positions up to its own. False: it sees all."""
+    first: int = 0
+    """Absolute position of the first key."""
 
-    def select(self, sentences: Tensor) -> "Memory":
-        """A memory of these sentences, in that order, with one reader each."""
-        return Memory(self.values[sentences], self.keys[sentences], self.lengths[sentences])
+    @property
+    def size(self) -> int:
+        """Number of positions, padding included."""
+        return self.values.size(2)
+
+    def append(self, new: "Memory") -> "Memory":
+        """Add the positions that follow; `new` is prepared with `first` at the end of this memory."""
+        assert new.first == self.first + self.size
+        keys, values = torch.cat([self.keys, new.keys], 2), torch.cat([self.values, new.values], 2)
+        return replace(self, keys=keys, values=values, lengths=self.lengths + new.lengths)
+
+    def select(self, rows: Tensor) -> "Memory":
+        """Take these rows of the batch [n], in that order."""
+        return select(self, rows)
+
+    def extent(self, positions: Tensor) -> Tensor:
+        """How many of the first positions each step sees: absolute positions of the steps [b t] -> [b t]."""
+        lengths = self.lengths[:, None].expand_as(positions)
+        return torch.minimum(lengths, positions + 1 - self.first) if self.causal else lengths
 
 
 @dataclass(frozen=True)
@@ -73,20 +66,20 @@ class AttentionOutput:
     context: Tensor
     """[b t v]"""
     weights: Tensor | None = None
-    """[b h t w]; None where there is no attention"""
+    """[b h t w]; None where nobody needs them, or there is no attention."""
     index: Tensor | None = None
-    """[b t w]: the source positions of `weights`; None: all of them in order"""
+    """[b t w]: the source positions of `weights`; None: all of them in order."""
     log_prob: Tensor | None = None
-    """[b t]: see Normalised"""
+    """[b t]: see Normalised."""
     entropy: Tensor | None = None
-    """[b t]: see Normalised"""
+    """[b t]: see Normalised."""
     coverage: Tensor | None = None
-    """[b h s]: the weights summed over all steps so far, for scores that use it"""
+    """[b h s]: the weights summed over all steps so far, for scores that use it."""
     centre: Tensor | None = None
-    """[b t]: p_t of a local window"""
+    """[b t]: p_t of a local window."""
 
     def to_dense(self, source_size: int) -> Tensor | None:
-        """The weights over all source positions [b h t s]."""
+        """Spread the weights over all source positions: [b h t s]."""
         if self.index is None or self.weights is None:
             return self.weights
         index = self.index[:, None].expand_as(self.weights)
@@ -95,30 +88,35 @@ class AttentionOutput:
         return full.scatter_add(-1, index, self.weights)
 
     @staticmethod
-    def concatenate(steps: "list[AttentionOutput]") -> "AttentionOutput":
-        """One after the other along t."""
+    def concatenate(steps: "Sequence[AttentionOutput]") -> "AttentionOutput":
+        """Join steps along t; the coverage is that of the last."""
 
-        def along(dim: int, parts: list[Tensor | None]) -> Tensor | None:
-            present = [part for part in parts if part is not None]
-            return torch.cat(present, dim) if present else None
+        def join(name: str, dim: int = 1) -> Tensor | None:
+            parts = [getattr(step, name) for step in steps]
+            return None if parts[0] is None else torch.cat(parts, dim)
 
-        return AttentionOutput(
-            torch.cat([s.context for s in steps], 1),
-            along(2, [s.weights for s in steps]),
-            along(1, [s.index for s in steps]),
-            along(1, [s.log_prob for s in steps]),
-            along(1, [s.entropy for s in steps]),
-            steps[-1].coverage,
-            along(1, [s.centre for s in steps]),
-        )
+        context = torch.cat([step.context for step in steps], 1)
+        weights, index, centre = join("weights", 2), join("index"), join("centre")
+        return AttentionOutput(context, weights, index, join("log_prob"), join("entropy"), steps[-1].coverage, centre)
+
+
+class LocalSpans(NamedTuple):
+    """The local window of each step, in source positions."""
+
+    first: Tensor
+    """[b t]"""
+    last: Tensor
+    """[b t], inclusive."""
+    centre: Tensor
+    """[b t]: p_t, real-valued under `local_p`."""
 
 
 class WindowPart(Protocol):
     """What Attention asks of a window."""
 
-    def __call__(
-        self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int
-    ) -> WindowView: ...
+    local: bool
+
+    def __call__(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView: ...
 
 
 class NormaliserPart(Protocol):
@@ -130,40 +128,45 @@ class NormaliserPart(Protocol):
 
 
 class Heads(nn.Module):
-    """q_j = Q_j q, k_j = K_j h, v_j = V_j h of size m/n for each of n heads, and a = W_o [a_j]_j (Vaswani 2017).
+    """q_j = Q_j q, k_j = K_j k, v_j = V_j v of size 1/n for each of n heads, and a = W_o [a_j]_j (Vaswani 2017).
 
-    One head is the paper's equation exactly: nothing is projected.
+    Without `project`, one head is the paper's equation exactly: queries, keys and values stay as they are.
     """
 
-    def __init__(self, heads: int, query_size: int, memory_size: int) -> None:
+    def __init__(
+        self, heads: int, query_size: int, key_size: int, value_size: int, *, project: bool, output_size: int
+    ) -> None:
         super().__init__()
+        assert project or (heads == 1 and output_size == value_size)
         self.heads = heads
-        self.query_size = query_size if heads == 1 else memory_size // heads
-        self.key_size = memory_size // heads
-        if heads > 1:
-            self.query = Linear(query_size, memory_size, bias=False)
-            self.key = Linear(memory_size, memory_size, bias=False)
-            self.value = Linear(memory_size, memory_size, bias=False)
-            self.output = Linear(memory_size, memory_size, bias=False)
+        self.project = project
+        self.query_size = key_size // heads if project else query_size
+        self.key_size = key_size // heads
+        if project:
+            self.query = StepLinear(query_size, key_size, bias=False)
+            self.key = StepLinear(key_size, key_size, bias=False)
+            self.value = StepLinear(value_size, value_size, bias=False)
+            self.output = StepLinear(value_size, output_size, bias=False)
 
     def split(self, x: Tensor) -> Tensor:
+        """[b t d] -> [b h t d/h]"""
         b, t, d = x.shape
         return x.view(b, t, self.heads, d // self.heads).transpose(1, 2)  # [b h t d/h]
 
     def split_query(self, query: Tensor) -> Tensor:
         """[b t q] -> [b h t q/h]"""
-        return self.split(query if self.heads == 1 else self.query(query))
+        return self.split(self.query(query) if self.project else query)
 
-    def split_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """[b s m] -> keys, values [b h s m/h]"""
-        if self.heads == 1:
-            return self.split(memory), self.split(memory)
-        return self.split(self.key(memory)), self.split(self.value(memory))
+    def split_memory(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """keys [b s k], values [b s v] -> [b h s k/h], [b h s v/h]"""
+        if self.project:
+            keys, values = self.key(keys), self.value(values)
+        return self.split(keys), self.split(values)
 
     def merge(self, context: Tensor) -> Tensor:
-        """[b h t v] -> [b t m]"""
-        merged = context.transpose(1, 2).flatten(2)  # [b t m]
-        return merged if self.heads == 1 else self.output(merged)
+        """[b h t v/h] -> [b t o]"""
+        merged = context.transpose(1, 2).flatten(2)  # [b t v]
+        return self.output(merged) if self.project else merged
 
 
 class Attention(nn.Module):
@@ -178,15 +181,17 @@ class Attention(nn.Module):
 
     @property
     def uses_coverage(self) -> bool:
+        """Whether each step has to know what the steps before it attended to."""
         return getattr(self.score, "coverage", None) is not None
 
-    def prepare(self, states: Tensor, lengths: Tensor, summary: Tensor) -> Memory:
-        """Encoder states [b s m], lengths [b] -> Memory; `summary` is what `FixedVector` remembers instead."""
-        keys, values = self.heads.split_memory(states)
-        return Memory(_full(values), _full(self.score.project(keys)), lengths)
+    def prepare(self, keys: Tensor, values: Tensor, lengths: Tensor, *, causal: bool = False, first: int = 0) -> Memory:
+        """Project what is attended to, once: keys [b s k], values [b s v], lengths [b]."""
+        keys, values = self.heads.split_memory(keys, values)
+        values = full_precision(values)
+        return Memory(self.score.prepare(keys, first), values, lengths, causal, first)
 
     def initial_coverage(self, memory: Memory) -> Tensor | None:
-        """The coverage before the first step [b h s]."""
+        """The coverage before the first step [b h s]; None for scores that don't use it."""
         return memory.values.new_zeros(memory.values.shape[:3]) if self.uses_coverage else None
 
     def forward(
@@ -194,21 +199,20 @@ class Attention(nn.Module):
         query: Tensor,
         memory: Memory,
         positions: Tensor,
+        *,
         coverage: Tensor | None = None,
         noise: Tensor | None = None,
+        need_weights: bool = True,
     ) -> AttentionOutput:
-        """query [b t q], positions of the steps [b t] -> context [b t v] and weights.
+        """query [b t q], absolute positions of the steps [b t] -> context [b t v], and weights if they are needed.
 
-        Coverage [b h s] is that before the step, so t is 1 where it is used, and where the memory has `readers`: then
-        b is their number n.
+        Coverage [b h s] is that before the step, so t is 1 where it is used. How the context is computed is decided
+        here alone: only callers that need weights rely on their being computed at all.
         """
-        if memory.readers is not None:
-            return self._shared(memory.readers, query, memory, positions, coverage)
-        source_size = memory.values.size(2)
-        reach = memory.lengths if self.score.reach is None else memory.lengths.clamp(max=self.score.reach)
-        view: WindowView = self.window(query, positions, memory.lengths, reach, source_size)
+        places = positions - memory.first if memory.first else positions
+        view: WindowView = self.window(query, places, memory.extent(positions), memory.size)
         keys, values, seen = memory.keys, memory.values, coverage
-        fold, unfold = _as_it_is, _as_it_is
+        fold, unfold = _unchanged, _unchanged
         if view.index is not None:  # each step sees a few positions of its own: fold the steps into the batch
             fold, unfold = _fold, partial(_unfold, len(query))
             keys, values = _gather(keys, view.index), _gather(values, view.index)  # [b·t h w k]
@@ -221,31 +225,22 @@ class Attention(nn.Module):
         weights, log_prob, entropy = self.normaliser(energies, noise)
         if view.log_gain is not None and not self.normaliser.hard:
             weights = weights * view.log_gain[:, None].exp()
-        context = unfold(linear(fold(weights), values.transpose(-1, -2)))  # [b h t v]
+        context = self.heads.merge(unfold(linear(fold(weights), values.transpose(-1, -2))))  # [b t v]
 
-        attended = AttentionOutput(
-            self.heads.merge(context), weights, view.index, log_prob, entropy, centre=view.centre
-        )
-        if coverage is None:
-            return attended
-        spent = attended.to_dense(source_size)
-        assert spent is not None
-        return replace(attended, coverage=coverage + spent.sum(2))
+        output = AttentionOutput(context, weights, view.index, log_prob, entropy, centre=view.centre)
+        if coverage is not None:
+            spent = output.to_dense(memory.size)
+            assert spent is not None
+            output = replace(output, coverage=coverage + spent.sum(2))
+        return output if need_weights else replace(output, weights=None)
 
-    def _shared(
-        self, readers: Readers, query: Tensor, memory: Memory, positions: Tensor, coverage: Tensor | None
-    ) -> AttentionOutput:
-        """`forward` of one step [n 1 q], whose rows are steps of the sentences."""
-        if coverage is not None:  # each row has its own
-            return self(query, memory.select(readers.sentences), positions, coverage)
-        seen = self(readers.spread(query), replace(memory, readers=None), readers.spread(positions))
-        assert seen.weights is not None
-        return AttentionOutput(
-            readers.collect(seen.context),
-            readers.collect(seen.weights.transpose(1, 2)).transpose(1, 2),  # [n h 1 w]
-            None if seen.index is None else readers.collect(seen.index),
-            centre=None if seen.centre is None else readers.collect(seen.centre),
-        )
+    def spans(self, output: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
+        """Where the local windows of these steps stood in sentences of these lengths [b]; None for a global window."""
+        if output.index is None or output.centre is None:
+            return None
+        # The index is clamped to the longest sentence of the batch; what is before position 0 became 0, which is seen.
+        end = reachable(lengths, self.score.max_position)[:, None] - 1
+        return LocalSpans(output.index.amin(-1), torch.minimum(output.index.amax(-1), end), output.centre)
 
 
 class FixedVector(nn.Module):
@@ -253,32 +248,20 @@ class FixedVector(nn.Module):
 
     uses_coverage = False
 
-    def prepare(self, states: Tensor, lengths: Tensor, summary: Tensor) -> Memory:
-        values = summary[:, None, None]  # [b 1 1 m]
-        return Memory(values, values, lengths)
+    def prepare(self, keys: Tensor, values: Tensor, lengths: Tensor) -> Memory:
+        """The vector as the only position: keys and values [b 1 m]."""
+        return Memory(keys[:, None], values[:, None], lengths)
 
     def initial_coverage(self, memory: Memory) -> Tensor | None:
+        """None: nothing is attended to."""
         return None
 
-    def forward(
-        self,
-        query: Tensor,
-        memory: Memory,
-        positions: Tensor,
-        coverage: Tensor | None = None,
-        noise: Tensor | None = None,
-    ) -> AttentionOutput:
-        values = memory.values[:, 0]  # [b 1 m]
-        rows = values if memory.readers is None else values[memory.readers.sentences]
-        return AttentionOutput(rows.expand(-1, query.size(1), -1))
+    def forward(self, query: Tensor, memory: Memory, positions: Tensor, **options: object) -> AttentionOutput:
+        """query [b t q] -> the vector at each step [b t m]."""
+        return AttentionOutput(memory.values[:, 0].expand(-1, query.size(1), -1))
 
 
-def _full(x: Tensor) -> Tensor:
-    """At least in fp32: the steps read it elementwise, which is slower in 16 bits."""
-    return x.float() if x.dtype.itemsize == 2 else x
-
-
-def _as_it_is(x: Tensor) -> Tensor:
+def _unchanged(x: Tensor) -> Tensor:
     return x
 
 

@@ -1,13 +1,14 @@
 """Scores: e = F(key, query), before any window or normaliser. One class per row of the table of names.
 
-A score works in two parts: `project` does once per sentence what depends on the source alone; `forward` does the rest
-at every step. Both treat the heads as separate scores with parameters of their own.
+A score works in two parts: `prepare` computes once what depends on the keys alone; `forward` does the rest at every
+step. Both treat the heads as separate scores with parameters of their own.
 
 Shapes: b batch, h heads, t target, s source, q query size, k key size, a size of the attention's hidden layer.
 """
 
 import logging
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class HeadLinear(nn.Module):
-    """One linear map for each head: [b h t i] -> [b h t o]."""
+    """One linear map per head: [b h t i] -> [b h t o]."""
 
     def __init__(self, heads: int, input_size: int, output_size: int, *, bias: bool = False) -> None:
         super().__init__()
@@ -41,21 +42,32 @@ def head_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return y if bias is None else y + bias[:, None]
 
 
-class Score(nn.Module):
-    """Base of the scores.
+class Score(nn.Module, ABC):
+    """Base of the scores."""
 
-    `reach` is the number of source positions a score can tell apart (None: any number).
-    """
+    max_position: int | None = None
+    """The number of positions a score can tell apart; None: any number."""
 
-    reach: int | None = None
+    def prepare(self, keys: Tensor, first: int = 0) -> Tensor:
+        """keys [b h s k], the absolute position of the first -> what `forward` takes as keys [b h s a]; done once.
+
+        In fp32 at least: single steps read the keys elementwise, which is slower in 16 bits. A score whose steps are
+        one large product may decide otherwise.
+        """
+        return full_precision(self.project(keys))
 
     def project(self, keys: Tensor) -> Tensor:
-        """keys [b h s k] -> what `forward` takes as keys [b h s a]; done once per sentence."""
+        """keys [b h s k] -> [b h s a], for `prepare`."""
         return keys
 
+    @abstractmethod
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
-        """query [b h t q], projected keys [b h s a], coverage [b h s] -> energies [b h t s]."""
-        raise TypeError(f"{type(self).__name__} is not a score")
+        """query [b h t q], prepared keys [b h s a], coverage [b h s] -> energies [b h t s]."""
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Convert 16-bit numbers to fp32."""
+    return x.float() if x.dtype.itemsize == 2 else x
 
 
 class Dot(Score):
@@ -125,7 +137,7 @@ class Additive(Score):
         self.coverage = nn.Parameter(_small(heads, hidden_size)) if coverage else None
 
     def project(self, keys: Tensor) -> Tensor:
-        """Twice U k + b: see `tanh_energies`."""
+        """keys -> 2 (U k + b); `tanh_energies` takes them doubled."""
         return 2 * self.key(keys)
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
@@ -155,7 +167,7 @@ class Concat(Score):
         self.coverage = nn.Parameter(_small(heads, hidden_size)) if coverage else None
 
     def project(self, keys: Tensor) -> Tensor:
-        """Twice U k: see `tanh_energies`."""
+        """keys -> 2 U k; `tanh_energies` takes them doubled."""
         return 2 * head_linear(keys, self.weight[..., self.query_size :])
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
@@ -163,11 +175,11 @@ class Concat(Score):
         return _tanh_energies(hidden, keys, self.v, self.coverage, coverage)
 
 
-class Linear(Score):
+class LinearScore(Score):
     """e = w₁·k + w₂·q = W [q;k], the "concatenation" of the tutorials.
 
-    w₂·q is the same for every position, so every normaliser ignores it and w₂ gets no gradient: what is learned is
-    `key`. Kept because it is what many tutorials write.
+    w₂·q is the same at every position, so every normaliser ignores it and w₂ gets no gradient: the score learns what
+    `key` learns. It is here because many tutorials write it.
     """
 
     def __init__(self, heads: int, query_size: int, key_size: int) -> None:
@@ -183,7 +195,7 @@ class Linear(Score):
 
 
 class Key(Score):
-    """e = w·k: the content of the source alone, whatever the query."""
+    """e = w·k: the content of the source alone; the query is ignored."""
 
     def __init__(self, heads: int, key_size: int) -> None:
         super().__init__()
@@ -199,26 +211,26 @@ class Key(Score):
 class Location(Score):
     """e_i = (W q)_i for i < L (Luong 2015, eq. 9): the position alone, whatever the words.
 
-    What `project` keeps of a key is its position. Positions from L = `max_length` on are out of reach.
+    A prepared key is its absolute position. Positions from L = `max_length` on are out of reach.
     """
 
     def __init__(self, heads: int, query_size: int, *, max_length: int) -> None:
         super().__init__()
-        self.reach: int = max_length
+        self.max_position: int = max_length
         self.query = HeadLinear(heads, query_size, max_length)
 
-    def project(self, keys: Tensor) -> Tensor:
-        positions = torch.arange(keys.size(2), device=keys.device)
+    def prepare(self, keys: Tensor, first: int = 0) -> Tensor:
+        positions = torch.arange(first, first + keys.size(2), device=keys.device)
         return positions[:, None].expand(*keys.shape[:3], 1)
 
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
         positions = keys.transpose(-1, -2).expand(-1, -1, query.size(2), -1)  # [b h t s]
-        energies = self.query(query).gather(-1, positions.clamp(max=self.reach - 1))
-        return energies.masked_fill(positions >= self.reach, -math.inf)
+        energies = self.query(query).gather(-1, positions.clamp(max=self.max_position - 1))
+        return energies.masked_fill(positions >= self.max_position, -math.inf)
 
 
 def _small(*shape: int) -> Tensor:
-    """Uniform within ±1/√a, a the last size."""
+    """Draw from the uniform distribution on ±1/√a, a the last size."""
     bound = shape[-1] ** -0.5
     return torch.empty(shape).uniform_(-bound, bound)
 
@@ -226,7 +238,7 @@ def _small(*shape: int) -> Tensor:
 def _tanh_energies(
     query: Tensor, keys: Tensor, v: Tensor, coverage_weight: Tensor | None, coverage: Tensor | None
 ) -> Tensor:
-    """query [b h t a], twice the keys [b h s a], v [h 1 a], u_c [h a], coverage [b h s] -> vᵀ tanh(...) [b h t s]."""
+    """query [b h t a], doubled keys [b h s a], v [h 1 a], u_c [h a], coverage [b h s] -> vᵀ tanh(...) [b h t s]."""
     if coverage_weight is not None and coverage is not None:
         keys = keys + coverage[..., None] * (2 * coverage_weight)[:, None]
     with without_autocast(keys.device.type):

@@ -1,7 +1,7 @@
-"""Windows: which source positions a step may look at, and a gain on them. One class per row of the table of names.
+"""Windows: which positions a step may look at, and a gain on them. One class per row of the table of names.
 
-A source has `lengths` positions of its own, S, and `reach` of them that the score can tell apart, min(S, L): centres
-and what is visible stay within reach.
+A step sees the first `extent` positions: all of a source sentence, or those up to itself. Centres also stay within
+the `max_position` positions that the score can tell apart, where it has such a limit.
 
 Shapes: b batch, t target, s source, w width of a local window (2D+1), q query size.
 """
@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from seq2seq.nn.products import Linear
+from seq2seq.nn.products import StepLinear
 
 
 @dataclass(frozen=True)
 class WindowView:
-    """What a window shows of the source at each step."""
+    """What a window shows at each step."""
 
     visible: Tensor
-    """[b t w], or [b 1 s] where `index` is None: True where a position may be attended."""
+    """[b t w], or [b t s] where `index` is None: True where a position may be attended."""
     index: Tensor | None = None
-    """[b t w]: the source positions of the window; None: all of them in order."""
+    """[b t w]: the positions of the window; None: all of them in order."""
     log_gain: Tensor | None = None
     """[b t w]: logarithm of the factor on each position's weight; None: no factor."""
     centre: Tensor | None = None
@@ -29,49 +29,63 @@ class WindowView:
 
 
 class Global(nn.Module):
-    """All real positions."""
+    """All positions within the extent."""
 
-    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> WindowView:
-        """query [b t q], positions of the steps [b t], lengths [b], reach [b] -> what each step sees."""
-        return WindowView(torch.arange(source_size, device=reach.device) < reach[:, None, None])
+    local = False
+
+    def forward(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView:
+        """query [b t q], positions of the steps [b t], extent [b t], size of the memory -> what each step sees."""
+        return WindowView(torch.arange(size, device=extent.device) < extent[..., None])
 
 
 class LocalM(nn.Module):
-    """|i − p_t| ≤ D around p_t = min(t, S−1) (Luong 2015, local-m)."""
+    """|i − p_t| ≤ D around p_t = min(t, S−1) (Luong 2015, local-m), S the extent."""
 
-    def __init__(self, half_width: int) -> None:
+    local = True
+
+    def __init__(self, half_width: int, max_position: int | None = None) -> None:
         super().__init__()
-        self.half_width = half_width
+        self.half_width, self.max_position = half_width, max_position
 
-    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> WindowView:
-        centre = torch.minimum(positions, reach[:, None] - 1)
-        return _around(centre, self.half_width, reach, source_size)
+    def forward(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView:
+        """As `Global.forward`."""
+        extent = reachable(extent, self.max_position)
+        return _around(torch.minimum(positions, extent - 1), self.half_width, extent, size)
 
 
 class LocalP(nn.Module):
     """|i − ⌊p_t + ½⌋| ≤ D around p_t = (S−1) σ(v_pᵀ tanh(W_p q)), gain exp(−(i − p_t)²/2σ²), σ = D/2.
 
-    Luong 2015, eq. 9 and 10 (local-p), with positions counted from 0.
+    Luong 2015, eq. 9 and 10 (local-p), with positions counted from 0; S is the extent.
     """
 
-    def __init__(self, query_size: int, half_width: int) -> None:
-        super().__init__()
-        self.half_width = half_width
-        self.hidden = Linear(query_size, query_size, bias=False)
-        self.v = Linear(query_size, 1, bias=False)
+    local = True
 
-    def forward(self, query: Tensor, positions: Tensor, lengths: Tensor, reach: Tensor, source_size: int) -> WindowView:
+    def __init__(self, query_size: int, half_width: int, max_position: int | None = None) -> None:
+        super().__init__()
+        self.half_width, self.max_position = half_width, max_position
+        self.hidden = StepLinear(query_size, query_size, bias=False)
+        self.v = StepLinear(query_size, 1, bias=False)
+
+    def forward(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView:
+        """As `Global.forward`."""
         portion = torch.sigmoid(self.v(torch.tanh(self.hidden(query)))).squeeze(-1)  # [b t]
+        limit = reachable(extent, self.max_position)
         # bf16 can't count to 300: positions stay in the precision of the weights.
-        p = torch.minimum((lengths[:, None] - 1) * portion.to(self.v.weight.dtype), reach[:, None] - 1)
-        view = _around((p + 0.5).floor().long(), self.half_width, reach, source_size)
+        p = torch.minimum((extent - 1) * portion.to(self.v.weight.dtype), limit - 1)
+        view = _around((p + 0.5).floor().long(), self.half_width, limit, size)
         sigma = self.half_width / 2
         assert view.index is not None
         return replace(view, log_gain=-((view.index - p[..., None]) ** 2) / (2 * sigma**2), centre=p)
 
 
-def _around(centre: Tensor, half_width: int, reach: Tensor, source_size: int) -> WindowView:
-    """The positions within `half_width` of centre [b t]; those outside the sentence are there, but invisible."""
+def reachable(extent: Tensor, max_position: int | None) -> Tensor:
+    """The part of an extent or of lengths that a score can tell apart; a limit of None is none."""
+    return extent if max_position is None else extent.clamp(max=max_position)
+
+
+def _around(centre: Tensor, half_width: int, extent: Tensor, size: int) -> WindowView:
+    """Positions within `half_width` of centre [b t]; those beyond the extent [b t] are there, but invisible."""
     index = centre[..., None] + torch.arange(-half_width, half_width + 1, device=centre.device)  # [b t w]
-    visible = (index >= 0) & (index < reach[:, None, None])
-    return WindowView(visible, index.clamp(0, source_size - 1), centre=centre)
+    visible = (index >= 0) & (index < extent[..., None])
+    return WindowView(visible, index.clamp(0, size - 1), centre=centre)

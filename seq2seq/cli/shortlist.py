@@ -10,7 +10,7 @@ import numpy as np
 from seq2seq import checkpoint
 from seq2seq.cli.files import check_output
 from seq2seq.cli.reading import layout
-from seq2seq.config import Data, NoAttention, ShortlistConfig
+from seq2seq.config import Data, ShortlistConfig
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.search.shortlist import FILE, learn
@@ -27,7 +27,7 @@ def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
     directory = checkpoint.find(Path(config.checkpoint))
     check_output(str(directory / FILE))
     of = checkpoint.load(directory, choose_device(config.device))
-    if isinstance(of.options.attention.placement, NoAttention):
+    if not of.model.attends:
         raise ConfigError(
             f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "
             "by. Take a checkpoint with another placement."

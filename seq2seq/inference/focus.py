@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq.attention.attention import Attention, AttentionOutput
-from seq2seq.attention.window import Global
+from seq2seq.attention.attention import AttentionOutput
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import pad
 from seq2seq.text.tokenizer import BOS
@@ -34,8 +33,7 @@ def focus(
 
     None where the windows are not local. Windows fit the weights of a search with the same model, in its precision.
     """
-    attention = model.decoder.attention
-    if not isinstance(attention, Attention) or isinstance(attention.window, Global):
+    if not model.has_windows:
         return None
     model.eval()
     device = model.output.weight.device
@@ -46,21 +44,18 @@ def focus(
         source, lengths = pad([sources[row] for row in rows])
         inputs, _ = pad([[BOS, *targets[row][:-1]] for row in rows])
         seen = model(source.to(device), lengths.to(device), inputs.to(device)).attended
-        windows = of_attended(attention, seen, lengths, [len(targets[row]) for row in rows])
+        windows = of_attended(model, seen, lengths, [len(targets[row]) for row in rows])
         found.update(zip(rows, windows, strict=True))
     return [found[row] for row in range(len(targets))]
 
 
 def of_attended(
-    attention: Attention, seen: AttentionOutput, lengths: Tensor, steps: Sequence[int]
+    model: TranslationModel, seen: AttentionOutput, lengths: Tensor, steps: Sequence[int]
 ) -> list[list[AttentionWindow]]:
     """The local windows of what was attended in sentences with these source lengths [b] and numbers of steps."""
-    assert seen.index is not None
-    assert seen.centre is not None
-    reach = lengths if attention.score.reach is None else lengths.clamp(max=attention.score.reach)
-    # The index is clamped to the batch's longest source; before position 0 that gives 0, which is seen.
-    first, last = seen.index.amin(-1).cpu(), torch.minimum(seen.index.amax(-1).cpu(), reach[:, None] - 1)
-    centre = seen.centre.cpu().double()
+    spans = model.windows(seen, lengths.to(seen.context.device))
+    assert spans is not None
+    first, last, centre = spans.first.cpu(), spans.last.cpu(), spans.centre.cpu().double()
     return [
         [AttentionWindow(*step) for step in zip(*(x[row, :t].tolist() for x in (first, last, centre)), strict=True)]
         for row, t in enumerate(steps)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention, AttentionOutput, Memory
-from seq2seq.attention.window import Global
+from seq2seq.attention.window import reachable
 from seq2seq.inference.focus import of_attended
 from seq2seq.inference.health import Health, Hidden, Tally
 from seq2seq.model.translation import TranslationModel
@@ -28,8 +28,8 @@ def examine(
 
     Of local windows also what they hide: the energies over the whole source, from one more product a step.
     """
-    attention = model.decoder.attention
-    if not isinstance(attention, Attention):
+    attention = model.attention
+    if attention is None:
         return None
     model.eval()
     device = model.output.weight.device
@@ -45,7 +45,7 @@ def examine(
         weights = seen.to_dense(source.size(1))
         assert weights is not None
         weights = weights.float().cpu()
-        windows = of_attended(attention, seen, lengths, steps) if hidden else None
+        windows = of_attended(model, seen, lengths, steps) if hidden else None
         outside = torch.cat([of_step.weight for of_step in hidden], -1) if hidden else None  # [b h t]
         positions = torch.cat([of_step.positions for of_step in hidden], -1) if hidden else None  # [b t]
         for place, (t, s) in enumerate(zip(steps, lengths.tolist(), strict=True)):
@@ -60,14 +60,15 @@ def examine(
 def _hiding(attention: Attention) -> Iterator[list[Hidden]]:
     """Within it the list gets, at each call of a local attention, what its windows hide, with a batch in front."""
     found: list[Hidden] = []
-    if isinstance(attention.window, Global):
+    if not attention.window.local:
         yield found
         return
 
-    def note(module: Attention, arguments: tuple[Any, ...], seen: AttentionOutput) -> None:
-        found.append(_hidden(module, *arguments[:4]))  # noise is for training
+    def note(module: Attention, given: tuple[Any, ...], named: dict[str, Any], seen: AttentionOutput) -> None:
+        query, memory, positions = given
+        found.append(_hidden(module, query, memory, positions, named.get("coverage")))  # noise is for training
 
-    handle = attention.register_forward_hook(note)
+    handle = attention.register_forward_hook(note, with_kwargs=True)
     try:
         yield found
     finally:
@@ -78,13 +79,13 @@ def _hidden(
     attention: Attention, query: Tensor, memory: Memory, positions: Tensor, coverage: Tensor | None = None
 ) -> Hidden:
     """Of what attention is called with -> weight [b h t], positions [b t]."""
-    reach = memory.lengths if attention.score.reach is None else memory.lengths.clamp(max=attention.score.reach)
-    size = memory.values.size(2)
-    view = attention.window(query, positions, memory.lengths, reach, size)
+    extent, size = memory.extent(positions), memory.size
+    reach = reachable(extent, attention.score.max_position)  # [b t]
+    view = attention.window(query, positions, extent, size)
     assert view.index is not None
     energies = attention.score(attention.heads.split_query(query), memory.keys, coverage)  # [b h t s]
-    real = torch.arange(size, device=reach.device) < reach[:, None]  # [b s]
-    weights = attention.normaliser(energies.masked_fill(~real[:, None, None], -math.inf)).weights
+    real = torch.arange(size, device=reach.device) < reach[..., None]  # [b t s]
+    weights = attention.normaliser(energies.masked_fill(~real[:, None], -math.inf)).weights
     index = view.index[:, None].expand(-1, weights.size(1), -1, -1)  # [b h t w]
     inside = (weights.gather(-1, index) * view.visible[:, None]).sum(-1)
-    return Hidden(1 - inside, 1 - view.visible.sum(-1) / reach[:, None])
+    return Hidden(1 - inside, 1 - view.visible.sum(-1) / reach)

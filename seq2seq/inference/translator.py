@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seq2seq.attention.attention import Attention
 from seq2seq.config import Decoding, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.out_of_memory import in_halves_that_fit
@@ -114,7 +113,7 @@ class EnsembleMember:
     @property
     def attends(self) -> bool:
         """It has an attention."""
-        return isinstance(self.model.decoder.attention, Attention)
+        return self.model.attends
 
 
 class Translator:
@@ -352,8 +351,7 @@ class Translator:
 
     def _warn_of_reach(self, readings: Sequence[Sequence[Sequence[int]]]) -> None:
         for reader, sources in zip(self.readers, readings, strict=True):
-            attention = reader.model.decoder.attention
-            reach = attention.score.reach if isinstance(attention, Attention) else None
+            reach = reader.model.max_position
             longer = 0 if reach is None else sum(len(source) > reach for source in sources)
             if longer:
                 logger.info("%d sources are longer than the %s positions that `location` can attend", longer, reach)

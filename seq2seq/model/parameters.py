@@ -1,24 +1,15 @@
-"""Where a model's parameters are."""
-
-from torch import nn
+"""How many parameters each part of a model has."""
 
 from seq2seq.model.translation import TranslationModel
 
+_PARTS = {"source_embedding": "embeddings", "decoder.embedding": "embeddings", "decoder.attention": "attention"}
+"""Names that belong to another part than the one they begin with."""
+
 
 def parameters_by_part(model: TranslationModel) -> dict[str, int]:
-    """Part -> how many numbers are learned in it. What several parts share counts in the first of them."""
-    parts: dict[str, list[nn.Module]] = {
-        "embeddings": [model.source_embedding, model.decoder.embedding],
-        "encoder": [model.encoder],
-        "bridge": [model.bridge],
-        "attention": [model.decoder.attention],
-        "decoder": [model.decoder],
-        "output": [model],
-    }
-    seen: set[nn.Parameter] = set()
-    counts = {}
-    for name, modules in parts.items():
-        new = {parameter for module in modules for parameter in module.parameters()} - seen
-        counts[name] = sum(parameter.numel() for parameter in new)
-        seen |= new
+    """Count the parameters of each part. A parameter shared by several parts counts under its first name."""
+    counts = dict.fromkeys(("embeddings", "encoder", "bridge", "attention", "decoder", "output"), 0)
+    for name, parameter in model.named_parameters():
+        part = next((part for prefix, part in _PARTS.items() if name.startswith(prefix)), name.partition(".")[0])
+        counts[part] += parameter.numel()
     return counts

@@ -1,15 +1,10 @@
-"""Bridges: from the encoder's states to the decoder's first state.
+"""Poolings: one vector of the encoder's states. One class per row of the table of names.
 
-A pooling makes one vector x of the source, and every decoder layer l starts at h_l = tanh(W_l x) (of an LSTM also
-c_l = U_l x), so that encoder and decoder may differ in depth and size. One class per row of the table of names.
-
-Shapes: b batch, s source, m encoder state, d decoder state.
+Shapes: b batch, s source, m encoder state.
 """
 
 import torch
 from torch import Tensor, nn
-
-from seq2seq.model.recurrent.layers import CELLS, LayerState
 
 
 class Last(nn.Module):
@@ -50,38 +45,3 @@ class AttentionPooling(nn.Module):
 
 def _real(states: Tensor, lengths: Tensor) -> Tensor:
     return torch.arange(states.size(1), device=states.device) < lengths[:, None]
-
-
-class Bridge(nn.Module):
-    """h_l = tanh(W_l x), c_l = U_l x, with x pooled from the source."""
-
-    def __init__(self, pooling: nn.Module, cell: str, memory_size: int, hidden_size: int, layers: int) -> None:
-        super().__init__()
-        self.pooling = pooling
-        self.maps = nn.ModuleList(
-            nn.ModuleList(nn.Linear(memory_size, hidden_size, bias=False) for _ in range(CELLS[cell].state_parts))
-            for _ in range(layers)
-        )
-
-    def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[LayerState, ...]]:
-        """states [b s m], lengths [b] -> x [b m] and the first state of each decoder layer."""
-        x: Tensor = self.pooling(states, lengths)
-        first: list[LayerState] = []
-        for maps in self.maps:
-            assert isinstance(maps, nn.ModuleList)
-            h, *c = (part(x) for part in maps)
-            first.append((torch.tanh(h), *c))
-        return x, tuple(first)
-
-
-class Zero(nn.Module):
-    """A decoder that starts at zero; only attention tells it of the source."""
-
-    def __init__(self, cell: str, hidden_size: int, layers: int) -> None:
-        super().__init__()
-        self.shape = (layers, CELLS[cell].state_parts, hidden_size)
-
-    def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[LayerState, ...]]:
-        layers, parts, size = self.shape
-        zero = states.new_zeros(len(lengths), size)
-        return zero, ((zero,) * parts,) * layers

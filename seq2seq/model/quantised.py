@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.score import HeadLinear
 from seq2seq.errors import ConfigError
-from seq2seq.model.recurrent.layers import GRU, LSTM, LayerNormGRU, LayerNormLSTM, LayerState, Recurrent
+from seq2seq.model.recurrent.layers import GRU, LSTM, LayerState, Recurrent
 from seq2seq.model.translation import Output, TranslationModel
 
 _TINY = 1e-30
@@ -106,7 +106,6 @@ class _ConvertedLayer(Recurrent):
 
     def __init__(self, layer: Recurrent, product: Product) -> None:
         nn.Module.__init__(self)
-        self.gate_size = layer.gate_size
         for name, child in layer.named_children():
             setattr(self, name, child)
         self.from_input, self.from_state = (product(*matrix_and_bias) for matrix_and_bias in layer.products)
@@ -117,7 +116,7 @@ class _ConvertedLayer(Recurrent):
     def recurrent_gates(self, h: Tensor) -> Tensor:
         return self.from_state(h)
 
-    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
+    def fused(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
         return self.step_by_step(x, state)
 
 
@@ -126,14 +125,6 @@ class _ConvertedGRU(_ConvertedLayer, GRU):
 
 
 class _ConvertedLSTM(_ConvertedLayer, LSTM):
-    pass
-
-
-class _ConvertedLayerNormGRU(_ConvertedLayer, LayerNormGRU):
-    pass
-
-
-class _ConvertedLayerNormLSTM(_ConvertedLayer, LayerNormLSTM):
     pass
 
 
@@ -150,20 +141,20 @@ class _ConvertedOutput(Output):
         return self.projection.restricted_to(tokens)
 
 
-def converted(model: TranslationModel, precision: str) -> TranslationModel:
+def quantise(model: TranslationModel, precision: str) -> TranslationModel:
     """A copy with products in this precision that shares the rest of its weights with the model; fp32: the model.
 
     Raises ConfigError for int8 on another device than a CPU.
     """
     if precision == "fp32":
         return model
-    check_precision(precision, model.output.bias.device)
+    check_quantisation(precision, model.output.bias.device)
     twin = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
     _convert(twin, _PRODUCTS[precision])
     return twin.eval()
 
 
-def check_precision(precision: str, device: torch.device) -> None:
+def check_quantisation(precision: str, device: torch.device) -> None:
     """Raises ConfigError for int8 on another device than a CPU."""
     if precision == "int8" and device.type != "cpu":
         raise ConfigError(
@@ -187,10 +178,6 @@ def _in_place_of(module: nn.Module, product: Product) -> nn.Module:
             return _ConvertedGRU(module, product)
         case LSTM():
             return _ConvertedLSTM(module, product)
-        case LayerNormGRU():
-            return _ConvertedLayerNormGRU(module, product)
-        case LayerNormLSTM():
-            return _ConvertedLayerNormLSTM(module, product)
         case Output():
             return _ConvertedOutput(module, product)
     return module
@@ -208,6 +195,6 @@ class QuantisedModels:
         changes = [0 if weight.is_inference() else weight._version for weight in self.model.parameters()]
         before, made = self._made.get(precision, (None, self.model))
         if before != changes:
-            made = converted(self.model, precision)
+            made = quantise(self.model, precision)
             self._made[precision] = changes, made
         return made

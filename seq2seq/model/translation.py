@@ -1,24 +1,23 @@
 """The whole model: source tokens in, features of the next target token out, and from them the vocabulary.
 
-Shapes: b batch, s source, t target, r readout size, n any rows, v vocabulary.
+Shapes: b batch, s source, t target, n decoder rows, r readout size, v vocabulary, u some of it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import AttentionOutput, Memory
-from seq2seq.model.protocol import State
-from seq2seq.model.recurrent.decoder import Decoder
-from seq2seq.model.recurrent.encoder import Encoder, reorder, reversal
+from seq2seq.attention.attention import Attention, AttentionOutput, LocalSpans
+from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Encoder, Source
 from seq2seq.nn.dropout import Dropout, WordDropout
+from seq2seq.nn.rows import reversal
 
 
 class Output(nn.Module):
-    """logits = W P x + b. The projection P to the embeddings' size is there only where W is tied to them."""
+    """logits = W P x + b. The projection P to the embeddings' size exists only where W is tied to them."""
 
     def __init__(self, readout_size: int, vocab_size: int, tied: nn.Embedding | None) -> None:
         super().__init__()
@@ -44,62 +43,87 @@ class Output(nn.Module):
         return lambda features: F.linear(features, weight, bias)
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """What the model makes of a batch of pairs."""
-
-    features: Tensor
-    """[b t r]: what the vocabulary is projected from"""
-    attended: AttentionOutput
-
-
 class TranslationModel(nn.Module):
-    """Encoder, bridge, decoder and the projection to the vocabulary, which is done once, outside the time loop.
+    """Encoder, decoder and the projection to the vocabulary, which is computed once, outside the time loop.
 
     With `reverse_source` the encoder reads each source from its last word to its first (Sutskever 2014, section 3.3),
-    its EOS still at the end. Its states go back to their words' places before anything attends to them: windows,
-    `location`, alignments and pictures know the order of the text alone.
+    with EOS still at the end. Its states return to their words' places before anything attends to them, so windows,
+    `location`, alignments and pictures know only the order of the text.
     """
 
     def __init__(
-        self, source_embedding: nn.Embedding, encoder: Encoder, bridge: nn.Module, decoder: Decoder, output: Output,
-        *, dropout: float, variational: bool = False, word_dropout: float = 0.0, reverse_source: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        source_embedding: nn.Embedding,
+        encoder: Encoder,
+        decoder: Decoder,
+        output: Output,
+        *,
+        dropout: Dropout,
+        word_dropout: float = 0.0,
+        reverse_source: bool = False,
+    ) -> None:
         super().__init__()
         self.source_embedding = source_embedding
         self.encoder = encoder
-        self.bridge = bridge
+        self.bridge = decoder.bridge  # the first of its two names, under which checkpoints keep it
         self.decoder = decoder
         self.output = output
-        self.dropout = Dropout(dropout, variational=variational)
+        self.dropout = dropout
         self.word_dropout = WordDropout(word_dropout)
         self.reverse_source = reverse_source
 
-    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
-        """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
-        turned = reversal(lengths - 1, source.size(1)) if self.reverse_source else None  # [b s], EOS where it was
-        source = source if turned is None else source.gather(1, turned)
-        embedded = self.dropout(self.word_dropout(self.source_embedding(source), source))  # [b s e]
-        states = self.dropout(self.encoder(embedded, lengths))  # [b s m]
-        summary, layers = self.bridge(states, lengths)
-        states = states if turned is None else reorder(states, turned)
-        memory = self.decoder.attention.prepare(states, lengths, summary)
-        return memory, self.decoder.start(memory, layers)
+    @property
+    def attention(self) -> Attention | None:
+        """The attention that alignments, pictures and reports read; None: the model attends to nothing."""
+        return self.decoder.aligning_attention
 
-    def forward(self, source: Tensor, lengths: Tensor, inputs: Tensor) -> Decoded:
+    @property
+    def attends(self) -> bool:
+        """Whether there is an attention."""
+        return self.attention is not None
+
+    @property
+    def max_position(self) -> int | None:
+        """The number of source positions the attention can tell apart; None: any number."""
+        return None if self.attention is None else self.attention.score.max_position
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether the attention looks through local windows."""
+        return self.attention is not None and self.attention.window.local
+
+    def windows(self, attended: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
+        """Where the local windows stood in sentences of these lengths [b]; None where windows are not local."""
+        return None if self.attention is None else self.attention.spans(attended, lengths)
+
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Source, DecoderState]:
+        """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
+        order = reversal(lengths - 1, source.size(1)) if self.reverse_source else None  # [b s], EOS where it was
+        source = source if order is None else source.gather(1, order)
+        embedded = self.dropout(self.word_dropout(self.source_embedding(source), source))  # [b s e]
+        encoded: Encoded = self.encoder(embedded, lengths)
+        return self.decoder.start(encoded if order is None else encoded.reorder(order), lengths)
+
+    def forward(self, source: Tensor, lengths: Tensor, inputs: Tensor, *, need_weights: bool = True) -> Decoded:
         """source [b s], lengths [b], target inputs (BOS first) [b t] -> features of each next token."""
         memory, state = self.encode(source, lengths)
-        features, attended, _ = self.decoder(inputs, memory, state)
-        return Decoded(self.output.features(features), attended)
+        decoded: Decoded = self.decoder(inputs, memory, state, need_weights=need_weights)
+        return replace(decoded, features=self.output.features(decoded.features))
 
     def step(
-        self, tokens: Tensor, memory: Memory, state: State, project: Callable[[Tensor], Tensor] | None = None
-    ) -> tuple[Tensor, AttentionOutput, State]:
-        """The previous tokens [b] -> log-probabilities of the next [b v], what was attended, the next state.
+        self,
+        tokens: Tensor,
+        source: Source,
+        state: DecoderState,
+        project: Callable[[Tensor], Tensor] | None = None,
+        *,
+        need_weights: bool = True,
+    ) -> tuple[Tensor, AttentionOutput, DecoderState]:
+        """The previous tokens [n] -> log-probabilities of the next [n v], what was attended, the next state.
 
-        `project` gives the logits in place of `output.logits`.
+        `project` computes the logits in place of `output.logits`.
         """
-        features, attended, state = self.decoder.step(tokens, memory, state)
-        logits = (project or self.output.logits)(self.output.features(features))
+        decoded = self.decoder.step(tokens, source, state, need_weights=need_weights)
+        logits = (project or self.output.logits)(self.output.features(decoded.features))
         logits = logits.float() if logits.dtype.itemsize == 2 else logits
-        return logits.log_softmax(-1), attended, state
+        return logits.log_softmax(-1), decoded.attended, decoded.state

@@ -52,7 +52,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y
 
 
-class Linear(nn.Linear):
+class StepLinear(nn.Linear):
     """`torch.nn.Linear` for use within a time step."""
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""A translation model as search sees it."""
+"""A translation model as search sees it.
+
+Shapes: b sentences in memory, n rows (hypotheses), k places per sentence, h heads, s source, u columns.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,51 +10,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq.attention.attention import Memory, Readers
-from seq2seq.model.protocol import State
+from seq2seq.model.protocol import DecoderState, Readers, Source
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.protocol import Integers
 from seq2seq.search.shortlist import Selection
 from seq2seq.text.batches import pad
 
 _WORTH_KEEPING = 0.75
-"""Of the sentences in memory, the share still read below which the memory of the others is let go."""
+"""Share of the sentences in memory still read, below which the memory of the others is released."""
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """What the decoder reads of the sources, and where each hypothesis is.
+    """What the decoder reads of the sources, and how far each hypothesis is.
 
-    The hypotheses of a sentence share its memory, which is copied only when many sentences have left: `sentences` says
-    which one each hypothesis reads [n].
+    The hypotheses of a sentence share its memory, which is copied only when many sentences have left.
     """
 
-    memory: Memory
-    state: State
+    source: Source
+    state: DecoderState
     sentences: Integers
+    """[n]: the sentence in memory that each hypothesis reads."""
     absent: Tensor | None = None
-    """[b u]: −∞ for the columns that a sentence in memory does not have, else 0; None: all have all"""
+    """[b u]: −∞ for the columns that a sentence in memory does not have, else 0; None: all have all."""
     vocabulary: Integers | None = None
     attention: Tensor | None = None
-    """[n h s]: weights of the last step"""
+    """[n h s]: weights of the last step."""
 
     def select(self, rows: Tensor) -> "ModelState":
+        """Take these rows [n], given on the CPU, in that order."""
         sentences = self.sentences[rows.numpy()]
         state = self.state.select(rows.to(self.state.position.device))
         if np.array_equal(sentences, self.sentences):
             return replace(self, state=state)
-        memory, absent = self.memory, self.absent
-        device = memory.lengths.device
+        source, absent, device = self.source, self.absent, self.source.lengths.device
         read, place = np.unique(sentences, return_inverse=True)
-        if len(read) < _WORTH_KEEPING * len(memory.lengths):
+        if len(read) < _WORTH_KEEPING * len(source.lengths):
             kept = torch.from_numpy(read).to(device)
-            memory, absent, sentences = memory.select(kept), None if absent is None else absent[kept], place
-        memory = replace(memory, readers=_readers(sentences, len(memory.lengths), device))
-        return replace(self, memory=memory, state=state, sentences=sentences, absent=absent)
+            source, absent, sentences = source.select(kept), None if absent is None else absent[kept], place
+        source = replace(source, readers=_readers(sentences, len(source.lengths), device))
+        return replace(self, source=source, state=state, sentences=sentences, absent=absent)
 
 
 def _readers(sentences: Integers, b: int, device: torch.device) -> Readers | None:
-    """Rows that read these of b sentences [n]; None where each has one, in order."""
+    """Place rows that read these of b sentences [n] in a grid; None where each sentence has one row, in order."""
     counts = np.bincount(sentences, minlength=b)
     k = int(counts.max())
     order = sentences.argsort(kind="stable")
@@ -61,12 +63,12 @@ def _readers(sentences: Integers, b: int, device: torch.device) -> Readers | Non
     in_order = len(places) == b * k and bool((places[:-1] < places[1:]).all())
     if in_order and k == 1:
         return None
-    of_rows = torch.from_numpy(sentences).to(device)
-    return Readers(of_rows, None if in_order else torch.from_numpy(places).to(device), (b, k))
+    grid_places = None if in_order else torch.from_numpy(places).to(device)
+    return Readers(torch.from_numpy(sentences).to(device), grid_places, (b, k))
 
 
 class ModelStepper:
-    """One model, and what of its vocabulary a batch may say."""
+    """One model, and the part of its vocabulary that a batch may use."""
 
     def __init__(
         self,
@@ -76,9 +78,9 @@ class ModelStepper:
         *,
         keep_attention: bool = True,
     ) -> None:
-        """`selection` has a row for each of the sources that `start` is given; None: all of the vocabulary.
+        """`selection` has a row for each source given to `start`; None: the whole vocabulary.
 
-        `keep_attention`: states tell the weights.
+        `keep_attention`: states hold the weights of their last step.
         """
         self.model = model.eval() if model.training else model
         self.device = device
@@ -93,22 +95,27 @@ class ModelStepper:
             self._project = model.output.restricted_to(torch.from_numpy(selection.tokens).to(device))
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
+        """Source tokens, EOS included -> the state before the first step."""
         tokens, lengths = pad(sources)
-        memory, state = self.model.encode(tokens.to(self.device), lengths.to(self.device))
-        return ModelState(memory, state, np.arange(len(sources)), self._absent, self._vocabulary)
+        source, state = self.model.encode(tokens.to(self.device), lengths.to(self.device))
+        return ModelState(source, state, np.arange(len(sources)), self._absent, self._vocabulary)
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """The previous tokens [n] -> log-probabilities of the next [n u], the next state."""
+
         def project(features: Tensor) -> Tensor:
             logits = self._project(features)
-            return logits if state.absent is None else _without(logits, state.absent, state.memory.readers)
+            return logits if state.absent is None else _without(logits, state.absent, state.source.readers)
 
-        log_probs, attended, new = self.model.step(tokens.to(self.device), state.memory, state.state, project)
-        weights = attended.to_dense(state.memory.values.size(2)) if self.keep_attention else None
+        log_probs, attended, new = self.model.step(
+            tokens.to(self.device), state.source, state.state, project, need_weights=self.keep_attention
+        )
+        weights = attended.to_dense(state.source.size)
         return log_probs, replace(state, state=new, attention=None if weights is None else weights[:, :, 0].float())
 
 
 def _without(logits: Tensor, absent: Tensor, readers: Readers | None) -> Tensor:
-    """logits [n u] plus what their sentences have [b u]."""
+    """Add to logits [n u] what is −∞ for the rows' sentences [b u]."""
     if readers is None:
         return logits.add_(absent)
     if readers.places is None:

@@ -192,7 +192,7 @@ class TranslationLoss:
         """`packed` projects the real positions alone, whose number has to be known then. Without it no value of a
         tensor is asked for, so that nothing waits for a device.
         """
-        decoded = model(batch.source, batch.source_lengths, batch.inputs)
+        decoded = model(batch.source, batch.source_lengths, batch.inputs, need_weights=batch.links is not None)
         real, output = batch.targets != PAD, model.output
         features, targets = (
             x[real] if packed else x.flatten(0, 1) for x in (decoded.features, batch.targets)

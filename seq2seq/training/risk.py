@@ -98,7 +98,7 @@ def candidate_log_probs(model: TranslationModel, batch: Batch, candidates: Candi
     flat = [tokens for of_sentence in candidates for tokens in of_sentence]
     targets, _ = pad(flat)
     inputs, _ = pad([[BOS, *tokens[:-1]] for tokens in flat])
-    features, _, _ = model.decoder(inputs.to(device), memory.select(rows), state.select(rows))
+    features = model.decoder(inputs.to(device), memory.select(rows), state.select(rows), need_weights=False).features
     real = targets != PAD  # [c t]
     owners = real.nonzero()[:, 0].to(device)  # [n]
     said = _log_probs(model, model.output.features(features)[real.to(device)], targets[real].to(device))

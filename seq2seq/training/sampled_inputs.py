@@ -51,7 +51,8 @@ class SampledInputs:
         memory, state = model.encode(batch.source, batch.source_lengths)
         inputs = given.clone()
         for t in range(1, 1 + int(own.any(0).nonzero().max())):
-            features, _, state = model.decoder.step(inputs[:, t - 1], memory, state)
+            decoded = model.decoder.step(inputs[:, t - 1], memory, state, need_weights=False)
+            features, state = decoded.features, decoded.state
             rows = own[:, t]
             inputs[rows, t] = _drawn(model.output.logits(model.output.features(features[rows])))
         model.train()

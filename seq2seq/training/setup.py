@@ -15,7 +15,7 @@ from seq2seq.config import Data, Location, NoAttention, Reinforce, TrainConfig, 
 from seq2seq.errors import ConfigError
 from seq2seq.inference.metrics import can_rise, sentence_metric
 from seq2seq.model.parameters import parameters_by_part
-from seq2seq.model.quantised import check_precision
+from seq2seq.model.quantised import check_quantisation
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.sampling import SubwordSampling
@@ -44,7 +44,7 @@ def make_trainer(
     """A trainer at update 0, which can `resume`; without a team, of this process alone."""
     team = team or Team()
     training = config.training
-    check_precision(config.decoding.precision, device)
+    check_quantisation(config.decoding.precision, device)
     _check_metric(training.metric, data.validation)
     processes = _processes(training, device, team)
     engine = cuda_graphs(device) if training.cuda_graphs else None

@@ -101,14 +101,14 @@ def run_attention(
     All steps at once, or one by one where coverage is used.
     """
     query, states, lengths, positions = inputs
-    memory = attention.prepare(states, lengths, states[:, 0])
+    memory = attention.prepare(states, states, lengths)
     if not attention.uses_coverage:
-        return [attention(query, memory, positions, None, _in_window(attention, inputs, noise))]
+        return [attention(query, memory, positions, noise=_in_window(attention, inputs, noise))]
     coverage, steps = attention.initial_coverage(memory), []
     for t in range(query.size(1)):
         now = (query[:, t : t + 1], states, lengths, positions[:, t : t + 1])
         step_noise = _in_window(attention, now, None if noise is None else noise[:, :, t : t + 1])
-        steps.append(attention(now[0], memory, now[3], coverage, step_noise))
+        steps.append(attention(now[0], memory, now[3], coverage=coverage, noise=step_noise))
         coverage = steps[-1].coverage
     return steps
 
@@ -118,8 +118,7 @@ def _in_window(attention: Attention, inputs: tuple[Tensor, ...], noise: Tensor |
     if noise is None:
         return None
     query, states, lengths, positions = inputs
-    reach = lengths if attention.score.reach is None else lengths.clamp(max=attention.score.reach)
-    index = attention.window(query, positions, lengths, reach, states.size(1)).index
+    index = attention.window(query, positions, lengths[:, None].expand_as(positions), states.size(1)).index
     return noise if index is None else noise.gather(-1, index[:, None].expand(-1, noise.size(1), -1, -1))
 
 

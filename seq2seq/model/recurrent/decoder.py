@@ -1,88 +1,109 @@
-"""The decoder: embeds its input, runs the placement step by step or all at once, and reads out.
+"""The recurrent decoder: embeds its input, runs the placement step by step or all at once, and reads out.
 
-Shapes: b batch, t target, e embedding, r readout size.
+Shapes: n decoder rows, t target, e embedding, g gates, r readout size.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attention, AttentionOutput, FixedVector, Memory
-from seq2seq.model.protocol import State
-from seq2seq.model.recurrent.layers import LayerState
-from seq2seq.model.recurrent.placement import Placement, Step, StepMasks
+from seq2seq.attention.attention import Attention, AttentionOutput, FixedVector
+from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Source
+from seq2seq.model.recurrent.placement import Placement, RecurrentState, Step, StepMasks
 from seq2seq.nn.dropout import Dropout, WordDropout
 from seq2seq.nn.products import shared_gradients
 
+Read = Callable[..., AttentionOutput]
+"""`Source.attend` of the decoder's attention: takes the query, `positions` and `coverage`."""
+Run = tuple[Tensor, AttentionOutput, RecurrentState]
+"""Outputs [n t d], what was attended, the next state."""
 
-class Decoder(nn.Module):
-    """One loop for every attention: the kind of attention is nowhere asked for."""
+
+class RecurrentDecoder(Decoder):
+    """One time loop for every attention."""
 
     def __init__(
-        self, embedding: nn.Embedding, placement: Placement, attention: Attention | FixedVector, *, dropout: float,
-        variational: bool = False, word_dropout: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        embedding: nn.Embedding,
+        placement: Placement,
+        attention: Attention | FixedVector,
+        bridge: nn.Module,
+        *,
+        dropout: Dropout,
+        word_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.bridge: nn.Module = bridge
         self.embedding = embedding
         self.placement = placement
         self.attention = attention
-        self.dropout = Dropout(dropout, variational=variational)
+        self.dropout = dropout
         self.word_dropout = WordDropout(word_dropout)
 
-    def start(self, memory: Memory, layers: tuple[LayerState, ...]) -> State:
-        """The state before the first step."""
+    @property
+    def aligning_attention(self) -> Attention | None:
+        return self.attention if isinstance(self.attention, Attention) else None
+
+    @property
+    def _parallel(self) -> bool:
+        """Whether no step waits for the one before it, except within the recurrent layers."""
+        return self.placement.parallel and not self.attention.uses_coverage
+
+    def start(self, encoded: Encoded, lengths: Tensor) -> tuple[Source, RecurrentState]:
+        summary, layers = self.bridge(encoded.keys if encoded.as_read is None else encoded.as_read, lengths)
+        keys, values = self.placement.attended_to(encoded, summary)
+        memory = self.attention.prepare(keys, values, lengths)
         h = layers[0][0]
-        feed = h.new_zeros(len(h), self.placement.feed_size) if self.placement.feed_size else None
         position = torch.zeros(len(h), dtype=torch.long, device=h.device)
-        return State(layers, position, feed, self.attention.initial_coverage(memory))
+        size = self.placement.input_feed_size
+        input_feed = h.new_zeros(len(h), size) if size else None
+        state = RecurrentState(position, layers, input_feed, self.attention.initial_coverage(memory))
+        return Source((memory,)), state
 
-    def forward(self, tokens: Tensor, memory: Memory, state: State) -> tuple[Tensor, AttentionOutput, State]:
-        """Input tokens [b t] -> what the vocabulary is projected from [b t r], what was attended, the next state."""
-        embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))  # [b t e]
+    def forward(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
+        assert isinstance(state, RecurrentState)
+        read = partial(source.attend, self.attention, need_weights=need_weights)
+        embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))  # [n t e]
         inputs = self.placement.project_inputs(embedded)
-        if self.placement.parallel and not self.attention.uses_coverage:
-            outputs, attended, state = self._at_once(inputs, memory, state)
-        else:
-            outputs, attended, state = self._step_by_step(inputs, memory, state)
-        return self.dropout(self.placement.readout(embedded, outputs, attended.context)), attended, state
+        run = self._at_once if self._parallel else self._step_by_step
+        outputs, attended, state = run(inputs, state, read)
+        features = self.dropout(self.placement.readout(embedded, outputs, attended.context))
+        return Decoded(features, attended, state)
 
-    def step(self, tokens: Tensor, memory: Memory, state: State) -> tuple[Tensor, AttentionOutput, State]:
-        """`forward` of one step without dropout: input tokens [b] -> [b r], what was attended, the next state."""
-        if self.placement.parallel and not self.attention.uses_coverage:
-            features, attended, state = self(tokens[:, None], memory, state)
-            return features[:, 0], attended, state
-
-        embedded = self.embedding(tokens)  # [b e]
-        step, state = self._advance(self.placement.project_inputs(embedded), memory, state)
+    def step(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
+        """`forward` of one step, without dropout: input tokens [n] -> features [n r]."""
+        if self._parallel:
+            return super().step(tokens, source, state, need_weights=need_weights)
+        assert isinstance(state, RecurrentState)
+        read = partial(source.attend, self.attention, need_weights=need_weights)
+        embedded = self.embedding(tokens)  # [n e]
+        step, state = self._advance(self.placement.project_inputs(embedded), state, read)
         features = self.placement.readout(embedded, step.output, step.attended.context[:, 0])
-        return features, step.attended, state
+        return Decoded(features, step.attended, state)
 
-    def _at_once(self, inputs: Tensor, memory: Memory, state: State) -> tuple[Tensor, AttentionOutput, State]:
-        steps = torch.arange(inputs.size(1), device=inputs.device)
-
-        def attend(query: Tensor) -> AttentionOutput:
-            return self.attention(query, memory, state.position[:, None] + steps)
-
+    def _at_once(self, inputs: Tensor, state: RecurrentState, read: Read) -> Run:
+        positions = state.position[:, None] + torch.arange(inputs.size(1), device=inputs.device)
+        attend = partial(read, positions=positions)
         outputs, layers, attended = self.placement.sequence(inputs, state.layers, attend)
-        return outputs, attended, State(layers, state.position + inputs.size(1))
+        return outputs, attended, RecurrentState(state.position + inputs.size(1), layers)
 
-    def _step_by_step(self, inputs: Tensor, memory: Memory, state: State) -> tuple[Tensor, AttentionOutput, State]:
+    def _step_by_step(self, inputs: Tensor, state: RecurrentState, read: Read) -> Run:
         outputs: list[Tensor] = []
-        seen: list[AttentionOutput] = []
+        attended: list[AttentionOutput] = []
         masks = self.placement.masks(inputs)
         with shared_gradients():
             for x in inputs.unbind(1):
-                step, state = self._advance(x, memory, state, masks)
+                step, state = self._advance(x, state, read, masks)
                 outputs.append(step.output)
-                seen.append(step.attended)
-        return torch.stack(outputs, 1), AttentionOutput.concatenate(seen), state
+                attended.append(step.attended)
+        return torch.stack(outputs, 1), AttentionOutput.concatenate(attended), state
 
     def _advance(
-        self, inputs: Tensor, memory: Memory, state: State, masks: StepMasks | None = None
-    ) -> tuple[Step, State]:
-        """One step of the placement, from prepared inputs [b g], and the state after it."""
-
-        def attend(query: Tensor) -> AttentionOutput:
-            return self.attention(query, memory, state.position[:, None], state.coverage)
-
+        self, inputs: Tensor, state: RecurrentState, read: Read, masks: StepMasks | None = None
+    ) -> tuple[Step, RecurrentState]:
+        """Run one step of the placement on prepared inputs [n g]; return it and the state after it."""
+        attend = partial(read, positions=state.position[:, None], coverage=state.coverage)
         step = self.placement.step(inputs, state, attend, masks)
-        return step, State(step.layers, state.position + 1, step.feed, step.attended.coverage)
+        return step, RecurrentState(state.position + 1, step.layers, step.input_feed, step.attended.coverage)

@@ -1,33 +1,38 @@
 """Recurrent layers that run one step or a whole sequence with the same weights, and stacks of them.
 
-Shapes: b batch, t time, i input, d hidden size, g size of the gates (3d for a GRU, 4d for an LSTM).
+Shapes: b batch, t time, i input, d hidden size, g size of the gates (3d for a GRU, 4d for an LSTM), n layers.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.nn.dropout import Dropout, masked
+from seq2seq.nn.module_list import ModuleList
 from seq2seq.nn.products import linear, shared_gradients, without_autocast
 
 LayerState = tuple[Tensor, ...]
 """(h,) of a GRU, (h, c) of an LSTM, each [b d]."""
 
 
-class Recurrent(nn.Module):
-    """Base of the layers: the input's part of the gates is apart, so that it can be had for all steps at once."""
+class Recurrent(nn.Module, ABC):
+    """Base of the layers. The input's part of the gates is separate, so that it can be computed for all steps at once.
+
+    With `layer_norm` (Ba 2016) the layer runs step by step, and biases are those of the normalisation.
+    """
 
     state_parts: int
     gate_parts: int
     rnn: nn.GRU | nn.LSTM
 
-    def __init__(self, rnn: nn.GRU | nn.LSTM, recurrent_dropout: float) -> None:
+    def __init__(self, rnn: nn.GRU | nn.LSTM, recurrent_dropout: float, norm_sizes: Sequence[int]) -> None:
+        """`norm_sizes` are the sizes of the parts of the gates that are normalised together; empty: none are."""
         super().__init__()
         self.rnn = rnn
         self.recurrent_dropout = Dropout(recurrent_dropout)
-        self.gate_size = self.gate_parts * rnn.hidden_size
         input_weight, recurrent_weight, *biases = rnn.all_weights[0]
         for gate in input_weight.chunk(self.gate_parts):
             nn.init.xavier_uniform_(gate)
@@ -35,6 +40,18 @@ class Recurrent(nn.Module):
             nn.init.orthogonal_(gate)
         for bias in biases:
             nn.init.zeros_(bias)
+        self.input_norm = GateNorm(*norm_sizes) if norm_sizes else nn.Identity()
+        self.recurrent_norm = GateNorm(*norm_sizes) if norm_sizes else nn.Identity()
+
+    @property
+    def hidden_size(self) -> int:
+        """d"""
+        return self.rnn.hidden_size
+
+    @property
+    def gate_size(self) -> int:
+        """g"""
+        return self.gate_parts * self.rnn.hidden_size
 
     @property
     def products(self) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
@@ -54,118 +71,40 @@ class Recurrent(nn.Module):
         return linear(h, weight, bias)
 
     def state_mask(self, x: Tensor) -> Tensor | None:
-        """Dropout of the previous state for the whole of each sequence of x [b ..]: [b d], or None for none.
+        """Draw dropout of the previous state, one mask for the whole of each sequence of x [b ..]: [b d]; None: none.
 
-        Gal & Ghahramani 2016, eq. 7, with one mask for all gates. It is for the product with the state alone: what the
-        cell itself carries on, c or z ∘ h, stays whole.
+        Gal & Ghahramani 2016, eq. 7, with one mask for all gates. It affects the product with the state alone: what
+        the cell itself carries on, c or z ∘ h, stays whole.
         """
-        return self.recurrent_dropout.mask(x, len(x), self.rnn.hidden_size)
+        return self.recurrent_dropout.mask(x, len(x), self.hidden_size)
 
+    @abstractmethod
     def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
         """gates [b g], state, its mask [b d] -> the next state."""
-        raise TypeError(f"{type(self).__name__} is not a recurrent layer")
+
+    @abstractmethod
+    def fused(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        """`sequence` in one call, without dropout or layer normalisation."""
 
     def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        """x [b t i] -> hidden states [b t d] and the last state, in one fused call where nothing is dropped within."""
-        raise TypeError(f"{type(self).__name__} is not a recurrent layer")
+        """x [b t i] -> hidden states [b t d] and the last state; fused where nothing is dropped or normalised."""
+        mask = self.state_mask(x)
+        if mask is None and isinstance(self.input_norm, nn.Identity):
+            return self.fused(x, state)
+        return self.step_by_step(x, state, mask)
 
     def step_by_step(
         self, x: Tensor, state: LayerState | None, mask: Tensor | None = None
     ) -> tuple[Tensor, LayerState]:
         """`sequence`, one step after the other, with a mask for the state [b d]."""
         gates = self.gates(x)
-        state = (gates.new_zeros(len(x), self.rnn.hidden_size),) * self.state_parts if state is None else state
+        state = (gates.new_zeros(len(x), self.hidden_size),) * self.state_parts if state is None else state
         hidden = []
         with shared_gradients():
-            for now in gates.unbind(1):
-                state = self.step(now, state, mask)
+            for step_gates in gates.unbind(1):
+                state = self.step(step_gates, state, mask)
                 hidden.append(state[0])
         return torch.stack(hidden, 1), state
-
-
-class GRU(Recurrent):
-    """r, z = σ(..), n = tanh(W x + r ∘ (U h)), h' = (1 − z) ∘ n + z ∘ h.
-
-    Cho 2014 with the reset gate after the product with U, as in cuDNN, so that all of U h is one product.
-    """
-
-    state_parts = 1
-    gate_parts = 3
-
-    def __init__(self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0) -> None:
-        super().__init__(nn.GRU(input_size, hidden_size, batch_first=True), recurrent_dropout)
-
-    def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
-        return (self.cell(gates, self.recurrent_gates(masked(state[0], mask)), state[0]),)
-
-    @staticmethod
-    def cell(gates: Tensor, recurrent: Tensor, h: Tensor) -> Tensor:
-        """The two parts of the gates [.. g], h [.. d] -> h'."""
-        sizes = 2 * h.size(-1), h.size(-1)
-        (given, new), (remembered, old) = gates.split_with_sizes(sizes, -1), recurrent.split_with_sizes(sizes, -1)
-        r, z = torch.sigmoid(given + remembered).chunk(2, -1)
-        n = torch.tanh(new + r * old)
-        return torch.lerp(n, h.to(n.dtype), z)
-
-    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        if (mask := self.state_mask(x)) is not None:
-            return self.step_by_step(x, state, mask)
-        output, h = self.rnn(x, None if state is None else state[0][None].contiguous())
-        return output, (h[0],)
-
-    @classmethod
-    def together(cls, layers: "Sequence[GRU]", inputs: Sequence[Tensor]) -> list[Tensor]:
-        """`sequence` of several layers of one size, step by step: each one's x [b t i] -> its states [b t d].
-
-        On a CPU, where torch has no fused GRU, one loop over all of them with one product for the gradients of their
-        weights is faster than one call for each.
-        """
-        gates = torch.stack([layer.gates(x) for layer, x in zip(layers, inputs, strict=True)])  # [n b t g]
-        weight = torch.stack([layer.rnn.all_weights[0][1] for layer in layers]).to(gates.dtype)  # [n g d]
-        bias = torch.stack([layer.rnn.all_weights[0][3] for layer in layers]).to(gates.dtype)[:, None]  # [n 1 g]
-        h = gates.new_zeros(*gates.shape[:2], weight.size(-1))
-        masks = [mask for layer in layers if (mask := layer.state_mask(gates[0])) is not None]
-        mask = torch.stack(masks) if masks else None  # [n b d]
-        states = []
-        with shared_gradients():
-            for x in gates.unbind(2):
-                h = cls.cell(x, linear(masked(h, mask), weight) + bias, h)
-                states.append(h)
-        return list(torch.stack(states, 2).unbind())
-
-
-class LSTM(Recurrent):
-    """i, f, o = σ(..), c' = f ∘ c + i ∘ tanh(..), h = o ∘ tanh(c') (Hochreiter & Schmidhuber 1997; Gers 2000)."""
-
-    state_parts = 2
-    gate_parts = 4
-
-    def __init__(self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0) -> None:
-        super().__init__(nn.LSTM(input_size, hidden_size, batch_first=True), recurrent_dropout)
-        # A forget gate that starts open (Jozefowicz 2015).
-        nn.init.ones_(self.rnn.all_weights[0][2][hidden_size : 2 * hidden_size])
-
-    def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
-        h, c = state
-        i, f, g, o = (gates + self.recurrent_gates(masked(h, mask))).chunk(4, -1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        return (torch.sigmoid(o) * torch.tanh(c), c)
-
-    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        if (mask := self.state_mask(x)) is not None:
-            return self.step_by_step(x, state, mask)
-        initial = None if state is None else (state[0][None].contiguous(), state[1][None].contiguous())
-        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not _bf16_is_supported():
-            with without_autocast("cpu"):
-                output, (h, c) = self.rnn(x.float(), initial and (initial[0].float(), initial[1].float()))
-        else:
-            output, (h, c) = self.rnn(x, initial)
-        return output, (h[0], c[0])
-
-
-def _bf16_is_supported() -> bool:
-    """Whether oneDNN has a fused LSTM in bf16 for this CPU: it has none for CPUs without AVX-512, and raises."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class GateNorm(nn.Module):
@@ -182,44 +121,79 @@ class GateNorm(nn.Module):
         return torch.cat([part(x) for part, x in zip(self.parts, split, strict=True)], -1)
 
 
-class LayerNormGRU(Recurrent):
-    """r, z = σ(LN(W x) + LN(U h)), n = tanh(LN(W x) + r ∘ LN(U h)), h' as in a GRU (Ba 2016, supplement).
+class GRU(Recurrent):
+    """r, z = σ(W x + U h), n = tanh(W x + r ∘ (U h)), h' = (1 − z) ∘ n + z ∘ h.
 
-    r and z are normalised together, n by itself. What joins the input's part of the gates does so before LN.
+    Cho 2014 with the reset gate after the product with U, as in cuDNN, so that all of U h is one product. With layer
+    normalisation W x and U h become LN(W x) and LN(U h), r and z normalised together and n by itself (Ba 2016,
+    supplement). What joins the input's part of the gates does so before LN.
     """
 
     state_parts = 1
     gate_parts = 3
 
-    def __init__(self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0) -> None:
-        super().__init__(nn.GRU(input_size, hidden_size, bias=False, batch_first=True), recurrent_dropout)
-        self.input_norm = GateNorm(2 * hidden_size, hidden_size)
-        self.recurrent_norm = GateNorm(2 * hidden_size, hidden_size)
+    def __init__(
+        self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0, layer_norm: bool = False
+    ) -> None:
+        rnn = nn.GRU(input_size, hidden_size, bias=not layer_norm, batch_first=True)
+        super().__init__(rnn, recurrent_dropout, (2 * hidden_size, hidden_size) if layer_norm else ())
 
     def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
         recurrent = self.recurrent_gates(masked(state[0], mask))
-        return (GRU.cell(self.input_norm(gates), self.recurrent_norm(recurrent), state[0]),)
+        return (self.cell(self.input_norm(gates), self.recurrent_norm(recurrent), state[0]),)
 
-    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        return self.step_by_step(x, state, self.state_mask(x))
+    @staticmethod
+    def cell(gates: Tensor, recurrent: Tensor, h: Tensor) -> Tensor:
+        """The two parts of the gates [.. g], h [.. d] -> h'."""
+        sizes = 2 * h.size(-1), h.size(-1)
+        (given, new), (remembered, old) = gates.split_with_sizes(sizes, -1), recurrent.split_with_sizes(sizes, -1)
+        r, z = torch.sigmoid(given + remembered).chunk(2, -1)
+        n = torch.tanh(new + r * old)
+        return torch.lerp(n, h.to(n.dtype), z)
+
+    def fused(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        output, h = self.rnn(x, None if state is None else state[0][None].contiguous())
+        return output, (h[0],)
+
+    @classmethod
+    def together(cls, layers: "Sequence[GRU]", inputs: Sequence[Tensor]) -> list[Tensor]:
+        """`sequence` of several layers of one size, step by step: each one's x [b t i] -> its states [b t d].
+
+        On a CPU, where torch has no fused GRU, one loop over all of them, with one product for the gradients of their
+        weights, is faster than one call for each.
+        """
+        gates = torch.stack([layer.gates(x) for layer, x in zip(layers, inputs, strict=True)])  # [n b t g]
+        weight = torch.stack([layer.rnn.all_weights[0][1] for layer in layers]).to(gates.dtype)  # [n g d]
+        bias = torch.stack([layer.rnn.all_weights[0][3] for layer in layers]).to(gates.dtype)[:, None]  # [n 1 g]
+        h = gates.new_zeros(*gates.shape[:2], weight.size(-1))
+        masks = [mask for layer in layers if (mask := layer.state_mask(gates[0])) is not None]
+        mask = torch.stack(masks) if masks else None  # [n b d]
+        states = []
+        with shared_gradients():
+            for x in gates.unbind(2):
+                h = cls.cell(x, linear(masked(h, mask), weight) + bias, h)
+                states.append(h)
+        return list(torch.stack(states, 2).unbind())
 
 
-class LayerNormLSTM(Recurrent):
-    """i, f, g, o = LN(W x) + LN(U h), c' as in an LSTM, h = σ(o) ∘ tanh(LN(c')) (Ba 2016, supplement).
+class LSTM(Recurrent):
+    """i, f, o = σ(W x + U h), c' = f ∘ c + i ∘ tanh(W x + U h), h = o ∘ tanh(c').
 
-    The four are normalised together; b is in LN's β.
+    Hochreiter & Schmidhuber 1997; Gers 2000. With layer normalisation LN(W x) + LN(U h), all four gates normalised
+    together, and h = o ∘ tanh(LN(c')) (Ba 2016, supplement).
     """
 
     state_parts = 2
     gate_parts = 4
 
-    def __init__(self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0) -> None:
-        super().__init__(nn.LSTM(input_size, hidden_size, bias=False, batch_first=True), recurrent_dropout)
-        self.input_norm = GateNorm(4 * hidden_size)
-        self.recurrent_norm = GateNorm(4 * hidden_size)
-        self.cell_norm = nn.LayerNorm(hidden_size)
-        beta = self.input_norm.parts[0].get_parameter("bias")
-        nn.init.ones_(beta[hidden_size : 2 * hidden_size])  # the forget gate, as without LN
+    def __init__(
+        self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0, layer_norm: bool = False
+    ) -> None:
+        rnn = nn.LSTM(input_size, hidden_size, bias=not layer_norm, batch_first=True)
+        super().__init__(rnn, recurrent_dropout, (4 * hidden_size,) if layer_norm else ())
+        self.cell_norm = nn.LayerNorm(hidden_size) if layer_norm else nn.Identity()
+        bias = self.input_norm.get_parameter("parts.0.bias") if layer_norm else rnn.all_weights[0][2]
+        nn.init.ones_(bias[hidden_size : 2 * hidden_size])  # a forget gate that starts open (Jozefowicz 2015)
 
     def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
         h, c = state
@@ -228,39 +202,39 @@ class LayerNormLSTM(Recurrent):
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return (torch.sigmoid(o) * torch.tanh(self.cell_norm(c)), c)
 
-    def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
-        return self.step_by_step(x, state, self.state_mask(x))
+    def fused(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        initial = None if state is None else (state[0][None].contiguous(), state[1][None].contiguous())
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not _bf16_is_supported():
+            with without_autocast("cpu"):
+                output, (h, c) = self.rnn(x.float(), initial and (initial[0].float(), initial[1].float()))
+        else:
+            output, (h, c) = self.rnn(x, initial)
+        return output, (h[0], c[0])
+
+
+def _bf16_is_supported() -> bool:
+    """Whether oneDNN has a fused LSTM in bf16 for this CPU: without AVX-512 it has none, and raises."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 CELLS: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
-LAYER_NORM_CELLS: dict[str, type[LayerNormGRU] | type[LayerNormLSTM]] = {"gru": LayerNormGRU, "lstm": LayerNormLSTM}
-
-
-def recurrent_layer(
-    cell: str, input_size: int, hidden_size: int, *, recurrent_dropout: float, layer_norm: bool
-) -> Recurrent:
-    """A layer of this kind."""
-    kind = LAYER_NORM_CELLS[cell] if layer_norm else CELLS[cell]
-    return kind(input_size, hidden_size, recurrent_dropout=recurrent_dropout)
 
 
 def run_together(layers: Sequence[Recurrent], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Layers of one kind and size, each one's x [b t i] -> its states [b t d], from zero on."""
-    x = inputs[0]
-    slow = x.device.type == "cpu" and torch.is_grad_enabled()
-    grus = [layer for layer in layers if isinstance(layer, GRU)]
-    if slow and len(grus) == len(layers):
-        return GRU.together(grus, inputs)
+    """Run layers of one kind and size, each on its x [b t i], from zero: states [b t d] of each."""
+    plain = [layer for layer in layers if isinstance(layer, GRU) and isinstance(layer.input_norm, nn.Identity)]
+    if len(plain) == len(layers) and inputs[0].device.type == "cpu" and torch.is_grad_enabled():
+        return GRU.together(plain, inputs)
     return [layer.sequence(x)[0] for layer, x in zip(layers, inputs, strict=True)]
 
 
 class Masks(NamedTuple):
-    """What dropout drew for the whole of each sequence, to multiply with; where None, nothing or at each step anew."""
+    """What dropout drew for whole sequences, as factors; None where nothing is dropped, or it is drawn at each step."""
 
     states: tuple[Tensor | None, ...]
-    """For each layer's previous state [b d]"""
+    """For each layer's previous state [b d]."""
     inputs: tuple[Tensor | None, ...]
-    """For the inputs of the second layer and those above [b d]"""
+    """For the inputs of the second layer and those above [b d]."""
 
 
 class Stack(nn.Module):
@@ -270,39 +244,29 @@ class Stack(nn.Module):
     """
 
     def __init__(
-        self, cell: str, input_size: int, hidden_size: int, layers: int, *, residual: bool, dropout: float,
-        variational: bool = False, recurrent_dropout: float = 0.0, layer_norm: bool = False,
-    ) -> None:  # fmt: skip
+        self, make_layer: Callable[[int], Recurrent], input_size: int, layers: int, *, residual: bool, dropout: Dropout
+    ) -> None:
+        """`make_layer` takes the input's size."""
         super().__init__()
-        self.hidden_size = hidden_size
-        self.layers = nn.ModuleList(
-            recurrent_layer(
-                cell,
-                hidden_size if layer else input_size,
-                hidden_size,
-                recurrent_dropout=recurrent_dropout,
-                layer_norm=layer_norm,
-            )
-            for layer in range(layers)
-        )
+        self.layers: ModuleList[Recurrent] = ModuleList([make_layer(input_size)])
+        self.hidden_size = self.first.hidden_size
+        self.layers.extend(make_layer(self.hidden_size) for _ in range(1, layers))
         self.residual = residual
-        self.dropout = Dropout(dropout, variational=variational)
+        self.dropout = dropout
 
     @property
     def first(self) -> Recurrent:
         """The lowest layer."""
-        first = self.layers[0]
-        assert isinstance(first, Recurrent)
-        return first
+        return self.layers[0]
 
     def input_mask(self, x: Tensor) -> Tensor | None:
-        """Variational dropout of an input of this hidden size, for the whole of each sequence of x [b ..]: [b d]."""
+        """Draw variational dropout of an input of the hidden size for the sequences of x [b ..]: [b d]; None: none."""
         return self.dropout.mask(x, len(x), self.hidden_size) if self.dropout.variational else None
 
     def masks(self, x: Tensor) -> Masks:
         """Draw what `step` needs for the sequences of x [b ..]."""
-        layers = [layer for layer in self.layers if isinstance(layer, Recurrent)]
-        return Masks(tuple(layer.state_mask(x) for layer in layers), tuple(self.input_mask(x) for _ in layers[1:]))
+        states = tuple(layer.state_mask(x) for layer in self.layers)
+        return Masks(states, tuple(self.input_mask(x) for _ in states[1:]))
 
     def step(
         self,
@@ -319,7 +283,6 @@ class Stack(nn.Module):
         new: list[LayerState] = []
         x = torch.empty(0)
         for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
-            assert isinstance(layer, Recurrent)
             if number:
                 mask = masks.inputs[number - 1]
                 gates = layer.gates(self.dropout(x) if mask is None else x * mask)
@@ -333,7 +296,6 @@ class Stack(nn.Module):
         new: list[LayerState] = []
         hidden = x
         for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
-            assert isinstance(layer, Recurrent)
             hidden, last = layer.sequence(self.dropout(x) if number else x, state)
             new.append(last)
             x = hidden + x if number and self.residual else hidden

@@ -1,8 +1,8 @@
 """Placements: where the context enters the decoder. One class per row of the table of names.
 
-A placement owns the decoder's recurrent layers. What does not wait for the previous step is done for all steps at
-once: `prepare` before the time loop, `readout` after it. In between, either `step` once per token or, where nothing
-is fed back (`parallel`), `sequence` once.
+A placement owns the decoder's recurrent layers. What does not wait for the previous step is computed for all steps at
+once: `project_inputs` before the time loop, `readout` after it. In between runs either `step` once per token or, where
+nothing is fed back (`parallel`), `sequence` once.
 
 y_t is the embedding of the decoder's input at step t, s_t its state, a_t the context. A product with a concatenation,
 W [y_t ; a_t], is computed as W_y y_t + W_a a_t: the first term for all steps at once.
@@ -10,30 +10,45 @@ W [y_t ; a_t], is computed as W_y y_t + W_a a_t: the first term for all steps at
 Shapes: b batch, t target, e embedding, d hidden, m context, g gates, r readout size.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import AttentionOutput
-from seq2seq.model.protocol import State
+from seq2seq.model.protocol import DecoderState, Encoded
 from seq2seq.model.recurrent.layers import LayerState, Masks, Recurrent, Stack
 from seq2seq.nn.dropout import masked
-from seq2seq.nn.products import Linear
+from seq2seq.nn.module_list import ModuleList
+from seq2seq.nn.products import StepLinear
 
 Attend = Callable[[Tensor], AttentionOutput]
 """Queries [b t d] -> what was attended; closes over the memory and the position."""
 
 
+@dataclass(frozen=True)
+class RecurrentState(DecoderState):
+    """What a recurrent decoder carries from step to step. b decoder rows, h heads, s source, d hidden size."""
+
+    layers: tuple[LayerState, ...]
+    """Of each layer, (h,) or (h, c), each [b d]."""
+    input_feed: Tensor | None = None
+    """[b d]: the vector that input feeding hands to the next step."""
+    coverage: Tensor | None = None
+    """[b h s]: attention weights summed over the steps so far."""
+
+
 class StepMasks(NamedTuple):
-    """What dropout drew for all steps of a sequence; the context has the mask of the encoder's states."""
+    """What dropout drew for all steps of a sequence. The context needs no mask: the encoder's states have theirs."""
 
     stack: Masks
-    feed: Tensor | None = None
-    """For the vector fed back [b d]"""
-    proposal: Tensor | None = None
-    """For the previous state of the layer below the context [b d]"""
+    input_feed: Tensor | None = None
+    """For the vector fed back [b d]."""
+    first_cell: Tensor | None = None
+    """For the previous state of the cell below the context [b d]."""
 
 
 class Step(NamedTuple):
@@ -42,7 +57,7 @@ class Step(NamedTuple):
     output: Tensor
     layers: tuple[LayerState, ...]
     attended: AttentionOutput
-    feed: Tensor | None = None
+    input_feed: Tensor | None = None
 
 
 class Readout(nn.Module):
@@ -52,9 +67,9 @@ class Readout(nn.Module):
         super().__init__()
         self.maxout = kind == "maxout"
         width = 2 * size if self.maxout else size
-        self.hidden = Linear(hidden_size, width)
-        self.embedded = Linear(embedding_size, width, bias=False)
-        self.context = Linear(context_size, width, bias=False) if context_size else None
+        self.hidden = StepLinear(hidden_size, width)
+        self.embedded = StepLinear(embedding_size, width, bias=False)
+        self.context = StepLinear(context_size, width, bias=False) if context_size else None
 
     def forward(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
         """embedded [b t e], output [b t d], context [b t m] -> [b t r]."""
@@ -66,24 +81,31 @@ class Readout(nn.Module):
         return torch.tanh(mixed)
 
 
-class Placement(nn.Module):
-    """Base of the placements. `feed_size` is the size of the vector fed back (0: none)."""
+class Placement(nn.Module, ABC):
+    """Base of the placements."""
 
     parallel = False
-    feed_size = 0
+    """Whether `sequence` runs all steps at once."""
+    input_feed_size = 0
+    """Size of the vector that is fed back; 0: none is."""
     stack: Stack
+    read: Readout
 
+    def attended_to(self, encoded: Encoded, summary: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of what `attend` reads; summary [b m] is the bridge's vector of the source."""
+        return encoded.keys, encoded.values
+
+    @abstractmethod
     def project_inputs(self, embedded: Tensor) -> Tensor:
         """embedded [b t e] -> what `step` and `sequence` take as inputs [b t g]."""
-        raise TypeError(f"{type(self).__name__} is not a placement")
 
     def masks(self, inputs: Tensor) -> StepMasks:
         """Draw what the `step`s of a sequence need: inputs [b t g]."""
         return StepMasks(self.stack.masks(inputs))
 
-    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+    def step(self, inputs: Tensor, state: RecurrentState, attend: Attend, masks: StepMasks | None = None) -> Step:
         """inputs [b g], the state before the step, what `masks` drew -> the step's results."""
-        raise TypeError(f"{type(self).__name__} is not a placement")
+        raise TypeError(f"{type(self).__name__} only runs all steps at once")
 
     def sequence(
         self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
@@ -93,7 +115,8 @@ class Placement(nn.Module):
 
     def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
         """embedded [b t e], output [b t d], context [b t m] -> what the vocabulary is projected from [b t r]."""
-        raise TypeError(f"{type(self).__name__} is not a placement")
+        features: Tensor = self.read(embedded, output, context)
+        return features
 
 
 class Before(Placement):
@@ -109,24 +132,21 @@ class Before(Placement):
         super().__init__()
         self.reads_previous = readout_state == "previous"
         self.stack, self.read = stack, readout
-        receiving = list(stack.layers) if attend_from == "bottom" else [stack.layers[0]]
         self.query_layer = 0 if attend_from == "bottom" else -1
-        self.context_gates = nn.ModuleList(
-            Linear(context_size, layer.gate_size, bias=False) for layer in receiving if isinstance(layer, Recurrent)
+        receiving = list(stack.layers) if attend_from == "bottom" else [stack.first]
+        self.context_gates: ModuleList[StepLinear] = ModuleList(
+            StepLinear(context_size, layer.gate_size, bias=False) for layer in receiving
         )
 
     def project_inputs(self, embedded: Tensor) -> Tensor:
         return self.stack.first.gates(embedded)
 
-    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+    def step(self, inputs: Tensor, state: RecurrentState, attend: Attend, masks: StepMasks | None = None) -> Step:
         attended = attend(state.layers[self.query_layer][0][:, None])
         context = attended.context[:, 0]
         lowest, *upper = (gates(context) for gates in self.context_gates)
         output, new = self.stack.step(inputs + lowest, state.layers, upper, masks and masks.stack)
         return Step(state.layers[-1][0] if self.reads_previous else output, new, attended)
-
-    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
-        return self.read(embedded, output, context)
 
 
 class After(Placement):
@@ -138,23 +158,23 @@ class After(Placement):
     def __init__(self, stack: Stack, hidden_size: int, context_size: int, *, input_feeding: bool) -> None:
         super().__init__()
         self.stack = stack
-        self.combine = Linear(context_size + hidden_size, hidden_size, bias=False)
+        self.combine = StepLinear(context_size + hidden_size, hidden_size, bias=False)
         self.parallel = not input_feeding
-        self.feed_size = hidden_size if input_feeding else 0
-        self.feed_gates = Linear(hidden_size, stack.first.gate_size, bias=False) if input_feeding else None
+        self.input_feed_size = hidden_size if input_feeding else 0
+        self.feed_gates = StepLinear(hidden_size, stack.first.gate_size, bias=False) if input_feeding else None
 
     def project_inputs(self, embedded: Tensor) -> Tensor:
         return embedded if self.parallel else self.stack.first.gates(embedded)
 
     def masks(self, inputs: Tensor) -> StepMasks:
-        return StepMasks(self.stack.masks(inputs), feed=None if self.parallel else self.stack.input_mask(inputs))
+        return StepMasks(self.stack.masks(inputs), input_feed=None if self.parallel else self.stack.input_mask(inputs))
 
-    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
+    def step(self, inputs: Tensor, state: RecurrentState, attend: Attend, masks: StepMasks | None = None) -> Step:
         if self.feed_gates is None:
             gates = self.stack.first.gates(inputs)
         else:
-            assert state.feed is not None
-            gates = inputs + self.feed_gates(masked(state.feed, masks and masks.feed))
+            assert state.input_feed is not None
+            gates = inputs + self.feed_gates(masked(state.input_feed, masks and masks.input_feed))
         output, new = self.stack.step(gates, state.layers, masks=masks and masks.stack)
         attended = attend(new[-1][0][:, None])
         attentional = self._combine(attended.context[:, 0], output)
@@ -188,17 +208,14 @@ class Between(Placement):
         return self.first.gates(embedded)
 
     def masks(self, inputs: Tensor) -> StepMasks:
-        return StepMasks(self.stack.masks(inputs), proposal=self.first.state_mask(inputs))
+        return StepMasks(self.stack.masks(inputs), first_cell=self.first.state_mask(inputs))
 
-    def step(self, inputs: Tensor, state: State, attend: Attend, masks: StepMasks | None = None) -> Step:
-        proposal = self.first.step(inputs, state.layers[0], masks and masks.proposal)
-        attended = attend(proposal[0][:, None])
+    def step(self, inputs: Tensor, state: RecurrentState, attend: Attend, masks: StepMasks | None = None) -> Step:
+        first = self.first.step(inputs, state.layers[0], masks and masks.first_cell)
+        attended = attend(first[0][:, None])
         gates = self.stack.first.gates(attended.context[:, 0])
-        output, new = self.stack.step(gates, (proposal, *state.layers[1:]), masks=masks and masks.stack)
+        output, new = self.stack.step(gates, (first, *state.layers[1:]), masks=masks and masks.stack)
         return Step(output, new, attended)
-
-    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
-        return self.read(embedded, output, context)
 
 
 class NoAttention(Placement):
@@ -213,6 +230,9 @@ class NoAttention(Placement):
         super().__init__()
         self.stack, self.read, self.feed_source = stack, readout, feed_source
 
+    def attended_to(self, encoded: Encoded, summary: Tensor) -> tuple[Tensor, Tensor]:
+        return summary[:, None], summary[:, None]
+
     def project_inputs(self, embedded: Tensor) -> Tensor:
         return embedded
 
@@ -224,6 +244,3 @@ class NoAttention(Placement):
             inputs = torch.cat([inputs, source.context.to(inputs.dtype)], -1)
         outputs, _, new = self.stack.sequence(inputs, layers)
         return outputs, new, source
-
-    def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:
-        return self.read(embedded, output, context)

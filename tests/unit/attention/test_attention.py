@@ -2,10 +2,20 @@
 
 import pytest
 import torch
-from support.variants import Row, attention_inputs, attention_rows, build_attention, gradients, label, run_attention
+from support.variants import (
+    MEMORY_SIZE,
+    Row,
+    attention_inputs,
+    attention_rows,
+    build_attention,
+    gradients,
+    label,
+    numbers,
+    run_attention,
+)
 from torch import Tensor
 
-from seq2seq.attention.attention import Attention, AttentionOutput
+from seq2seq.attention.attention import Attention, AttentionOutput, Heads
 
 ROWS = attention_rows()
 every_attention = pytest.mark.parametrize("row", ROWS, ids=label)
@@ -53,12 +63,12 @@ def test_steps_together_are_steps_apart(row: Row) -> None:
     attention = build_attention(row)
     query, states, lengths, positions = attention_inputs()
     if attention.uses_coverage:
-        memory = attention.prepare(states, lengths, states[:, 0])
+        memory = attention.prepare(states, states, lengths)
         coverage = attention.initial_coverage(memory)
         assert coverage is not None
         total = torch.zeros_like(coverage)
         for t in range(3):
-            step = attention(query[:, t : t + 1], memory, positions[:, t : t + 1], coverage)
+            step = attention(query[:, t : t + 1], memory, positions[:, t : t + 1], coverage=coverage)
             total = total + step.to_dense(states.size(1)).sum(2)
             coverage = step.coverage
             same(coverage, total)
@@ -131,14 +141,74 @@ def test_the_memory_follows_its_rows(row: Row) -> None:
     attention = build_attention(row)
     query, states, lengths, positions = attention_inputs()
     rows = torch.tensor([2, 0, 0])
-    memory = attention.prepare(states, lengths, states[:, 0])
+    memory = attention.prepare(states, states, lengths)
     now = slice(0, 1)
-    whole = attention(query[:, now], memory, positions[:, now], attention.initial_coverage(memory))
+    whole = attention(query[:, now], memory, positions[:, now], coverage=attention.initial_coverage(memory))
     chosen = memory.select(rows)
-    some = attention(query[rows, now], chosen, positions[rows, now], attention.initial_coverage(chosen))
+    some = attention(query[rows, now], chosen, positions[rows, now], coverage=attention.initial_coverage(chosen))
     # Not torch.equal: on some CPUs a product rounds by the row's place in the batch.
     torch.testing.assert_close(some.context, whole.context[rows], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(some.to_dense(6), whole.to_dense(6)[rows], rtol=1e-12, atol=1e-12)
+
+
+@every_attention
+def test_a_causal_memory_that_grows_is_the_whole_one(row: Row) -> None:
+    """Positions attend to those up to themselves: all at once, and one step after the other with an appended memory."""
+    attention = build_attention(row, MEMORY_SIZE, MEMORY_SIZE)
+    _, states, lengths, _ = attention_inputs()
+    size = states.size(1)
+    steps = torch.arange(size).expand(3, -1)
+    rows = torch.tensor([2, 0, 0])
+    whole_memory = attention.prepare(states, states, torch.full((3,), size), causal=True)
+    assert whole_memory.extent(steps).tolist() == [[1, 2, 3, 4, 5, 6]] * 3
+    assert attention.prepare(states, states, lengths).extent(steps).tolist() == [[6] * 6, [1] * 6, [3] * 6]
+    one = torch.ones(3, dtype=torch.long)
+    memory, seen = attention.prepare(states[:, :0], states[:, :0], 0 * one, causal=True), []
+    for place in range(size):
+        now = slice(place, place + 1)
+        new = attention.prepare(states[:, now], states[:, now], one, causal=True, first=place)
+        memory = memory.append(new)
+        seen.append(attention(states[:, now], memory, steps[:, now], coverage=attention.initial_coverage(memory)))
+    same(memory.keys, whole_memory.keys)
+    some = memory.select(rows)
+    last = attention(states[rows, -1:], some, steps[:, -1:], coverage=attention.initial_coverage(some))
+    same(last.context, seen[-1].context[rows])
+    if attention.uses_coverage:
+        return
+    whole = attention(states, whole_memory, steps)
+    same(torch.cat([step.context for step in seen], 1), whole.context)
+    for place, step in enumerate(seen):
+        dense, width = whole.to_dense(size)[:, :, place : place + 1], place + 1
+        same(step.to_dense(width), dense[..., :width])
+        assert (dense[..., width:] == 0).all()
+
+
+@every_attention
+def test_weights_are_left_out_where_nobody_needs_them(row: Row) -> None:
+    attention = build_attention(row)
+    query, states, lengths, positions = attention_inputs()
+    memory, now = attention.prepare(states, states, lengths), slice(0, 1)
+    given = query[:, now], memory, positions[:, now]
+    coverage = attention.initial_coverage(memory)
+    full = attention(*given, coverage=coverage)
+    bare = attention(*given, coverage=coverage, need_weights=False)
+    assert bare.weights is None
+    assert torch.equal(bare.context, full.context)
+    assert coverage is None or torch.equal(bare.coverage, full.coverage)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_heads_project_if_asked_to_other_sizes_too(heads: int) -> None:
+    layer = Heads(heads, 5, 6, 8, project=True, output_size=7).double()
+    query, keys, values = numbers(2, 3, 5), numbers(2, 4, 6), numbers(2, 4, 8)
+    assert layer.split_query(query).shape == (2, heads, 3, 6 // heads)
+    assert [tuple(x.shape) for x in layer.split_memory(keys, values)] == [
+        (2, heads, 4, 6 // heads),
+        (2, heads, 4, 8 // heads),
+    ]
+    assert layer.merge(numbers(2, heads, 3, 8 // heads)).shape == (2, 3, 7)
+    with pytest.raises(AssertionError):
+        Heads(2, 6, 6, 6, project=False, output_size=6)
 
 
 def test_counts() -> None:

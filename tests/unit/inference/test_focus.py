@@ -23,7 +23,7 @@ from torch import Tensor
 from seq2seq.attention.attention import AttentionOutput
 from seq2seq.inference.focus import AttentionWindow, focus
 from seq2seq.inference.forced_scores import force_tokens
-from seq2seq.model.quantised import converted
+from seq2seq.model.quantised import quantise
 from seq2seq.text.tokenizer import BOS
 
 SOURCES = [[4, 5, 6, 7, 8, 5, 4, 3], [3], [6, 4, 3], [8, 3]]
@@ -123,7 +123,7 @@ def test_where_nothing_is_local_there_are_no_windows() -> None:
 @pytest.mark.parametrize("local", ["local_m", "local_p"])
 def test_in_bf16_too_positions_are_counted_exactly(local: str) -> None:
     model = build_model({**DEFAULT, "window": local, "score": "dot"}).float()
-    found = focus(converted(model, "bf16"), [[4] * 400 + [3]], [[5] * 300], 1)
+    found = focus(quantise(model, "bf16"), [[4] * 400 + [3]], [[5] * 300], 1)
     assert found is not None
     if local == "local_m":
         assert [one.centre for one in found[0]] == list(range(300))

@@ -43,12 +43,12 @@ def test_windows_hide_what_a_global_attention_would_see_outside(name: str, score
     weight = torch.cat([of_step.weight for of_step in hidden], -1)
     share = torch.cat([of_step.positions for of_step in hidden], -1)
     everywhere.requires_grad_(False)
-    memory = everywhere.prepare(states, lengths, states[:, 0])
+    memory = everywhere.prepare(states, states, lengths)
     coverage = everywhere.initial_coverage(memory)
     width = SMALL[name]["half_width"]
     for t in range(query.size(1)):
         now = slice(t, t + 1)
-        whole = everywhere(query[:, now], memory, positions[:, now], coverage).weights[:, :, 0]  # [b h s]
+        whole = everywhere(query[:, now], memory, positions[:, now], coverage=coverage).weights[:, :, 0]  # [b h s]
         for b, size in enumerate(lengths.tolist()):
             reach = min(size, SMALL["location"]["max_length"]) if score == "location" else size
             middle = math.floor(float(seen.centre[b, t]) + 0.5)

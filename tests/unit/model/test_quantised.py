@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seq2seq.attention.score import HeadLinear
 from seq2seq.errors import ConfigError
 from seq2seq.inference.forced_scores import force_tokens
-from seq2seq.model.quantised import Bf16Product, Int8Product, QuantisedModels, converted, largest_weight
+from seq2seq.model.quantised import Bf16Product, Int8Product, QuantisedModels, largest_weight, quantise
 from seq2seq.model.translation import TranslationModel
 
 ROWS = one_by_one_rows()
@@ -109,7 +109,7 @@ def test_a_copy_has_other_products_and_the_model_stays_what_it_is(row: dict[str,
     model = build_model(row).float()
     names, before = [name for name, _ in model.named_modules()], said(model)
     weights = {name: weight.clone() for name, weight in model.state_dict().items()}
-    twin = converted(model, precision)
+    twin = quantise(model, precision)
     found = said(twin)
 
     kind = Bf16Product if precision == "bf16" else Int8Product
@@ -134,7 +134,7 @@ def test_a_copy_has_other_products_and_the_model_stays_what_it_is(row: dict[str,
 
 @pytest.mark.parametrize("precision", FEWER)
 def test_a_narrowed_vocabulary_has_the_same_logits(precision: str) -> None:
-    output, some = converted(build_model(DEFAULT).float(), precision).output, torch.tensor([3, 8, 4])
+    output, some = quantise(build_model(DEFAULT).float(), precision).output, torch.tensor([3, 8, 4])
     assert isinstance(output.restricted_to(some), type(output.projection))
     features = numbers(2, 4).float()
     tolerance = 0 if precision == "int8" else 2.0**-7
@@ -146,7 +146,7 @@ def test_a_narrowed_vocabulary_has_the_same_logits(precision: str) -> None:
 @pytest.mark.parametrize("precision", FEWER)
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_search_and_forced_decoding_agree(row: dict[str, Any], precision: str) -> None:
-    model = converted(build_model(row).float(), precision)
+    model = quantise(build_model(row).float(), precision)
     found = searches.search(model, SOURCES, 1 if precision == "bf16" else 3, limits=LIMITS)
     pairs = [(source, hypothesis) for source, ranked in zip(SOURCES, found, strict=True) for hypothesis in ranked]
     forced = force_tokens(model, [source for source, _ in pairs], [h.tokens for _, h in pairs], batch_size=64)
@@ -158,7 +158,7 @@ def test_search_and_forced_decoding_agree(row: dict[str, Any], precision: str) -
 
 def test_fp32_is_the_model() -> None:
     model = build_model(DEFAULT)
-    assert converted(model, "fp32") is model
+    assert quantise(model, "fp32") is model
     assert QuantisedModels(model).at("fp32") is model
 
 
@@ -188,5 +188,5 @@ def test_models_that_were_loaded_for_inference_alone_are_converted() -> None:
 def test_int8_is_for_cpus() -> None:
     model = build_model(DEFAULT).to("meta")
     with pytest.raises(ConfigError, match=r"precision=int8 and device=meta.*Take precision=bf16"):
-        converted(model, "int8")
-    assert converted(model, "bf16").output.projection.weight.dtype is torch.bfloat16  # type: ignore[union-attr]
+        quantise(model, "int8")
+    assert quantise(model, "bf16").output.projection.weight.dtype is torch.bfloat16  # type: ignore[union-attr]

@@ -1,6 +1,8 @@
 """The model agrees with the papers' loops: its parts one by one, and whole models over the pairwise array, forward
 and gradient, on a padded batch against each pair of sentences alone."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -30,6 +32,7 @@ from support.variants import (
 from seq2seq import config
 from seq2seq.model.recurrent.layers import CELLS, Stack
 from seq2seq.model.recurrent.placement import Readout
+from seq2seq.nn.dropout import Dropout
 
 ROWS = [*pairwise_rows(), {**DEFAULT, "placement": "before-bottom", "decoder_layers": 1}]
 LENGTHS = torch.tensor([5, 1, 3])
@@ -75,7 +78,9 @@ def test_cell(cell: str, whole: bool) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_stack(cell: str, layers: int, residual: bool) -> None:
     """One step and a whole sequence of a stack; the query is the top layer's own hidden state, not its output."""
-    stack = fill(Stack(cell, 3, 4, layers, residual=residual, dropout=0.0).double())
+    stack = fill(
+        Stack(partial(CELLS[cell], hidden_size=4), 3, layers, residual=residual, dropout=Dropout(0.0)).double()
+    )
     parts = CELLS[cell].state_parts
     first = [tuple(numbers(1, 4, offset=n + layer) for n in range(parts)) for layer in range(layers)]
     x = numbers(1, 3, 3).requires_grad_()
@@ -104,7 +109,7 @@ def test_encoder(cell: str, bidirectional: bool, layers: int, residual: bool) ->
     row = {**DEFAULT, "cell": cell, "bidirectional": bidirectional, "residual": residual, "encoder_layers": layers}
     options, encoder = model_options(row), build_model(row).encoder
     x = numbers(3, 5, row["embedding_size"]).requires_grad_()
-    states = encoder(x, LENGTHS)
+    states = encoder(x, LENGTHS).keys
     actual, expected = [], []
     for b, length in enumerate(LENGTHS.tolist()):
         actual.append(states[b, :length])

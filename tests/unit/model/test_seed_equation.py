@@ -6,19 +6,21 @@ Everything is one-dimensional, the score a product, and the cell computed with `
 """
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attention, AttentionOutput, Heads
+from seq2seq.attention.attention import Attention, Heads
 from seq2seq.attention.normaliser import Softmax
 from seq2seq.attention.score import Dot
 from seq2seq.attention.window import Global
-from seq2seq.model.protocol import State
-from seq2seq.model.recurrent.decoder import Decoder
-from seq2seq.model.recurrent.layers import Stack
+from seq2seq.model.protocol import Decoded, Encoded
+from seq2seq.model.recurrent.decoder import RecurrentDecoder
+from seq2seq.model.recurrent.layers import GRU, Stack
 from seq2seq.model.recurrent.placement import Before, Readout
+from seq2seq.nn.dropout import Dropout
 
 H = (1.0, -1.0, 0.5)
 """The encoder's states h_1, h_2, h_3."""
@@ -50,11 +52,18 @@ def cell(y: float, a: float, s: float) -> float:
     return (1 - z) * n + z * s
 
 
-def decoder() -> Decoder:
-    stack = Stack("gru", 1, 1, 1, residual=False, dropout=0.0)
+class First(nn.Module):
+    """A bridge to s_0."""
+
+    def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[tuple[Tensor], ...]]:
+        return states[:, 0], ((column(S0),),)
+
+
+def decoder() -> RecurrentDecoder:
+    stack = Stack(partial(GRU, hidden_size=1), 1, 1, residual=False, dropout=Dropout(0.0))
     placement = Before(stack, Readout("tanh", 1, 1, 1, 1), 1, attend_from="top")
-    attention = Attention(Heads(1, 1, 1), Dot(1, 1, 1), Global(), Softmax())
-    whole = Decoder(nn.Embedding(2, 1), placement, attention, dropout=0.0).double().eval()
+    attention = Attention(Heads(1, 1, 1, 1, project=False, output_size=1), Dot(1, 1, 1), Global(), Softmax())
+    whole = RecurrentDecoder(nn.Embedding(2, 1), placement, attention, First(), dropout=Dropout(0.0)).double().eval()
     rnn = stack.first.rnn
     with torch.no_grad():
         whole.embedding.weight.copy_(column(*Y))
@@ -74,15 +83,15 @@ def column(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)[:, None]
 
 
-def decode() -> tuple[Tensor, AttentionOutput, State]:
+def decode() -> Decoded:
     whole = decoder()
     states = column(*H)[None]
-    memory = whole.attention.prepare(states, torch.tensor([3]), states[:, 0])
-    return whole(torch.tensor([[0, 1]]), memory, whole.start(memory, ((column(S0),),)))
+    return whole(torch.tensor([[0, 1]]), *whole.start(Encoded(states, states), torch.tensor([3])))
 
 
 def test_the_seed_equation() -> None:
-    outputs, attended, state = decode()
+    decoded = decode()
+    attended = decoded.attended
     a1 = context(S0)
     s1 = cell(Y[0], a1, S0)
     a2 = context(s1)
@@ -91,14 +100,14 @@ def test_the_seed_equation() -> None:
     assert attended.weights[0, 0, 0].tolist() == pytest.approx(softmax([h * S0 for h in H]), abs=1e-12)
     assert attended.weights[0, 0, 1].tolist() == pytest.approx(softmax([h * s1 for h in H]), abs=1e-12)
     assert attended.context.flatten().tolist() == pytest.approx([a1, a2], abs=1e-12)
-    assert state.layers[0][0].item() == pytest.approx(s2, abs=1e-12)
+    assert decoded.state.layers[0][0].item() == pytest.approx(s2, abs=1e-12)
     read = [math.tanh(2 * s + 0.1 - y + 0.5 * a) for s, y, a in ((s1, Y[0], a1), (s2, Y[1], a2))]
-    assert outputs.flatten().tolist() == pytest.approx(read, abs=1e-12)
+    assert decoded.features.flatten().tolist() == pytest.approx(read, abs=1e-12)
 
 
 def test_the_numbers_written_out() -> None:
     """exp 0.8, exp −0.8, exp 0.4 over their sum; a_1 = Σ α h."""
-    _, attended, _ = decode()
+    attended = decode().attended
     assert attended.weights is not None
     alphas = [2.225541 / 4.166695, 0.449329 / 4.166695, 1.491825 / 4.166695]
     assert attended.weights[0, 0, 0].tolist() == pytest.approx(alphas, abs=1e-6)
@@ -107,7 +116,7 @@ def test_the_numbers_written_out() -> None:
 
 def test_the_query_is_the_state_before_the_step() -> None:
     """Asking with s_t instead of s_{t-1} would give other numbers."""
-    _, attended, _ = decode()
+    attended = decode().attended
     s1 = cell(Y[0], context(S0), S0)
     assert abs(context(s1) - context(S0)) > 0.05
     assert attended.context[0, 0].item() == pytest.approx(context(S0), abs=1e-12)
@@ -125,5 +134,5 @@ def test_the_context_enters_the_cell_beside_the_embedding() -> None:
     s1 = ordinary(torch.tensor([[Y[0], context(S0)]], dtype=torch.float64), column(S0))
     assert s1.item() == pytest.approx(cell(Y[0], context(S0), S0), abs=1e-12)
     s2 = ordinary(torch.tensor([[Y[1], context(s1.item())]], dtype=torch.float64), s1)
-    assert decode()[2].layers[0][0].item() == pytest.approx(s2.item(), abs=1e-12)
+    assert decode().state.layers[0][0].item() == pytest.approx(s2.item(), abs=1e-12)
     assert abs(cell(Y[0], 0.0, S0) - cell(Y[0], context(S0), S0)) > 0.05, "the context matters"

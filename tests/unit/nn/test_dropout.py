@@ -1,5 +1,7 @@
 """Dropout that is one for a whole sequence: of inputs, of recurrent states, of words."""
 
+from functools import partial
+
 import pytest
 import torch
 from reference.decoder import translate
@@ -96,7 +98,7 @@ def test_a_decoder_with_masks_is_one_with_masked_matrices(placement: str, cell: 
     parsed = config.parse("model", {**plain_model(row), **options})
     columns = {f"stack.layers.{n}.rnn.weight_hh_l0": mask for n, mask in enumerate(masks.stack.states)}
     columns |= {f"stack.layers.{n}.rnn.weight_ih_l0": mask for n, mask in enumerate(masks.stack.inputs, 1)}
-    columns |= {"feed_gates.weight": masks.feed, "first.rnn.weight_hh_l0": masks.proposal}
+    columns |= {"feed_gates.weight": masks.input_feed, "first.rnn.weight_hh_l0": masks.first_cell}
     drawn = {f"decoder.placement.{name}": mask for name, mask in columns.items() if mask is not None}
     assert len(drawn) == (5 if placement in STEPPED else 3) + (placement in ("after", "between"))
     alone = []
@@ -169,7 +171,7 @@ def test_every_model_draws_it_in_training_only_and_by_the_seed(row: Row, options
 
 
 def test_a_stack_draws_nothing_where_nothing_is_dropped() -> None:
-    stack = Stack("gru", 3, 4, 2, residual=False, dropout=0.5)
+    stack = Stack(partial(GRU, hidden_size=4), 3, 2, residual=False, dropout=Dropout(0.5))
     before = torch.get_rng_state()
     masks = stack.masks(numbers(2, 3))
     assert (masks.states, masks.inputs) == ((None, None), (None,))

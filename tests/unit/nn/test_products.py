@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2seq.model.recurrent.layers import GRU
 from seq2seq.nn.dropout import Dropout
-from seq2seq.nn.products import Linear, linear, shared_gradients
+from seq2seq.nn.products import StepLinear, linear, shared_gradients
 
 
 def leaf(*shape: int) -> Tensor:
@@ -87,7 +87,7 @@ def test_shared_gradients_pass_gradcheck() -> None:
 
 def test_one_product_for_all_steps() -> None:
     """What it is for: the gradient of the weight is made by one product, whatever the number of steps."""
-    layer = Linear(16, 32).double()
+    layer = StepLinear(16, 32).double()
     with shared_gradients():
         total = sum(layer(leaf(3, 16)).sum() for _ in range(7))
     with torch.profiler.profile(acc_events=True) as profile:

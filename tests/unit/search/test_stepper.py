@@ -52,21 +52,21 @@ def test_a_shared_memory_is_as_good_as_one_for_each_row(
             said, state = lazy.step(tokens, state)
             expected, attended, own = model.step(tokens, memory, own)
             same(said, expected)
-            weights = attended.to_dense(memory.values.size(2))
+            weights = attended.to_dense(memory.size)
             same(state.attention, None if weights is None else weights[:, :, 0].float())
             chosen = torch.tensor(rows)
             state, memory, own = state.select(chosen), memory.select(chosen), own.select(chosen)
             tokens = 4 + (torch.arange(len(rows)) + step) % 5
-        assert len(state.memory.lengths) < len(SOURCES) or share == 0
+        assert len(state.source.lengths) < len(SOURCES) or share == 0
 
 
 def test_the_memory_is_copied_only_when_sentences_leave() -> None:
     model = build_model(ROWS[0])
     state = ModelStepper(model, torch.device("cpu")).start(SOURCES)
-    values = state.memory.values
+    values = state.source.memories[0].values
     grown = state.select(torch.arange(5).repeat_interleave(3))
-    assert grown.memory.values is values
-    assert grown.select(torch.tensor([2, 0, 1, 4, 8, 11])).memory.values is values  # four of five sentences
-    assert len(grown.select(torch.tensor([0, 3, 6])).memory.values) == 3
+    assert grown.source.memories[0].values is values
+    assert grown.select(torch.tensor([2, 0, 1, 4, 8, 11])).source.memories[0].values is values  # four of five sentences
+    assert len(grown.select(torch.tensor([0, 3, 6])).source.lengths) == 3
     turned = grown.select(torch.tensor([1, 0, 2, *range(3, 15)]))
-    assert turned.memory is grown.memory
+    assert turned.source is grown.source

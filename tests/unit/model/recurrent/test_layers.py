@@ -7,16 +7,16 @@ from reference.recurrent import cell_parameters, run_sentences
 from support.variants import DEFAULT, assert_same, batch, build_model, fill, gradients, mixed, numbers
 from torch import nn
 
-from seq2seq.model.quantised import Bf16Product, Int8Product, converted
-from seq2seq.model.recurrent.layers import LAYER_NORM_CELLS
+from seq2seq.model.quantised import Bf16Product, Int8Product, quantise
+from seq2seq.model.recurrent.layers import CELLS
 
-every_cell = pytest.mark.parametrize("cell", LAYER_NORM_CELLS)
+every_cell = pytest.mark.parametrize("cell", CELLS)
 
 
 @every_cell
 @pytest.mark.parametrize("dropped", [False, True])
 def test_cell(cell: str, dropped: bool) -> None:
-    layer = fill(LAYER_NORM_CELLS[cell](3, 4, recurrent_dropout=0.5 if dropped else 0.0).double())
+    layer = fill(CELLS[cell](3, 4, recurrent_dropout=0.5 if dropped else 0.0, layer_norm=True).double())
     x, state = numbers(6, 5, 3).requires_grad_(), tuple(numbers(6, 4, offset=n) for n in range(layer.state_parts))
     torch.manual_seed(1)
     hidden, last = layer.sequence(x, state)
@@ -34,7 +34,7 @@ def test_cell(cell: str, dropped: bool) -> None:
 @every_cell
 def test_the_size_of_the_matrices_means_nothing(cell: str) -> None:
     """Ba 2016, section 5.1: invariant to a scaling of all weights, and of the input."""
-    layer = fill(LAYER_NORM_CELLS[cell](3, 40).double())
+    layer = fill(CELLS[cell](3, 40, layer_norm=True).double())
     x = numbers(2, 5, 3)
     before, _ = layer.sequence(x)
     for weight in layer.rnn.all_weights[0]:
@@ -46,7 +46,7 @@ def test_the_size_of_the_matrices_means_nothing(cell: str) -> None:
 @pytest.mark.parametrize(("precision", "product"), [("bf16", Bf16Product), ("int8", Int8Product)])
 def test_its_products_take_fewer_bits_too(cell: str, precision: str, product: type) -> None:
     model = build_model({**DEFAULT, "cell": cell, "layer_norm": True}).float()
-    twin = converted(model, precision)
+    twin = quantise(model, precision)
     for layer in [*twin.encoder.layers[0], *twin.decoder.placement.stack.layers]:
         assert isinstance(layer.from_input, product)
         assert isinstance(layer.from_state, product)
