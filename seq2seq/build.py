@@ -72,19 +72,23 @@ def attention(options: config.Attention, query_size: int, memory_size: int) -> A
 
 
 def _bridge(options: config.Model, memory_size: int) -> nn.Module:
+    assert isinstance(options.encoder, config.RecurrentEncoder)
+    assert isinstance(options.decoder, config.RecurrentDecoder)
     if isinstance(options.bridge, config.ZeroBridge):
-        return bridge.Zero(options.cell, options.hidden_size, options.decoder_layers)
-    pooling = POOLINGS[type(options.bridge)](options.bridge, 2 if options.bidirectional else 1, memory_size)
-    return bridge.Bridge(pooling, options.cell, memory_size, options.hidden_size, options.decoder_layers)
+        return bridge.Zero(options.decoder.cell, options.hidden_size, options.decoder_layers)
+    pooling = POOLINGS[type(options.bridge)](options.bridge, options.encoder.directions, memory_size)
+    return bridge.Bridge(pooling, options.decoder.cell, memory_size, options.hidden_size, options.decoder_layers)
 
 
 def _placement(options: config.Model, memory_size: int) -> Placement:
     where, e, d = options.attention.placement, options.embedding_size, options.hidden_size
+    decoder = options.decoder
+    assert isinstance(decoder, config.RecurrentDecoder)
 
     def stack(input_size: int) -> Stack:
-        return Stack(options.cell, input_size, d, options.decoder_layers, residual=options.residual,
+        return Stack(decoder.cell, input_size, d, options.decoder_layers, residual=decoder.residual,
                      dropout=options.dropout, variational=options.variational_dropout,
-                     recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm)  # fmt: skip
+                     recurrent_dropout=decoder.recurrent_dropout, layer_norm=decoder.layer_norm)  # fmt: skip
 
     match where:
         case config.Before():
@@ -98,7 +102,7 @@ def _placement(options: config.Model, memory_size: int) -> Placement:
             readout = Readout(where.readout, d, e, memory_size, d)
             above = stack(memory_size)  # first, as ever: weights are drawn in the order in which layers are made
             first = recurrent_layer(
-                options.cell, e, d, recurrent_dropout=options.recurrent_dropout, layer_norm=options.layer_norm
+                decoder.cell, e, d, recurrent_dropout=decoder.recurrent_dropout, layer_norm=decoder.layer_norm
             )
             return placement.Between(above, first, readout)
         case config.NoAttention():
@@ -119,18 +123,19 @@ def translation_model(
     options: config.Model, source_vocab: int, target_vocab: int, *, reverse_source: bool = False
 ) -> TranslationModel:
     """A model with fresh weights, drawn from torch's global random generator."""
-    memory_size = config.memory_size(options)
+    assert isinstance(options.encoder, config.RecurrentEncoder)
+    memory_size = options.encoder.memory_size(options.hidden_size)
     encoder = Encoder(
-        options.cell,
+        options.encoder.cell,
         options.embedding_size,
-        memory_size // (2 if options.bidirectional else 1),
+        memory_size // options.encoder.directions,
         options.encoder_layers,
-        bidirectional=options.bidirectional,
-        residual=options.residual,
+        bidirectional=options.encoder.bidirectional,
+        residual=options.encoder.residual,
         dropout=options.dropout,
         variational=options.variational_dropout,
-        recurrent_dropout=options.recurrent_dropout,
-        layer_norm=options.layer_norm,
+        recurrent_dropout=options.encoder.recurrent_dropout,
+        layer_norm=options.encoder.layer_norm,
     )
     source_embedding = _embedding(source_vocab, options.embedding_size)
     ties = options.tied_embeddings

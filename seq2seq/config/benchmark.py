@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seq2seq.config.compatibility import guidance_problems, risk_problems, search_problems, tying_problems
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
+from seq2seq.config.rules import guidance_problems, risk_problems, search_problems, tying_problems
 from seq2seq.config.schema import choice, number
 from seq2seq.config.training import Training
 
@@ -35,7 +35,7 @@ _MEASURES = ("training", "memory", "decoding", "startup")
 
 @dataclass
 class BenchmarkConfig:
-    """`seq2seq benchmark`"""
+    """`seq2seq benchmark`: the speed of training and decoding beside the machine's, and beside other toolkits'."""
 
     model: Model
     data: Data | None = None

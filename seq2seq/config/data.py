@@ -14,8 +14,7 @@ def several(names: str | list[str] | None) -> list[str]:
 
 def stored_data(values: dict[str, Any]) -> dict[str, Any]:
     """Values of `data` that a checkpoint or a run has stored, with what the version that stored them did where they do
-    not say.
-    """
+    not say."""
     return {"raw_text": True, **values}
 
 
