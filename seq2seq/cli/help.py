@@ -11,7 +11,7 @@ from seq2seq.config import COMMANDS, Option
 from seq2seq.errors import ConfigError, nearest_name
 
 _EXAMPLES = {
-    "train": "data.train=corpus/train data.valid=corpus/valid data.source_lang=en data.target_lang=de",
+    "train": "data.train=text/train data.valid=text/valid data.source_lang=en data.target_lang=de",
     "translate": "checkpoint=runs/NAME/best input=source.txt output=translations.txt",
     "evaluate": "checkpoint=runs/NAME/best source=test.en reference=test.de",
     "bleu": "hypothesis=translations.txt reference=test.de target_lang=de",
@@ -24,6 +24,8 @@ _EXAMPLES = {
     "benchmark": "experiment=benchmark/model_a threads=1 cpu=0",
 }
 _WIDTH = 100
+_RARE = ("columns", "device", "seed")
+"""Keys to list last."""
 
 
 def overview() -> str:
@@ -41,7 +43,7 @@ def purpose(command: str) -> str:
 
 def of_command(command: str, user_configs: str | None = None) -> str:
     """Return what `seq2seq COMMAND --help` prints."""
-    tops = [name for name in names(command) if not re.search("[./]", name)]
+    tops = sorted((name for name in names(command) if not re.search("[./]", name)), key=_RARE.__contains__)
     sections = dict.fromkeys(name.partition(".")[0] for name in names(command) if re.match(r"\w+\.", name))
     lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {purpose(command)}", ""]
     lines += [f"example: seq2seq {command} {_EXAMPLES[command]}", ""]
@@ -66,9 +68,8 @@ def of_name(command: str, name: str, user_configs: str | None = None) -> str:
         return "\n".join([*lines, *([""] if inner else []), *_listed(command, inner, user_configs)])
     if found := find_keys(command, name):
         by_name = {known.name: known for known in found}
-        return "\n".join(
-            line for known in by_name.values() for line in (_head(command, known), *_wrapped(known.help, 4))
-        )
+        blocks = [[*_wrapped(_head(command, known), 0, 4), *_wrapped(known.help, 4)] for known in by_name.values()]
+        return "\n".join(line for block in blocks for line in block)
     if below := _below(command, key):
         return "\n".join(_listed(command, below, user_configs))
     near = nearest_name(name, names(command))
@@ -85,13 +86,13 @@ def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> It
         if name in groups(command):
             default = re.search(rf"^  - {name}: (\w+)", (CONFIGS / f"{command}.yaml").read_text(), re.MULTILINE)
             shown = f"{name}={default[1]}" if default else name
+            text = explanation(group_kind(command, name)) or "A file with any settings."
             yield from _wrapped(f"{shown}   ({' | '.join(options(name, user_configs))})", 2, 6)
-            help_text = explanation(group_kind(command, name))
         else:
             (key, *_) = find_keys(command, name)
             yield from _wrapped(_head(command, key), 2, 6)
-            help_text = key.help
-        yield from _wrapped(re.split(r"(?<=\.) ", help_text)[0], 6)
+            text = key.help
+        yield from _wrapped(re.split(r"(?<=\.) ", text)[0], 6)
 
 
 def _head(command: str, key: Option) -> str:
@@ -121,12 +122,12 @@ def _of_option(command: str, group: str, option: str, user_configs: str | None) 
     if option in groups(command)[group]:
         return explanation(groups(command)[group][option])
     folders = [*([Path(user_configs)] if user_configs else []), CONFIGS]
-    file = next(
-        folder / group / f"{option}.yaml" for folder in folders if (folder / group / f"{option}.yaml").is_file()
-    )
+    files = [folder / group / f"{option}.yaml" for folder in folders]
+    file = next(file for file in files if file.is_file())
     comments = re.match(r"(#.*\n)*", file.read_text())
     return " ".join(re.findall(r"^# ?(?!@)(.+)", comments[0], re.MULTILINE)) if comments else ""
 
 
 def _wrapped(text: str, indent: int, further: int | None = None) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (further or indent))
+    first, others = " " * indent, " " * (further or indent)
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
