@@ -72,11 +72,10 @@ def attention(options: config.Attention, query_size: int, memory_size: int) -> A
     return Attention(heads, energies, view, NORMALISERS[type(options.normaliser)](options.normaliser))
 
 
-def _layer_maker(options: config.Model, hidden_size: int) -> Callable[[int], Recurrent]:
+def _layer_maker(options: config.Recurrence, hidden_size: int) -> Callable[[int], Recurrent]:
     """A function from an input's size to a recurrent layer."""
-    cell = CELLS[options.cell]
-    layer_norm = options.layer_norm
-    return partial(cell, hidden_size=hidden_size, recurrent_dropout=options.recurrent_dropout, layer_norm=layer_norm)
+    cell, dropout = CELLS[options.cell], options.recurrent_dropout
+    return partial(cell, hidden_size=hidden_size, recurrent_dropout=dropout, layer_norm=options.layer_norm)
 
 
 def _dropout(options: config.Model) -> Dropout:
@@ -84,20 +83,22 @@ def _dropout(options: config.Model) -> Dropout:
 
 
 def _bridge(options: config.Model, memory_size: int) -> nn.Module:
+    assert isinstance(options.encoder, config.RecurrentEncoder)
+    assert isinstance(options.decoder, config.RecurrentDecoder)
     sizes = options.hidden_size, options.decoder_layers
     if isinstance(options.bridge, config.ZeroBridge):
-        return bridge.Zero(options.cell, *sizes)
-    pool = POOLINGS[type(options.bridge)](options.bridge, 2 if options.bidirectional else 1, memory_size)
-    return bridge.Bridge(pool, options.cell, memory_size, *sizes)
+        return bridge.Zero(options.decoder.cell, *sizes)
+    pool = POOLINGS[type(options.bridge)](options.bridge, options.encoder.directions, memory_size)
+    return bridge.Bridge(pool, options.decoder.cell, memory_size, *sizes)
 
 
 def _placement(options: config.Model, memory_size: int) -> Placement:
     where, e, d = options.attention.placement, options.embedding_size, options.hidden_size
-    make_layer = _layer_maker(options, d)
+    assert isinstance(options.decoder, config.RecurrentDecoder)
+    residual, make_layer = options.decoder.residual, _layer_maker(options.decoder, d)
 
     def stack(input_size: int) -> Stack:
-        dropout = _dropout(options)
-        return Stack(make_layer, input_size, options.decoder_layers, residual=options.residual, dropout=dropout)
+        return Stack(make_layer, input_size, options.decoder_layers, residual=residual, dropout=_dropout(options))
 
     match where:
         case config.Before():
@@ -129,14 +130,15 @@ def translation_model(
     options: config.Model, source_vocab: int, target_vocab: int, *, reverse_source: bool = False
 ) -> TranslationModel:
     """A model with fresh weights, drawn from torch's global random generator."""
-    memory_size, e = config.memory_size(options), options.embedding_size
-    directions = 2 if options.bidirectional else 1
+    assert isinstance(options.encoder, config.RecurrentEncoder)
+    directions, e = options.encoder.directions, options.embedding_size
+    memory_size = options.encoder.memory_size(options.hidden_size)
     encoder = RecurrentEncoder(
-        _layer_maker(options, memory_size // directions),
+        _layer_maker(options.encoder, memory_size // directions),
         e,
         options.encoder_layers,
         directions=directions,
-        residual=options.residual,
+        residual=options.encoder.residual,
         dropout=_dropout(options),
     )
     source_embedding = _embedding(source_vocab, e)

@@ -28,7 +28,9 @@ from seq2seq.text.json_io import read_bytes, read_json, typed
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 
-FORMAT = 1
+FORMAT = 2
+_FORMATS = (1, 2)
+"""Formats that can be read. `parse` understands the words of 1."""
 _SUMS = "SHA256SUMS"
 _MOST_SUMS = 1 << 16
 """Bytes of it."""
@@ -214,8 +216,8 @@ def _check_undamaged(where: Path, names: Sequence[str]) -> None:
 
 def _read_config(where: Path) -> dict[str, Any]:
     values = read_json(within(where, "config.json"))
-    if values.get("format") != FORMAT:
-        raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {FORMAT}")
+    if values.get("format") not in _FORMATS:
+        raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {_FORMATS}")
     return dict(values)
 
 

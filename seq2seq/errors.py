@@ -1,10 +1,10 @@
-"""The two errors that a user can mend (commands print them and exit with code 2), and the words of their messages."""
+"""The two errors that a user can fix (commands print them and exit with code 2), and helpers for their messages."""
 
 import difflib
 from collections.abc import Iterable
 
 LONGEST_SHOWN = 200
-"""Characters of a value in a message."""
+"""Maximum characters of a value in a message."""
 
 
 class ConfigError(Exception):
@@ -16,7 +16,7 @@ class DataError(Exception):
 
 
 def shown(value: object) -> str:
-    """A value as Python writes it, shortened."""
+    """Return a value as Python writes it, shortened."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # too deep, or a number with thousands of digits
@@ -25,13 +25,13 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """` Did you mean ...?`, or nothing when no name is like it."""
+    """Return ` Did you mean ...?`, or nothing when no name is similar."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def nearest_name(given: str, names: Iterable[str]) -> str | None:
-    """Of keys and groups the one that ends in the given words, or whose last word is most like its last one."""
+    """Find the key or group that ends in the given words, or whose last word is most like theirs."""
     given = given.replace("/", ".")
     plain = {name.replace("/", "."): name for name in names}
     last_words = {name: name.rpartition(".")[2] for name in plain}

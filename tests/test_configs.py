@@ -1,5 +1,6 @@
 """Every file under configs/ is composed, parsed, built and stepped."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from seq2seq import build
 from seq2seq.cli.compose import CONFIGS, run_composed
 from seq2seq.cli.grid import Cell, plan
-from seq2seq.config import COMMANDS, GROUPS, TrainConfig, parse
+from seq2seq.config import COMMANDS, GROUPS, TrainConfig, groups, parse
 
 DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
 ATTENTIONS = sorted(path.stem for path in (CONFIGS / "model/attention").glob("*.yaml"))
@@ -20,19 +21,19 @@ COMPARISONS = sorted(path.stem for path in (CONFIGS / "comparison").glob("*.yaml
 PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement").glob("*.yaml"))
 """With an option of their own."""
 LAUNCHERS = sorted(path.stem for path in (CONFIGS / "hydra/launcher").glob("*.yaml"))
-OPTIONS = [(group, option) for group, table in GROUPS.values() for option in table]
+OPTIONS = [(group.path, option) for group in groups(TrainConfig, GROUPS) for option in group.options]
 
 
 def compose(command: str, *overrides: str) -> Any:
     found: list[Any] = []
-    run_composed(command, overrides, lambda values, choices: found.append(parse(command, values)))
+    run_composed(command, overrides, lambda values: found.append(parse(command, values)))
     (config,) = found
     return config
 
 
 def stepped(config: TrainConfig) -> None:
     config.model.hidden_size, config.model.embedding_size = 8, 4
-    config.model.encoder_hidden_size = None
+    config.model.encoder.hidden_size = None
     model = build.translation_model(config.model, 12, 12)
     source = torch.tensor([[4, 5, 6, 3], [7, 3, 0, 0]])
     decoded = model(source, torch.tensor([4, 2]), torch.tensor([[2, 4], [2, 5]]))
@@ -43,7 +44,7 @@ def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(ATTENTIONS) >= 5
     assert len(EXPERIMENTS) >= 6
     assert len(COMPARISONS) >= 1
-    assert len(OPTIONS) == 26
+    assert len(OPTIONS) == 28
     assert len(BENCHMARKS) >= 1
     groups = (ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
     assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
@@ -85,9 +86,7 @@ def test_placements_with_an_option(placement: str) -> None:
 @pytest.mark.parametrize("comparison", COMPARISONS)
 def test_comparisons(comparison: str) -> None:
     cells: list[Cell] = []
-    run_composed(
-        "compare", [f"comparison={comparison}"], lambda values, choices: cells.extend(plan(parse("compare", values)))
-    )
+    run_composed("compare", [f"comparison={comparison}"], lambda values: cells.extend(plan(parse("compare", values))))
     settings = {str(cell.training) for cell in cells}
     assert len(settings) == len({cell.name for cell in cells}) == len(cells) >= 10
     for cell in cells:
@@ -97,7 +96,7 @@ def test_comparisons(comparison: str) -> None:
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_is_one_word_away(group: str, option: str) -> None:
     config = compose("train", *DATA, f"{group}={option}")
-    part = config.model.bridge if group == "model/bridge" else getattr(config.model.attention, group.rpartition("/")[2])
+    part = functools.reduce(getattr, group.split("/"), config)
     assert part.name == option
     stepped(config)
 

@@ -21,7 +21,7 @@ from seq2seq.text.words import find_words
 logger = logging.getLogger(__name__)
 
 
-def run(config: AlignConfig, choices: dict[str, str]) -> int:
+def run(config: AlignConfig) -> int:
     """Print the alignments, and with gold ones how well they agree."""
     if config.output_format == "json" and config.gold is None:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or take jsonl or text")

@@ -17,7 +17,7 @@ from seq2seq.training.retention import directories
 logger = logging.getLogger(__name__)
 
 
-def run(config: AverageConfig, choices: dict[str, str]) -> int:
+def run(config: AverageConfig) -> int:
     """Read, average, write."""
     output = Path(config.output)
     if os.path.lexists(output):

@@ -26,7 +26,7 @@ _ALONE = 0.95
 """Utilisation of a core that nothing else uses, at least."""
 
 
-def run(config: BenchmarkConfig, choices: dict[str, str]) -> int:
+def run(config: BenchmarkConfig) -> int:
     """Measure, then print tables and, in the last line, all of it as JSON."""
     start = time.monotonic()
     device = choose_device(config.device)

@@ -12,7 +12,7 @@ from seq2seq.inference.metrics import Reference, Scores
 from seq2seq.inference.significance import TESTS, Significance, against_baseline
 
 
-def run(config: BleuConfig, choices: dict[str, str]) -> int:
+def run(config: BleuConfig) -> int:
     """Print BLEU, chrF and TER with signatures; of several systems also the p-values of their differences."""
     names = [config.hypothesis] if isinstance(config.hypothesis, str) else config.hypothesis
     if not names:

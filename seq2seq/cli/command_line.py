@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from seq2seq.cli.names import CONFIGS, command_keys, file_groups, groups, names
+from seq2seq.cli.names import CONFIGS, SETTINGS, find_keys, groups, names
 from seq2seq.errors import ConfigError, nearest, nearest_name
 
 _FIXED = ("run.dir", "sweep.subdir", "output_subdir", "job.chdir", "job_logging", "hydra_logging")
@@ -40,8 +40,8 @@ class CommandLine:
     settings: list[str]
     """Overrides as Hydra's grammar has them."""
     multirun: bool
-    own: str | None
-    """The directory with configurations of one's own."""
+    user_configs: str | None
+    """Directory of --config-dir."""
 
 
 def read(command: str, words: Sequence[str]) -> CommandLine:
@@ -61,11 +61,11 @@ def read(command: str, words: Sequence[str]) -> CommandLine:
     for name, instead in _REFUSED.items():
         if name in flags:
             raise ConfigError(f"--{name.replace('_', '-')}: not for this program. {instead}")
-    own = flags.get("config_dir")
-    if own is not None:
-        own = flags["config_dir"] = str(Path(own).expanduser())
+    configs = flags.get("config_dir")
+    if configs is not None:
+        configs = flags["config_dir"] = str(Path(configs).expanduser())
     multirun = "multirun" in flags or any(re.match(r"\+*hydra\.mode=MULTIRUN", word, re.I) for word in overrides)
-    return CommandLine(flags, [settable(command, word, multirun) for word in overrides], multirun, own)
+    return CommandLine(flags, [settable(command, word, multirun) for word in overrides], multirun, configs)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -85,8 +85,7 @@ def settable(command: str, word: str, multirun: bool = False) -> str:
         raise ConfigError(f"{key}: no such key; they have letters of ASCII.{_meant(command, key, value)}")
     _refuse_fixed(key, value)
     tops = {name.partition(".")[0] for name in names(command)}
-    whole = [group for group in file_groups(command) if "/" not in group]
-    if re.fullmatch(r"\w+", key) and key not in tops and (near := nearest(key, whole)):
+    if re.fullmatch(r"\w+", key) and key not in tops and (near := nearest(key, [SETTINGS.get(command, "")])):
         raise ConfigError(f"{key}: no such group.{near}")
     if equals:
         value = _readable(command, key, value, multirun)
@@ -123,7 +122,7 @@ _SYNTAX = re.compile(r"""["'].*|null|.*(\\|\$\{).*""", re.DOTALL | re.IGNORECASE
 
 def _readable(command: str, key: str, text: str, multirun: bool) -> str:
     """A value in Hydra's grammar. Raises ConfigError if it is neither that nor can be text."""
-    kinds = {kind for known in command_keys(command) if known.name == key for kind in known.kinds}
+    kinds = {kind for known in find_keys(command, key) for kind in known.kinds}
     parsed = _parsed(text)
     several = parsed is not None and parsed.is_sweep_override()
     listed = list[str] in kinds and re.fullmatch(r"\[(?:[^\[\\]|\\[^,])*\]", text) and "${" not in text

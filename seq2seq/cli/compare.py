@@ -32,7 +32,7 @@ from seq2seq.version import install_command
 logger = logging.getLogger(__name__)
 
 
-def run(config: CompareConfig, choices: dict[str, str]) -> int:
+def run(config: CompareConfig) -> int:
     """Measure every cell that has no result yet, each in a job of its own, and write the table.
 
     The exit code tells of failed cells: 2 if all of them are the user's mistakes, else 1.

@@ -24,15 +24,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.cli.command_line import CommandLine, quoted, read, settable
-from seq2seq.cli.names import CONFIGS, groups, names, options
-from seq2seq.cli.user_configs import check_own_configs
-from seq2seq.config import COMMANDS, GROUPS, REQUIRED
+from seq2seq.cli.names import CONFIGS, SETTINGS, groups, names, options
+from seq2seq.cli.user_configs import check_user_configs
+from seq2seq.config import COMMANDS, GROUPS, REQUIRED, default_of, removed, to_plain, upgrade
 from seq2seq.errors import ConfigError, nearest, nearest_name
 
 logger = logging.getLogger(__name__)
 
-Job = Callable[[dict[str, Any], dict[str, str]], float | None]
-"""Takes plain values, and which option of each group was chosen; its result is what a sweeper optimises."""
+Job = Callable[[dict[str, Any]], float | None]
+"""Takes plain values; its result is what a sweeper optimises."""
 
 _QUIET = (
     "hydra.run.dir=.",
@@ -48,17 +48,15 @@ def run_composed(command: str, words: Sequence[str], job: Job) -> None:
     line = read(command, words)
     if command == "compare" and line.multirun:
         raise ConfigError("--multirun: compare makes a multirun of its cells by itself. Leave it out.")
-    if line.own is not None:
-        check_own_configs(line.own)
+    if line.user_configs is not None:
+        check_user_configs(line.user_configs)
     register()
-    if line.flags or line.multirun:
-        _run_by_hydra(command, line, job)
-    else:
-        _run_once(command, line, job)
+    run = _run_by_hydra if line.flags or line.multirun else _run_once
+    run(command, line, job)
 
 
 def _run_once(command: str, line: CommandLine, job: Job) -> None:
-    """Without flags: composed a single time, where Hydra's command line composes twice."""
+    """Compose a single time, where Hydra's command line composes twice."""
     with initialize_config_dir(str(CONFIGS), "seq2seq", version_base="1.3"):
         before = HydraConfig.instance().cfg
         try:
@@ -66,21 +64,34 @@ def _run_once(command: str, line: CommandLine, job: Job) -> None:
                 settings = [*line.settings, *_QUIET, *_sweep_dir(line)]
                 config = hydra.compose(command, settings, return_hydra_config=True)
                 HydraConfig.instance().set_config(config)
-                choices = dict(config.hydra.runtime.choices)
                 with open_dict(config):
                     del config["hydra"]
-                values = plain(config)
-            _check_packages(values, choices)
-            job(values, choices)
+                values = _settled(command, line, config)
+            job(values)
         finally:
             HydraConfig.instance().cfg = before
 
 
+def _settled(command: str, line: CommandLine, config: DictConfig) -> dict[str, Any]:
+    """Return a composed configuration as plain values in today's words."""
+    values = plain(config)
+    group = SETTINGS.get(command)
+    if group in values and (name := chosen(group)):
+        raise ConfigError(
+            f"{group}={name}: its keys were read as {group}.KEY. Write `# @package _global_` into the first line of "
+            f"{group}/{name}.yaml."
+        )
+    for key in removed(values):
+        logger.info("%s: no longer does anything. Leave it out", key)
+    today: dict[str, Any] = upgrade(values, {word.lstrip("+").partition("=")[0] for word in line.settings})
+    return today
+
+
 def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
-    """As its command line does: several runs, other directories of configurations, and what it can show."""
+    """Run as Hydra's command line does: several runs, users' directories of configurations, --cfg and --info."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
     failures: list[Exception] = []
-    begun = [True] if line.multirun else []  # whose jobs may run elsewhere
+    begun = [True] if line.multirun else []  # its jobs may run elsewhere
     if "info" in line.flags:
         logging.getLogger().handlers.clear()  # Hydra prints it by a handler of its own
 
@@ -90,11 +101,9 @@ def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
         if not logging.getLogger().handlers:  # a launcher's own process
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         try:
-            choices = dict(HydraConfig.get().runtime.choices)
             with _mistakes(command, line):
-                values = plain(config)
-            _check_packages(values, choices)
-            return job(values, choices)
+                values = _settled(command, line, config)
+            return job(values)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 logger.error("failed: %s: %s", HydraConfig.get().job.override_dirname, error)
@@ -117,8 +126,14 @@ def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
         raise failures[0]
 
 
+def chosen(group: str) -> str | None:
+    """Return, inside a job, which option of a group was chosen."""
+    choice: str | None = HydraConfig.get().runtime.choices.get(group)
+    return choice
+
+
 def swept() -> dict[str, str]:
-    """Inside a job: the keys that its --multirun varies, with the values of this job as text."""
+    """Return, inside a job, the keys that its --multirun varies, with the values of this job as text."""
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return {}
     job = HydraConfig.get()
@@ -140,29 +155,19 @@ def _sweep_dir(line: CommandLine) -> list[str]:
     return ["hydra.sweep.dir=runs/multirun"]
 
 
-def _check_packages(values: dict[str, Any], choices: dict[str, str]) -> None:
-    """Raises ConfigError for a file whose keys stand below the name of its group, where no key is."""
-    for group in ("experiment", "comparison"):
-        if choices.get(group) and group in values:
-            raise ConfigError(
-                f"{group}={choices[group]}: its keys were read as {group}.KEY. Write `# @package _global_` into the "
-                f"first line of {group}/{choices[group]}.yaml."
-            )
-
-
 def composed(command: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The values of another command's configuration, inside a job."""
+    """Return, inside a job, the values of another command's configuration."""
     line = CommandLine({}, [settable(command, word) for word in overrides], False, None)
     register()
     with _mistakes(command, line):
-        return plain(hydra.compose(command, line.settings))
+        return _settled(command, line, hydra.compose(command, line.settings))
 
 
 def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directory: str) -> None:
-    """From inside a job: run the task once for each value of a key, as a multirun with the user's launcher.
+    """Run, from inside a job, the task once for each value of a key, as a multirun with the user's launcher.
 
-    The task gets the composed configuration of this job with the key in it. It may run in another process, so it is
-    a function of a module and leaves its results in files. Hydra writes into the directory what it has to.
+    The task gets the composed configuration of this job with the key in it. It may run in another process, so it must
+    be a module's function and leave its results in files. Hydra keeps its own files in the directory.
     """
     current = HydraConfig.get()
     running = GlobalHydra.instance().hydra
@@ -170,25 +175,25 @@ def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directo
     more = [f"hydra.sweep.dir={quoted(directory)}", f"++{key}={','.join(map(str, values))}"]
     overrides = [*current.overrides.hydra, *current.overrides.task, *more]
     noisy = [logging.getLogger(name) for name in ("hydra", "hydra_plugins")]
-    levels = [one.level for one in noisy]
+    levels = [log.level for log in noisy]
     try:
-        for one in noisy:
-            one.setLevel(logging.WARNING)
+        for log in noisy:
+            log.setLevel(logging.WARNING)
         running.multirun(current.job.config_name, task, overrides, with_log_configuration=False)
     finally:
-        for one, level in zip(noisy, levels, strict=True):
-            one.setLevel(level)
+        for log, level in zip(noisy, levels, strict=True):
+            log.setLevel(level)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """What Hydra composed, as plain values."""
+    """Return what Hydra composed as plain values."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): _here(value) for key, value in values.items()}
 
 
 def _here(value: Any) -> Any:
-    """With paths of this machine: `~/` is the home directory, and the embedded corpus comes with the program."""
+    """Resolve paths: `~/` is the home directory, and the embedded corpus comes with the program."""
     if isinstance(value, dict):
         return {key: _here(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -201,16 +206,16 @@ def _here(value: Any) -> Any:
 
 
 _EMBEDDED = "data/embedded/"
-"""Beside our configurations, in a checkout and in an installed package."""
+"""Directory beside CONFIGS, in a checkout and in an installed package."""
 
 
 @contextmanager
 def _mistakes(command: str, line: CommandLine) -> Iterator[None]:
-    """Hydra's complaints as ours."""
+    """Turn Hydra's complaints into ConfigErrors."""
     try:
         yield
     except MissingConfigException as error:
-        raise ConfigError(_missing(str(error), command, line.own)) from error
+        raise ConfigError(_missing(str(error), command, line.user_configs)) from error
     except ConfigCompositionException as error:
         raise ConfigError(_unknown_group(_said(error), command, line)) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
@@ -221,7 +226,7 @@ def _mistakes(command: str, line: CommandLine) -> Iterator[None]:
 
 @contextmanager
 def _surprises(begun: Sequence[bool] = ()) -> Iterator[None]:
-    """What Hydra has no class of errors for; once a job has `begun` it need not be Hydra's."""
+    """Turn errors for which Hydra has no class into ConfigErrors; once a job has `begun` they may be its own."""
     try:
         yield
     except (ConfigError, HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError):
@@ -233,7 +238,7 @@ def _surprises(begun: Sequence[bool] = ()) -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """Its message, or where it has none what it is."""
+    """Return the error's message, or its class if it has none."""
     return str(error).strip() or f"the configuration can't be composed ({type(error).__name__})"
 
 
@@ -243,27 +248,25 @@ def register() -> None:
     store = ConfigStore.instance()
     for command, kind in COMMANDS.items():
         store.store(name=f"{command}_defaults", node=defaults(kind))
-    for group, table in GROUPS.values():
+    for group, table in groups("train").items():
         for name, option in table.items():
             store.store(group=group, name=name, node=defaults(option))
 
 
 def defaults(kind: type) -> dict[str, Any]:
-    """The defaults of a dataclass as plain values, without what a group of options fills."""
+    """Return the defaults of a dataclass as plain values, without what a group's option fills in."""
     values: dict[str, Any] = {}
     for option in dataclasses.fields(kind):
-        if option.default is not dataclasses.MISSING:
-            values[option.name] = option.default
-        elif option.default_factory is not dataclasses.MISSING:
-            value = option.default_factory()
-            values[option.name] = value if isinstance(value, (list, dict)) else dataclasses.asdict(value)
-        elif isinstance(option.type, type) and option.type not in GROUPS:
+        default = default_of(option)
+        if default is not dataclasses.MISSING:
+            values[option.name] = to_plain(default) if dataclasses.is_dataclass(default) else default
+        elif isinstance(option.type, type) and not GROUPS.get(option.type):
             values[option.name] = defaults(option.type)
     return {key: value for key, value in values.items() if value is not REQUIRED}
 
 
-def _missing(message: str, command: str, own: str | None) -> str:
-    """Hydra's complaint about an unknown option, with the nearest one."""
+def _missing(message: str, command: str, user_configs: str | None) -> str:
+    """Reword Hydra's complaint about an unknown option, with the nearest one."""
     found = re.search(r"Could not (?:find|load) '([^']+)'", message)
     if not found:
         return message
@@ -272,14 +275,14 @@ def _missing(message: str, command: str, own: str | None) -> str:
         return f"hydra/{plugin[1]}={plugin[2]}{plugin[3] or ''}: not installed. Install hydra-{plugin[2]}-{plugin[1]}."
     known = [group for group in groups(command) if found[1].startswith(f"{group}/")]
     group = max(known, key=len, default=found[1].rpartition("/")[0])
-    name, choices = found[1].removeprefix(f"{group}/"), options(group, own)
-    elsewhere = [f"{other}={name}" for other in groups(command) if name in options(other, own)]
+    name, choices = found[1].removeprefix(f"{group}/"), options(group, user_configs)
+    elsewhere = [f"{other}={name}" for other in groups(command) if name in options(other, user_configs)]
     near = f" Did you mean {elsewhere[0]!r}?" if elsewhere else nearest(name, choices)
     return f"{group}={name}: no such option.{near}" + (f" Choices: {', '.join(choices)}." if choices else "")
 
 
 def _unknown_group(message: str, command: str, line: CommandLine) -> str:
-    """Hydra's complaint about a group that no defaults list has, with the nearest name."""
+    """Reword Hydra's complaint about a group that no defaults list has, with the nearest name."""
     found = re.search(r"Could not override '([^'@]+)'", message)
     if not found:
         return message

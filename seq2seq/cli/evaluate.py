@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _PLOT = "bleu_by_length.svg"
 
 
-def run(config: EvaluateConfig, choices: dict[str, str]) -> int:
+def run(config: EvaluateConfig) -> int:
     """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write all about it."""
     check_output(config.output)
     if config.report is not None:

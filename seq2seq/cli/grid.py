@@ -348,7 +348,7 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     if cell.run is None:
         data = dataclasses.replace(cell.training.data, test=None)
         training = dataclasses.replace(cell.training, data=data, run_dir=str(run_dir), device=config.device)
-        if (code := train.run(training, {})) > 128:
+        if (code := train.run(training)) > 128:
             raise Stopped(code)
         if code:
             raise RuntimeError("its training lost a process, as the log says")

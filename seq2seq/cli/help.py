@@ -1,25 +1,17 @@
-"""Help: every command, every key with its default and choices, every option of every axis."""
+"""Help: every command, every key with its default, choices and explanation, every group with its options."""
 
-from collections.abc import Iterator
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from seq2seq.cli.names import command_keys, groups, options
-from seq2seq.config import GROUPS, REQUIRED, Option
+from seq2seq.cli.names import CONFIGS, find_keys, group_kind, groups, names, options
+from seq2seq.config import COMMANDS, Option
+from seq2seq.errors import ConfigError, nearest_name
 
-_PURPOSE = {
-    "train": "raw parallel text to a model; started again, it goes on",
-    "translate": "a checkpoint and source text to translations",
-    "evaluate": "a checkpoint, source and reference to BLEU, chrF and TER, and a report",
-    "bleu": "translations and reference to BLEU, chrF and TER",
-    "score": "source and target to log-probabilities, by forced decoding",
-    "align": "source and target to word alignments, and their AER against gold ones",
-    "plot": "attention matrices as pictures, or in the terminal",
-    "shortlist": "a checkpoint and aligned text to the pieces that its translations may use",
-    "average": "checkpoints of one training to one that has the mean of their weights",
-    "compare": "finished runs, or a grid of variants x seeds that it trains, in one table",
-    "benchmark": "the speed of training and decoding beside the machine's, and beside other toolkits'",
-}
 _EXAMPLES = {
-    "train": "data.train=corpus/train data.valid=corpus/valid data.source_lang=en data.target_lang=de",
+    "train": "data.train=text/train data.valid=text/valid data.source_lang=en data.target_lang=de",
     "translate": "checkpoint=runs/NAME/best input=source.txt output=translations.txt",
     "evaluate": "checkpoint=runs/NAME/best source=test.en reference=test.de",
     "bleu": "hypothesis=translations.txt reference=test.de target_lang=de",
@@ -31,38 +23,111 @@ _EXAMPLES = {
     "compare": "runs=[runs/one,runs/other] source=test.en reference=test.de gold=test.align",
     "benchmark": "experiment=benchmark/model_a threads=1 cpu=0",
 }
+_WIDTH = 100
+_RARE = ("columns", "device", "seed")
+"""Keys to list last."""
 
 
 def overview() -> str:
-    """What `seq2seq --help` prints."""
-    rows = [f"  {name:10} {text}" for name, text in _PURPOSE.items()]
+    """Return what `seq2seq --help` prints."""
+    rows = [f"  {command:10} {purpose(command)}" for command in COMMANDS]
     return "\n".join(
         ["usage: seq2seq COMMAND [key=value ...]", "", *rows, "", "seq2seq COMMAND --help lists its keys."]
     )
 
 
-def of_command(command: str, own: str | None = None) -> str:
-    """What `seq2seq COMMAND --help` prints; `own` is a directory of --config-dir."""
-    lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {_PURPOSE[command]}", ""]
+def purpose(command: str) -> str:
+    """Say what a command makes of what."""
+    return explanation(COMMANDS[command]).partition(": ")[2]
+
+
+def of_command(command: str, user_configs: str | None = None) -> str:
+    """Return what `seq2seq COMMAND --help` prints."""
+    tops = sorted((name for name in names(command) if not re.search("[./]", name)), key=_RARE.__contains__)
+    sections = dict.fromkeys(name.partition(".")[0] for name in names(command) if re.match(r"\w+\.", name))
+    lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {purpose(command)}", ""]
     lines += [f"example: seq2seq {command} {_EXAMPLES[command]}", ""]
-    if groups(command):
-        lines += ["Groups (choose with group=option):", *_groups(command, own), ""]
-    lines.append("Keys (set with key=value), their defaults and choices:")
-    lines += [f"  {key.name}={_shown(key)}" for key in command_keys(command) if not key.option]
+    lines += [
+        f"seq2seq {command} --help KEY explains a key or a group in full.",
+        "",
+        *_listed(command, tops, user_configs),
+    ]
+    for section in sections:
+        lines += ["", f"{section}:", *_listed(command, _below(command, section), user_configs)]
     return "\n".join(lines)
 
 
-def _groups(command: str, own: str | None) -> Iterator[str]:
-    with_keys = [key for key in command_keys(command) if key.option]
-    for group in groups(command):
-        yield f"  {group}: {', '.join(options(group, own))}"
-        for key in with_keys:
-            if group in dict(GROUPS.values()) and key.name.startswith(f"{group.replace('/', '.')}."):
-                yield f"      {key.option}: {key.name}={_shown(key)}"
+def of_name(command: str, name: str, user_configs: str | None = None) -> str:
+    """Return what `seq2seq COMMAND --help KEY` prints: all about a key, a group or a section."""
+    group, key = name.replace(".", "/"), name.replace("/", ".")
+    if group in groups(command):
+        lines = [group, *_wrapped(explanation(group_kind(command, group)), 4)]
+        for option in options(group, user_configs):
+            lines += ["", f"  {group}={option}", *_wrapped(_of_option(command, group, option, user_configs), 6)]
+        inner = [below for below in _below(command, key) if below != group]
+        return "\n".join([*lines, *([""] if inner else []), *_listed(command, inner, user_configs)])
+    if found := find_keys(command, name):
+        by_name = {known.name: known for known in found}
+        blocks = [[*_wrapped(_head(command, known), 0, 4), *_wrapped(known.help, 4)] for known in by_name.values()]
+        return "\n".join(line for block in blocks for line in block)
+    if below := _below(command, key):
+        return "\n".join(_listed(command, below, user_configs))
+    near = nearest_name(name, names(command))
+    raise ConfigError(f"{name}: no such key.{f' Did you mean {near!r}?' if near else ''}")
 
 
-def _shown(key: Option) -> str:
-    choices = key.field.metadata.get("choices")
-    default = "(required)" if key.default == REQUIRED else key.default
-    default = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
-    return f"{default}" + (f"   ({' | '.join(choices)})" if choices else "")
+def _below(command: str, section: str) -> list[str]:
+    return [name for name in names(command) if name.replace("/", ".").startswith(f"{section}.")]
+
+
+def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> Iterator[str]:
+    """Yield each group with its options and each key with its default and choices, with a sentence each."""
+    for name in listed:
+        if name in groups(command):
+            default = re.search(rf"^  - {name}: (\w+)", (CONFIGS / f"{command}.yaml").read_text(), re.MULTILINE)
+            shown = f"{name}={default[1]}" if default else name
+            text = explanation(group_kind(command, name)) or "A file with any settings."
+            yield from _wrapped(f"{shown}   ({' | '.join(options(name, user_configs))})", 2, 6)
+        else:
+            (key, *_) = find_keys(command, name)
+            yield from _wrapped(_head(command, key), 2, 6)
+            text = key.help
+        yield from _wrapped(re.split(r"(?<=\.) ", text)[0], 6)
+
+
+def _head(command: str, key: Option) -> str:
+    """Show a key with its default and choices, and the options that have it if others lack it."""
+    choices = " | ".join(key.field.metadata.get("choices", ()))
+    having = [other.option for other in find_keys(command, key.name) if other.option]
+    rows = groups(command).get(key.name.rpartition(".")[0].replace(".", "/"), ())
+    limited = f"   [{', '.join(having)}]" if len(having) < len(rows) else ""
+    return f"{key.name}={shown_default(key)}" + (f"   ({choices})" if choices else "") + limited
+
+
+def shown_default(key: Option) -> str:
+    """Show a default as the command line has it."""
+    default = key.default
+    if isinstance(default, list):
+        return f"[{','.join(map(str, default))}]"
+    return {"???": "(required)", "None": "null", "True": "true", "False": "false"}.get(str(default), str(default))
+
+
+def explanation(kind: type | None) -> str:
+    """Return the docstring of a dataclass on one line."""
+    return " ".join((inspect.getdoc(kind) or "").split()) if kind else ""
+
+
+def _of_option(command: str, group: str, option: str, user_configs: str | None) -> str:
+    """Explain an option by the docstring of its dataclass, or by the comment at the top of its file."""
+    if option in groups(command)[group]:
+        return explanation(groups(command)[group][option])
+    folders = [*([Path(user_configs)] if user_configs else []), CONFIGS]
+    files = [folder / group / f"{option}.yaml" for folder in folders]
+    file = next(file for file in files if file.is_file())
+    comments = re.match(r"(#.*\n)*", file.read_text())
+    return " ".join(re.findall(r"^# ?(?!@)(.+)", comments[0], re.MULTILINE)) if comments else ""
+
+
+def _wrapped(text: str, indent: int, further: int | None = None) -> list[str]:
+    first, others = " " * indent, " " * (further or indent)
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)

@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -60,7 +61,12 @@ def _run(arguments: list[str]) -> int:
     if command not in COMMANDS:
         return _complain(f"{command}: no such command.{nearest(command, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
     if {"-h", "--help"} & set(words):
-        print(usage.of_command(command, _own_configs(command, words)))
+        user_configs = _user_configs(command, words)
+        keys = [word for word in words if not re.search("^-|=", word) and word != user_configs]
+        if keys:
+            print("\n\n".join(usage.of_name(command, key, user_configs) for key in keys))
+        else:
+            print(usage.of_command(command, user_configs))
         return OK
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name, value in _FEW_KERNELS.items():
@@ -77,24 +83,24 @@ def _run(arguments: list[str]) -> int:
         )
     codes: list[int] = []
 
-    def job(values: dict[str, Any], choices: dict[str, str]) -> float | None:
+    def job(values: dict[str, Any]) -> float | None:
         config = parse(command, values)
-        codes.append(module.run(config, choices))
+        codes.append(module.run(config))
         if codes[-1] > 128:  # stopped: further runs of a --multirun don't begin
             raise Stopped(codes[-1])
-        return module.objective(config, choices) if multirun and hasattr(module, "objective") else None
+        return module.objective(config) if multirun and hasattr(module, "objective") else None
 
     compose.run_composed(command, words, job)
     return max(codes, default=OK)
 
 
-def _own_configs(command: str, words: Sequence[str]) -> str | None:
+def _user_configs(command: str, words: Sequence[str]) -> str | None:
     """The directory of --config-dir."""
-    flags = [word for word in words if word not in ("-h", "--help")]
+    flags = [word for word in words if word not in ("-h", "--help") and (word.startswith("-") or "=" in word)]
     if not any(word.startswith("-") for word in flags):
         return None  # Hydra, which knows its flags, is slow to import
-    own: str | None = importlib.import_module("seq2seq.cli.command_line").read(command, flags).own
-    return own
+    directory: str | None = importlib.import_module("seq2seq.cli.command_line").read(command, flags).user_configs
+    return directory
 
 
 class _Closed:

@@ -30,7 +30,7 @@ _NAMED = 10
 """So many characters without a font are named."""
 
 
-def run(config: PlotConfig, choices: dict[str, str]) -> int:
+def run(config: PlotConfig) -> int:
     """Draw the attention matrix of each line, numbered as the lines; blank lines are passed over."""
     if config.output_format in ("png", "svg", "pdf"):
         _check_pictures(config)

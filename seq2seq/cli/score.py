@@ -22,7 +22,7 @@ _SORTED_BATCHES = 16
 """So many batches of pairs are sorted by length together."""
 
 
-def run(config: ScoreConfig, choices: dict[str, str]) -> int:
+def run(config: ScoreConfig) -> int:
     """Print the log-probability of each target, or all about it as JSON."""
     check_output(config.output)
     translator = load_translator(config.checkpoint, config.device)

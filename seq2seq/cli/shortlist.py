@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 Pair = tuple[str, str]
 
 
-def run(config: ShortlistConfig, choices: dict[str, str]) -> int:
+def run(config: ShortlistConfig) -> int:
     """Align, count, and write the table beside the weights."""
     directory = checkpoint.find(Path(config.checkpoint))
     check_output(str(directory / FILE))

@@ -9,7 +9,7 @@ import torch
 import torch._dynamo  # the first optimizer would, when each garbage collection looks through all that it makes
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from seq2seq.cli.compose import swept
+from seq2seq.cli.compose import chosen, swept
 from seq2seq.cli.files import output_stream
 from seq2seq.cli.machine import device_of_rank, keep_freed_memory
 from seq2seq.config import Decoding, TrainConfig, Training
@@ -39,10 +39,10 @@ from seq2seq.training.tensorboard import check_board
 logger = logging.getLogger(__name__)
 
 
-def run(config: TrainConfig, choices: dict[str, str]) -> int:
+def run(config: TrainConfig) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = device_of_rank(choose_device(config.device))
-    run_dir = _run_dir(config, choices)
+    run_dir = _run_dir(config)
     with run_log() as log:
         try:
             with joined(device) as team:
@@ -53,15 +53,15 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
         return code if code or team.rank or config.check else finish(config, run_dir, device)
 
 
-def objective(config: TrainConfig, choices: dict[str, str]) -> float | None:
+def objective(config: TrainConfig) -> float | None:
     """What a sweep optimises: the best value of training.metric among the validations."""
-    state = _run_dir(config, choices) / "last/state.json"
+    state = _run_dir(config) / "last/state.json"
     best = None if config.check else read_json(state)["position"]["best"]
     return None if best is None else float(best)
 
 
-def _run_dir(config: TrainConfig, choices: dict[str, str]) -> Path:
-    return Path(config.run_dir or default_run_dir(config, choices["model/attention"], swept()))
+def _run_dir(config: TrainConfig) -> Path:
+    return Path(config.run_dir or default_run_dir(config, str(chosen("model/attention")), swept()))
 
 
 def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team, log: RunLog) -> int:

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 Aligned = tuple[Translation, WordAlignment | None]
 
 
-def run(config: TranslateConfig, choices: dict[str, str]) -> int:
+def run(config: TranslateConfig) -> int:
     """Translate; with n_best > 1 every source line gives that many output lines, best first.
 
     Files are read through before anything is translated, so that what is wrong in the last line is known at once.

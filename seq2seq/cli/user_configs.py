@@ -20,7 +20,7 @@ _RESOLVED = re.compile(r"\$\{[^}]*(:|\$\{)")
 """What is more than a copy of another value, `${data.train}`."""
 
 
-def check_own_configs(directory: str) -> None:
+def check_user_configs(directory: str) -> None:
     """Raises ConfigError where a file of the directory is more than values and choices."""
     for path in sorted(Path(directory).rglob("*")):
         try:

@@ -1,16 +1,16 @@
-"""The attention: its score, window, normaliser and placement, and the tables of their names."""
+"""Options of an attention: its score, window, normaliser and placement, and the tables of their names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seq2seq.config.schema import REQUIRED, Groups, by_name, choice, number
 
-# --- model/attention/score -------------------------------------------------------------------------------------------
+# --- score -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Score:
-    """e = F(key, query), how well a source position fits the decoder's state."""
+    """How well a source position's key k fits the decoder's query q."""
 
     name: str = REQUIRED
 
@@ -31,7 +31,7 @@ class ScaledDot(Score):
 
 @dataclass
 class General(Score):
-    """qᵀ W k (Luong 2015); also called multiplicative or bilinear."""
+    """qᵀ W k (Luong 2015), also called multiplicative or bilinear."""
 
     name: str = "general"
 
@@ -42,45 +42,44 @@ class Additive(Score):
 
     name: str = "additive"
     coverage: bool = False
-    """Add u_c C_{t-1,i} inside the tanh (Tu 2016)."""
+    """Add u_c C_{t-1,i} inside the tanh, where C sums the weights that position i has received (Tu 2016)."""
 
 
 @dataclass
-class NormedAdditive(Score):
-    """(g v/‖v‖)ᵀ tanh(W q + U k + b), weight-normalised."""
+class NormedAdditive(Additive):
+    """(g v/‖v‖)ᵀ tanh(W q + U k + b), additive with weight normalisation."""
 
     name: str = "normed_additive"
-    coverage: bool = False
 
 
 @dataclass
-class Concat(Score):
+class Concat(Additive):
     """vᵀ tanh(W [q;k]) (Luong 2015)."""
 
     name: str = "concat"
-    coverage: bool = False
 
 
 @dataclass
 class Linear(Score):
-    """w₁·k + w₂·q = W [q;k]: the "concatenation" of the tutorials; every normaliser ignores its q-term."""
+    """w₁·k + w₂·q = W [q;k], the "concatenation" of many tutorials; every normaliser ignores its q-term."""
 
     name: str = "linear"
 
 
 @dataclass
 class Key(Score):
-    """w·k: the content of the source alone."""
+    """w·k, which reads the source position alone."""
 
     name: str = "key"
 
 
 @dataclass
 class Location(Score):
-    """(W q)_i (Luong 2015); words from `max_length` on are never attended."""
+    """(W q)_i, which reads the query alone (Luong 2015)."""
 
     name: str = "location"
     max_length: int = number(100, ge=1, le=1 << 16)
+    """Number of source positions that have a row in W. Later positions are never attended to."""
 
 
 @dataclass
@@ -89,48 +88,50 @@ class Cosine(Score):
 
     name: str = "cosine"
     learned_scale: bool = True
-    """False: τ = 1, the plain cosine."""
+    """Learn τ. Otherwise τ = 1, the plain cosine."""
 
 
-# --- model/attention/window ------------------------------------------------------------------------------------------
+# --- window ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Window:
-    """Which source positions a step may look at."""
+    """Which source positions a step may attend to."""
 
     name: str = REQUIRED
 
 
 @dataclass
 class GlobalWindow(Window):
-    """All real positions."""
+    """Every position of the sentence."""
 
     name: str = "global"
 
 
 @dataclass
 class LocalM(Window):
-    """Positions within `half_width` of p_t = t (Luong 2015, monotonic alignment)."""
+    """Positions around p_t = t (Luong 2015, monotonic alignment)."""
 
     name: str = "local_m"
     half_width: int = number(10, ge=0, le=1024)
+    """D: the window covers the positions from p_t - D to p_t + D."""
 
 
 @dataclass
 class LocalP(Window):
-    """Positions within `half_width` of a predicted p_t, and a Gaussian around it (Luong 2015, predictive alignment)."""
+    """Positions around a predicted p_t, weighted by a Gaussian (Luong 2015, predictive alignment)."""
 
     name: str = "local_p"
     half_width: int = number(10, ge=1, le=1024)
+    """D: the window covers the positions from p_t - D to p_t + D, and the Gaussian has σ = D/2."""
 
 
-# --- model/attention/normaliser --------------------------------------------------------------------------------------
+# --- normaliser ------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Normaliser:
-    """Energies to weights."""
+    """How scores become weights."""
 
     name: str = REQUIRED
 
@@ -144,7 +145,7 @@ class Softmax(Normaliser):
 
 @dataclass
 class Sparsemax(Normaliser):
-    """Euclidean projection on the simplex (Martins & Astudillo 2016)."""
+    """Euclidean projection onto the simplex (Martins & Astudillo 2016)."""
 
     name: str = "sparsemax"
 
@@ -162,20 +163,21 @@ class Gumbel(Normaliser):
 
     name: str = "gumbel"
     temperature: float = number(1.0, gt=0)
+    """Temperature of the softmax. Lower values make its gradient sharper."""
 
 
 @dataclass
 class Reinforce(Normaliser):
-    """One sampled position, learned by REINFORCE (Xu 2015, Mnih 2014)."""
+    """One sampled position, trained by REINFORCE (Xu 2015, Mnih 2014)."""
 
     name: str = "reinforce"
     reward_weight: float = number(1.0, ge=0)
-    """λ_r of the loss."""
+    """Weight λ_r of the reward term in the loss."""
     entropy_weight: float = number(0.01, ge=0)
-    """λ_e of the loss."""
+    """Weight λ_e of the entropy term in the loss."""
 
 
-# --- model/attention/placement ---------------------------------------------------------------------------------------
+# --- placement -------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -191,8 +193,9 @@ class Before(Placement):
 
     name: str = "before"
     readout: str = choice("maxout", "tanh")
+    """Nonlinearity of the layer before the vocabulary projection. The paper has `maxout`."""
     attend_from: str = choice("top", "bottom")
-    """`bottom`: the query is the lowest layer, and every layer gets the context (GNMT, Wu 2016)."""
+    """Decoder layer that gives the query. With `bottom` every layer receives the context (GNMT, Wu 2016)."""
     readout_state: str = choice("current", "previous")
     """Decoder state in the readout: s_t, or s_{t-1} as in the paper's appendix (A.2.2) and its authors' code."""
 
@@ -203,6 +206,7 @@ class After(Placement):
 
     name: str = "after"
     input_feeding: bool = True
+    """Feed the attentional vector of each step into the next one."""
 
 
 @dataclass
@@ -211,59 +215,61 @@ class Between(Placement):
 
     name: str = "between"
     readout: str = choice("maxout", "tanh")
+    """Nonlinearity of the layer before the vocabulary projection."""
 
 
 @dataclass
 class NoAttention(Placement):
-    """Only the bridge's fixed vector (Sutskever 2014; `feed_source: true` is Cho 2014)."""
+    """No attention: the decoder sees the bridge's vector alone (Sutskever 2014)."""
 
     name: str = "none"
     feed_source: bool = False
+    """Give that vector to every step, not to the first state alone (Cho 2014)."""
     readout: str = choice("maxout", "tanh")
+    """Nonlinearity of the layer before the vocabulary projection."""
 
 
-# --- model/attention -------------------------------------------------------------------------------------------------
-
-AXES: Groups = {
-    Score: (
-        "model/attention/score",
-        by_name(Dot, ScaledDot, General, Additive, NormedAdditive, Concat, Linear, Key, Location, Cosine),
-    ),
-    Window: ("model/attention/window", by_name(GlobalWindow, LocalM, LocalP)),
-    Normaliser: ("model/attention/normaliser", by_name(Softmax, Sparsemax, Hard, Gumbel, Reinforce)),
-    Placement: ("model/attention/placement", by_name(Before, After, Between, NoAttention)),
-}
-"""The tables of names: what an attention is a product of."""
+# --- attention -------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Attention:
-    """score x window x normaliser x heads, and its placement. With placement `none` the first four are null."""
+    """An attention: score x window x normaliser x heads, and its placement. A preset is a paper's combination."""
 
     placement: Placement
     score: Score | None = None
     window: Window | None = None
     normaliser: Normaliser | None = None
     heads: int | None = number(1, ge=1)
+    """Number of attention heads. 1 is the papers' equation, without further projections."""
 
-    def problems(self) -> Iterator[str]:
-        """A part of an attention that is null."""
+    def missing_parts(self, group: str) -> Iterator[str]:
+        """Yield an error for each part that is null; `group` is where this attention stands."""
         if isinstance(self.placement, NoAttention):
             return
         for axis, base in (("score", Score), ("window", Window), ("normaliser", Normaliser)):
             if getattr(self, axis) is None:
-                group, table = AXES[base]
                 yield (
-                    f"model/attention/placement={self.placement.name} and {group}=null: an attention needs a {axis}. "
-                    f"Choices: {', '.join(table)}; or take model/attention/placement=none."
+                    f"{group}/placement={self.placement.name} and {group}/{axis}=null: an attention needs a {axis}. "
+                    f"Choices: {', '.join(AXES[base])}; or take {group}/placement=none."
                 )
         if self.heads is None:
             yield (
-                f"model/attention/placement={self.placement.name} and model.attention.heads=null: "
+                f"{group}/placement={self.placement.name} and {group.replace('/', '.')}.heads=null: "
                 "give the number of heads, 1 for the papers' equations."
             )
 
     def leave_out_unused(self) -> None:
-        """With placement `none`, null for all that it ignores: one model has one configuration, and one hash."""
+        """Set to null what placement `none` ignores, so that one model has one configuration and one hash."""
         if isinstance(self.placement, NoAttention):
             self.score = self.window = self.normaliser = self.heads = None
+
+
+AXES: Groups = {
+    Attention: {},
+    Score: by_name(Dot, ScaledDot, General, Additive, NormedAdditive, Concat, Linear, Key, Location, Cosine),
+    Window: by_name(GlobalWindow, LocalM, LocalP),
+    Normaliser: by_name(Softmax, Sparsemax, Hard, Gumbel, Reinforce),
+    Placement: by_name(Before, After, Between, NoAttention),
+}
+"""Tables of names: what an attention is a product of. Attention itself is chosen by a preset."""

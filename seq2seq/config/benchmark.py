@@ -3,26 +3,29 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seq2seq.config.compatibility import guidance_problems, risk_problems, search_problems, tying_problems
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
+from seq2seq.config.rules import guidance_problems, risk_problems, search_problems, tying_problems
 from seq2seq.config.schema import choice, number
 from seq2seq.config.training import Training
 
 
 @dataclass
 class Generated:
-    """Pairs of sentences to measure speed on: words drawn by Zipf's law."""
+    """Sentence pairs to measure speed on, with words drawn by Zipf's law."""
 
     pairs: int = number(20_000, ge=1)
+    """Number of sentence pairs."""
     least_length: int = number(6, ge=2)
+    """Minimum tokens of a sentence, EOS counted."""
     most_length: int = number(30, ge=2)
-    """Tokens of a sentence, EOS counted."""
+    """Maximum tokens of a sentence, EOS counted."""
     vocab_size: int = number(8000, ge=8)
+    """Words in each vocabulary."""
 
     def problems(self) -> Iterator[str]:
-        """Bounds that cross."""
+        """Yield an error for bounds that cross."""
         if self.least_length > self.most_length:
             yield (
                 f"generated.least_length={self.least_length} and generated.most_length="
@@ -35,55 +38,62 @@ _MEASURES = ("training", "memory", "decoding", "startup")
 
 @dataclass
 class BenchmarkConfig:
-    """`seq2seq benchmark`"""
+    """`seq2seq benchmark`: the speed of training and decoding beside the machine's, and beside other toolkits'."""
 
     model: Model
     data: Data | None = None
-    """Real text, as in `train`: its test set is translated, or the valid where there is none. null: `generated`."""
+    """Real text, as in `train`, whose test set (or else validation set) is translated. null: `generated`."""
     generated: Generated = field(default_factory=Generated)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
-    """Its beam_size, batch_size and precision are those of the lists below."""
-    checkpoint: str | None = None
-    """The model that translates; null: one with fresh weights, whose translations have `forced_length`."""
     measure: list[str] = field(default_factory=lambda: [*_MEASURES], metadata={"choices": _MEASURES})
-    growth: bool = False
-    """Also tables of the rates against the lengths, batches, beams and vocabularies of generated sentences."""
+    """What to measure."""
+    checkpoint: str | None = None
+    """Model that translates. null: one with fresh weights, whose translations have `forced_length`."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Device to measure."""
+    threads: int = number(1, ge=1)
+    """CPU threads."""
+    cpu: int | list[int] | None = None
+    """Cores to stay on. null: any."""
+    seconds: float = number(10.0, gt=0)
+    """Approximate seconds of measuring for each number, after warming up."""
+    repeats: int = number(5, ge=1)
+    """Number of times that the compared systems take turns. Medians are reported."""
     precisions: list[str] = field(default_factory=lambda: ["fp32", "bf16"], metadata={"choices": ("fp32", "bf16")})
-    """Of training."""
+    """Precisions of training."""
     decode_precisions: list[str] = field(
         default_factory=lambda: ["fp32"], metadata=Decoding.__dataclass_fields__["precision"].metadata
     )
+    """Precisions of decoding."""
     decode_beams: list[int] = field(default_factory=lambda: [1, 5], metadata={"ge": 1})
+    """Beam sizes of decoding."""
     decode_batches: list[int] = field(default_factory=lambda: [1, 16, 64, 256], metadata={"ge": 1})
+    """Batch sizes of decoding."""
     decode_sentences: int | None = number(None, ge=1)
-    """So many sentences are translated at a time; null: all of them where BLEU or a peer is beside it, else as many as
-    there is time for."""
+    """Sentences to translate at a time. null: all where BLEU or another toolkit is reported, else as many as time
+    allows."""
     forced_length: int | None = number(15, ge=1)
-    """Tokens of every translation; null: it ends where the model ends it."""
-    seconds: float = number(10.0, gt=0)
-    """Of measuring for each number, about; warming up comes before."""
-    repeats: int = number(5, ge=1)
-    """What is compared takes turns so many times; medians are told."""
-    threads: int = number(1, ge=1)
-    cpu: int | list[int] | None = None
-    """The cores to stay on; null: any."""
+    """Tokens of every translation. null: each ends where the model ends it."""
+    growth: bool = False
+    """Also tabulate rates against lengths, batches, beams and vocabularies of generated sentences."""
     peers: str | None = None
-    """A directory with train.py and decode.py, which run other toolkits and print JSON. Their data are then ours."""
+    """Directory with train.py and decode.py, which run other toolkits and print JSON. All then work on their data."""
     peers_work: str | None = None
-    """Their work directory, with data/ and an environment for each toolkit."""
+    """Work directory of the other toolkits, with data/ and an environment for each."""
     peers_toolkits: list[str] = field(default_factory=lambda: ["opennmt", "joeynmt"])
+    """Other toolkits to run."""
     peers_precisions: list[str] = field(
         default_factory=lambda: ["highest"], metadata={"choices": ("highest", "high", "medium")}
     )
-    """Of their fp32 matrix products, as PyTorch names them."""
+    """Precisions of their fp32 matrix products, as PyTorch names them."""
     peers_updates: int = number(120, ge=30)
-    """Of a measurement of their training, the first 20 for warming up."""
+    """Updates in a measurement of their training, the first 20 for warming up."""
     seed: int = number(1, ge=0)
-    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Seed of generated sentences and fresh weights."""
 
     def problems(self) -> Iterator[str]:
-        """Sections that mean nothing together, what can't be measured, and nothing to measure."""
+        """Yield an error for sections that do not fit, and for what can't be measured."""
         yield from risk_problems(self.model, self.training)
         yield from self._generated_problems() if self.data is None else self._data_problems(self.data)
         yield from self._peers_problems()

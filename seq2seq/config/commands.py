@@ -1,41 +1,44 @@
-"""The options of each command, but of `benchmark`."""
+"""Options of each command except `benchmark`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seq2seq.config.compatibility import guidance_problems, risk_problems, search_problems, tying_problems
+from seq2seq.config.benchmark import BenchmarkConfig
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
+from seq2seq.config.rules import guidance_problems, risk_problems, search_problems, tying_problems
 from seq2seq.config.schema import REQUIRED, choice, number
 from seq2seq.config.training import CHANGEABLE, Training
 
 
 @dataclass
 class TrainConfig:
-    """`seq2seq train`"""
+    """`seq2seq train`: raw parallel text to a model. Started again, it resumes."""
 
     data: Data
     model: Model
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
-    """For validations, and for scoring `data.test` at the end."""
     run_dir: str | None = None
-    """null: runs/<corpus>-<attention>-<hash>. The hash is that of all settings that a run must keep to go on, as far as
-    they are not at their defaults. In a --multirun, swept keys that are not in the hash are added to the name."""
+    """Directory of the run; a run that is there is resumed. null: runs/<corpus>-<attention>-<hash>, where the hash
+    covers all settings that a resumed run must keep and that are not at their defaults. In a --multirun, swept keys
+    outside the hash are added to the name."""
+    seed: int = number(1, ge=0)
+    """Seed of everything that is drawn: first weights, order of batches, dropout."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Device to train on."""
+    check: bool = False
+    """Check configuration, data, memory, disk and installed packages, then stop."""
     change: list[str] = field(
         default_factory=list, metadata={"choices": tuple(f"training.{name}" for name in CHANGEABLE)}
     )
-    """Settings that this command changes on purpose in the run of run_dir: [training.learning_rate]. They hold from the
-    next update on, and the checkpoints record until when the old ones did. A new learning rate is taken as it is:
-    what plateaus made of the old one is forgotten, and training.patience counts anew."""
-    seed: int = number(1, ge=0)
-    device: str = choice("auto", "cpu", "cuda", "mps")
-    check: bool = False
-    """Validate the configuration, the data, the memory, the disk and what is installed, then stop."""
+    """Settings to change in the run of run_dir, for example [training.learning_rate]. They hold from the next update
+    on, and checkpoints record how long the old ones did. A new learning rate is taken as it is: earlier plateaus are
+    forgotten, and training.patience counts anew."""
 
     def problems(self) -> Iterator[str]:
-        """Sections that mean nothing together, a training without end, and changes to no run."""
+        """Yield an error for each pair of sections that do not fit, and for a training without end."""
         if self.change and not self.run_dir:
             yield (
                 f"change={self.change} and run_dir=null: other settings have another default directory, where a new "
@@ -50,32 +53,42 @@ class TrainConfig:
 
 
 @dataclass
-class TranslateConfig:
-    """`seq2seq translate`"""
+class ReadingConfig:
+    """What commands that run a checkpoint on text share."""
 
     checkpoint: str | list[str] = REQUIRED
-    """Several, [a,b,c], are an ensemble: the mean of their probabilities."""
-    input: str | list[str] = "-"
-    """Several files, [a,b], are translated one after the other, each into a file of the same name in `output`."""
+    """A checkpoint or a run directory, for its best one. Several, [a,b,c], are an ensemble, which averages their
+    probabilities."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
-    prefix: str | None = None
-    """A file with the beginning of each line's translation; blank lines leave it open."""
-    output: str = "-"
-    """A file; its name in .gz compresses it. A directory if `input` is a list."""
-    output_format: str = choice("text", "jsonl")
-    alignments: str | None = None
-    """A file for word alignments, a line for each line of output: i-j in Pharaoh's format, or in a .jsonl with the soft
-    matrices and the tokens."""
-    split: str = choice("none", "sentences")
-    """`sentences`: split each line into sentences, translate each on its own and join the translations again."""
-    resume: bool = False
-    """Keep what OUTPUT.partial has of a run that was stopped, and go on from there."""
+    """Source and target columns of tables, as in data.columns. null: those the checkpoint was trained on."""
     device: str = choice("auto", "cpu", "cuda", "mps")
+    """Device to run on."""
+
+
+@dataclass
+class TranslateConfig(ReadingConfig):
+    """`seq2seq translate`: a checkpoint and source text to translations."""
+
+    input: str | list[str] = "-"
+    """Source text; - is standard input. Several files, [a,b], are translated one after the other, each into a file of
+    the same name in the directory `output`."""
+    output: str = "-"
+    """File of translations; - is standard output, and a name in .gz is compressed. A directory if `input` is a list."""
+    output_format: str = choice("text", "jsonl")
+    """Plain translations, or JSON with scores, tokens and alignments."""
+    prefix: str | None = None
+    """File with the beginning of each line's translation. A blank line leaves it open."""
+    alignments: str | None = None
+    """File for word alignments, one line for each line of output: links i-j in Pharaoh's format, or, with a name in
+    .jsonl, soft matrices and tokens."""
+    split: str = choice("none", "sentences")
+    """With `sentences`, split each line into sentences, translate each of them and join the translations."""
+    resume: bool = False
+    """Keep what OUTPUT.partial holds of an interrupted run, and go on from there."""
     decoding: Decoding = field(default_factory=Decoding)
 
     def problems(self) -> Iterator[str]:
-        """Options that several inputs, sentences or standard output do not go with."""
+        """Yield an error for each option that several inputs, sentences or standard output rule out."""
         several = isinstance(self.input, list)
         if self.input == [] or (several and "-" in self.input):
             yield f"input={self.input}: expected names of files in a list."
@@ -98,130 +111,128 @@ class TranslateConfig:
 
 
 @dataclass
-class EvaluateConfig:
-    """`seq2seq evaluate`"""
+class EvaluateConfig(ReadingConfig):
+    """`seq2seq evaluate`: a checkpoint, source and reference to BLEU, chrF and TER, and a report."""
 
-    checkpoint: str | list[str] = REQUIRED
     source: str = REQUIRED
+    """Source text."""
     reference: str | list[str] | None = None
-    """Several, [a,b], are alternatives of each line: scores are those of all of them together. null: `source` is a
-    corpus, as in training, that has both sides."""
-    columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
+    """Reference translations; several files, [a,b], are alternatives for each line and are scored together. null:
+    `source` is a corpus with both sides, as in training."""
     output: str = "-"
+    """File of scores; - is standard output."""
     output_format: str = choice("text", "json")
+    """Format of the scores."""
     report: str | None = None
-    """A directory for report.html and what belongs to it."""
+    """Directory for report.html and its files."""
     bleu_tokenizer: str | None = None
-    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Sacrebleu's tokenizer. null: the one of training."""
     decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass
 class BleuConfig:
-    """`seq2seq bleu`"""
+    """`seq2seq bleu`: translations and reference to BLEU, chrF and TER."""
 
     hypothesis: str | list[str] = REQUIRED
-    """Several, [a,b,c]: the first is the baseline, whose difference from each other is tested."""
+    """Translations. With several files, [a,b,c], the first is the baseline, and the difference of each other from it is
+    tested for significance."""
     reference: str | list[str] = REQUIRED
-    """Several, [a,b], are alternatives of each line: scores are those of all of them together."""
-    columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """The columns of tables, as data.columns, of which the target is read; null: the second of a TSV, else by name."""
-    output: str = "-"
-    output_format: str = choice("text", "json")
+    """Reference translations; several files, [a,b], are alternatives for each line and are scored together."""
     target_lang: str | None = None
-    """Chooses the tokenizer, as in training."""
+    """Target language, which selects the tokenizer as in training."""
     bleu_tokenizer: str | None = None
+    """Sacrebleu's tokenizer. null: selected by target_lang."""
+    output: str = "-"
+    """File of scores; - is standard output."""
+    output_format: str = choice("text", "json")
+    """Format of the scores."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Source and target columns of tables, as in data.columns; the target is read. null: the second column of a TSV, in
+    other tables the one named by the language."""
 
 
 @dataclass
-class PlotConfig:
-    """`seq2seq plot`"""
+class PlotConfig(ReadingConfig):
+    """`seq2seq plot`: attention matrices as pictures, or in the terminal."""
 
-    checkpoint: str | list[str] = REQUIRED
     input: str = "-"
+    """Source text; - is standard input."""
     target: str | None = None
-    """Translations to look at, a line for each of `input`: text, or what `translate output_format=jsonl` wrote.
-    null: the model's own.
-    """
-    columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
+    """Translations to plot, a line for each of `input`: text, or the output of translate output_format=jsonl. null: the
+    model's own."""
     units: str = choice("pieces", "words")
-    """`words`: pieces put together as `align` does."""
+    """Rows and columns of the matrix: sub-words, or whole words as in `align`."""
     output: str = "attention"
-    """A directory: a picture of each sentence, 0001.png and so on, or the page index.html; a page may be a .html file.
-    """
+    """Directory for a picture of each sentence, 0001.png and so on, or for the page index.html. A page may also be a
+    .html file."""
     output_format: str = choice("png", "svg", "pdf", "html", "text")
-    """`html` is one page of all sentences, `text` draws in the terminal."""
-    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Format of the pictures. `html` is one page for all sentences; `text` draws in the terminal."""
     decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass
-class ScoreConfig:
-    """`seq2seq score`"""
+class ForcedConfig(ReadingConfig):
+    """What commands that run a checkpoint on given pairs share."""
 
-    checkpoint: str | list[str] = REQUIRED
     source: str = REQUIRED
+    """Source text."""
     target: str = REQUIRED
-    """Text, or what `translate output_format=jsonl` wrote, whose tokens are then scored as they are."""
-    columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
+    """Its translation: text, or the output of translate output_format=jsonl, whose tokens are then taken as they
+    are."""
     output: str = "-"
+    """File of results; - is standard output."""
+    batch_size: int = number(64, ge=1, le=1 << 20)
+    """Pairs in a batch."""
+    precision: str = choice("fp32", "bf16", "int8")
+    """Precision of matrix products. The scores equal those of `translate` with the same decoding.precision."""
+
+
+@dataclass
+class ScoreConfig(ForcedConfig):
+    """`seq2seq score`: source and target to log-probabilities, by forced decoding."""
+
     output_format: str = choice("text", "jsonl")
-    batch_size: int = number(64, ge=1, le=1 << 20)
-    precision: str = choice("fp32", "bf16", "int8")
-    """That of `translate decoding.precision` gives its scores."""
+    """Log-probability per pair, or JSON with one per token as well."""
     shortlist: int | None = number(None, ge=1)
-    """As `translate decoding.shortlist`: probabilities are normalised over so many candidates, and a pair's own pieces.
-    null: over the whole vocabulary. JSONL says which in `shortlist`."""
-    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Normalise over this many candidates per source piece and the pair's own pieces, as decoding.shortlist does. null:
+    over the whole vocabulary. JSONL records it as `shortlist`."""
 
 
 @dataclass
-class AlignConfig:
-    """`seq2seq align`"""
+class AlignConfig(ForcedConfig):
+    """`seq2seq align`: source and target to word alignments, and their AER against gold ones."""
 
-    checkpoint: str | list[str] = REQUIRED
-    source: str = REQUIRED
-    target: str = REQUIRED
-    """Text, or what `translate output_format=jsonl` wrote."""
-    gold: str | None = None
-    """Sure links `i-j` and possible ones `i?j`, a line for each pair: gives AER, precision and recall."""
-    gold_base: int = number(0, ge=0, le=1)
-    """The number of the first word in `gold`."""
-    columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
-    output: str = "-"
     output_format: str = choice("text", "jsonl", "json")
-    """`json`: only the comparison with `gold`."""
-    batch_size: int = number(64, ge=1, le=1 << 20)
-    precision: str = choice("fp32", "bf16", "int8")
-    """That of `translate decoding.precision` gives its scores."""
-    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Links i-j, JSON with soft matrices, or (`json`) the comparison with `gold` alone."""
+    gold: str | None = None
+    """Gold alignments, a line for each pair, with sure links `i-j` and possible ones `i?j`. They give AER, precision
+    and recall."""
+    gold_base: int = number(0, ge=0, le=1)
+    """Number of the first word in `gold`."""
 
 
 @dataclass
-class ShortlistConfig:
-    """`seq2seq shortlist`"""
+class ShortlistConfig(ReadingConfig):
+    """`seq2seq shortlist`: a checkpoint and aligned text to the pieces that its translations may use."""
 
     checkpoint: str = REQUIRED
+    """A checkpoint or a run directory, for its best one."""
     source: str | None = None
-    """Text and its translation, to align; null: what the checkpoint was trained on."""
+    """Source text to align. null: what the checkpoint was trained on."""
     target: str | None = None
-    columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """The source and target columns of tables, as data.columns; null: those of the checkpoint's own training."""
+    """Translation of `source`."""
     candidates: int = number(100, ge=1)
-    """Target pieces kept for each source piece: the most that `decoding.shortlist` can ask for."""
+    """Target pieces to keep for each source piece, the maximum for decoding.shortlist."""
     max_pairs: int | None = number(100_000, ge=1)
-    """Of more pairs, so many are drawn; null: all are aligned."""
+    """Pairs to align, drawn from all where there are more. null: all."""
     batch_size: int = number(64, ge=1, le=1 << 20)
+    """Pairs in a batch."""
     seed: int = number(1, ge=0)
-    """Of drawing pairs."""
-    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Seed of the draw."""
 
     def problems(self) -> Iterator[str]:
-        """One side of pairs without the other."""
+        """Yield an error for one side of a pair without the other."""
         if (self.source is None) != (self.target is None):
             yield (
                 f"source={self.source} and target={self.target}: pairs have two sides. Give both, or neither to take "
@@ -231,19 +242,19 @@ class ShortlistConfig:
 
 @dataclass
 class AverageConfig:
-    """`seq2seq average`"""
+    """`seq2seq average`: checkpoints of one training to one that has the mean of their weights."""
 
     checkpoint: list[str] = field(default_factory=list)
     """Checkpoints of one training, [a,b,c]."""
     run_dir: str | None = None
-    """Instead of them, a run that was trained with training.keep_best or keep_last: all that it has kept."""
+    """A run trained with training.keep_best or keep_last, instead of a list of checkpoints."""
     choose: str = choice("best", "last")
-    """Of run_dir, those of its best validations or of its latest."""
+    """Which checkpoints of run_dir to average: those of its best validations or of its latest."""
     output: str = REQUIRED
-    """A directory for the checkpoint that is made."""
+    """Directory for the averaged checkpoint."""
 
     def problems(self) -> Iterator[str]:
-        """Nothing to average, or two answers to what."""
+        """Yield an error unless exactly one of the two inputs is given."""
         if len(self.checkpoint) == 1 or bool(self.checkpoint) == (self.run_dir is not None):
             yield (
                 f"checkpoint={self.checkpoint} and run_dir={self.run_dir}: expected two checkpoints or more, [a,b], or "
@@ -255,25 +266,44 @@ class AverageConfig:
 
 @dataclass
 class CompareConfig:
-    """`seq2seq compare`"""
+    """`seq2seq compare`: finished runs, or a grid of variants x seeds that it trains, in one table."""
 
     runs: list[str] = field(default_factory=list)
-    """Directories of finished runs. Those that differ only in their seed are one variant."""
+    """Directories of finished runs. Runs that differ only in their seed are one variant."""
     variants: dict[str, str] = field(default_factory=dict)
-    """Label -> what this variant gives to `seq2seq train`, as on its command line."""
+    """Label -> settings of the variant, as on the command line of `seq2seq train`."""
     common: str = ""
-    """What all variants give to `seq2seq train`."""
+    """Settings that all variants share, as on the command line of `seq2seq train`."""
     seeds: list[int] = field(default_factory=lambda: [1], metadata={"ge": 0})
+    """Seeds to train each variant with."""
     baseline: str | None = None
-    """A label; null: the first."""
+    """Label of the variant that the others are tested against. null: the first."""
     source: str | None = None
-    """The test set; null: the `data.test` that all cells have."""
+    """Source text of the test set. null: the `data.test` that all cells share."""
     reference: str | None = None
+    """Reference translations of the test set."""
     gold: str | None = None
-    """Word alignments of source and reference, for AER: as in `align`."""
+    """Gold word alignments of source and reference, for AER, as in `align`."""
     gold_base: int = number(0, ge=0, le=1)
+    """Number of the first word in `gold`."""
     output: str = "comparison"
-    """A directory: comparison.md, .csv, .json and .png, cells/ with a result for each cell, runs/."""
+    """Directory for comparison.md, .csv, .json and .png, for cells/ with a result per cell, and for runs/."""
     device: str = choice("auto", "cpu", "cuda", "mps")
+    """Device to run on."""
     decoding: Decoding = field(default_factory=Decoding)
-    """Of the test set."""
+
+
+COMMANDS: dict[str, type] = {
+    "train": TrainConfig,
+    "translate": TranslateConfig,
+    "evaluate": EvaluateConfig,
+    "bleu": BleuConfig,
+    "score": ScoreConfig,
+    "align": AlignConfig,
+    "plot": PlotConfig,
+    "shortlist": ShortlistConfig,
+    "average": AverageConfig,
+    "compare": CompareConfig,
+    "benchmark": BenchmarkConfig,
+}
+"""Command -> its options."""

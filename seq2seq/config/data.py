@@ -1,42 +1,34 @@
-"""The corpora, how they are cut into sub-words, and which of their pairs are trained on."""
+"""Options of the corpora: where they are, how they are cut into sub-words, and which pairs are trained on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from seq2seq.config.schema import REQUIRED, choice, number
 
 
 def several(names: str | list[str] | None) -> list[str]:
-    """One name or more, or none, as a list."""
+    """Return one name, several or none as a list."""
     return [names] if isinstance(names, str) else names or []
-
-
-def stored_data(values: dict[str, Any]) -> dict[str, Any]:
-    """Values of `data` that a checkpoint or a run has stored, with what the version that stored them did where they do
-    not say.
-    """
-    return {"raw_text": True, **values}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Pairs of `data.train` that are held out: whole numbers or, below 1, shares.
-
-    No source sentence is in two parts.
-    """
+    """Pairs of data.train to hold out. A number below 1 is a share. No source sentence is in two parts."""
 
     valid: float | None = number(None, gt=0)
+    """Pairs to hold out for validation: a whole number or, below 1, a share. null: none."""
     test: float | None = number(None, gt=0)
+    """Pairs to hold out as a test set: a whole number or, below 1, a share. null: none."""
     seed: int = number(1, ge=0)
-    """Chooses the pairs. Runs of different `seed`s share their held-out sets, so that their scores can be compared."""
+    """Seed that selects the pairs. It does not depend on `seed`, so that the scores of runs with different seeds can be
+    compared."""
 
     def given(self) -> bool:
-        """Whether anything is held out."""
+        """Tell whether anything is held out."""
         return (self.valid, self.test) != (None, None)
 
     def problems(self) -> Iterator[str]:
-        """Numbers that are neither a share nor whole."""
+        """Yield an error for each number that is neither a share nor whole."""
         for key, value in (("valid", self.valid), ("test", self.test)):
             if value is not None and value >= 1 and value != int(value):
                 yield f"data.split.{key}={value}: expected a whole number of pairs, or a share of them below 1."
@@ -50,76 +42,78 @@ class Data:
     """A parallel corpus and its sub-words."""
 
     train: str | list[str] = REQUIRED
-    """Several, [a,b], are trained on together, and the sub-words are learned from each of them once."""
-    weights: list[int] | None = field(default=None, metadata={"ge": 1})
-    """How many times each corpus of `train` comes in an epoch: with [3,1] an epoch is what it would be if the first one
-    stood in its file three times over (fairseq's upsampling). Whole numbers, so that an epoch always is the same pairs
-    and has as many batches; unlike with probabilities, nothing has to be known about sizes. null: once each."""
-    columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """The source and target columns of tables (.tsv, .csv, .jsonl, .parquet): numbers, from 1, such as [2,1], where no
-    row has their names, else names. null: the first two of a TSV; in others, columns named by the language codes or
-    `source` and `target`."""
+    """Training corpus: a prefix (PREFIX.en and PREFIX.de, also as .gz) or a table (.tsv, .csv, .jsonl, .parquet).
+    Several, [a,b], are trained on together; sub-words are learned from each of them once."""
     valid: str | list[str] | None = None
-    """Required unless data.split.valid is given. Of several, [a,b], the first one alone chooses the best checkpoint,
-    the learning rate and the end; the others are only told of, in the log and as `valid/NAME` in metrics.jsonl."""
+    """Validation corpus, required unless data.split.valid is given. Of several, [a,b], the first selects checkpoints
+    and sets learning rate and stop; all are reported, as `valid/NAME` in metrics.jsonl."""
     test: str | None = None
-    split: Split = field(default_factory=Split)
-    """Hold out pairs of `train` where there is no held-out set; they are written to RUN_DIR/split."""
-    alignments: str | list[str] | None = None
-    """Word alignments of `train` for training.guided_alignment: a file, also as .gz, with a line of links `i-j` for
-    each pair, source word i and target word j, counted from 0. One for each corpus of `train`."""
+    """Test corpus, translated and scored once at the end of training."""
     source_lang: str = REQUIRED
+    """Source language, by its code, such as en."""
     target_lang: str = REQUIRED
-    tokenizer: str = choice("bpe", "unigram", "char", "word")
-    tokenizer_model: str | list[str] | None = None
-    """A sentencepiece model of your own instead of one that is learned, for both languages or [source,target]. Train it
-    with pad_id=0, unk_id=1, bos_id=2, eos_id=3. Checkpoints hold a copy; the options that say how pieces are learned
-    have no effect."""
-    protect: str | list[str] | None = None
-    """What is kept to the letter, in training and in translation: `placeholders` ({0}, %s, %(name)d), `urls`, `markup`
-    (<ph id="1"/>, &amp;), regular expressions of your own, or a list of these. Each text of a source becomes one piece,
-    the first ten do, and its text stands in the translation where the model says that piece. null: nothing."""
+    """Target language, by its code, such as de."""
+    split: Split = field(default_factory=Split)
     vocab_size: int = number(8000, ge=8)
-    """Pieces, of the joint vocabulary or of each side's; `char` takes as many as there are characters."""
+    """Pieces in the joint vocabulary, or in each side's. `char` takes as many as there are characters."""
+    tokenizer: str = choice("bpe", "unigram", "char", "word")
+    """Kind of sub-words."""
     joint: bool = True
-    """One vocabulary for both languages."""
-    byte_fallback: bool | None = None
-    """Spell unknown characters in bytes; null: wherever the tokenizer can (bpe, unigram)."""
-    character_coverage: float | None = number(None, gt=0, le=1)
-    """Share of the text whose characters get a piece of their own, the most frequent first, as sentencepiece has it;
-    null: 0.9995, and whatever comes more than three times, but no more than an alphabet or half of the vocabulary."""
-    normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
-    """Sentencepiece's normalization rule; `identity` leaves all letters as they are."""
-    raw_text: bool = False
-    """Keep white space and format characters as they are. Otherwise each tab, no-break space and the like is read as a
-    space, and format characters that no writing needs (soft hyphens, zero-width spaces, marks of direction) are left
-    out, in training and in translation; joiners that a script or an emoji needs stay."""
-    subword_sampling: float | None = number(None, gt=0, le=1)
-    """Cut the training text into other pieces each time: of unigram the α that their probabilities are raised to (Kudo
-    2018; for example 0.2), of bpe the share of merges that are left out (BPE-dropout, Provilkov 2020; 0.1). Batches are
-    planned by the lengths without it. It is for long trainings: over 4 epochs of Multi30k it cost 10 BLEU. null: always
-    the best pieces."""
-    subword_nbest: int | None = number(None, ge=2, le=512)
-    """Unigram draws from so many of the best segmentations (Kudo's l); null: from all."""
+    """Learn one vocabulary for both languages."""
     max_length: int = number(200, ge=1)
-    """Training pairs with more pieces (EOS included) on a side are dropped and counted."""
+    """Maximum pieces on a side of a training pair, EOS included. Longer pairs are dropped and counted."""
     max_length_ratio: float | None = number(None, ge=1)
-    """Training pairs whose longer side has more than so many times the shorter's pieces (EOS left out) are dropped and
-    counted; null: none."""
+    """Maximum ratio of the two sides' pieces in a training pair, EOS left out. Other pairs are dropped and counted.
+    null: no limit."""
     drop_identical: bool = False
     """Drop and count training pairs whose two sides are the same text."""
     drop_duplicates: bool = False
-    """Drop and count training pairs that stood in the same corpus before; white space around a side does not count."""
+    """Drop and count training pairs that occurred earlier in the same corpus, apart from white space around a side."""
+    weights: list[int] | None = field(default=None, metadata={"ge": 1})
+    """Number of times that each corpus of data.train occurs in an epoch, such as [3,1] (upsampling as in fairseq).
+    Whole numbers make every epoch the same pairs. null: once each."""
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Source and target columns of tables: names, or numbers from 1, such as [2,1], where no row has names. null: the
+    first two of a TSV; in others those named by the language codes, or `source` and `target`."""
+    alignments: str | list[str] | None = None
+    """Word alignments of data.train for training.guided_alignment: a file, also as .gz, for each corpus. Each line has
+    links `i-j` between source word i and target word j, counted from 0."""
+    tokenizer_model: str | list[str] | None = None
+    """Sentencepiece model to use instead of learning one, for both languages or [source,target]. Train it with
+    pad_id=0, unk_id=1, bos_id=2, eos_id=3. Checkpoints hold a copy; options about learning pieces have no effect."""
+    protect: str | list[str] | None = None
+    """Text to copy to the letter, in training and translation: `placeholders` ({0}, %s, %(name)d), `urls`, `markup`
+    (<ph id="1"/>, &amp;), regular expressions, or a list of these. Each of the first ten such texts of a source becomes
+    one piece, and stands in the translation where the model writes that piece. null: nothing."""
+    byte_fallback: bool | None = None
+    """Spell unknown characters in bytes. null: wherever the tokenizer can (bpe, unigram)."""
+    character_coverage: float | None = number(None, gt=0, le=1)
+    """Share of the text whose characters get a piece of their own, the most frequent first, as in sentencepiece. null:
+    0.9995 and every character seen more than three times, up to an alphabet or half of the vocabulary."""
+    normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+    """Sentencepiece's normalisation rule. `identity` keeps all letters as they are."""
+    raw_text: bool = False
+    """Keep white space and format characters as they are. Otherwise tabs, no-break spaces and the like become spaces,
+    in training and translation, and format characters that no writing needs are removed (soft hyphens, zero-width
+    spaces, marks of direction); joiners that a script or an emoji needs stay."""
+    subword_sampling: float | None = number(None, gt=0, le=1)
+    """Cut the training text differently each time: for unigram the α that probabilities are raised to (Kudo 2018, for
+    example 0.2), for bpe the share of merges left out (BPE-dropout, Provilkov 2020, for example 0.1). null: always the
+    best pieces. It pays off in long trainings only: over 4 epochs of Multi30k it lost 10 BLEU. Batches are planned by
+    the lengths without it."""
+    subword_nbest: int | None = number(None, ge=2, le=512)
+    """Number of best segmentations that unigram sampling draws from (Kudo's l). null: all."""
     reverse_source: bool = False
-    """The encoder reads each source from its last piece to its first, EOS still at the end (Sutskever 2014); alignments
-    and pictures are in the order of the text."""
+    """Encode each source from its last piece to its first, EOS still at the end (Sutskever 2014). Alignments and
+    pictures keep the order of the text."""
     bleu_tokenizer: str | None = None
-    """Sacrebleu's tokenizer; null: by the target language (Chinese -> zh, Japanese -> ja-mecab, Korean -> ko-mecab,
-    others that are written without spaces, such as Thai -> char, else 13a)."""
+    """Sacrebleu's tokenizer. null: by the target language (zh for Chinese, ja-mecab for Japanese, ko-mecab for Korean,
+    char for others written without spaces, else 13a)."""
     cache_dir: str = "runs/cache"
+    """Directory for encoded corpora and learned sub-words."""
 
     def problems(self) -> Iterator[str]:
-        """Lists that don't go with each other, and what the tokenizer can't do."""
+        """Yield an error for lists that do not fit, and for what the tokenizer can't do."""
         yield from self._corpus_problems()
         yield from self._subword_problems()
 

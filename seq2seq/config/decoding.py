@@ -1,4 +1,4 @@
-"""The search for translations: beam or samples, lengths, penalties, unknown words."""
+"""Options of decoding: beam search or sampling, lengths, penalties, unknown words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,50 +8,54 @@ from seq2seq.config.schema import choice, number
 
 @dataclass
 class Decoding:
-    """How sentences are searched for."""
+    """How translations are found."""
 
-    search: str = choice("beam", "sample")
-    """`sample`: n_best ancestral samples, in the order they were drawn; beam_size is not used."""
     beam_size: int = number(5, ge=1, le=1 << 16)
-    """1 is greedy search."""
+    """Hypotheses in the beam. 1 is greedy search."""
     batch_size: int = number(64, ge=1, le=1 << 20)
+    """Sentences in a batch."""
     n_best: int = number(1, ge=1, le=1 << 16)
-    temperature: float = number(1.0, gt=0)
-    """Of sampling: softmax(logits / temperature)."""
-    top_k: int | None = number(None, ge=1)
-    """Samples come from the k most probable tokens; null: from all."""
-    top_p: float = number(1.0, gt=0, le=1)
-    """Samples come from the fewest tokens with so much probability together (Holtzman 2020)."""
-    seed: int = number(1, ge=0)
-    """Of sampling; what is drawn depends on it and on the number of the line alone."""
+    """Translations to return for each sentence."""
+    search: str = choice("beam", "sample")
+    """Beam search, or n_best ancestral samples in the order they were drawn."""
     length_normalisation: str = choice("wu", "average", "none")
+    """How hypotheses of different lengths are compared: by Wu's length penalty, by average log-probability, or by the
+    sum."""
     length_penalty: float = number(1.0, ge=0)
-    """Wu's alpha."""
+    """Wu's α: higher values favour longer translations."""
     coverage_penalty: float = number(0.0, ge=0)
-    """Wu's beta: hypotheses that leave source positions unattended rank lower."""
+    """Wu's β: higher values rank hypotheses lower that leave source positions unattended."""
     max_length: int | None = number(None, ge=1)
-    """Output tokens, EOS included; null: as many as the longest target that the model was trained on, at least 256."""
+    """Maximum output tokens, EOS included. null: the longest target that the model was trained on, at least 256."""
     max_length_ratio: float | None = number(None, gt=0, le=1000)
-    """Every sentence is also limited to so many times its source's tokens, + 10. null: 1.5 times the ratio that 99.9 %
-    of the training pairs stay below, at least 2. Translations that a limit cuts off are counted and reported."""
+    """Also limit each translation to this many times its source's tokens, plus 10. null: 1.5 times the ratio that 99.9
+    % of the training pairs stay below, at least 2. Truncated translations are counted and reported."""
     min_length_ratio: float = number(0.0, ge=0, le=1000)
-    """No sentence ends before it has so many times its source's tokens, EOS included."""
+    """Minimum output tokens as a multiple of the source's, EOS included."""
     no_repeat_ngram: int | None = number(None, ge=1)
-    """No n-gram of so many tokens comes twice in a translation; null: any may."""
+    """Length of the n-grams that may not occur twice in a translation. null: any may."""
     replace_unknown: bool = False
-    """Put the aligned source word, or its entry in `dictionary`, where the model says the unknown word."""
+    """Replace each unknown word by the aligned source word, or by its entry in `dictionary`."""
     dictionary: str | None = None
-    """A file with a source word, a tab and its translation on each line."""
+    """File for replace_unknown with a source word, a tab and its translation on each line."""
     shortlist: int | None = number(None, ge=1)
-    """Only so many of the most frequent target pieces, and so many for each source piece, can be said: those that
-    `seq2seq shortlist` found; null: all can."""
+    """Restrict each translation to this many of the most frequent target pieces and as many for each source piece,
+    found by `seq2seq shortlist`. null: the whole vocabulary."""
     precision: str = choice("fp32", "bf16", "int8")
-    """Of the matrix products; int8 is for CPUs. On Multi30k's 1,000 test sentences (GRU of 512, beam 5) bf16 changes 70
-    lines, and BLEU from 35.81 to 35.68; int8 64 lines, to 35.90. In bf16 about one line in a hundred depends on its
-    batch; in int8 hardly one does (1 of 12,672 comparisons): a row's scale follows fp32 values, which round with it."""
+    """Precision of matrix products; int8 is for CPUs. On Multi30k's 1,000 test sentences (GRU of 512, beam 5) bf16
+    changes 70 lines and BLEU from 35.81 to 35.68, int8 64 lines and BLEU to 35.90. About one line in a hundred depends
+    on its batch in bf16, hardly any in int8 (1 of 12,672)."""
+    temperature: float = number(1.0, gt=0)
+    """Temperature of sampling: softmax(logits / temperature)."""
+    top_k: int | None = number(None, ge=1)
+    """Sample from the k most probable tokens only. null: from all."""
+    top_p: float = number(1.0, gt=0, le=1)
+    """Sample from the fewest tokens that hold this much probability together (Holtzman 2020)."""
+    seed: int = number(1, ge=0)
+    """Seed of sampling. Samples depend on it and on the number of the line alone."""
 
     def problems(self) -> Iterator[str]:
-        """What a search does not have, bounds that cross, and a dictionary for nothing."""
+        """Yield an error for each option without effect and for bounds that cross."""
         if self.search == "beam":
             yield from self._beam_problems()
         if self.max_length_ratio is not None and self.min_length_ratio > self.max_length_ratio:

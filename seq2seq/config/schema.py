@@ -1,8 +1,14 @@
 """Options as typed fields of dataclasses, their rules, and the reader of plain values. It knows no option by name."""
 
+import ast
+import contextlib
 import dataclasses
+import functools
+import inspect
+import itertools
 import math
 import operator
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,16 +18,16 @@ from typing import Any, Protocol, runtime_checkable
 from seq2seq.errors import LONGEST_SHOWN, nearest, nearest_name, shown
 
 REQUIRED = "???"
-"""Marks a value the user has to give (OmegaConf's own mark for it)."""
+"""Mark of a value that the user has to give; OmegaConf uses the same."""
 
 
 def choice(default: str, *others: str) -> Any:
-    """A word out of several; the first is the default."""
+    """Declare a choice between words; the first is the default."""
     return field(default=default, metadata={"choices": (default, *others)})
 
 
 def number(default: float | None, **bounds: float) -> Any:
-    """A number with its bounds, by the names of `_BOUNDS`."""
+    """Declare a number with bounds, named as in `_BOUNDS`."""
     return field(default=default, metadata=bounds)
 
 
@@ -34,29 +40,29 @@ _BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
 
 
 def default_of(option: "dataclasses.Field[Any]") -> Any:
-    """The default of a field; `dataclasses.MISSING` where it has none."""
+    """Return the default of a field, or `dataclasses.MISSING`."""
     return option.default if option.default_factory is dataclasses.MISSING else option.default_factory()
 
 
-Groups = Mapping[type, tuple[str, Mapping[str, type]]]
-"""Base dataclass -> (the name of its group on the command line, its options by name)."""
+Groups = Mapping[type, Mapping[str, type]]
+"""Base dataclass -> its options by name. The options of a base without a table are presets: files under configs/."""
 
 
 def by_name(*options: type) -> dict[str, type]:
-    """The options of a group, each by the default of its field `name`."""
+    """Index the options of a group by the default of their field `name`."""
     return {option.name: option for option in options}  # type: ignore[attr-defined]
 
 
 @runtime_checkable
 class Ruled(Protocol):
-    """A dataclass with rules for several of its values together."""
+    """A dataclass with rules about several of its values together."""
 
     def problems(self) -> Iterator[str]:
-        """A message for each combination that means nothing: both keys, why, and the way out."""
+        """Yield an error for each combination that means nothing: both keys, the reason and the way out."""
 
 
 def sections(config: Any) -> Iterator[Any]:
-    """A dataclass, and after it those in its fields, theirs included."""
+    """Yield a dataclass and every dataclass below it."""
     yield config
     for option in dataclasses.fields(config):
         value = getattr(config, option.name)
@@ -65,7 +71,7 @@ def sections(config: Any) -> Iterator[Any]:
 
 
 def problems(config: Any) -> Iterator[str]:
-    """What the rules of a dataclass, and of those within it, say."""
+    """Yield what the rules of a dataclass, and of every dataclass below it, object to."""
     for section in sections(config):
         if isinstance(section, Ruled):
             yield from section.problems()
@@ -76,39 +82,84 @@ class Option:
     """A key below a dataclass."""
 
     name: str
-    """With its path, `model.attention.score.coverage`."""
+    """Full key, `model.attention.score.coverage`."""
     kinds: tuple[Any, ...]
-    """The types of its values, null left out."""
+    """Types that its values may have, null left out."""
     field: "dataclasses.Field[Any]"
     default: Any
+    owner: type
+    """Dataclass that declares the field."""
     option: str | None
-    """The option that has it, where it belongs to one of a group."""
+    """Name of the group's option that has this key; None for a key that is always there."""
+
+    @property
+    def help(self) -> str:
+        """Explanation of the key: the docstring after its field."""
+        return help_of(self.owner, self.field.name)
 
 
-def keys(
-    kind: type, groups: Groups, prefix: str = "", option: str | None = None, section: Any = None
-) -> Iterator[Option]:
-    """Each key below a dataclass; those of a group's options once for each option that has it.
+@dataclass(frozen=True)
+class Group:
+    """A choice that one word makes, GROUP=OPTION."""
+
+    path: str
+    """Place of its field, `model/attention/score`."""
+    kind: type
+    options: Mapping[str, type]
+    """Options by name; empty where they are presets."""
+
+
+def entries(
+    kind: type, tables: Groups, prefix: str = "", option: str | None = None, section: Any = None
+) -> Iterator[Option | Group]:
+    """Yield each group and key below a dataclass; a group's keys once for each of its options that has them.
 
     `section` is the default of the field that holds the dataclass, where that field has one.
     """
     hints = typing.get_type_hints(kind)
     for entry in dataclasses.fields(kind):
         kinds = _members(hints[entry.name])
-        name = prefix + entry.name
+        inner, name = typing.cast(type, kinds[0]), prefix + entry.name
         default = default_of(entry) if section is None else getattr(section, entry.name)
-        if kinds[0] in groups:
-            for one, inner in groups[kinds[0]][1].items():
-                yield from keys(inner, groups, f"{name}.", one)
-        elif dataclasses.is_dataclass(kinds[0]):
+        if inner in tables:
+            yield Group(name.replace(".", "/"), inner, tables[inner])
+        if tables.get(inner):
+            for word, row in tables[inner].items():
+                yield from entries(row, tables, f"{name}.", word)
+        elif dataclasses.is_dataclass(inner):
             given = None if default is dataclasses.MISSING else default
-            yield from keys(typing.cast(type, kinds[0]), groups, f"{name}.", section=given)
+            yield from entries(inner, tables, f"{name}.", section=given)
         elif option is None or entry.name != "name":
-            yield Option(name, kinds, entry, default, option)
+            yield Option(name, kinds, entry, default, kind, option)
+
+
+def keys(kind: type, tables: Groups, prefix: str = "") -> list[Option]:
+    """List each key below a dataclass; those of a group's options once for each option that has it."""
+    return [entry for entry in entries(kind, tables, prefix) if isinstance(entry, Option)]
+
+
+def groups(kind: type, tables: Groups, prefix: str = "") -> list[Group]:
+    """List each group below a dataclass."""
+    return [entry for entry in entries(kind, tables, prefix) if isinstance(entry, Group)]
+
+
+@functools.cache
+def help_of(kind: type, name: str) -> str:
+    """Return the docstring after a field of a dataclass, on one line; empty if the source is not available."""
+    for base in kind.__mro__:
+        with contextlib.suppress(OSError, TypeError):
+            definition = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+            assert isinstance(definition, ast.ClassDef)
+            for entry, after in itertools.pairwise(definition.body):
+                match entry, after:
+                    case ast.AnnAssign(target=ast.Name(id=field)), ast.Expr(value=ast.Constant(value=str(text))):
+                        if field == name:
+                            return " ".join(text.split())
+    return ""
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    """The types of a union but for null's, or the one type."""
+    """Return the types of a union without null's, or the one type."""
     members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return tuple(member for member in members if member is not types.NoneType)
 
@@ -124,39 +175,42 @@ _TYPE_NAMES = {
 
 
 _GUESSES = 50
-"""Messages that guess what was meant, of more the others don't."""
+"""Number of messages that guess what was meant; later ones don't."""
 _WHOLE = 2**63
-"""Whole numbers fit into 64 bits."""
+"""Bound of whole numbers: 64 bits."""
 
 
 def _name(key: object) -> str:
-    """A key, whatever it is, in a message."""
+    """Show a key in a message, whatever it is."""
     return key if isinstance(key, str) and len(key) <= LONGEST_SHOWN else shown(key)
 
 
 @dataclass
 class SchemaReader:
-    """Reads plain values; collects in `errors` a line for each that is wrong."""
+    """Reads plain values into dataclasses and collects an error for each value that is wrong."""
 
-    groups: Groups
-    sections: Mapping[type, str]
-    """Dataclasses with a name of their own on the command line, and that name."""
-    errors: list[str] = field(default_factory=list)
-    root: type | None = None
+    root: type
     """What is read as a whole: where else a misplaced key may belong."""
+    tables: Groups
+    prefix: str = ""
+    """What the user writes before every key."""
+    errors: list[str] = field(default_factory=list)
 
-    def read(self, kind: type, values: Any, path: str = "") -> Any:
-        """Values -> a `kind`; `path` is their key."""
+    def read(self, values: Any) -> Any:
+        """Read plain values into a `root`; the result is of no use when there are `errors`."""
+        return self._read(self.root, values, self.prefix.removesuffix("."))
+
+    def _read(self, kind: type, values: Any, path: str) -> Any:
+        """Read values into a `kind`; `path` is their key."""
+        group = path.replace(".", "/")
         if not isinstance(values, Mapping):
-            if kind in self.groups or kind in self.sections:
-                group = self.groups[kind][0] if kind in self.groups else self.sections[kind]
-                given = _name(values)
+            given = _name(values)
+            if kind in self.tables:
                 self.errors.append(f"{path}={given}: an option is chosen with a slash: {group}={given}.")
-                return None
-            self.errors.append(f"{path or 'configuration'}: expected a group of keys, got {shown(values)}.")
+            else:
+                self.errors.append(f"{path or 'configuration'}: expected a group of keys, got {shown(values)}.")
             return None
-        if kind in self.groups:
-            group, table = self.groups[kind]
+        if table := self.tables.get(kind):
             name = values.get("name", REQUIRED)
             if not isinstance(name, str) or name not in table:
                 choices, given = ", ".join(table), _name(name)
@@ -164,57 +218,49 @@ class SchemaReader:
                 return None
             kind = table[name]
         prefix = f"{path}." if path else ""
-        known = {f.name: f for f in dataclasses.fields(kind)}
-        self.root = self.root or kind
+        known = {option.name: option for option in dataclasses.fields(kind)}
         self.errors += [self._unknown(prefix, key, values[key], list(known)) for key in values if key not in known]
         hints = typing.get_type_hints(kind)
         read: dict[str, Any] = {}
         for key, option in known.items():
-            if key in values:
-                read[key] = self._read_value(hints[key], values[key], prefix + key, option.metadata)
-            elif option.default is not dataclasses.MISSING:
-                read[key] = option.default
-            elif option.default_factory is not dataclasses.MISSING:
-                read[key] = option.default_factory()
+            default = default_of(option)
+            if key in values or default is dataclasses.MISSING:
+                read[key] = self._read_value(hints[key], values.get(key, {}), prefix + key, option.metadata)
             else:
-                read[key] = self._read_value(hints[key], {}, prefix + key, option.metadata)
+                read[key] = default
             if isinstance(read[key], str) and read[key] == REQUIRED:
                 self.errors.append(f"{prefix}{key}: required, give {prefix}{key}=...")
         return kind(**read)
 
     def _unknown(self, prefix: str, key: object, value: Any, here: Sequence[str]) -> str:
-        """The message about a key that is not among those `here`."""
+        """Write the message about a key that is not among those `here`."""
         given = _name(key)
-        while (
-            isinstance(value, Mapping) and len(value) == 1 and len(given) < LONGEST_SHOWN
-        ):  # a.b.c=1 where there is no a
+        while isinstance(value, Mapping) and len(value) == 1 and len(given) < LONGEST_SHOWN:  # a.b.c=1 without any a
             ((inner, value),) = value.items()
             given += f".{_name(inner)}"
         guess = self._guess(prefix, given, value, here) if len(self.errors) < _GUESSES else ""
         return f"{prefix}{given}: no such key.{guess} Keys here: {', '.join(here)}."
 
     def _guess(self, prefix: str, given: str, value: Any, here: Sequence[str]) -> str:
-        """What was meant by a key: one of another option, one of another place, or one `here` that is like it."""
-        everywhere = [] if self.root is None else list(keys(self.root, self.groups))
+        """Guess which key was meant: one of another option, of another place, or one `here` that looks like it."""
+        everywhere = list(entries(self.root, self.tables, self.prefix))
+        options = [entry for entry in everywhere if isinstance(entry, Option)]
+        paths = {entry.path: entry.options for entry in everywhere if isinstance(entry, Group)}
 
         def having(name: str) -> str:
-            return ", ".join(key.option for key in everywhere if key.name == name and key.option)
+            some = [key.option for key in options if key.name == name and key.option]
+            table = paths.get(name.rpartition(".")[0].replace(".", "/"), ())
+            return ", ".join(some) if len(some) < len(table) else ""
 
         if others := having(prefix + given):
             return f" These options have it: {others}."
-        found = nearest_name(prefix + given, [key.name for key in everywhere] + self._group_names(everywhere))
+        meant = nearest_name(prefix + given, [key.name for key in options] + list(paths))
         like = nearest(given, here)
-        if found is None or (like and not f".{found}".replace("/", ".").endswith(f".{given}")):
+        if meant is None or (like and not f".{meant}".replace("/", ".").endswith(f".{given}")):
             return like
-        chosen = f"={value}" if "/" in found and isinstance(value, str) else ""
-        others = having(found)
-        return f" Did you mean {found + chosen!r}{others and f', which {others} have'}?"
-
-    def _group_names(self, everywhere: Sequence[Option]) -> list[str]:
-        """The groups that choose between sections with these keys."""
-        tops = {key.name.partition(".")[0] for key in everywhere}
-        named = [*self.sections.values(), *(group for group, _ in self.groups.values())]
-        return [group for group in named if group.partition("/")[0] in tops]
+        chosen = f"={value}" if "/" in meant and isinstance(value, str) else ""
+        others = having(meant)
+        return f" Did you mean {meant + chosen!r}{others and f', which {others} have'}?"
 
     def _read_value(self, hint: Any, value: Any, path: str, metadata: Mapping[str, Any]) -> Any:
         if isinstance(hint, types.UnionType):
@@ -228,7 +274,7 @@ class SchemaReader:
         if typing.get_origin(hint) in (list, dict):
             return self._read_collection(hint, value, path, metadata)
         if dataclasses.is_dataclass(hint):
-            return self.read(typing.cast(type, hint), value, path)
+            return self._read(typing.cast(type, hint), value, path)
         if type(value) is int and hint is not float and not -_WHOLE <= value < _WHOLE:
             self.errors.append(f"{path}: expected a number of 64 bits.")
             return None
@@ -249,7 +295,7 @@ class SchemaReader:
         return value
 
     def _read_collection(self, hint: Any, value: Any, path: str, metadata: Mapping[str, Any]) -> Any:
-        """list[X] or dict[str, X]; the bounds are those of each X."""
+        """Read a list[X] or dict[str, X]; the bounds hold for each X."""
         kind = typing.get_origin(hint)
         if not isinstance(value, kind):
             self.errors.append(f"{path}: expected {_TYPE_NAMES[kind]}, got {shown(value)}.")
@@ -283,7 +329,7 @@ class SchemaReader:
 
 
 def _is_text(value: str) -> bool:
-    """It can be a file's name, and be written."""
+    """Tell whether a text can be written, also as a file name."""
     try:
         return b"\0" not in value.encode("utf-8")
     except UnicodeEncodeError:

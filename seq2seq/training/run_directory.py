@@ -14,7 +14,17 @@ from typing import Any
 import torch
 
 from seq2seq import checkpoint
-from seq2seq.config import CHANGEABLE, TrainConfig, default_of, parse, several, stored_data, to_plain
+from seq2seq.config import (
+    CHANGEABLE,
+    RENAMED,
+    TrainConfig,
+    default_of,
+    oldest_words,
+    parse,
+    several,
+    stored_data,
+    to_plain,
+)
 from seq2seq.errors import ConfigError, DataError, shown
 from seq2seq.text.cache import digest
 from seq2seq.text.json_io import read_json
@@ -28,7 +38,7 @@ _FREE = (
     "run_dir", "device", "check", "training.max_updates", "training.max_epochs", "training.max_hours",
     "training.min_learning_rate", "training.patience", "training.max_skipped", "training.keep_best",
     "training.keep_last", "training.save_every", "training.log_every", "training.samples", "training.tensorboard",
-    "training.cuda_graphs", "training.processes", "data.test", "data.cache_dir",
+    "training.processes", "data.test", "data.cache_dir",
 )  # fmt: skip
 """Keys that a resumed run may change, and that do not tell default run directories apart."""
 
@@ -61,9 +71,9 @@ def default_run_dir(config: TrainConfig, attention: str, swept: Mapping[str, str
     train = Path(first)
     corpus = train.parent.name if train.name.startswith("train") and train.parent.name.strip(".") else train.name
     corpus += f"+{len(others)}" if others else ""
-    name = f"{corpus}-{attention}-{digest(_DEFAULTS_VERSION, sorted(settings.items()))[:8]}"
+    name = f"{corpus}-{attention}-{digest(_DEFAULTS_VERSION, sorted(oldest_words(settings).items()))[:8]}"
     for key, text in sorted((swept or {}).items()):
-        if key not in known and not key.startswith("model/"):
+        if key not in known and key not in RENAMED and not key.startswith("model/"):
             name += "-" + file_name(f"{key.rpartition('.')[2]}={text}")
     return Path("runs") / name
 

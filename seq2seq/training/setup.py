@@ -20,7 +20,6 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.training.corpora import PreparedData
-from seq2seq.training.cuda_graphs import cuda_graphs
 from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import LossFunction, TranslationLoss
@@ -47,7 +46,6 @@ def make_trainer(
     check_quantisation(config.decoding.precision, device)
     _check_metric(training.metric, data.validation)
     processes = _processes(training, device, team)
-    engine = cuda_graphs(device) if training.cuda_graphs else None
     model = _first_model(config, data, device, team)
     made = origin(config, data.hashes)
     lengths = Lengths.of(data.train.source.lengths, data.train.target.lengths)
@@ -70,7 +68,6 @@ def make_trainer(
             processes=processes,
             team=team,
             sampled_inputs=_sampled_inputs(training),
-            engine=engine,
         ),
         optimizer=make_optimizer(
             training.optimizer, model, learning_rate=training.learning_rate, weight_decay=training.weight_decay
@@ -81,7 +78,7 @@ def make_trainer(
             warmup_updates=training.warmup_updates,
             plateau_factor=training.plateau_factor,
             plateau_patience=training.plateau_patience,
-            halve_after=training.halve_after,
+            halve_after=training.halving_start_epoch,
             halve_every=training.halve_every,
         ),
         device=device,
@@ -158,11 +155,6 @@ def _processes(training: Training, device: torch.device, team: Team) -> int:
             f"training.processes={training.processes} and {team.ranks} processes of torchrun: each batch is shared "
             "already. Take training.processes=null and as many processes of torchrun as there are cores or GPUs."
         )
-    if training.cuda_graphs:
-        raise ConfigError(
-            f"training.cuda_graphs=true and {team.ranks} processes of torchrun: nccl's threads may spoil a capture. "
-            "Take training.cuda_graphs=false."
-        )
     return 1
 
 
@@ -171,7 +163,7 @@ def _loss(config: TrainConfig, data: PreparedData, lengths: Lengths) -> LossFunc
     if training.loss == "minimum_risk":
         limits = lengths.limits(data.target.forbidden(), decoding.max_length, decoding.max_length_ratio)
         metric = sentence_metric(training.risk_metric, data.validation.bleu_tokenizer)
-        return MinimumRisk(data.target, metric, limits, training.risk_samples, training.risk_sharpness)
+        return MinimumRisk(data.target, metric, limits, training.risk_samples, training.risk_alpha)
     normaliser = config.model.attention.normaliser
     if isinstance(normaliser, Reinforce):
         return TranslationLoss(config.training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
@@ -187,9 +179,9 @@ def _sampling(options: Data, data: PreparedData) -> SubwordSampling | None:
 
 
 def _sampled_inputs(training: Training) -> SampledInputs | None:
-    if training.sampled_inputs_half is None:
+    if training.scheduled_sampling_half is None:
         return None
-    return SampledInputs(training.scheduled_sampling, training.sampled_inputs_half, training.sampled_inputs_most)
+    return SampledInputs(training.scheduled_sampling, training.scheduled_sampling_half, training.scheduled_sampling_max)
 
 
 def _log_parameters(model: TranslationModel) -> None:

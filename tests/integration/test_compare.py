@@ -72,9 +72,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     run = train.run
 
-    def note(config: Any, choices: dict[str, str]) -> int:
+    def note(config: Any) -> int:
         names.append(Path(config.run_dir).name.rpartition("-")[0])
-        return run(config, choices)
+        return run(config)
 
     monkeypatch.setattr(train, "run", note)
     return names
@@ -183,7 +183,7 @@ def test_a_failed_cell_is_reported_and_the_others_go_on(
 def test_our_own_mistake_has_another_exit_code(
     work: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(config: Any, choices: dict[str, str]) -> int:
+    def broken(config: Any) -> int:
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(train, "run", broken)

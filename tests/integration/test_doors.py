@@ -57,7 +57,7 @@ def test_configurations_of_ones_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found: list[Any] = []
-    monkeypatch.setattr("seq2seq.cli.train.run", lambda config, choices: bool(found.append(config)))
+    monkeypatch.setattr("seq2seq.cli.train.run", lambda config: bool(found.append(config)))
     for path, text in (
         ("experiment/mine", "# @package _global_\nseed: 7\n"),
         ("experiment/日本/größe", "# @package _global_\nseed: 8\n"),
@@ -222,7 +222,7 @@ def test_a_thread_runs_commands(folder: Path) -> None:
 
 def test_the_embedded_corpus_is_there_wherever_one_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Any] = []
-    monkeypatch.setattr("seq2seq.cli.train.run", lambda config, choices: bool(found.append(config.data)))
+    monkeypatch.setattr("seq2seq.cli.train.run", lambda config: bool(found.append(config.data)))
     assert main(["train", "experiment=demo"]) == 0
     for name in (found[0].train, found[0].valid, found[0].test):
         assert Path(f"{name}.en").is_file()

@@ -566,7 +566,7 @@ def test_configurations_of_ones_own_are_used_where_they_are_whole(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[Any] = []
-    monkeypatch.setattr("seq2seq.cli.train.run", lambda config, choices: bool(found.append(config)))
+    monkeypatch.setattr("seq2seq.cli.train.run", lambda config: bool(found.append(config)))
     (tmp_path / "experiment").mkdir()
     text = (
         "# @package _global_\ndefaults: [override /model/attention: none]\ndata: {train: t, valid: '${data.train}'}\n"

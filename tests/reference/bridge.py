@@ -11,7 +11,7 @@ from seq2seq import config
 
 def bridge(model: config.Model, p: Parameters, states: list[Tensor]) -> tuple[Tensor, list[LayerState]]:
     """The source's vector x, and of every layer h = tanh(W_l x) (Bahdanau 2015, A.2.2), c = U_l x."""
-    parts = STATE_PARTS[model.cell]
+    parts = STATE_PARTS[model.decoder.cell]
     if model.bridge.name == "zero":
         zero = torch.zeros(model.hidden_size, dtype=states[0].dtype)
         return zero, [(zero,) * parts] * model.decoder_layers
@@ -30,7 +30,7 @@ def _pool(model: config.Model, p: Parameters, states: list[Tensor]) -> Tensor:
         alpha = softmax([p["pooling.query.weight"][0] @ h for h in states])
         return sum(a * h for a, h in zip(alpha, states, strict=True))
     if model.bridge.name == "last":
-        if not model.bidirectional:
+        if not model.encoder.bidirectional:
             return states[-1]
         half = len(states[0]) // 2
         return torch.cat([states[-1][:half], states[0][half:]])

@@ -12,13 +12,13 @@ def encode(model: config.Model, p: Parameters, embedded: list[Tensor]) -> list[T
     """h_i = [forward h_i ; backward h_i] (Bahdanau 2015, section 3.2), layer upon layer."""
     x = embedded
     for layer in range(model.encoder_layers):
-        forward = _run(model.cell, cell_parameters(p, f"layers.{layer}.0"), x)
-        if model.bidirectional:
-            backward = _run(model.cell, cell_parameters(p, f"layers.{layer}.1"), x[::-1])[::-1]
+        forward = _run(model.encoder.cell, cell_parameters(p, f"layers.{layer}.0"), x)
+        if model.encoder.bidirectional:
+            backward = _run(model.encoder.cell, cell_parameters(p, f"layers.{layer}.1"), x[::-1])[::-1]
             states = [torch.cat(pair) for pair in zip(forward, backward, strict=True)]
         else:
             states = forward
-        if model.residual and layer > 0:
+        if model.encoder.residual and layer > 0:
             states = [h + given for h, given in zip(states, x, strict=True)]
         x = states
     return x

@@ -32,7 +32,12 @@ def before(
     for layer in range(len(stack) if bottom else 1):
         stack[layer] = widened(stack[layer], p[f"context_gates.{layer}.weight"])
     s, new = run_layers(
-        model.cell, stack, torch.cat([y, a]), layers, residual=model.residual, context=a if bottom else None
+        model.decoder.cell,
+        stack,
+        torch.cat([y, a]),
+        layers,
+        residual=model.decoder.residual,
+        context=a if bottom else None,
     )
     if model.attention.placement.readout_state == "previous":
         s = layers[-1][0]  # A.2.2: t̃_i = U_o s_{i-1} + V_o E y_{i-1} + C_o c_i
@@ -51,7 +56,7 @@ def after(
         fed = torch.zeros(model.hidden_size, dtype=y.dtype) if feed is None else feed
         stack[0] = widened(stack[0], p["feed_gates.weight"])
         x = torch.cat([y, fed])
-    s, new = run_layers(model.cell, stack, x, layers, residual=model.residual)
+    s, new = run_layers(model.decoder.cell, stack, x, layers, residual=model.decoder.residual)
     a = attend(new[-1][0])
     attentional = torch.tanh(p["combine.weight"] @ torch.cat([a, s]))
     return Step(attentional, new, attentional)
@@ -61,9 +66,11 @@ def between(
     model: config.Model, p: Parameters, y: Tensor, layers: list[LayerState], feed: Tensor | None, attend: Attend
 ) -> Step:
     """s'_t = RNN₁(y_t, s_{t-1}); a_t from s'_t; s_t = RNN₂(a_t, s'_t) (Firat & Cho 2016)."""
-    proposal = CELLS[model.cell](cell_parameters(p, "first"), y, layers[0])
+    proposal = CELLS[model.decoder.cell](cell_parameters(p, "first"), y, layers[0])
     a = attend(proposal[0])
-    s, new = run_layers(model.cell, _stack(model, p), a, [proposal, *layers[1:]], residual=model.residual)
+    s, new = run_layers(
+        model.decoder.cell, _stack(model, p), a, [proposal, *layers[1:]], residual=model.decoder.residual
+    )
     return Step(readout(model.attention.placement.readout, under(p, "read"), s, y, a), new)
 
 
@@ -74,7 +81,7 @@ def none(
     c = attend(y)
     fed = model.attention.placement.feed_source
     x = torch.cat([y, c]) if fed else y
-    s, new = run_layers(model.cell, _stack(model, p), x, layers, residual=model.residual)
+    s, new = run_layers(model.decoder.cell, _stack(model, p), x, layers, residual=model.decoder.residual)
     return Step(readout(model.attention.placement.readout, under(p, "read"), s, y, c if fed else None), new)
 
 

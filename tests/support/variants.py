@@ -42,13 +42,13 @@ SMALL: dict[str, dict[str, Any]] = {
 
 def names(base: type) -> list[str]:
     """The names of a group, in the order of its table."""
-    return list(config.GROUPS[base][1])
+    return list(config.GROUPS[base])
 
 
 def variants(base: type) -> dict[str, dict[str, Any]]:
     """Label -> plain values: each option of a group as it comes, and with each of its switches turned."""
     found: dict[str, dict[str, Any]] = {}
-    for name, option in config.GROUPS[base][1].items():
+    for name, option in config.GROUPS[base].items():
         plain = {"name": name, **SMALL.get(name, {})}
         found[name] = plain
         for field in dataclasses.fields(option):

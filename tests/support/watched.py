@@ -37,7 +37,7 @@ def note(event: str, arguments: tuple[Any, ...]) -> None:
         events.append(f"{event} {arguments}")
 
 
-def run_plain(command: str, overrides: Sequence[str], job: Callable[[dict[str, Any], dict[str, str]], None]) -> None:
+def run_plain(command: str, overrides: Sequence[str], job: Callable[[dict[str, Any]], None]) -> None:
     """`run_composed` of what needs no composition: keys and their values."""
     values: dict[str, Any] = {}
     for override in overrides:
@@ -47,7 +47,7 @@ def run_plain(command: str, overrides: Sequence[str], job: Callable[[dict[str, A
         for name in path:
             section = section.setdefault(name, {})
         section[last] = int(text) if text.isdigit() else text
-    job(values, {})
+    job(values)
 
 
 def main(commands: list[list[str]]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ TINY = [
 
 def composed(*overrides: str) -> BenchmarkConfig:
     found: list[BenchmarkConfig] = []
-    run_composed("benchmark", overrides, lambda values, choices: found.append(parse("benchmark", values)))
+    run_composed("benchmark", overrides, lambda values: found.append(parse("benchmark", values)))
     (config,) = found
     return config
 

@@ -25,7 +25,7 @@ TEXTS = [
 
 def composed(command: str, *words: str) -> list[Any]:
     found: list[Any] = []
-    run_composed(command, words, lambda values, choices: found.append(parse(command, values)))
+    run_composed(command, words, lambda values: found.append(parse(command, values)))
     return found
 
 
@@ -123,13 +123,13 @@ def test_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
         ("train", "größe=3", "größe: no such key"),
         ("train", "experimnt=demo", "experimnt: no such group. Did you mean 'experiment'?"),
         ("translate", "experiment=demo", "experiment=demo: no such group."),
-        ("train", "model/cell=lstm", "Did you mean 'model.cell=lstm'?"),
+        ("train", "model/cell=lstm", "Did you mean 'model.encoder.cell=lstm'?"),
         ("train", "training/optimizer=adam", "Did you mean 'training.optimizer=adam'?"),
         ("train", "model/attention=dot", "Did you mean 'model/attention/score=dot'?"),
         ("train", "attention=none", "Did you mean 'model/attention=none'?"),
         ("train", "score=dot", "Did you mean 'model/attention/score=dot'?"),
         ("train", "bridge=mean", "Did you mean 'model/bridge=mean'?"),
-        ("train", "cell=lstm", "Did you mean 'model.cell'?"),
+        ("train", "cell=lstm", "Did you mean 'model.encoder.cell'?"),
         ("train", "attention.heads=2", "attention.heads: no such key. Did you mean 'model.attention.heads'?"),
         ("train", "score.coverage=true", "'model.attention.score.coverage', which additive, normed_additive, concat"),
         ("train", "training.beam_size=2", "Did you mean 'decoding.beam_size'?"),
@@ -173,7 +173,7 @@ def test_values_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert completions("seq2seq train model/attention=lu") == [
         f"model/attention={name}" for name in options("model/attention") if name.startswith("lu")
     ]
-    assert completions("seq2seq train model.cell=") == ["model.cell=gru", "model.cell=lstm"]
+    assert completions("seq2seq train model.encoder.cell=l") == ["model.encoder.cell=lstm"]
     assert completions("seq2seq train check=") == ["check=true", "check=false"]
     assert completions("seq2seq translate input=co") == ["input=corpus/"]
     assert completions("seq2seq translate  input=corpus/") == ["input=corpus/text"]

@@ -43,7 +43,7 @@ def test_a_command_line_of_the_docs_is_taken(line: str) -> None:
     if "..." in overrides:
         overrides = [*(REQUIRED if command == "train" else ()), *(word for word in overrides if word != "...")]
     given: list[Any] = []
-    run_composed(command, overrides, lambda values, choices: given.append(parse(command, values)))
+    run_composed(command, overrides, lambda values: given.append(parse(command, values)))
     assert given
 
 

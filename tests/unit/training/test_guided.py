@@ -410,7 +410,7 @@ def values(weight: float, alignments: str | None, **attention: str) -> dict[str,
         (0.1, "a", {"placement": "none"}, ["training.guided_alignment=0.1", "model/attention/placement=none"]),
         *(
             (0.1, "a", {"normaliser": name}, [f"normaliser={name}", "Take model/attention/normaliser=softmax"])
-            for name in config.GROUPS[config.Normaliser][1]
+            for name in config.GROUPS[config.Normaliser]
             if name != "softmax"
         ),
         (-1, "a", {}, ["training.guided_alignment=-1.0: must be at least 0"]),
@@ -428,7 +428,7 @@ def test_what_can_not_be_guided_is_refused(
 
 def test_every_window_and_placement_with_attention_can_be_guided() -> None:
     for group in ("window", "placement"):
-        table = config.GROUPS[{"window": config.Window, "placement": config.Placement}[group]][1]
+        table = config.GROUPS[{"window": config.Window, "placement": config.Placement}[group]]
         for name in table:
             if name != "none":
                 assert config.parse("train", values(0.1, "a", **{group: name})).training.guided_alignment == 0.1

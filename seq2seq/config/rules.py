@@ -1,6 +1,6 @@
-"""Rules across sections: which models, data, trainings and searches mean nothing together.
+"""Rules across sections: which models, data, trainings and searches do not fit together.
 
-Both `train` and `benchmark` hold these sections; each asks for what concerns it.
+Both `train` and `benchmark` hold these sections and ask for the rules that concern them.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from seq2seq.config.training import Training
 
 
 def tying_problems(model: Model, data: Data) -> Iterator[str]:
-    """One embedding of two vocabularies."""
+    """Yield an error for one embedding of two vocabularies."""
     if model.tied_embeddings in ("source_target", "all") and not data.joint:
         yield (
             f"model.tied_embeddings={model.tied_embeddings} and data.joint=false: two vocabularies can't "
@@ -22,7 +22,7 @@ def tying_problems(model: Model, data: Data) -> Iterator[str]:
 
 
 def search_problems(model: Model, data: Data, decoding: Decoding) -> Iterator[str]:
-    """What a search asks of a model yet to be trained, or of its sub-words, that they do not have."""
+    """Yield an error for what decoding asks of a model or sub-words that do not have it."""
     if isinstance(model.attention.placement, NoAttention):
         for key, value, default in (
             ("coverage_penalty", decoding.coverage_penalty, 0),
@@ -46,7 +46,7 @@ def search_problems(model: Model, data: Data, decoding: Decoding) -> Iterator[st
 
 
 def guidance_problems(model: Model, data: Data, training: Training) -> Iterator[str]:
-    """Alignments, their weight, and an attention that learns from them: all three or none."""
+    """Yield an error unless alignments, their weight and an attention that can learn from them come together."""
     weight, file = training.guided_alignment, data.alignments
     normaliser = model.attention.normaliser
     if weight and file is None:
@@ -73,7 +73,7 @@ def guidance_problems(model: Model, data: Data, training: Training) -> Iterator[
 
 
 def risk_problems(model: Model, training: Training) -> Iterator[str]:
-    """Positions and words that are both sampled."""
+    """Yield an error where both positions and words are sampled."""
     if training.loss == "minimum_risk" and isinstance(model.attention.normaliser, Reinforce):
         yield (
             "model/attention/normaliser=reinforce and training.loss=minimum_risk: its positions are trained by the "

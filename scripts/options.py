@@ -1,0 +1,84 @@
+"""Write docs/options.md: every key, group and old word, from the dataclasses of seq2seq/config/."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from seq2seq.cli.help import explanation, purpose, shown_default
+from seq2seq.cli.names import SETTINGS, command_keys
+from seq2seq.config import COMMANDS, GROUPS, REMOVED, RENAMED, TrainConfig, groups
+
+PAGE = Path(__file__).parent.parent / "docs/options.md"
+SECTIONS = {
+    "data": "the corpora and their sub-words",
+    "model": "the encoder-decoder",
+    "training": "the training loop",
+    "decoding": "how translations are found",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        "# Options",
+        "",
+        "`python scripts/options.py` writes this page from `seq2seq/config/`. Set a key with `key=value` and choose an",
+        "option of a group with `group=option`. `seq2seq COMMAND --help` lists the keys of a command, and",
+        "`seq2seq COMMAND --help KEY` explains one.",
+        "",
+    ]
+    for command in COMMANDS:
+        lines += [f"## seq2seq {command}", "", f"{purpose(command).capitalize()}", ""]
+        tops = list(dict.fromkeys(key.name.partition(".")[0] for key in command_keys(command) if "." in key.name))
+        places = [f"[`{section}.*`](#{section})" for section in tops if section in SECTIONS]
+        places += [f"the group `{SETTINGS[command]}`"] if command in SETTINGS else []
+        if places:
+            lines += [f"Also takes {', '.join(places)}.", ""]
+        lines += [*_keys(command, lambda name: name.partition(".")[0] not in SECTIONS), ""]
+    for section, title in SECTIONS.items():
+        lines += [f"## {section}", "", f"Keys of {title}.", ""]
+        lines += [*_keys("train", lambda name, section=section: name.startswith(f"{section}.")), ""]
+    return "\n".join([*lines, *_groups(), *_old_words(), ""])
+
+
+def _keys(command: str, wanted: object) -> Iterator[str]:
+    yield from ("| key | default | meaning |", "|---|---|---|")
+    rows: dict[str, list[str]] = {}
+    for key in command_keys(command):
+        if wanted(key.name):  # type: ignore[operator]
+            rows.setdefault(key.name, [])
+            if key.option:
+                rows[key.name].append(key.option)
+    for name, having in rows.items():
+        key = next(key for key in command_keys(command) if key.name == name)
+        choices = key.field.metadata.get("choices", ())
+        only = (
+            f" (of {', '.join(having)})" if having and not name.startswith(("model.encoder.", "model.decoder.")) else ""
+        )
+        words = f" Choices: {', '.join(f'`{word}`' for word in choices)}." if choices else ""
+        yield f"| `{name}`{only} | `{shown_default(key)}` | {_cell(key.help)}{words} |"
+
+
+def _groups() -> Iterator[str]:
+    yield from ("## Groups", "", "| group | option | meaning |", "|---|---|---|")
+    for group in groups(TrainConfig, GROUPS):
+        yield f"| `{group.path}` | {'' if group.options else 'a preset'} | {_cell(explanation(group.kind))} |"
+        for name, option in group.options.items():
+            yield f"| | `{name}` | {_cell(explanation(option))} |"
+
+
+def _old_words() -> Iterator[str]:
+    yield from ("", "## Old words", "", "Words of earlier versions are still understood.", "")
+    yield from ("| old | today |", "|---|---|")
+    for old, today in RENAMED.items():
+        yield f"| `{old}` | {', '.join(f'`{name}`' for name in today)} |"
+    for old in REMOVED:
+        yield f"| `{old}` | no longer does anything |"
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
