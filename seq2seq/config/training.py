@@ -92,10 +92,6 @@ class Training:
     freeze: list[str] = field(default_factory=list)
     """Parts whose weights stay as they are, by name or the beginning of it up to a dot: [encoder,source_embedding],
     [decoder.attention]. They have no gradient and no state of the optimizer; dropout works in them as in the others."""
-    cuda_graphs: bool = False
-    """On CUDA alone: capture forward and backward once for each shape of batch and replay them, which spares launching
-    each kernel. Batches are padded to few shapes, so that dropout draws other numbers than without; each shape takes
-    memory. Not yet run on a GPU: its logic is tested on CPUs."""
     validate_every: int | None = number(None, ge=1)
     """Updates; null: once an epoch."""
     metric: str = choice("bleu", "chrf", "loss")
@@ -120,7 +116,6 @@ class Training:
         yield from self._sampled_inputs_problems()
         yield from self._rate_problems()
         yield from self._risk_problems()
-        yield from self._graph_problems()
 
     def _sampled_inputs_problems(self) -> Iterator[str]:
         schedule, half, most = self.scheduled_sampling, self.sampled_inputs_half, self.sampled_inputs_most
@@ -169,17 +164,3 @@ class Training:
                 f"training.scheduled_sampling={self.scheduled_sampling} and training.loss=minimum_risk: samples are "
                 "the model's own words throughout. Take training.scheduled_sampling=none."
             )
-
-    def _graph_problems(self) -> Iterator[str]:
-        if not self.cuda_graphs:
-            return
-        for key, value, way_out, reason in (
-            ("processes", self.processes, "null", "processes share batches on a CPU, graphs are CUDA's"),
-            ("loss", self.loss, "cross_entropy", "what is done with samples depends on their number"),
-            ("scheduled_sampling", self.scheduled_sampling, "none", "batches are captured as they are given"),
-        ):
-            if value not in (None, 1, "cross_entropy", "none"):
-                yield (
-                    f"training.cuda_graphs=true and training.{key}={value}: {reason}. Take training.{key}={way_out}, "
-                    "or training.cuda_graphs=false."
-                )

@@ -47,7 +47,7 @@ class PreparedData:
     train: EncodedCorpus
     validation: Validation
     hashes: dict[str, str]
-    further: dict[str, Validation] = field(default_factory=dict)
+    extra_validations: dict[str, Validation] = field(default_factory=dict)
     """By name, the held-out sets after the first."""
     start: Path | None = None
     """The checkpoint whose weights a fresh run begins with."""
@@ -98,8 +98,8 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
         source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
     train = _training_set(trains, links, source, target, data)
     first, *others = [_validation(text, source, target, config, tokenizer) for text in valids]
-    further = dict(zip((text.name for text in valids[1:]), others, strict=True))
-    return PreparedData(source, target, train, first, hashes, further, start)
+    extra = dict(zip((text.name for text in valids[1:]), others, strict=True))
+    return PreparedData(source, target, train, first, hashes, extra, start)
 
 
 def _validation(

@@ -1,13 +1,15 @@
 """What a run says while it goes on: a progress bar, metrics.jsonl, TensorBoard."""
 
+import io
 import json
 import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,18 +17,19 @@ from typing import Any, Self
 import torch
 from tqdm import tqdm
 
-from seq2seq.errors import DataError
-from seq2seq.inference.heatmap import terminal_width
+from seq2seq.device import peak_mb, reset_peak
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference.heatmap import of_translation, printable, terminal_width
 from seq2seq.inference.translator import Translation
 from seq2seq.text.corpus import decode_lines, open_binary, raw_lines
 from seq2seq.text.json_io import number, parse_json
 from seq2seq.text.storage import within
-from seq2seq.training.eta import Pace, duration
-from seq2seq.training.memory import peak_mb, reset_peak
-from seq2seq.training.tensorboard import board_samples, summary_writer
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
+_WARM_UP = 2
+"""First updates that are not timed: they allocate memory and fill caches."""
 _SECONDS_BETWEEN_LINES = 30.0
 _ENOUGH = 8
 """Updates that were timed before it is told how long the rest takes."""
@@ -36,6 +39,58 @@ _SHORTEST_BAR = 10
 """Columns, where there is room for more than the most important values."""
 _ROWS = 24
 """Of a terminal: tqdm shows nothing where the terminal does not tell them."""
+
+
+class Pace:
+    """The mean duration of updates and validations in this process, from which the remaining time is estimated."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` returns seconds."""
+        self._clock = clock
+        self._last = clock()
+        self._updates, self._update_seconds = -_WARM_UP, 0.0
+        self.validations, self._validation_seconds = 0, 0.0
+
+    def updated(self) -> None:
+        """Count an update, with everything since the last call of a method of this object."""
+        self._updates += 1
+        seconds = self._lap()
+        if self._updates > 0:
+            self._update_seconds += seconds
+
+    def validated(self) -> None:
+        """Count a validation."""
+        self.validations += 1
+        self._validation_seconds += self._lap()
+
+    @property
+    def updates(self) -> int:
+        """Updates timed so far."""
+        return max(self._updates, 0)
+
+    def seconds(self, updates: float, validations: float) -> float | None:
+        """Estimate the time of so many updates and validations; None before any update was timed."""
+        if not self.updates:
+            return None
+        validation = self._validation_seconds / self.validations if self.validations else 0.0
+        return updates * self._update_seconds / self.updates + validations * validation
+
+    def _lap(self) -> float:
+        before, self._last = self._last, self._clock()
+        return self._last - before
+
+
+def duration(seconds: float) -> str:
+    """Format a duration for people, in the two largest units that it fills."""
+    minutes = round(seconds / 60)
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"
 
 
 class Progress:
@@ -167,39 +222,6 @@ class Progress:
         return self._pace.seconds(updates, updates / self._validate_every) if self._pace.updates >= _ENOUGH else None
 
 
-class Silence(Progress):
-    """Writes and shows nothing: of several processes only one tells how it goes."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def on_disk(self) -> int:
-        return 0
-
-    def advance(self, tokens: int) -> None:
-        pass
-
-    def speed(self) -> dict[str, float | None]:
-        return {}
-
-    def pause(self) -> None:
-        pass
-
-    def write(self, event: str, update: int, values: dict[str, Any]) -> None:
-        pass
-
-    def board(self, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]) -> None:
-        pass
-
-    def show(self, update: int, values: dict[str, Any], seconds: float) -> None:
-        pass
-
-
 def _columns() -> int:
     """Those that the bar may fill: in the last one some terminals break the line."""
     return max((terminal_width() or 1) - 1, 1)
@@ -266,3 +288,52 @@ def _whole_lines(path: Path, size: int) -> int:
     """Bytes of the whole lines among the first `size` bytes: a machine that went down may have kept less of them."""
     with path.open("rb") as file:
         return file.read(size).rfind(b"\n") + 1
+
+
+def summary_writer() -> Any:
+    """TensorBoard's class that writes events. Raises ConfigError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            f"training.tensorboard=true: TensorBoard is missing. Install it: {install_command('tensorboard')}"
+        ) from error
+    return SummaryWriter
+
+
+def check_board() -> None:
+    """Raises ConfigError where TensorBoard is not installed; says so where only pictures will be missing."""
+    summary_writer()
+    if find_spec("matplotlib") is None:
+        logger.info(
+            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: %s",
+            install_command("plots"),
+        )
+
+
+def board_samples(
+    board: Any, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]
+) -> None:
+    """Add translations with their references to a SummaryWriter; pictures only where matplotlib is installed."""
+    for place, (sample, reference) in enumerate(samples, 1):
+        board.add_text(f"samples/{place}", _markdown(sample, reference), update)
+    heatmaps = [of_translation(sample) for sample, _ in samples]
+    if all(heatmap is None for heatmap in heatmaps):
+        return
+    try:
+        from matplotlib.image import imread
+
+        from seq2seq.inference.picture import Painter
+    except ImportError:  # `check_board` said so
+        return
+    painter = Painter(*languages)
+    for place, heatmap in enumerate(heatmaps, 1):
+        if heatmap is not None and heatmap.columns and heatmap.rows:
+            pixels = imread(io.BytesIO(painter.draw(heatmap, "png")))[..., :3]  # height, width, colour
+            board.add_image(f"attention/{place}", pixels, update, dataformats="HWC")
+
+
+def _markdown(sample: Translation, reference: str) -> str:
+    """A code block: text as it is, whatever is in it."""
+    rows = (("source", sample.source), ("reference", reference), ("translation", sample.text))
+    return "\n".join(f"    {name + ':':12} {printable(text)}" for name, text in rows)

@@ -55,7 +55,7 @@ class MinimumRisk:
         counts = torch.tensor([len(of_sentence) for of_sentence in candidates])
         references = (counts.cumsum(0) - counts).to(log_p.device)
         risk = expected_costs(log_p, costs, self.sharpness).sum()
-        return Loss(risk, -log_p.detach()[references].sum(), batch.tokens)
+        return Loss({"loss": risk, "nll": -log_p.detach()[references].sum()}, batch.tokens)
 
     def candidates(self, model: TranslationModel, batch: Batch) -> Candidates:
         """S(x) of each sentence."""
