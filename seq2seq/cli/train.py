@@ -1,4 +1,4 @@
-"""`seq2seq train`: raw parallel text to a model. Started again, it goes on where it was."""
+"""`seq2seq train`: trains a model on raw parallel text. Run the same command again to resume."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-import torch._dynamo  # the first optimizer would, when each garbage collection looks through all that it makes
+import torch._dynamo  # imported early: later, every garbage collection would scan its many objects
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.compose import swept
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: TrainConfig, choices: dict[str, str]) -> int:
-    """Train, or with check=true only see whether it could be done."""
+    """Train, or with check=true only test whether training could start."""
     device = device_of_rank(choose_device(config.device))
     run_dir = _run_dir(config, choices)
     with run_log() as log:
@@ -45,13 +45,13 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
             with joined(device) as group:
                 code = train(config, run_dir, device, group, log)
         except ProcessLost as lost:
-            logger.error("%s: %s; the same command goes on from the last saved state", run_dir, lost)
+            logger.error("%s: %s; run the same command again to resume from the last saved state", run_dir, lost)
             return 1
         return code if code or group.rank or config.check else finish(config, run_dir, device)
 
 
 def objective(config: TrainConfig, choices: dict[str, str]) -> float | None:
-    """What a sweep optimises: the best value of training.metric among the validations."""
+    """Return what a sweep optimises: the best value of training.metric among the validations."""
     state = _run_dir(config, choices) / "last/state.json"
     best = None if config.check else read_json(state)["position"]["best"]
     return None if best is None else float(best)
@@ -62,7 +62,7 @@ def _run_dir(config: TrainConfig, choices: dict[str, str]) -> Path:
 
 
 def train(config: TrainConfig, run_dir: Path, device: torch.device, group: ProcessGroup, log: RunLog) -> int:
-    """What each process of the team does; the exit code."""
+    """Train as one process of the group; return the exit code."""
     if group.rank:
         logging.disable(logging.WARNING)
     keep_freed_memory()
@@ -95,7 +95,7 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, group: Proce
 
 
 def _train(config: TrainConfig, trainer: Trainer) -> int:
-    """In the run directory, which is this training's alone."""
+    """Train in a run directory that is locked."""
     run_dir = trainer.run_dir
     if trainer.resume():
         logger.info("%s: going on from update %d", run_dir, trainer.progress.update)
@@ -108,22 +108,24 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     if reason := trainer.reason_to_stop():
         logger.info("%s: nothing to do, %s", run_dir, reason)
         return 0
-    _say_how_long(trainer, config.training)
+    _log_limits(trainer, config.training)
     try:
         with logging_redirect_tqdm():
             trainer.run()
     except StoppedBySignal as stopped:
-        logger.info("stopped by %s at update %d; the same command goes on", stopped, trainer.progress.update)
+        logger.info(
+            "stopped by %s at update %d; run the same command again to resume", stopped, trainer.progress.update
+        )
         return stopped.exit_code
     except KeyboardInterrupt:
-        logger.info("stopped at once, nothing saved; the same command goes on from the last saved state")
+        logger.info("stopped at once without saving; run the same command again to resume from the last saved state")
         raise
     logger.info("done: %s", trainer.reason_to_stop())
     logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
     return 0
 
 
-def _say_how_long(trainer: Trainer, options: Training) -> None:
+def _log_limits(trainer: Trainer, options: Training) -> None:
     hours = "" if options.max_hours is None else f" or {options.max_hours:g} hours"
     logger.info(
         "%s: at most %s updates (%s per epoch)%s, validation every %s updates",
@@ -141,7 +143,7 @@ def _say_how_long(trainer: Trainer, options: Training) -> None:
 
 
 def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
-    """Score the best checkpoint on data.test, if there is one, and keep the scores in the run directory."""
+    """Score the best checkpoint on data.test, if there is one, and write the scores to the run directory."""
     test = find_test(config.data, run_dir / DIRECTORY)
     if test is None:
         return 0

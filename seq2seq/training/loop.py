@@ -176,10 +176,10 @@ class Trainer:
         progress, per_epoch = self.progress, self.data.per_epoch
         return Progress(
             self.run_dir,
-            progress.update,
             self.schedule.total_updates,
-            progress.metrics_size,
             self.gradient.device,
+            update=progress.update,
+            metrics_size=progress.metrics_size,
             epoch=per_epoch,
             validate_every=self.options.validate_every or per_epoch,
             tensorboard=self.options.tensorboard,
@@ -330,7 +330,7 @@ class Trainer:
         if keeper.run_dir_was_removed:
             raise DataError(
                 f"run_dir={self.run_dir}: was removed in mid-run. It is there again with the state after update "
-                f"{progress.update}, from which the same command goes on; its metrics and best checkpoints are lost."
+                f"{progress.update}, from which the same command resumes; its metrics and best checkpoints are lost."
             )
         self.group.all_reduce_max([0])
 

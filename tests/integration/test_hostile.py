@@ -501,7 +501,7 @@ def test_a_run_directory_leads_nowhere(tmp_path: Path) -> None:
     (run / "metrics.jsonl").symlink_to(outside)
     device = torch.device("cpu")
     with pytest.raises(DataError, match="a link that leads out of"):
-        Progress(run, 0, 1, 0, device, epoch=1, validate_every=1, tensorboard=False)
+        Progress(run, 1, device, epoch=1, validate_every=1)
     with pytest.raises(DataError, match="a link that leads out of"):
         effort(run)
     (run / "config.json.tmp").symlink_to(outside)

@@ -40,7 +40,7 @@ class Steady:
 def start(path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, **options: Any) -> Progress:
     monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((columns, 0 if columns == 0 else 24)))
     more = {"epoch": 10, "validate_every": 10, "tensorboard": False, **options}
-    progress = Progress(path, 0, 1000, 0, torch.device("cpu"), **more)
+    progress = Progress(path, 1000, torch.device("cpu"), **more)
     progress._pace = Steady()  # type: ignore[assignment]
     return progress
 
