@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,7 @@ class Trainer:
         """Train to the end. Raises StoppedBySignal after saving the state."""
         progress = self.progress
         with ExitStack() as stack:
-            display = None if self.group.rank else stack.enter_context(self._display())
+            display = None if self.group.rank else stack.enter_context(closing(self._display()))
             signals = stack.enter_context(noted_signals(forgiving=self.group.ranks > 1))
             stack.enter_context(self.gradient.sharing())
             self.try_largest_batch()

@@ -11,8 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -128,12 +127,8 @@ class Progress:
         self._device = device
         reset_peak(device)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the bar and all files."""
         self._bar.close()
         with suppress(OSError):  # of an unwritten line, which was reported before
             self._file.close()
