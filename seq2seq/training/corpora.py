@@ -185,28 +185,18 @@ def _tokenizers(
 ) -> tuple[Tokenizer, Tokenizer]:
     if own := several(data.tokenizer_model):
         return _load(Path(own[0]), data), _load(Path(own[-1]), data)
-    options: dict[str, Any] = {
-        "kind": data.tokenizer,
-        "vocab_size": data.vocab_size,
-        "byte_fallback": data.byte_fallback,
-        "character_coverage": data.character_coverage,
-        "normalization": data.normalization,
-        "raw_text": data.raw_text,
-        "protect": several(data.protect),
-    }
+    same_names = ("vocab_size", "byte_fallback", "character_coverage", "normalization", "raw_text")
+    options: dict[str, Any] = {"kind": data.tokenizer, **{name: getattr(data, name) for name in same_names}}
+    options["protect"] = several(data.protect)
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
     entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
     if not os.path.isdir(entry):
         logger.info("learning %s pieces from %s", data.tokenizer, ", ".join(text.name for text in trains))
         with replace_directory(entry, keep=True) as unfinished:
-            if data.joint:
-                joint = Tokenizer.train(_Lines(trains, (0, 1)), **options).model
-                models = {"source": joint, "target": joint}
-            else:
-                sides = enumerate(("source", "target"))
-                models = {name: Tokenizer.train(_Lines(trains, (i,)), **options).model for i, name in sides}
-            for name, model in models.items():
-                (unfinished / f"{name}.model").write_bytes(model)
+            groups = [(0, 1)] if data.joint else [(0,), (1,)]
+            models = [Tokenizer.train(_Lines(trains, sides), **options).model for sides in groups]
+            (unfinished / "source.model").write_bytes(models[0])
+            (unfinished / "target.model").write_bytes(models[-1])
     return _load(entry / "source.model", data), _load(entry / "target.model", data)
 
 
@@ -216,7 +206,7 @@ def _load(model: Path, data: Data) -> Tokenizer:
 
 @dataclass(frozen=True)
 class _Lines:
-    """The lines of some sides of corpora that are not blank; can be read repeatedly."""
+    """Lines of some sides of corpora without blank ones; can be read repeatedly."""
 
     texts: Sequence[ParallelText]
     sides: tuple[int, ...]

@@ -104,7 +104,7 @@ def _stored_config(run_dir: Path) -> TrainConfig | None:
         values = read_json(path)
         training = {key: value for key, value in values.get("training", {}).items() if key not in _RETIRED}
         config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"]), "training": training})
-    except (OSError, ValueError, TypeError, KeyError, ConfigError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
     return config
 
