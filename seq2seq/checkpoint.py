@@ -1,7 +1,7 @@
-"""Checkpoints: directories that need nothing else to translate, and beside the newest one the training's state.
+"""Reading and writing checkpoint directories, which hold all it takes to translate, and the training state.
 
-Tensors are safetensors, everything else is JSON: loading executes nothing, reads nothing outside of the directory, and
-takes as much memory as its files have. SHA256SUMS says what each file has to be, in the format of `sha256sum -c`.
+Tensors are stored as safetensors, everything else as JSON. Loading a checkpoint never executes code, never follows
+links out of its directory, and takes as much memory as its files. SHA256SUMS has the format of `sha256sum -c`.
 """
 
 import errno
@@ -32,18 +32,18 @@ FORMAT = 2
 _FORMATS = (1, 2)
 """Formats that can be read. `parse` understands the words of 1."""
 _SUMS = "SHA256SUMS"
-_MOST_SUMS = 1 << 16
-"""Bytes of it."""
+_MAX_SUMS_SIZE = 1 << 16
+"""Maximum size of SHA256SUMS in bytes."""
 _EDITED = f"If it is not damaged but was edited on purpose, delete the {_SUMS} beside it: then it is taken as it is."
 _MODEL = ("model.safetensors", "config.json", "source.model", "target.model")
-"""What it takes to translate."""
+"""Files needed to translate."""
 _UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError, safetensors.SafetensorError)
-"""What a checkpoint that is broken, or not one at all, can bring about."""
+"""Errors that broken checkpoints and other directories can cause."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model and what it takes to use it."""
+    """A model and everything needed to use it."""
 
     model: TranslationModel
     options: Model
@@ -51,14 +51,14 @@ class Checkpoint:
     source: Tokenizer
     target: Tokenizer
     origin: Mapping[str, Any] = field(default_factory=dict)
-    """What it takes to make it again; empty for checkpoints that don't tell."""
+    """Provenance: seed, hashes, versions and settings; empty in checkpoints without it."""
     lengths: Lengths = field(default_factory=Lengths)
-    """Lengths of the training pairs, which limit those of translations."""
+    """Length statistics of the training pairs, which limit translations."""
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What training needs to go on as if it had never stopped."""
+    """What training needs to resume as if it had never stopped."""
 
     values: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -67,7 +67,7 @@ class TrainingState:
 def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | None = None) -> None:
     """Write the directory, whole or not at all.
 
-    The one before a state's stays as `previous_name(path)`, to go on from should this one be damaged.
+    A checkpoint with a state keeps its predecessor as `previous_name(path)`, to resume from if it is damaged.
     """
     with replace_directory(path, keep_previous=state is not None) as unfinished:
         _write(unfinished / "model.safetensors", _unique(checkpoint.model.state_dict()))
@@ -86,24 +86,22 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
             (unfinished / "state.json").write_text(json.dumps(state.values))
         sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir())]
         (unfinished / _SUMS).write_text("".join(sums))
-        (unfinished / "README.md").write_text(card)  # a person may add to it
+        (unfinished / "README.md").write_text(card)  # not in the sums: people may edit it
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors, and read them back. Raises OSError where that fails or they are not the same bits."""
+    """Write tensors and read them back. Raises OSError if that fails or the bits differ."""
     path.touch()
-    mode = path.stat().st_mode  # that others may read it too: save_file's own file nobody else may
+    mode = path.stat().st_mode  # save_file makes files that only their owner may read
     try:
         save_file(dict(tensors), path)
         path.chmod(mode)
         with safetensors.safe_open(path, "pt") as file:
-            strange = [
-                name for name, tensor in tensors.items() if not _bits(file.get_tensor(name)).equal(_bits(tensor))
-            ]
-    except safetensors.SafetensorError as error:  # in whose words it says that the disk is full
+            wrong = [name for name, tensor in tensors.items() if not _bits(file.get_tensor(name)).equal(_bits(tensor))]
+    except safetensors.SafetensorError as error:  # which also reports a full disk
         raise OSError(str(error)) from error
-    if strange:
-        raise OSError(f"what was read back of {path.name} is not what was written: {strange}")
+    if wrong:
+        raise OSError(f"what was read back of {path.name} is not what was written: {wrong}")
 
 
 def _bits(tensor: Tensor) -> Tensor:
@@ -116,12 +114,12 @@ def _sha256(path: Path) -> str:
 
 
 def damage(path: Path, names: Sequence[str] | None = None) -> str:
-    """What is wrong with these files of a checkpoint, or with all, by its SHA256SUMS; empty where nothing is.
+    """Compare these files of a checkpoint, or all, with its SHA256SUMS; return what is wrong, or an empty string.
 
-    Nothing can be said of a checkpoint without it, as older versions wrote them.
+    A checkpoint without SHA256SUMS, as older versions wrote them, passes.
     """
     try:
-        lines = read_bytes(within(path, _SUMS), _MOST_SUMS).decode(errors="replace").splitlines()
+        lines = read_bytes(within(path, _SUMS), _MAX_SUMS_SIZE).decode(errors="replace").splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError) as error:
@@ -145,17 +143,15 @@ def damage(path: Path, names: Sequence[str] | None = None) -> str:
 
 
 def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the second names of tied tensors, which safetensors refuses; loading ties them again."""
-    seen: set[int] = set()
-    return {
-        name: tensor.contiguous()
-        for name, tensor in tensors.items()
-        if tensor.data_ptr() not in seen and not seen.add(tensor.data_ptr())  # type: ignore[func-returns-value]
-    }
+    """Drop the second names of tied tensors, which safetensors refuses; loading ties them again."""
+    first_names: dict[int, str] = {}
+    for name, tensor in tensors.items():
+        first_names.setdefault(tensor.data_ptr(), name)
+    return {name: tensors[name].contiguous() for name in first_names.values()}
 
 
 def find(path: Path) -> Path:
-    """The checkpoint at this path: the directory itself, or the best one of a run directory."""
+    """Return the checkpoint at this path: the directory itself, or the best one of a run directory."""
     for candidate in (path, path / "best", previous_name(path), previous_name(path / "best")):
         if _is_there(candidate):
             return within(path, "best") if candidate == path / "best" else candidate
@@ -166,7 +162,7 @@ def find(path: Path) -> Path:
 
 
 def weights_hash(path: Path) -> str:
-    """SHA-256 of the weights of a checkpoint, or of the best one of a run directory."""
+    """Return the SHA-256 of the weights of a checkpoint, or of the best one of a run directory."""
     return _sha256(find(path) / "model.safetensors")
 
 
@@ -175,7 +171,7 @@ def _is_there(path: Path) -> bool:
 
 
 def load(path: Path, device: torch.device) -> Checkpoint:
-    """Read a checkpoint. Raises DataError for what is missing or does not fit together."""
+    """Read a checkpoint. Raises DataError for missing files and files that do not fit together."""
     where = find(path)
     _check_undamaged(where, _MODEL)
     try:
@@ -190,8 +186,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         )
         tensors = load_file(within(where, "model.safetensors"))
     except _UNREADABLE as error:
-        reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
-        raise DataError(f"{where}: not a readable checkpoint ({reason})") from error
+        raise _unreadable(where, error) from error
     with torch.device("meta"), _Undrawn():
         model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
@@ -199,14 +194,19 @@ def load(path: Path, device: torch.device) -> Checkpoint:
 
 
 def read_data(path: Path) -> Data:
-    """What a checkpoint, or the best one of a run directory, says of its corpora. Raises DataError as `load` does."""
+    """Read the `data` section of a checkpoint, or of the best one of a run. Raises DataError as `load` does."""
     where = find(path)
     _check_undamaged(where, ["config.json"])
     try:
         data: Data = parse("data", stored_data(with_home(_read_config(where)["data"])))
     except _UNREADABLE as error:
-        raise DataError(f"{where}: not a readable checkpoint ({error})") from error
+        raise _unreadable(where, error) from error
     return data
+
+
+def _unreadable(where: Path, error: Exception) -> DataError:
+    reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
+    return DataError(f"{where}: not a readable checkpoint ({reason})")
 
 
 def _check_undamaged(where: Path, names: Sequence[str]) -> None:
@@ -222,9 +222,7 @@ def _read_config(where: Path) -> dict[str, Any]:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Within it nothing is drawn from a normal distribution: for that alone torch imports all of its compiler where
-    tensors have no memory.
-    """
+    """Skips initialisation from a normal distribution, for which torch imports its compiler on the meta device."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -236,34 +234,33 @@ class _Undrawn(TorchFunctionMode):
 
 
 def _restore(model: TranslationModel, tensors: dict[str, Tensor], where: Path, device: torch.device) -> None:
-    """Give a model without memory its weights; tied ones have several names, and one of them in the file."""
+    """Give a model on the meta device its weights; the file has one of the names of tied weights."""
     expected = dict(model.named_parameters(remove_duplicate=False))
     missing = sorted(dict(model.named_parameters()).keys() - tensors.keys())
-    strange = sorted(tensors.keys() - expected.keys())
+    unknown = sorted(tensors.keys() - expected.keys())
     shapes = [
         f"{name} {tensor.dtype} {list(tensor.shape)} instead of {expected[name].dtype} {list(expected[name].shape)}"
         for name, tensor in tensors.items()
         if name in expected and (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype)
     ]
-    if missing or strange or shapes:
-        found = "; ".join(
-            _few(what, of) for what, of in (("missing", missing), ("unknown", strange), ("wrong", shapes))
-        )
-        raise DataError(f"{where}: weights don't fit config.json and the tokenizers ({found})")
-    # A copy: what was read is the file itself, mapped into memory, and not aligned.
+    if missing or unknown or shapes:
+        problems = {"missing": missing, "unknown": unknown, "wrong": shapes}
+        counts = "; ".join(_shortened(kind, names) for kind, names in problems.items())
+        raise DataError(f"{where}: weights don't fit config.json and the tokenizers ({counts})")
+    # A copy: the tensors read are the file itself, mapped into memory and not aligned.
     given = {id(expected[name]): nn.Parameter(tensor.to(device, copy=True)) for name, tensor in tensors.items()}
     model.load_state_dict({name: given[id(weight)] for name, weight in expected.items()}, assign=True)
 
 
-def _few(what: str, names: Sequence[str]) -> str:
-    """How many there are, and the first of them."""
-    return f"{len(names)} {what}{': ' * bool(names)}{', '.join(names[:3])[:300]}{', ..' * (len(names) > 3)}"
+def _shortened(kind: str, names: Sequence[str]) -> str:
+    """Return the number of names and the first of them."""
+    return f"{len(names)} {kind}{': ' * bool(names)}{', '.join(names[:3])[:300]}{', ..' * (len(names) > 3)}"
 
 
 def find_state(path: Path) -> Path | None:
-    """Where the training state of this checkpoint is, or of the one before it if it is damaged; None if there is none.
+    """Return the checkpoint with the training state: this one, or its predecessor if it is damaged; None without one.
 
-    Raises DataError if there are only damaged ones.
+    Raises DataError if all are damaged.
     """
     damaged = []
     for where in (path, previous_name(path)):
@@ -279,7 +276,7 @@ def find_state(path: Path) -> Path | None:
 
 
 def load_state(path: Path) -> TrainingState:
-    """The training state that is there. Raises DataError if it can't be read."""
+    """Read a training state. Raises DataError if it can't be read."""
     values = state_values(path)
     try:
         return TrainingState(values, load_file(within(path, "state.safetensors")))
@@ -288,7 +285,7 @@ def load_state(path: Path) -> TrainingState:
 
 
 def state_values(path: Path) -> dict[str, Any]:
-    """The training state that is there, without its tensors. Raises DataError if it can't be read."""
+    """Read a training state without its tensors. Raises DataError if it can't be read."""
     try:
         return dict(read_json(within(path, "state.json")))
     except (OSError, TypeError, ValueError) as error:
@@ -300,7 +297,7 @@ def _unreadable_state(path: Path, error: Exception) -> DataError:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:
-    """The optimizer's moments, by the number of the parameter among these and their name."""
+    """Return the optimizer's moments under NUMBER.NAME: the number of the parameter and the name of the moment."""
     return {
         f"{number}.{name}": value
         for number, parameter in enumerate(parameters)
@@ -312,8 +309,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` took of the same parameters. Raises ValueError, KeyError or IndexError for what
-    was taken of others.
+    """Restore what `optimizer_tensors` returned for the same parameters.
+
+    Raises ValueError, KeyError or IndexError for tensors of other parameters.
     """
     numbers = {id(p): number for number, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
     known = list(parameters)
@@ -323,25 +321,25 @@ def restore_optimizer(
         parameter = known[int(number)]
         if tensor.shape not in ((), parameter.shape):
             raise ValueError(f"{key} has the shape {list(tensor.shape)}, its weights {list(parameter.shape)}")
-        place = numbers.get(id(parameter), -1)  # frozen ones have nothing to put back
+        place = numbers.get(id(parameter), -1)  # frozen parameters have no number and no moments
         state.setdefault(place, {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def without_home(values: Any) -> Any:
-    """The same plain values with ~ in place of the home directory, whose name is nobody's business."""
+    """Replace the home directory in plain values by ~, to keep its name private."""
     home = os.path.expanduser("~")
     return values if home in ("~", "/") else _replace_start(values, f"{home}/", "~/")
 
 
 def with_home(values: Any) -> Any:
-    """What `without_home` was given, on the same machine."""
+    """Undo `without_home` on the same machine."""
     return _replace_start(values, "~/", f"{os.path.expanduser('~')}/")
 
 
 def _replace_start(values: Any, old: str, new: str) -> Any:
     if isinstance(values, dict):
-        patterns = {"protect": values["protect"]} if "protect" in values else {}  # which are no paths
+        patterns = {"protect": values["protect"]} if "protect" in values else {}  # regular expressions, not paths
         return {key: _replace_start(value, old, new) for key, value in values.items()} | patterns
     if isinstance(values, list):
         return [_replace_start(value, old, new) for value in values]

@@ -19,11 +19,11 @@ from seq2seq.benchmark.peers import Peer
 from seq2seq.benchmark.training import Run, Slice
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.config import BenchmarkConfig, several
+from seq2seq.device import fp32_products
 from seq2seq.inference import metrics
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import make_batch
-from seq2seq.training.precision import fp32_products
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from seq2seq.benchmark.machine import Stopwatch, Took
 from seq2seq.config import TrainConfig
+from seq2seq.device import fp32_products, peak_mb
 from seq2seq.training.corpora import PreparedData
-from seq2seq.training.memory import peak_mb
-from seq2seq.training.precision import fp32_products
 from seq2seq.training.setup import make_trainer
 
 _WARM_UP = 3
@@ -101,7 +100,7 @@ def peak_memory(config: TrainConfig, data: PreparedData, device: torch.device, f
     the loss of the validation set."""
     with Run(config, data, device, fp32) as run:
         run.go(_MEMORY)
-        run.trainer.validation.loss(run.trainer.translator, run.trainer.team)
+        run.trainer.validation.loss(run.trainer.translator, run.trainer.group)
         return peak_mb(device)
 
 

@@ -11,8 +11,8 @@ from seq2seq.cli.files import check_directory
 from seq2seq.config import AverageConfig
 from seq2seq.errors import ConfigError
 from seq2seq.training.average import average
+from seq2seq.training.checkpoints import directories
 from seq2seq.training.model_card import average_card
-from seq2seq.training.retention import directories
 
 logger = logging.getLogger(__name__)
 

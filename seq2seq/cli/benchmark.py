@@ -15,10 +15,8 @@ import torch
 from seq2seq.benchmark import corpora, growth, machine, peers, suite, tables
 from seq2seq.benchmark.training import peak_memory
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import keep_freed_memory
 from seq2seq.config import BenchmarkConfig, parse, to_plain
-from seq2seq.device import choose_device
-from seq2seq.training.precision import fastest_fp32_products
+from seq2seq.device import choose_device, fastest_fp32_products, keep_freed_memory
 
 logger = logging.getLogger(__name__)
 

@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
         module = importlib.import_module(f"seq2seq.cli.{command}")
         compose = importlib.import_module("seq2seq.cli.compose")
         ranks = importlib.import_module("seq2seq.training.process_group")
-    several, multirun = ranks.asked_for(), compose.read(command, words).multirun
+    several, multirun = ranks.world_size(), compose.read(command, words).multirun
     if several > 1 and (command != "train" or multirun):
         raise ConfigError(
             f"WORLD_SIZE={several}: torchrun starts processes for a single training. Start "

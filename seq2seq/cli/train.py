@@ -1,4 +1,4 @@
-"""`seq2seq train`: raw parallel text to a model. Started again, it goes on where it was."""
+"""`seq2seq train`: trains a model on raw parallel text. Run the same command again to resume."""
 
 import json
 import logging
@@ -6,14 +6,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-import torch._dynamo  # the first optimizer would, when each garbage collection looks through all that it makes
+import torch._dynamo  # imported early: later, every garbage collection would scan its many objects
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.compose import chosen, swept
 from seq2seq.cli.files import output_stream
-from seq2seq.cli.machine import device_of_rank, keep_freed_memory
 from seq2seq.config import Decoding, TrainConfig, Training
-from seq2seq.device import choose_device
+from seq2seq.device import check_precision, choose_device, fastest_fp32_products, fp32_products, keep_freed_memory
 from seq2seq.inference import metrics
 from seq2seq.inference.loading import load_translator
 from seq2seq.text.json_io import read_json
@@ -21,8 +20,8 @@ from seq2seq.training.corpora import prepare_data
 from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.log import RunLog, run_log
 from seq2seq.training.loop import Trainer
-from seq2seq.training.precision import check_precision, fastest_fp32_products, fp32_products
-from seq2seq.training.process_group import joined
+from seq2seq.training.process_group import ProcessGroup, ProcessLost, device_of_rank, joined
+from seq2seq.training.progress import check_board
 from seq2seq.training.run_directory import (
     check_run_dir,
     check_space,
@@ -32,29 +31,27 @@ from seq2seq.training.run_directory import (
     resolve_precision,
 )
 from seq2seq.training.setup import check_alike, make_trainer, space_needed
-from seq2seq.training.signals import StoppedBySignal
-from seq2seq.training.team import ProcessLost, Team
-from seq2seq.training.tensorboard import check_board
+from seq2seq.training.stopping import StoppedBySignal
 
 logger = logging.getLogger(__name__)
 
 
 def run(config: TrainConfig) -> int:
-    """Train, or with check=true only see whether it could be done."""
+    """Train, or with check=true only test whether training could start."""
     device = device_of_rank(choose_device(config.device))
     run_dir = _run_dir(config)
     with run_log() as log:
         try:
-            with joined(device) as team:
-                code = train(config, run_dir, device, team, log)
+            with joined(device) as group:
+                code = train(config, run_dir, device, group, log)
         except ProcessLost as lost:
-            logger.error("%s: %s; the same command goes on from the last saved state", run_dir, lost)
+            logger.error("%s: %s; run the same command again to resume from the last saved state", run_dir, lost)
             return 1
-        return code if code or team.rank or config.check else finish(config, run_dir, device)
+        return code if code or group.rank or config.check else finish(config, run_dir, device)
 
 
 def objective(config: TrainConfig) -> float | None:
-    """What a sweep optimises: the best value of training.metric among the validations."""
+    """Return what a sweep optimises: the best value of training.metric among the validations."""
     state = _run_dir(config) / "last/state.json"
     best = None if config.check else read_json(state)["position"]["best"]
     return None if best is None else float(best)
@@ -64,9 +61,9 @@ def _run_dir(config: TrainConfig) -> Path:
     return Path(config.run_dir or default_run_dir(config, str(chosen("model/attention")), swept()))
 
 
-def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team, log: RunLog) -> int:
-    """What each process of the team does; the exit code."""
-    if team.rank:
+def train(config: TrainConfig, run_dir: Path, device: torch.device, group: ProcessGroup, log: RunLog) -> int:
+    """Train as one process of the group; return the exit code."""
+    if group.rank:
         logging.disable(logging.WARNING)
     keep_freed_memory()
     config = resolve_precision(config, run_dir, device)
@@ -75,33 +72,33 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, team: Team, 
     check_writable(run_dir)
     if config.training.tensorboard:
         check_board()
-    with team.first():
+    with group.rank_zero_first():
         data = prepare_data(config, run_dir)
-    trainer = make_trainer(config, data, run_dir, device, team)
+    trainer = make_trainer(config, data, run_dir, device, group)
     check_space(run_dir, space_needed(trainer))
-    if team.ranks > 1:
-        logger.info("%d processes share each batch", team.ranks)
+    if group.ranks > 1:
+        logger.info("%d processes share each batch", group.ranks)
     if config.check:
         trainer.try_largest_batch()
         logger.info(
             "check: the configuration, the data, the largest batch and the disk are fine; run_dir would be %s", run_dir
         )
         return 0
-    claimed = nullcontext(trainer.replaced) if team.rank else claim_run_dir(run_dir, config)
+    claimed = nullcontext() if group.rank else claim_run_dir(trainer.keeper.lock, config)
     products = fastest_fp32_products(device) if config.training.precision == "fp32" else "highest"
     if products == "medium":
         logger.debug("fp32 products: oneDNN's")
-    with claimed as trainer.replaced, fp32_products(products):
-        if not team.rank:
+    with claimed, fp32_products(products):
+        if not group.rank:
             log.open(run_dir)
         return _train(config, trainer)
 
 
 def _train(config: TrainConfig, trainer: Trainer) -> int:
-    """In the run directory, which is this training's alone."""
+    """Train in a run directory that is locked."""
     run_dir = trainer.run_dir
     if trainer.resume():
-        logger.info("%s: going on from update %d", run_dir, trainer.position.update)
+        logger.info("%s: going on from update %d", run_dir, trainer.progress.update)
     elif config.training.loss == "minimum_risk" and config.training.start_from is None:
         logger.warning(
             "training.loss=minimum_risk: begins with a model that can't translate yet, whose samples tell it little. "
@@ -111,30 +108,32 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     if reason := trainer.reason_to_stop():
         logger.info("%s: nothing to do, %s", run_dir, reason)
         return 0
-    _say_how_long(trainer, config.training)
+    _log_limits(trainer, config.training)
     try:
         with logging_redirect_tqdm():
             trainer.run()
     except StoppedBySignal as stopped:
-        logger.info("stopped by %s at update %d; the same command goes on", stopped, trainer.position.update)
+        logger.info(
+            "stopped by %s at update %d; run the same command again to resume", stopped, trainer.progress.update
+        )
         return stopped.exit_code
     except KeyboardInterrupt:
-        logger.info("stopped at once, nothing saved; the same command goes on from the last saved state")
+        logger.info("stopped at once without saving; run the same command again to resume from the last saved state")
         raise
     logger.info("done: %s", trainer.reason_to_stop())
     logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
     return 0
 
 
-def _say_how_long(trainer: Trainer, options: Training) -> None:
+def _log_limits(trainer: Trainer, options: Training) -> None:
     hours = "" if options.max_hours is None else f" or {options.max_hours:g} hours"
     logger.info(
         "%s: at most %s updates (%s per epoch)%s, validation every %s updates",
         trainer.run_dir,
         f"{trainer.schedule.total_updates:,}",
-        f"{trainer.batches_per_epoch:,}",
+        f"{trainer.data.per_epoch:,}",
         hours,
-        f"{options.validate_every or trainer.batches_per_epoch:,}",
+        f"{options.validate_every or trainer.data.per_epoch:,}",
     )
     if hours and options.schedule == "cosine":
         logger.info(
@@ -144,7 +143,7 @@ def _say_how_long(trainer: Trainer, options: Training) -> None:
 
 
 def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
-    """Score the best checkpoint on data.test, if there is one, and keep the scores in the run directory."""
+    """Score the best checkpoint on data.test, if there is one, and write the scores to the run directory."""
     test = find_test(config.data, run_dir / DIRECTORY)
     if test is None:
         return 0

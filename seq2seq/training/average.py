@@ -1,7 +1,7 @@
-"""One checkpoint of several: the mean of their weights.
+"""The mean of the weights of several checkpoints.
 
-Of checkpoints of one training it translates better than each, and as fast (Junczys-Dowmunt 2016; Vaswani 2017,
-section 6.1).
+For checkpoints of one training the mean translates better than each of them, and as fast (Junczys-Dowmunt 2016;
+Vaswani 2017, section 6.1).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ from seq2seq.training.run_directory import differences
 
 
 def average(checkpoints: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:
-    """w = (w_1 + .. + w_n) / n, added up in double precision; all the rest is that of the first.
+    """w = (w_1 + .. + w_n) / n, added up in double precision; everything else is that of the first checkpoint.
 
-    The first one's model is changed. Raises ConfigError, naming what differs, unless they have the same model and the
+    Changes the model of the first. Raises ConfigError, naming what differs, unless all have the same model and the
     same tokenizers.
     """
     first, *others = checkpoints

@@ -1,4 +1,4 @@
-"""The corpora of a training: read and checked, sub-words learned from them, encoded."""
+"""The corpora of a training: reads and checks them, learns their sub-words, encodes them."""
 
 import json
 import logging
@@ -29,13 +29,13 @@ from seq2seq.training.validation import Validation
 logger = logging.getLogger(__name__)
 
 _A_DAY = 86400.0
-"""Seconds without a write after which what is unfinished in a cache, which machines may share, is given up."""
+"""Idle seconds after which unfinished cache entries are deleted: another machine may be writing them."""
 
 _OF_TOKENIZERS = (
     "tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization", "raw_text",
     "tokenizer_model", "protect",
 )  # fmt: skip
-"""Keys of `data` that say how sub-words are learned."""
+"""Keys of `data` that determine the sub-words."""
 
 
 @dataclass(frozen=True)
@@ -47,59 +47,57 @@ class PreparedData:
     train: EncodedCorpus
     validation: Validation
     hashes: dict[str, str]
-    further: dict[str, Validation] = field(default_factory=dict)
-    """By name, the held-out sets after the first."""
+    extra_validations: dict[str, Validation] = field(default_factory=dict)
+    """Held-out sets after the first, by name."""
     start: Path | None = None
-    """The checkpoint whose weights a fresh run begins with."""
+    """Checkpoint whose weights a fresh run starts with."""
 
 
 def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedData:
-    """Read and check all corpora, learn the sub-words on the training side, encode. All of it is cached.
+    """Read and check all corpora, learn sub-words on the training side, and encode everything, with a cache.
 
-    The sub-words are the run's own where its directory holds a state, whatever became of the cache; else with
-    training.start_from that checkpoint's.
+    A run with a saved state keeps its sub-words, whatever became of the cache; a fresh run with training.start_from
+    takes those of that checkpoint.
     """
     data = config.data
     remove_unfinished(Path(data.cache_dir), _A_DAY)
     tokenizer = data.bleu_tokenizer or bleu_tokenizer(data.target_lang)
     check_tokenizer(tokenizer)
-    languages = data.source_lang, data.target_lang
-    own = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
-    directory = run_dir / DIRECTORY if run_dir is not None and (own or not config.check) else None
-    texts = find_texts(data, directory, begun=own is not None)
-    if own is None:  # a run that has begun may do without the corpus that was split
+    state = checkpoint.find_state(run_dir / "last") if run_dir is not None else None
+    directory = run_dir / DIRECTORY if run_dir is not None and (state or not config.check) else None
+    texts = find_texts(data, directory, begun=state is not None)
+    if state is None:  # a run that has begun may lack the corpus that was split
         check_columns(texts, data)
-    trains, valids = texts.train, texts.valid
-    contents = [text.content_hash() for text in trains]
-    hashes = {**_named("train", contents), **_named("valid", [text.content_hash() for text in valids])}
-    for text in valids:  # read now, as is data.test, so that what is wrong with it is known before training
+    for text in (*texts.valid, *filter(None, [texts.test])):  # reports problems before training
         for _ in text.pairs():
             pass
     if config.decoding.dictionary is not None:
         read_dictionary(Path(config.decoding.dictionary))
-    if texts.test is not None:
-        for _ in texts.test.pairs():
-            pass
-    if own is None:
+    if state is None:
         show(texts, data)
-    links = [WordLinks.find(name, *languages) for name in several(data.alignments)]
-    hashes |= _named("alignments", [of_corpus.content_hash() for of_corpus in links])
+    links = [WordLinks.find(name, data.source_lang, data.target_lang) for name in several(data.alignments)]
+    contents = [text.content_hash() for text in texts.train]
+    hashes = {
+        **_named("train", contents),
+        **_named("valid", [text.content_hash() for text in texts.valid]),
+        **_named("alignments", [link.content_hash() for link in links]),
+    }
     start = None if config.training.start_from is None else Path(config.training.start_from)
-    if own is not None:
-        hashes = check_contents(own, hashes)
+    if state is not None:
+        hashes = check_contents(state, hashes)
     elif start is not None:
         hashes["start_from"] = checkpoint.weights_hash(start)
-    if begun := own or start:
-        of = checkpoint.load(begun, torch.device("cpu"))
+    if begun := state or start:
+        saved = checkpoint.load(begun, torch.device("cpu"))
         if start is not None:
-            _check_same_tokenizers(start, of.data, data)
-        source, target, start = of.source, of.target, None if own else start
+            _check_same_tokenizers(start, saved.data, data)
+        source, target, start = saved.source, saved.target, None if state else start
     else:
-        source, target = _tokenizers(trains, data, contents, Path(data.cache_dir))
-    train = _training_set(trains, links, source, target, data)
-    first, *others = [_validation(text, source, target, config, tokenizer) for text in valids]
-    further = dict(zip((text.name for text in valids[1:]), others, strict=True))
-    return PreparedData(source, target, train, first, hashes, further, start)
+        source, target = _tokenizers(texts.train, data, contents, Path(data.cache_dir))
+    train = _training_set(texts.train, links, source, target, data)
+    first, *others = [_validation(text, source, target, config, tokenizer) for text in texts.valid]
+    extra = dict(zip((text.name for text in texts.valid[1:]), others, strict=True))
+    return PreparedData(source, target, train, first, hashes, extra, start)
 
 
 def _validation(
@@ -122,7 +120,7 @@ def _validation(
 def _training_set(
     trains: Sequence[ParallelText], links: Sequence[WordLinks], source: Tokenizer, target: Tokenizer, data: Data
 ) -> EncodedCorpus:
-    """The corpora in tokens, as one. Says of each what it has and what was left out of it."""
+    """Encode and join the corpora; log the pairs of each and what was dropped."""
     filters = Filters(data.max_length, data.max_length_ratio, data.drop_identical, data.drop_duplicates)
     encoded = []
     for number, text in enumerate(trains):
@@ -148,25 +146,25 @@ def _training_set(
 
 
 def _check_same_tokenizers(start: Path, theirs: Data, ours: Data) -> None:
-    """Raises ConfigError naming the keys to change: what a run says of its sub-words has to be so."""
+    """Raise ConfigError if the configuration describes other sub-words than those of the checkpoint."""
     differing = [key for key in _OF_TOKENIZERS if getattr(theirs, key) != getattr(ours, key)]
     if differing:
         now = ", ".join(f"data.{key}={_word(getattr(ours, key))}" for key in differing)
-        then = " ".join(f"data.{key}={_word(getattr(theirs, key))}" for key in differing)
+        wanted = " ".join(f"data.{key}={_word(getattr(theirs, key))}" for key in differing)
         raise ConfigError(
             f"{now} and training.start_from={start}: its sub-words, without which its embeddings are worth "
-            f"nothing, were learned otherwise. Give {then}, or take training.start_from=null."
+            f"nothing, were learned otherwise. Give {wanted}, or take training.start_from=null."
         )
 
 
 def _word(value: object) -> str:
-    """As on the command line."""
+    """Format a value as on the command line."""
     return json.dumps(value).strip('"')
 
 
 def _named(kind: str, hashes: Sequence[str]) -> dict[str, str]:
-    """Under the kind's name; several are numbered."""
-    return {kind if len(hashes) == 1 else f"{kind}[{number}]": one for number, one in enumerate(hashes)}
+    """Key hashes by their kind, with numbers if there are several."""
+    return {kind if len(hashes) == 1 else f"{kind}[{n}]": content for n, content in enumerate(hashes)}
 
 
 def _check_usable(text: ParallelText, corpus: EncodedCorpus) -> None:
@@ -175,7 +173,7 @@ def _check_usable(text: ParallelText, corpus: EncodedCorpus) -> None:
 
 
 def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
-    """Say how much is linked. Raises DataError if nothing is."""
+    """Log the share of linked pieces. Raises DataError if it is 0."""
     linked, pieces = corpus.counts["linked"], int(corpus.target.lengths.sum()) - len(corpus)
     if not linked:
         raise DataError(f"{links.path}: no link in it is between words of a pair that is used; nothing would be guided")
@@ -187,28 +185,18 @@ def _tokenizers(
 ) -> tuple[Tokenizer, Tokenizer]:
     if own := several(data.tokenizer_model):
         return _load(Path(own[0]), data), _load(Path(own[-1]), data)
-    options: dict[str, Any] = {
-        "kind": data.tokenizer,
-        "vocab_size": data.vocab_size,
-        "byte_fallback": data.byte_fallback,
-        "character_coverage": data.character_coverage,
-        "normalization": data.normalization,
-        "raw_text": data.raw_text,
-        "protect": several(data.protect),
-    }
+    same_names = ("vocab_size", "byte_fallback", "character_coverage", "normalization", "raw_text")
+    options: dict[str, Any] = {"kind": data.tokenizer, **{name: getattr(data, name) for name in same_names}}
+    options["protect"] = several(data.protect)
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
     entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
     if not os.path.isdir(entry):
         logger.info("learning %s pieces from %s", data.tokenizer, ", ".join(text.name for text in trains))
         with replace_directory(entry, keep=True) as unfinished:
-            if data.joint:
-                joint = Tokenizer.train(_Lines(trains, (0, 1)), **options).model
-                models = {"source": joint, "target": joint}
-            else:
-                sides = enumerate(("source", "target"))
-                models = {name: Tokenizer.train(_Lines(trains, (i,)), **options).model for i, name in sides}
-            for name, model in models.items():
-                (unfinished / f"{name}.model").write_bytes(model)
+            groups = [(0, 1)] if data.joint else [(0,), (1,)]
+            models = [Tokenizer.train(_Lines(trains, sides), **options).model for sides in groups]
+            (unfinished / "source.model").write_bytes(models[0])
+            (unfinished / "target.model").write_bytes(models[-1])
     return _load(entry / "source.model", data), _load(entry / "target.model", data)
 
 
@@ -218,7 +206,7 @@ def _load(model: Path, data: Data) -> Tokenizer:
 
 @dataclass(frozen=True)
 class _Lines:
-    """What is not blank on some sides of corpora; it can be read again."""
+    """Lines of some sides of corpora without blank ones; can be read repeatedly."""
 
     texts: Sequence[ParallelText]
     sides: tuple[int, ...]

@@ -1,30 +1,28 @@
-"""The gradient of an update: the processes of a team share its batch, and work on it in parts that fit into memory."""
+"""The gradient of one update: processes share its batch, and each works in micro-batches that fit into memory."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
+from seq2seq.device import autocast
 from seq2seq.inference.out_of_memory import in_parts_that_fit
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
-from seq2seq.training.cuda_graphs import CapturedStep, Engine
-from seq2seq.training.loss import Loss, LossFunction, LossNumbers, Terms, TranslationLoss
-from seq2seq.training.precision import autocast
+from seq2seq.training.loss import Loss, LossFunction
+from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.sampled_inputs import SampledInputs
-from seq2seq.training.team import Team
 from seq2seq.training.workers import working
 
 logger = logging.getLogger(__name__)
 
 
 _BETWEEN_SHARES = 0x9E37_79B9
-"""Between the seeds of neighbouring shares. A CPU's generator takes 32 bits of a seed: by the golden section of 2³² any
-two of 1,024 shares are still 1.9 million apart, more than there are updates."""
+"""Distance between the seeds of neighbouring shares. A CPU generator uses 32 bits of a seed: at the golden section of
+2³² any two of 1,024 shares are still 1.9 million apart, more than there are updates."""
 
 
 class _Work(NamedTuple):
@@ -34,137 +32,116 @@ class _Work(NamedTuple):
     baseline: float
     """REINFORCE's b."""
     tokens: int
-    """Of the whole batch."""
+    """Target tokens of the whole batch."""
     scale: float
-    """Of the loss (Micikevicius 2018)."""
-    parts: int
-    trying: bool = False
-    """No step will be taken: is there memory?"""
-
-
-_Message = tuple[_Work, int, dict[str, Any]]
-"""The number of a share, and its arrays."""
+    """Loss scale (Micikevicius 2018)."""
+    micro_batches: int
+    dry_run: bool = False
+    """Whether this only tests that memory is enough."""
 
 
 @dataclass
 class GradientStep:
-    """Calling it leaves in the model's parameters the gradient of a batch's mean loss over its tokens."""
+    """Computes the gradient of a batch's mean loss per token into the model's parameters."""
 
     model: TranslationModel
     loss: LossFunction
-    device: torch.device
     precision: str
     seed: int
-    parts: int = 1
-    """Of each share, one after the other; where memory is not enough for them, an update is done in more."""
+    micro_batches: int = 1
+    """Parts of each share, processed one after the other; more where memory is not enough."""
     processes: int = 1
-    """That share each batch, within `sharing`; of a team of several ranks each is one."""
-    team: Team = field(default_factory=Team)
+    """Forked processes that share each batch inside `sharing`; 1 if the group has several ranks."""
+    group: ProcessGroup = field(default_factory=ProcessGroup)
     sampled_inputs: SampledInputs | None = None
-    """None: the decoder's inputs are the reference's."""
-    engine: Engine | None = None
-    """Captures the work of each shape of batch; None: it is done anew for each batch."""
+    """Scheduled sampling; None: the decoder's inputs are the references."""
 
     def __post_init__(self) -> None:
-        self._captured: CapturedStep | None = None
-        if self.engine is not None:
-            self._captured = CapturedStep(self._capturable, list(self.model.parameters()), self.device, self.engine)
-        self._parts_taken = self.parts
+        self._micro_batches_used = self.micro_batches
 
     @property
-    def batches_on(self) -> torch.device:
-        """Where batches are best given: on the CPU, if their tokens are counted there without waiting."""
-        return torch.device("cpu") if self._captured is not None or self.team.ranks > 1 else self.device
+    def device(self) -> torch.device:
+        """The device of the model."""
+        return next(self.model.parameters()).device
+
+    @property
+    def batch_device(self) -> torch.device:
+        """Where to put batches: several ranks count the tokens of all shares, which on a GPU would wait for it."""
+        return torch.device("cpu") if self.group.ranks > 1 else self.device
 
     @contextmanager
     def sharing(self) -> Iterator[None]:
-        """Within it, so many processes share the work of each batch."""
+        """Let `processes` processes share each batch inside the block."""
         if self.processes == 1:
             yield
             return
-        alone = self.team
-        with working(self.model, self._answer, self.processes) as self.team:
+        alone = self.group
+        with working(self.model, self._answer, self.processes) as self.group:
             yield
-        self.team = alone
+        self.group = alone
 
     def __call__(self, batch: Batch, update: int, baseline: float = 0.0, scale: float = 1.0) -> Loss:
-        """The loss of a batch; the parameters have its gradient times `scale`. `baseline` is REINFORCE's b."""
-        return self._shared(batch, _Work(update, baseline, batch.tokens, scale, self.parts))
+        """Return the loss of a batch; the parameters get `scale` times its gradient. `baseline` is REINFORCE's b."""
+        return self._shared(batch, _Work(update, baseline, batch.tokens, scale, self.micro_batches))
 
-    def fit(self, batch: Batch, update: int) -> None:
-        """Work on a batch, the largest one, as in this update, but without a step; from then on there are as many parts
-        as it took."""
-        self._shared(batch, _Work(update, 0.0, batch.tokens, 1.0, self.parts, trying=True))
+    def find_micro_batches(self, batch: Batch, update: int) -> None:
+        """Dry-run the largest batch as in this update and keep the number of micro-batches it needed."""
+        self._shared(batch, _Work(update, 0.0, batch.tokens, 1.0, self.micro_batches, dry_run=True))
         self.model.zero_grad()
-        self._parts_taken = int(self.team.greatest([self._parts_taken])[0])  # all have to draw the same dropout again
-        if self._parts_taken > self.parts:
+        needed = int(self.group.all_reduce_max([self._micro_batches_used])[0])  # all ranks resume with the same draws
+        if needed > self.micro_batches:
             logger.warning(
                 "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on each "
                 "update is done in %d",
-                self.parts,
-                self._parts_taken,
+                *(self.micro_batches, needed),
             )
-            self.parts = self._parts_taken
+        self.micro_batches = self._micro_batches_used = needed
 
     def _shared(self, batch: Batch, work: _Work) -> Loss:
-        shares = batch.split(self.team.shares)
-
-        def own(number: int) -> Loss:
-            return self._of_share(work, number, shares[number])
-
-        def message(number: int) -> _Message:
-            return work, number, shares[number].arrays()
-
-        return Loss.of_parts(self.team.gradient(self.model, shares, own, message))
-
-    def _answer(self, message: _Message) -> LossNumbers:
-        """What another process does of an update."""
-        work, number, arrays = message
-        return self._of_share(work, number, Batch.of_arrays(arrays)).numbers()
-
-    def _of_share(self, work: _Work, number: int, batch: Batch) -> Loss:
-        """The loss of one share, and its part of the gradient. It may need more parts than other shares do."""
-        loss, self._parts_taken = in_parts_that_fit(
-            lambda parts: self._in_parts(work, number, batch, parts), work.parts, len(batch.source)
+        shares = batch.split(self.group.shares)
+        parts = self.group.gradient(
+            self.model,
+            shares,
+            lambda number: self._share(work, number, shares[number]),
+            lambda number: (work, number, shares[number].arrays()),
         )
-        if self._parts_taken > work.parts and not work.trying:
+        return Loss.of_parts(parts)
+
+    def _answer(self, message: tuple[_Work, int, dict[str, Any]]) -> Any:
+        """Work on a share in another process: its number and arrays."""
+        work, number, arrays = message
+        return self._share(work, number, Batch.of_arrays(arrays)).arrays()
+
+    def _share(self, work: _Work, number: int, batch: Batch) -> Loss:
+        """Compute loss and gradient of one share, in more micro-batches than other shares if memory requires it."""
+        loss, self._micro_batches_used = in_parts_that_fit(
+            lambda parts: self._in_parts(work, number, batch, parts), work.micro_batches, len(batch.source)
+        )
+        if self._micro_batches_used > work.micro_batches and not work.dry_run:
             logger.warning(
                 "update %d: its batch did not fit into memory in %d part(s), and is done in %d",
-                work.update,
-                work.parts,
-                self._parts_taken,
+                *(work.update, work.micro_batches, self._micro_batches_used),
             )
         return loss
 
     def _in_parts(self, work: _Work, number: int, batch: Batch, parts: int) -> Loss:
-        # Dropout and drawn attention depend on the update alone, so a resumed run draws what the first would have.
-        self._draw_from(self.seed * 1_000_003 + work.update + number * _BETWEEN_SHARES)
+        # Dropout and sampled attention depend on the update alone, so a resumed run draws the same numbers.
+        self._seed_generators(self.seed * 1_000_003 + work.update + number * _BETWEEN_SHARES)
         self.model.train()
         self.model.zero_grad()
         losses = []
         for part in batch.split(parts):
-            if self._captured is not None:
-                losses.append(self._captured(part, work.scale / work.tokens, work.baseline))
-                continue
             part = part.to(self.device)
             with autocast(self.precision, self.device):
                 if self.sampled_inputs is not None:
                     part = self.sampled_inputs(self.model, part, work.update)
                 loss = self.loss(self.model, part, work.baseline)
             torch.autograd.backward(loss.total / (work.tokens / work.scale))
-            losses.append(replace(loss, total=loss.total.detach()))  # nothing of this part stays in memory
+            losses.append(loss.detach())  # frees the activations
         return Loss.of_parts(losses)
 
-    def _draw_from(self, seed: int) -> None:
+    def _seed_generators(self, seed: int) -> None:
         if self.device.type == "cpu":  # torch.manual_seed would note a traceback for each kind of device not in use
             torch.default_generator.manual_seed(seed)
         else:
             torch.manual_seed(seed)
-
-    def _capturable(self, batch: Batch, scale: Tensor, baseline: Tensor) -> Terms:
-        """`capture.Work`: the gradient of a part of a batch, with no value that the host has to know."""
-        assert isinstance(self.loss, TranslationLoss)
-        with autocast(self.precision, self.device):
-            terms = self.loss.terms(self.model, batch, baseline, packed=False)
-        torch.autograd.backward(terms.total * scale)
-        return terms._replace(total=terms.total.detach())

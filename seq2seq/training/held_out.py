@@ -1,4 +1,4 @@
-"""The corpora of a training: what it trains on, what it holds out, and what a person should know of them."""
+"""Finds the training and held-out corpora of a run, and warns about suspicious ones."""
 
 import json
 import logging
@@ -20,17 +20,17 @@ from seq2seq.text.storage import replace_directory
 logger = logging.getLogger(__name__)
 
 DIRECTORY = "split"
-"""In the run directory."""
+"""Name within the run directory."""
 _ABOUT = "split.json"
 _SHOWN, _WIDTH = 2, 100
-"""Pairs that are shown, and characters of each side."""
+"""Number of logged pairs, and characters of each side."""
 _SAMPLE = 1000
-"""Pairs whose letters are looked at."""
+"""Number of pairs whose letters are counted."""
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The corpora of a training."""
+    """Corpora of a training."""
 
     train: list[ParallelText]
     valid: list[ParallelText]
@@ -38,9 +38,9 @@ class Texts:
 
 
 def find_texts(data: Data, directory: Path | None = None, *, begun: bool = False) -> Texts:
-    """The corpora that the options name; with data.split parts of `train`, which are in `directory` or in the cache.
+    """Return the corpora that the options name; with data.split, parts of `train` in `directory` or in the cache.
 
-    A training that has `begun` goes on with the parts that are there. Raises DataError for what is not there.
+    A training that has `begun` keeps its parts. Raises DataError for missing files.
     """
     trains, valids = several(data.train), several(data.valid)
     if data.split.given():
@@ -48,13 +48,12 @@ def find_texts(data: Data, directory: Path | None = None, *, begun: bool = False
         trains = [str(where / name) for name in part_names(len(trains))]
         valids = [str(where / VALID)] if data.split.valid else valids
         directory = where
-    return Texts(
-        _find_all(trains, data, "data.train"), _find_all(valids, data, "data.valid"), find_test(data, directory)
-    )
+    train, valid = _find_all(trains, data, "data.train"), _find_all(valids, data, "data.valid")
+    return Texts(train, valid, find_test(data, directory))
 
 
 def find_test(data: Data, directory: Path | None = None) -> ParallelText | None:
-    """The test set: data.test, or the part that data.split holds out, which is in this directory or in the cache."""
+    """Return data.test, or the part that data.split holds out, in this directory or in the cache."""
     if not data.split.test:
         return None if data.test is None else _find(data.test, data, "data.test")
     where = directory if directory and directory.is_dir() else _split(data, None)
@@ -70,7 +69,7 @@ def _find(name: str, data: Data, key: str) -> ParallelText:
 
 
 def _split(data: Data, directory: Path | None) -> Path:
-    """Where the parts are, made unless they are there. Says what they have."""
+    """Return the directory of the parts, making it if necessary; log their sizes."""
     texts = _find_all(several(data.train), data, "data.train")
     languages = (data.source_lang, data.target_lang)
     key = digest([text.content_hash() for text in texts], languages, asdict(data.split))
@@ -94,9 +93,9 @@ def _is_made(where: Path, key: str) -> bool:
 
 
 def check_columns(texts: Texts, data: Data) -> None:
-    """Raises ConfigError where data.columns are given and no corpus has columns."""
+    """Raise ConfigError if data.columns is given and no corpus has columns."""
     if data.columns is not None:
-        trains = _find_all(several(data.train), data, "data.train") if data.split.given() else texts.train
+        trains = _unsplit(texts, data)
         test = [] if texts.test is None else [texts.test]
         if all(text.table is None for text in (*trains, *texts.valid, *test)):
             raise ConfigError(
@@ -105,9 +104,14 @@ def check_columns(texts: Texts, data: Data) -> None:
             )
 
 
+def _unsplit(texts: Texts, data: Data) -> list[ParallelText]:
+    """Return the training corpora before data.split."""
+    return _find_all(several(data.train), data, "data.train") if data.split.given() else texts.train
+
+
 def show(texts: Texts, data: Data) -> None:
-    """Say what the first pairs are, and warn of what is strange about a corpus that the options name."""
-    trains = _find_all(several(data.train), data, "data.train") if data.split.given() else texts.train
+    """Log the first pairs, and warn about anything strange in a corpus that the options name."""
+    trains = _unsplit(texts, data)
     held_out = [("data.valid", text) for text in texts.valid if data.valid is not None]
     held_out += [("data.test", texts.test)] if texts.test is not None and data.test is not None else []
     for text in trains:
@@ -118,27 +122,27 @@ def show(texts: Texts, data: Data) -> None:
     for text in (*trains, *(text for _, text in held_out)):
         _check_scripts(text, data)
     for key, text in held_out:
-        _tell_overlap(text, texts.train, key)
+        _check_overlap(text, texts.train, key)
 
 
 def _check_scripts(text: ParallelText, data: Data) -> None:
-    """Warn where a side can't be in its language's writing."""
+    """Warn if a side is not in the script of its language."""
     pairs = list(islice(text.pairs(), _SAMPLE))
     languages = (data.source_lang, data.target_lang)
     sides = [count_letters(pair[side] for pair in pairs) for side in (0, 1)]
     foreign = [
-        f"the {title} side can't be {code} (its letters are {described(found)})"
-        for title, code, found in zip(("source", "target"), languages, sides, strict=True)
-        if is_foreign(found, code)
+        f"the {title} side can't be {code} (its letters are {described(letters)})"
+        for title, code, letters in zip(("source", "target"), languages, sides, strict=True)
+        if is_foreign(letters, code)
     ]
     if foreign:
-        swapped = not any(is_foreign(found, code) for found, code in zip(sides, reversed(languages), strict=True))
+        swapped = not any(is_foreign(letters, code) for letters, code in zip(sides, reversed(languages), strict=True))
         way_out = _way_out(text, data) if swapped else "Are these the right columns, files and languages?"
         logger.warning("%s: in its first %d pairs %s. %s", text.name, len(pairs), " and ".join(foreign), way_out)
 
 
 def _way_out(text: ParallelText, data: Data) -> str:
-    """What to give where source and target are swapped."""
+    """Return the advice for swapped source and target."""
     if text.table is None:
         return (
             "Source and target seem to be swapped: exchange the names of the two files, or data.source_lang and "
@@ -148,8 +152,8 @@ def _way_out(text: ParallelText, data: Data) -> str:
     return f"Source and target seem to be swapped: take data.columns=[{columns}]."
 
 
-def _tell_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) -> None:
-    """Warn of pairs and sources of a held-out set that are trained on."""
+def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) -> None:
+    """Warn about pairs and sources of a held-out set that are also in the training data."""
     pairs = Counter((_plain(source), _plain(target)) for source, target in text.pairs())
     known = {source for source, _ in pairs}
     sources, both = set(), set()

@@ -1,4 +1,4 @@
-"""RUN_DIR/train.log: every line that a training logs, with the time."""
+"""RUN_DIR/train.log: every log line of a training, with the time."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ from seq2seq.text.storage import within
 
 
 class RunLog(logging.Handler):
-    """Keeps what is logged until the run has a directory; from then on appends it to train.log there."""
+    """Keeps log lines until the run has a directory, and then appends them to train.log there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,11 +21,11 @@ class RunLog(logging.Handler):
         self._file: BinaryIO | None = None
 
     def open(self, run_dir: Path) -> None:
-        """Append to the run's train.log from now on, first what was logged so far."""
+        """Append to the run's train.log, beginning with the lines kept so far."""
         path = within(run_dir, "train.log")
         try:
             file = path.open("ab+", buffering=0)
-            if file.tell() and file.seek(-1, 2) >= 0 and file.read(1) != b"\n":  # of a process that was killed
+            if file.tell() and file.seek(-1, 2) >= 0 and file.read(1) != b"\n":  # left by a killed process
                 file.write(b"\n")
             file.write(b"".join(self._waiting))
         except OSError as error:
@@ -33,22 +33,22 @@ class RunLog(logging.Handler):
         self._file, self._waiting = file, []
 
     def format(self, record: logging.LogRecord) -> str:
-        """Each line of the message after the time; warnings and errors say what they are."""
+        """Put the time before each line of the message, and the level before warnings and errors."""
         time = f"{datetime.fromtimestamp(record.created):%Y-%m-%d %H:%M:%S}"
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         return "".join(f"{time} {level}{line}".rstrip() + "\n" for line in super().format(record).split("\n"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the message, or keep it."""
+        """Write the message, or keep it until there is a file."""
         lines = self.format(record).encode(errors="backslashreplace")
         if self._file is None:
             self._waiting.append(lines)
         else:
-            with suppress(OSError):  # no space: the next line of metrics.jsonl stops the training for it
+            with suppress(OSError):  # a full disk: the next line of metrics.jsonl ends the training
                 self._file.write(lines)
 
     def close(self) -> None:
-        """End the log; what was logged without a file is forgotten."""
+        """Close the log; lines kept without a file are dropped."""
         super().close()
         if self._file is not None:
             self._file.close()
@@ -56,7 +56,7 @@ class RunLog(logging.Handler):
 
 @contextmanager
 def run_log() -> Iterator[RunLog]:
-    """A log of what is logged within, and of the error that ends it. DEBUG lines are for train.log alone."""
+    """Log the block, and the error that ends it, to train.log; DEBUG lines go there alone."""
     log, root, package = RunLog(), logging.getLogger(), logging.getLogger("seq2seq")
     terminals, level, disabled = list(root.handlers), package.level, root.manager.disable
     for terminal in terminals:

@@ -1,13 +1,13 @@
-"""The loss: cross-entropy of the projected features, label-smoothed, and terms for the attention: REINFORCE's where it
-is drawn, a second cross-entropy where word alignments are given.
+"""The training loss: label-smoothed cross-entropy, REINFORCE for sampled attention, and guided alignment.
 
-Shapes: b batch, h heads, t target, s source, n real target positions, r features, v vocabulary.
+Shapes: b batch, h heads, t target, s source, n target positions without padding, r features, v vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,30 +17,27 @@ from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 
 _LOGITS = 1 << 22
-"""Logits at a time: few enough to stay in the cache, so many that the products are large."""
+"""Logits computed at a time: few enough to stay in the cache, enough for large matrix products."""
 _LEAST_ROWS = 256
-"""Positions projected at a time, however large the vocabulary is: each adds up the whole gradient of W once."""
+"""Minimum positions projected at a time for any vocabulary: each chunk accumulates the whole gradient of W once."""
 
 _LEAST_WEIGHT = 1e-30
-"""Attention below this is none: its logarithm would have an infinite gradient."""
+"""Attention weights below this count as zero: the gradient of their logarithm would be infinite."""
 
 
 class ProjectedCrossEntropy(torch.autograd.Function):
-    """−Σ_n [(1 − ε) log p(y_n) + ε/v Σ_j log p(j)], p = softmax(W x_n + b), a few rows at a time.
+    """−Σ_n [(1 − ε) log p(y_n) + ε/v Σ_j log p(j)], p = softmax(W x_n + b), computed a few rows at a time.
 
-    The gradients are made along with the loss, so that no more than a few rows of logits exist at once. Products,
-    logits and the sum of W's gradient are in x's precision. Softmax and loss are in fp32 or better, so that p − 1 of a
-    token that is nearly certain keeps its digits; it is rounded to x's precision only for the products.
+    Forward computes the gradients along with the loss, so only a few rows of logits exist at once. Matrix products,
+    logits and the accumulated gradient of W use the precision of x. Softmax and loss use at least fp32, so that p − 1
+    of a nearly certain token keeps its digits; it is rounded to the precision of x only for the products.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, real: Tensor | None = None
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        """x [n r], weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) of each position [n].
-
-        Where a position is not `real` [n], its terms and gradients are 0; None: all are.
-        """
+        """x [n r], weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) of each position [n]."""
         exact = torch.float64 if x.dtype is torch.float64 else torch.float32
         vocab = weight.size(0)
         cast, shift = weight.to(x.dtype), bias.to(x.dtype)
@@ -55,20 +52,17 @@ class ProjectedCrossEntropy(torch.autograd.Function):
             rows = slice(start, start + size)
             logits = F.linear(x[rows], cast, shift)
             gradient = logits.softmax(-1, dtype=exact)
-            # From the most probable token, whose probability is never rounded to 0.
+            # Computed from the most probable token, whose probability never rounds to 0.
             log_total = logits.amax(-1, keepdim=True).to(exact) - gradient.amax(-1, keepdim=True).log()
             chosen = targets[rows, None]
             nll[rows] = (log_total - logits.gather(1, chosen)).squeeze(1)
             if smoothing:
-                each = log_total.squeeze(1) - logits.mean(-1, dtype=exact)
-                smooth += (each if real is None else each * real[rows]).sum()
+                smooth += (log_total.squeeze(1) - logits.mean(-1, dtype=exact)).sum()
             if not (of_x or of_weight or of_bias):
                 continue
             if smoothing:
                 gradient.sub_(smoothing / vocab)
             gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
-            if real is not None:
-                gradient.mul_(real[rows, None])
             if grad_bias is not None:
                 grad_bias += gradient.sum(0)
             gradient = gradient.to(x.dtype)
@@ -78,15 +72,11 @@ class ProjectedCrossEntropy(torch.autograd.Function):
                 grad_weight.addmm_(gradient.T, x[rows])
         ctx.save_for_backward(grad_x, grad_weight, grad_bias)
         ctx.dtype = weight.dtype
-        if real is not None:
-            nll.mul_(real)
         ctx.mark_non_differentiable(nll)
         return (1 - smoothing) * nll.sum() + smoothing * smooth, nll
 
     @staticmethod
-    def backward(
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         scale = grad_outputs[0]
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
         return (
@@ -95,83 +85,63 @@ class ProjectedCrossEntropy(torch.autograd.Function):
             None if grad_bias is None else grad_bias * scale,
             None,
             None,
-            None,
         )
-
-
-LossNumbers = tuple[float, float, int, float | None, float | None]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Of a batch, summed over its real target positions."""
+    """Terms of the loss of a batch, each summed over its target tokens, and the number of these tokens."""
 
-    total: Tensor
-    """What is minimised."""
-    nll: Tensor
-    """−Σ log p, without smoothing."""
+    terms: Mapping[str, Tensor]
+    """By their names in metrics.jsonl: `loss` is minimised and carries the gradient, the others are only reported."""
     tokens: int
-    reward: float | None = None
-    """Mean R_t of a sampled attention."""
-    guided: Tensor | None = None
-    """−Σ A log α, without its weight, where alignments are given."""
 
-    def numbers(self) -> LossNumbers:
-        """Its fields, for another process."""
-        guided = None if self.guided is None else float(self.guided)
-        return float(self.total.detach()), float(self.nll), self.tokens, self.reward, guided
+    @property
+    def total(self) -> Tensor:
+        """The term to minimise."""
+        return self.terms["loss"]
+
+    def mean(self, name: str) -> float:
+        """Return a term per target token."""
+        return float(self.terms[name]) / self.tokens
+
+    def detach(self) -> "Loss":
+        """Return the same terms without the graph that computed them."""
+        return Loss({name: term.detach() for name, term in self.terms.items()}, self.tokens)
+
+    def arrays(self) -> tuple[dict[str, Any], int]:
+        """Return what `of_arrays` takes, for sending to another process."""
+        return {name: term.detach().numpy() for name, term in self.terms.items()}, self.tokens
 
     @staticmethod
-    def of_numbers(total: float, nll: float, tokens: int, reward: float | None, guided: float | None) -> "Loss":
-        """What `numbers` gave."""
-        return Loss(
-            torch.tensor(total), torch.tensor(nll), tokens, reward, None if guided is None else torch.tensor(guided)
-        )
+    def of_arrays(arrays: Mapping[str, Any], tokens: int) -> "Loss":
+        """Rebuild a loss from its `arrays`."""
+        return Loss({name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}, tokens)
 
     @staticmethod
     def of_parts(parts: "Sequence[Loss]") -> "Loss":
-        """Of a batch, from those of its parts."""
+        """Add up the losses of the parts of a batch."""
         if len(parts) == 1:
             return parts[0]
-        tokens = sum(part.tokens for part in parts)
-        rewards = [part.reward * part.tokens for part in parts if part.reward is not None]
-        guided = [part.guided for part in parts if part.guided is not None]
-        return Loss(
-            torch.stack([part.total.detach() for part in parts]).sum(),
-            torch.stack([part.nll for part in parts]).sum(),
-            tokens,
-            sum(rewards) / tokens if rewards else None,
-            torch.stack(guided).sum() if guided else None,
-        )
+        sums = {name: torch.stack([part.terms[name].detach() for part in parts]).sum() for name in parts[0].terms}
+        return Loss(sums, sum(part.tokens for part in parts))
 
 
 LossFunction = Callable[[TranslationModel, Batch, float], Loss]
-"""Takes REINFORCE's b last."""
-
-
-class Terms(NamedTuple):
-    """The fields of a `Loss` that are made of tensors, as tensors."""
-
-    total: Tensor
-    nll: Tensor
-    reward: Tensor | None = None
-    guided: Tensor | None = None
-
-    def loss(self, tokens: int) -> Loss:
-        """With the number of real target tokens. Waits for the device where there is a reward."""
-        return Loss(self.total, self.nll, tokens, None if self.reward is None else float(self.reward), self.guided)
+"""The last argument is REINFORCE's baseline b."""
 
 
 @dataclass(frozen=True)
 class TranslationLoss:
-    """Cross-entropy, and for an attention that draws its positions
+    """Cross-entropy plus a term for the attention.
+
+    For attention that samples its positions the term is
 
     − λ_r Σ_t sg(R_t − b) log π_t(i_t) − λ_e Σ_t H(π_t), R_t the mean of log p_u over u >= t
 
     (REINFORCE, Williams 1992, with the reward that follows a position, as in Mnih 2014; baseline b and entropy term as
-    in Xu 2015, section 4.1, where log p of the whole sentence is the reward of every position),
-
-    or for one that is shown given alignments, + λ_g × `guided_cross_entropy`.
+    in Xu 2015, section 4.1, where log p of the whole sentence is the reward of every position).
+    For a batch with word alignments it is λ_g × `guided_cross_entropy`.
     """
 
     label_smoothing: float = 0.0
@@ -183,46 +153,35 @@ class TranslationLoss:
     """λ_g"""
 
     def __call__(self, model: TranslationModel, batch: Batch, baseline: float = 0.0) -> Loss:
-        """`baseline` is b."""
-        return self.terms(model, batch, baseline).loss(batch.tokens)
-
-    def terms(
-        self, model: TranslationModel, batch: Batch, baseline: float | Tensor = 0.0, *, packed: bool = True
-    ) -> Terms:
-        """`packed` projects the real positions alone, whose number has to be known then. Without it no value of a
-        tensor is asked for, so that nothing waits for a device.
-        """
+        """Compute the terms loss and nll, and guided_alignment or reward; `baseline` is b."""
         decoded = model(batch.source, batch.source_lengths, batch.inputs, need_weights=batch.links is not None)
         real, output = batch.targets != PAD, model.output
-        features, targets = (
-            x[real] if packed else x.flatten(0, 1) for x in (decoded.features, batch.targets)
-        )  # [n ..]
-        mask = None if packed else real.flatten()
         total, nll = ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            features, output.weight, output.bias, targets, self.label_smoothing, mask
+            decoded.features[real], output.weight, output.bias, batch.targets[real], self.label_smoothing
         )
+        terms = {"nll": nll.sum()}
         if batch.links is not None:
             weights = decoded.attended.to_dense(batch.source.size(1))
             assert weights is not None
             guided = guided_cross_entropy(weights, batch.links)
-            return Terms(total + self.guided_weight * guided, nll.sum(), guided=guided.detach())
-        drawn = decoded.attended.log_prob
-        if drawn is None:
-            return Terms(total, nll.sum())
-        spread = nll.new_zeros(real.shape).masked_scatter(real, nll) if packed else nll.view_as(real)  # [b t]
-        rewards = rewards_to_go(spread, real)  # [b t]
-        entropy = decoded.attended.entropy
-        assert entropy is not None
-        reinforced = ((rewards - baseline) * drawn).where(real, 0).sum()
-        total = total - self.reward_weight * reinforced - self.entropy_weight * entropy.where(real, 0).sum()
-        return Terms(total, nll.sum(), reward=rewards.sum() / real.sum())
+            total = total + self.guided_weight * guided
+            terms["guided_alignment"] = guided.detach()
+        elif decoded.attended.log_prob is not None:
+            rewards = rewards_to_go(nll.new_zeros(real.shape).masked_scatter(real, nll), real)  # [b t]
+            entropy = decoded.attended.entropy
+            assert entropy is not None
+            reinforced = ((rewards - baseline) * decoded.attended.log_prob).where(real, 0).sum()
+            total = total - self.reward_weight * reinforced - self.entropy_weight * entropy.where(real, 0).sum()
+            # Rounded to fp32 as a mean: the baseline is then the same in one part or one process.
+            terms["reward"] = (rewards.sum() / real.sum()).cpu().double() * batch.tokens
+        return Loss({"loss": total, **terms}, batch.tokens)
 
 
 def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:
-    """−Σ_t Σ_i A_{t,i} log α_{t,i}, α the mean over the heads: guided alignment training (Chen 2016; Mi 2016).
+    """−Σ_t Σ_i A_{t,i} log α_{t,i}, α averaged over the heads: guided alignment training (Chen 2016; Mi 2016).
 
-    weights [b h t s], links A [b t s], rows of sum 1, or 0 where nothing is linked -> the sum. A position of weight 0,
-    which a window hides, has no term.
+    weights [b h t s], links A [b t s] with rows that sum to 1, or to 0 without a link -> the sum. Positions of weight
+    0, which a window hides, contribute nothing.
     """
     mean = (weights.float() if weights.dtype.itemsize == 2 else weights).mean(1)  # [b t s]
     seen = mean > _LEAST_WEIGHT
@@ -230,7 +189,7 @@ def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:
 
 
 def rewards_to_go(nll: Tensor, real: Tensor) -> Tensor:
-    """R_t, the mean of log p_u over u >= t: nll [b t], 0 where a position is not real [b t] -> [b t], 0 there too."""
+    """R_t, the mean of log p_u over u >= t: nll [b t], 0 at padding (real [b t] is false) -> [b t], 0 there too."""
     total = -nll.flip(1).cumsum(1).flip(1)
     count = real.flip(1).cumsum(1).flip(1)
     return total / count.clamp(min=1)

@@ -1,24 +1,75 @@
-"""The model card: what a checkpoint is, made of, and worth."""
+"""The model card, and the provenance that it lists: what it takes to make a checkpoint again."""
 
 import os
+import platform
+import subprocess
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from seq2seq.config import Attention, Data, TrainConfig, Training, several, to_plain
 from seq2seq.version import __version__
 
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss per token, in nats"}
-_SAID = ("start_from", "ema")
-"""Settings with a sentence of their own."""
+_IN_PROSE = ("start_from", "ema")
+"""Settings described in a sentence of their own."""
 _ALWAYS = ("batch_tokens", "optimizer", "learning_rate", "schedule", "loss", "precision")
-"""Settings that are told at their defaults too."""
+"""Settings listed even at their defaults."""
+
+_PACKAGES = ("sentencepiece", "sacrebleu")
+_PATIENCE = 10.0
+"""Seconds to wait for git."""
+
+
+def origin(config: TrainConfig, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """Return the provenance as plain values: seed, SHA-256 of the data, versions, settings of training and decoding."""
+    settings = to_plain(config)
+    return {
+        "seed": config.seed,
+        "hashes": dict(hashes),
+        "versions": versions(),
+        "training": settings["training"],
+        "decoding": settings["decoding"],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return software versions, with the commit of a checkout of this project (`-dirty` if it was changed)."""
+    numbers = {"seq2seq": __version__, "python": platform.python_version(), "torch": str(torch.__version__)}
+    for package in _PACKAGES:
+        try:
+            numbers[package] = version(package)
+        except PackageNotFoundError:  # not installed by a package installer
+            continue
+    commit = checkout_commit(Path(__file__).resolve().parents[2])
+    return numbers if commit is None else {**numbers, "commit": commit}
+
+
+def checkout_commit(root: Path) -> str | None:
+    """Return the commit of the git checkout at `root`; None if it is none or git fails."""
+    if not (root / ".git").exists():  # a file in linked work trees
+        return None
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(root), *describe],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None
 
 
 def model_card(
     config: TrainConfig, updates: int, epochs: float, scores: Mapping[str, float], origin: Mapping[str, Any]
 ) -> str:
-    """Markdown. `origin` is that of origin.py."""
+    """Write a checkpoint's model card in Markdown; `origin` is what the function of this name returns."""
     training = config.training
     start = "" if training.start_from is None else f" It began with the weights of {_file(training.start_from)}."
     average = "" if training.ema is None else f" The weights are an exponential moving average, decay {training.ema}."
@@ -56,7 +107,7 @@ All other training settings have their defaults; config.json lists every setting
 
 
 def average_card(data: Data, names: Sequence[str]) -> str:
-    """Markdown, of the mean of the checkpoints of these names."""
+    """Write the model card of the mean of these checkpoints in Markdown."""
     rows = "\n".join(f"- {_file(name)}" for name in names)
     return f"""# {data.source_lang} to {data.target_lang}
 
@@ -74,8 +125,10 @@ They were trained on {_corpora(data)}; their own cards say how, and what they sc
 
 
 def shared_name(path: str) -> str:
-    """A path as it may be given away: from the working directory down, else its last two parts, and never the home
-    directory."""
+    """Shorten a path for publication: relative to the working directory, else its last two parts.
+
+    The name of the home directory is never among them.
+    """
     absolute = os.path.abspath(os.path.expanduser(path))
     homes = {os.path.expanduser("~"), os.path.realpath(os.path.expanduser("~"))}
     inside = [top for top in (os.getcwd(), *homes) if os.path.isabs(top) and Path(absolute).is_relative_to(top)]
@@ -93,12 +146,12 @@ def _attention(attention: Attention) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What has a value, and is not at its default."""
+    """Select settings that have a value other than their default."""
     defaults = to_plain(Training())
     return {
         name: value
         for name, value in settings.items()
-        if name not in _SAID and value not in (None, []) and (name in _ALWAYS or value != defaults.get(name))
+        if name not in _IN_PROSE and value not in (None, []) and (name in _ALWAYS or value != defaults.get(name))
     }
 
 

@@ -1,10 +1,14 @@
-"""Optimizers, and which weights decay."""
+"""Optimizers and what goes with them: weight decay, learning-rate schedules, a moving average of the weights."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
@@ -14,11 +18,14 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 0, "adadelta": 2}
-"""Tensors of a weight's size that each optimizer keeps for every weight."""
+"""Number of tensors of a weight's size that each optimizer keeps per weight."""
+
+PREFIX = "weights."
+"""Prefix of the trained weights in a training state whose checkpoint holds their moving average."""
 
 
 def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Of all weights of the model that are not frozen; only its matrices decay (see `is_matrix`)."""
+    """Make an optimizer of all weights that are not frozen; only matrices decay (see `is_matrix`)."""
     weights = [(key, weight) for key, weight in model.named_parameters() if weight.requires_grad]
     groups = [
         {"params": [weight for key, weight in weights if is_matrix(key, weight)], "weight_decay": weight_decay},
@@ -28,8 +35,106 @@ def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_
 
 
 def is_matrix(name: str, weight: nn.Parameter) -> bool:
-    """Whether a parameter multiplies what comes in, or is a table of embeddings: all but biases, vectors and scales.
+    """Whether a parameter is a matrix or a table of embeddings, and not a bias, vector or scale.
 
-    With n heads there are n of each, so their dimensions alone do not tell a bias from a matrix.
+    Parameters of n heads have a dimension more, so the number of dimensions does not tell a bias from a matrix.
     """
     return name.rpartition(".")[2].startswith("weight") and weight.dim() > 1 and min(weight.shape[-2:]) > 1
+
+
+class Halving(NamedTuple):
+    """Epochs of the schedule `halving`."""
+
+    start: float = math.inf
+    """Epochs at the base rate."""
+    every: float = 1.0
+    """Epochs at each later rate."""
+    updates_per_epoch: int = 1
+
+
+@dataclass
+class Schedule:
+    """The learning rate of every update, counted from 1; warm-up grows linearly to the base rate."""
+
+    name: str
+    base: float
+    warmup_updates: int
+    plateau_factor: float
+    plateau_patience: int
+    total_updates: int
+    halving: Halving = field(default_factory=Halving)
+
+    def __post_init__(self) -> None:
+        self.factor = 1.0  # what plateaus have multiplied the rate by
+        self.waited = 0  # validations since the last one with progress or the last plateau
+
+    def rate(self, update: int, time_used: float = 0.0) -> float:
+        """Return the learning rate of this update; `time_used` is the share of the training time that has passed.
+
+        A schedule with an end reaches it with the last update, or when the time is up if that comes first.
+        """
+        if update <= self.warmup_updates:
+            return self.base * update / self.warmup_updates
+        if self.name == "inverse_sqrt":
+            return self.base * math.sqrt(max(self.warmup_updates, 1) / update)
+        if self.name == "cosine":
+            reached = max(update, time_used * self.total_updates)
+            done = (reached - self.warmup_updates) / max(self.total_updates - self.warmup_updates, 1)
+            return self.base * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+        if self.name == "halving":
+            epochs = (update - 1) / self.halving.updates_per_epoch - self.halving.start
+            return self.base * 0.5 ** max(math.floor(epochs / self.halving.every) + 1, 0)
+        return self.base * self.factor
+
+    def validated(self, improved: bool) -> None:
+        """Take note of a validation: `plateau` multiplies the rate after too many without progress."""
+        if self.name != "plateau":
+            return
+        self.waited = 0 if improved else self.waited + 1
+        if self.waited > self.plateau_patience:
+            self.factor *= self.plateau_factor
+            self.waited = 0
+
+
+class MovingAverage:
+    """w̄ ← d w̄ + (1 − d) w after every update n, d = min(decay, (1 + n) / (10 + n)), as in Marian and TensorFlow.
+
+    Early averages forget faster, which soon removes the random initial weights.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self._weights = dict(model.named_parameters())
+        self._averages = {name: weight.detach().clone() for name, weight in self._weights.items()}
+
+    @torch.no_grad()
+    def update(self, number: int) -> None:
+        """Average in the weights after this update, counted from 1."""
+        decay = min(self.decay, (1 + number) / (10 + number))
+        torch._foreach_lerp_(list(self._averages.values()), list(self._weights.values()), 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[dict[str, Tensor]]:
+        """Give the model the averages inside the block; yields the trained weights for the training state.
+
+        The values are copied, since other processes may share the memory of the model.
+        """
+        self._exchange()
+        try:
+            yield {f"{PREFIX}{name}": weight for name, weight in self._averages.items()}
+        finally:
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for name, weight in self._weights.items():
+            average = self._averages[name].clone()
+            self._averages[name].copy_(weight)
+            weight.copy_(average)
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take the model's weights as averages, and give the model those of a training state."""
+        for name, weight in self._weights.items():
+            self._averages[name].copy_(weight)
+            weight.copy_(state[f"{PREFIX}{name}"])

@@ -1,9 +1,12 @@
-"""Data parallelism over processes that torchrun starts, on one machine or several: torch.distributed.
+"""The processes that train one model together: a single one, or those that torchrun starts on one or more machines.
 
-Gradients are added up by one all-reduce of all of them after backward, and not by DistributedDataParallel. That counts
-on one call of the model's `forward` an update, whereas here training.accumulate makes several, minimum-risk training
-and scheduled sampling use the model's parts, and a CUDA graph replays without any hook; and it takes the mean over the
-processes, whereas each share's gradient is already its part of the mean over the tokens of the whole batch.
+Each batch is split into shares (`Batch.split`), and every share draws from a seed of its own, whichever process works
+on it. So forked workers (workers.py) and the ranks of torch.distributed make the same update, to rounding.
+
+Gradients are added up by one all-reduce after backward instead of by DistributedDataParallel, which expects one call
+of the model's `forward` per update: training.accumulate makes several, and minimum-risk training and scheduled sampling
+call parts of the model. It also averages over the processes, whereas the gradient of each share is already its part of
+the mean over the tokens of the whole batch.
 """
 
 import os
@@ -12,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,52 +26,198 @@ from torch.distributed.rendezvous import rendezvous
 from seq2seq.errors import ConfigError
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss
-from seq2seq.training.team import Message, Own, ProcessLost, Team
 
 _PATIENCE = timedelta(minutes=10)
-"""After which a process that does not answer is given up. Failures are noticed at once, by the end of a connection."""
-_LOOK_EVERY = 0.1
-"""Seconds between two looks whether rank 0 is done."""
-_DONE, _FAILED = b"done", b"failed"
+"""Time after which a process that does not answer counts as lost. A closed connection is noticed at once."""
+_POLL_SECONDS = 0.1
+"""Interval at which the other ranks ask whether rank 0 is done."""
+_DONE, _FAILED = "done", "failed"
 
 _BY_TORCHRUN = "Start with torchrun, which sets what belongs to it, or unset WORLD_SIZE."
 
 Result = TypeVar("Result")
+ShareWork = Callable[[int], Loss]
+"""Works on the share with this number in this process: returns its loss, leaves its gradient in the parameters."""
+ShareMessage = Callable[[int], Any]
+"""The plain values and arrays that another process needs to work on the share with this number."""
 
 
-def asked_for() -> int:
-    """Processes in all that the environment tells of, as torchrun sets it; 1 without."""
+class ProcessLost(RuntimeError):
+    """Another process of the training ended or does not answer."""
+
+
+class ProcessGroup:
+    """A single process, and the interface of a group of several.
+
+    All ranks run the training loop and call each method in the same order. Forked workers only serve one rank.
+    """
+
+    rank: int = 0
+    """Number of this process; rank 0 writes files and logs."""
+    ranks: int = 1
+    """Number of processes that run the training loop."""
+
+    @property
+    def shares(self) -> int:
+        """Number of shares a batch is split into, if it has that many pairs."""
+        return 1
+
+    def gradient(self, model: nn.Module, shares: Sequence[Batch], work: ShareWork, message: ShareMessage) -> list[Loss]:
+        """Work on all shares and leave the sum of their gradients in the model's parameters.
+
+        Returns losses that add up to the loss of the batch. Raises ProcessLost if another process failed.
+        """
+        return [work(number) for number in range(len(shares))]
+
+    def broadcast_parameters(self, model: nn.Module) -> None:
+        """Copy the weights of rank 0: the same seed may draw others on another kind of processor."""
+
+    def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
+        """Return the sum of each value over the ranks."""
+        return list(values)
+
+    def all_reduce_max(self, values: Sequence[float]) -> list[float]:
+        """Return the maximum of each value over the ranks."""
+        return list(values)
+
+    def all_gather(self, text: str) -> list[str]:
+        """Return the texts of all ranks in their order."""
+        return [text]
+
+    @contextmanager
+    def rank_zero_first(self) -> Iterator[None]:
+        """Run the block on rank 0 before the other ranks enter it."""
+        yield
+
+
+class DistributedGroup(ProcessGroup):
+    """Processes of torch.distributed: each works on one share of every batch and takes the same step."""
+
+    def __init__(self, store: Store, rank: int, ranks: int) -> None:
+        self.rank, self.ranks = rank, ranks
+        self._store = store
+        self._turns = 0
+
+    @property
+    def shares(self) -> int:
+        return self.ranks
+
+    def gradient(self, model: nn.Module, shares: Sequence[Batch], work: ShareWork, message: ShareMessage) -> list[Loss]:
+        # A rank without a share repeats the last one and sends zeros, so that it knows which gradients there are.
+        mine = work(min(self.rank, len(shares) - 1))
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        terms = [term.detach().to(mine.total).reshape(1) for term in mine.terms.values()]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), *terms])
+        if self.rank >= len(shares):
+            flat.zero_()
+        _or_lost(lambda: dist.all_reduce(flat))
+        *parts, summed = torch.split(flat, [*(gradient.numel() for gradient in gradients), len(terms)])
+        torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
+        return [Loss(dict(zip(mine.terms, summed, strict=True)), sum(share.tokens for share in shares))]
+
+    @torch.no_grad()
+    def broadcast_parameters(self, model: nn.Module) -> None:
+        weights: list[Tensor] = list(model.parameters())
+        flat = torch.cat([weight.flatten() for weight in weights])
+        _or_lost(lambda: dist.broadcast(flat, 0))
+        parts = torch.split(flat, [weight.numel() for weight in weights])
+        torch._foreach_copy_(weights, [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)])
+
+    def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
+        return self._all_reduce(values, dist.ReduceOp.SUM)
+
+    def all_reduce_max(self, values: Sequence[float]) -> list[float]:
+        return self._all_reduce(values, dist.ReduceOp.MAX)
+
+    def _all_reduce(self, values: Sequence[float], operation: dist.ReduceOp.RedOpType) -> list[float]:
+        numbers = torch.tensor(values, dtype=torch.float64)
+        _or_lost(lambda: dist.all_reduce(numbers, operation))
+        return numbers.tolist()
+
+    def all_gather(self, text: str) -> list[str]:
+        raw = text.encode()
+        sizes = [int(size) for size in self._all_gather(torch.tensor([len(raw)]))]
+        padded = torch.zeros(max(sizes), dtype=torch.uint8)
+        padded[: len(raw)] = torch.frombuffer(bytearray(raw or b"\0"), dtype=torch.uint8)[: len(raw)]
+        gathered = zip(self._all_gather(padded), sizes, strict=True)
+        return [bytes(row[:size].tolist()).decode() for row, size in gathered]
+
+    def _all_gather(self, mine: Tensor) -> list[Tensor]:
+        gathered = [torch.empty_like(mine) for _ in range(self.ranks)]
+        _or_lost(lambda: dist.all_gather(gathered, mine))
+        return gathered
+
+    @contextmanager
+    def rank_zero_first(self) -> Iterator[None]:
+        """Let rank 0 take any time: the others poll the store instead of waiting in a collective operation."""
+        self._turns += 1
+        key = f"first-{self._turns}"
+        if self.rank:
+            while not _or_lost(lambda: self._store.check([key])):
+                time.sleep(_POLL_SECONDS)
+            if _or_lost(lambda: self._store.get(key)).decode() == _FAILED:
+                raise ProcessLost("the first process failed; see its message")
+            yield
+            return
+        try:
+            yield
+        except BaseException:
+            self._store.set(key, _FAILED)
+            raise
+        self._store.set(key, _DONE)
+
+
+def world_size() -> int:
+    """Number of processes that torchrun's environment names; 1 without it."""
     given = os.environ.get("WORLD_SIZE") or "1"
     if not given.isdecimal():
         raise ConfigError(f"WORLD_SIZE={given}: expected a number of processes. {_BY_TORCHRUN}")
     return int(given)
 
 
-@contextmanager
-def joined(device: torch.device) -> Iterator[Team]:
-    """The processes that torchrun has started; without it only this one. On CUDA nccl adds up, elsewhere gloo.
+def device_of_rank(device: torch.device) -> torch.device:
+    """Return the GPU that belongs to this process of torchrun. Raises ConfigError if there are too few."""
+    if world_size() == 1 or device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise ConfigError(
+            f"device={device.type} and torchrun: several processes train on cuda or cpu. Take device=cpu."
+        )
+    number, gpus = int(os.environ.get("LOCAL_RANK") or 0), torch.cuda.device_count()
+    if number >= gpus:
+        raise ConfigError(
+            f"device=cuda: no GPU is left for process {number} of this machine, which has {gpus}. Take "
+            f"torchrun --nproc-per-node={gpus}, or device=cpu."
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
-    Raises ProcessLost if they don't find each other, and ConfigError where the environment tells only half.
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the processes that torchrun started, over nccl on CUDA and gloo elsewhere; alone without torchrun.
+
+    Raises ProcessLost if the processes do not find each other, and ConfigError for an incomplete environment.
     """
-    if asked_for() == 1:
-        yield Team()
+    if world_size() == 1:
+        yield ProcessGroup()
         return
     try:
         store, rank, ranks = _or_lost(lambda: next(rendezvous("env://", timeout=_PATIENCE)))
     except ValueError as error:  # a variable that is missing or no number
         reason = str(error).removeprefix("Error initializing torch.distributed using env:// rendezvous: ")
-        raise ConfigError(f"WORLD_SIZE={asked_for()}: {reason}. {_BY_TORCHRUN}") from error
-    fresh = _or_lost(lambda: of_this_start(store, rank, ranks))
-    with of_store(fresh, rank, ranks, device) as team:
-        yield team
+        raise ConfigError(f"WORLD_SIZE={world_size()}: {reason}. {_BY_TORCHRUN}") from error
+    fresh = _or_lost(lambda: store_of_this_start(store, rank, ranks))
+    with group_of_store(fresh, rank, ranks, device) as group:
+        yield group
 
 
-def of_this_start(store: Store, rank: int, ranks: int) -> Store:
-    """The part of torchrun's store that only the processes of this start know: the store outlives them, and what
-    those before a restart have left there leads to nobody.
+def store_of_this_start(store: Store, rank: int, ranks: int) -> Store:
+    """Return a part of torchrun's store that only the processes of this start know.
 
-    Each process says its name; the first one repeats the names it finds until all have read their own. Raises
-    ProcessLost if one does not come.
+    The store survives a restart, and must not lead anybody to what the processes before it left there. Each process
+    stores a random name; rank 0 repeats the names it reads until all others have found their own. Raises ProcessLost
+    if a process does not come.
     """
     own, end = os.urandom(8).hex(), time.monotonic() + _PATIENCE.total_seconds()
     store.set(f"process-{rank}", own)
@@ -77,118 +226,32 @@ def of_this_start(store: Store, rank: int, ranks: int) -> Store:
         if rank:
             first, *names = store.get("start").decode().split() if store.check(["start"]) else [""]
             if own in names:
-                store.set(f"{first}-{rank}", _DONE.decode())
+                store.set(f"{first}-{rank}", _DONE)
                 return PrefixStore(first, store)
         else:
-            there = [store.get(f"process-{other}").decode() for other in others if store.check([f"process-{other}"])]
-            store.set("start", " ".join([own, *there]))
+            names = [store.get(f"process-{other}").decode() for other in others if store.check([f"process-{other}"])]
+            store.set("start", " ".join([own, *names]))
             if store.check([f"{own}-{other}" for other in others]):
                 return PrefixStore(own, store)
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_SECONDS)
     raise ProcessLost(f"not all of {ranks} processes have come within {_PATIENCE}")
 
 
 @contextmanager
-def of_store(store: Store, rank: int, ranks: int, device: torch.device) -> Iterator["Ranks"]:
-    """The processes, each with its rank, that have this store in common."""
-    group = PrefixStore("group", store)
+def group_of_store(store: Store, rank: int, ranks: int, device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the processes that share this store, as the given rank of them."""
+    prefixed = PrefixStore("group", store)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    _or_lost(lambda: dist.init_process_group(backend, timeout=_PATIENCE, world_size=ranks, rank=rank, store=group))
-    yield Ranks(store, rank, ranks)
-    dist.destroy_process_group()  # after a failure others may never come to this: then the process just ends
-
-
-class Ranks(Team):
-    """Processes that each run the whole loop on the same batches, and work on one share of each."""
-
-    def __init__(self, store: Store, rank: int, ranks: int) -> None:
-        self.rank, self.ranks = rank, ranks
-        self._store = store
-        self._firsts = 0
-
-    @property
-    def shares(self) -> int:
-        return self.ranks
-
-    def gradient(self, model: nn.Module, shares: Sequence[Batch], own: Own, message: Message) -> list[Loss]:
-        # One that has no share does the last one's work, for nothing: so it knows which gradients there are.
-        mine = own(min(self.rank, len(shares) - 1))
-        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-        reward = None if mine.reward is None else mine.total.new_tensor(mine.reward * mine.tokens)
-        terms = [mine.total.detach(), mine.nll, reward, mine.guided]
-        flat = torch.cat([*(g.flatten() for g in gradients), *(t.reshape(1) for t in terms if t is not None)])
-        if self.rank >= len(shares):
-            flat.zero_()
-        self._or_lost(lambda: dist.all_reduce(flat))
-        *parts, summed = torch.split(flat, [*(g.numel() for g in gradients), sum(t is not None for t in terms)])
-        torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
-        total, nll, *rest = summed
-        tokens = sum(share.tokens for share in shares)
-        mean = None if reward is None else float(rest.pop(0)) / tokens
-        return [Loss(total, nll, tokens, mean, None if mine.guided is None else rest.pop(0))]
-
-    @torch.no_grad()
-    def adopt(self, model: nn.Module) -> None:
-        weights: list[Tensor] = list(model.parameters())
-        flat = torch.cat([weight.flatten() for weight in weights])
-        self._or_lost(lambda: dist.broadcast(flat, 0))
-        parts = torch.split(flat, [weight.numel() for weight in weights])
-        torch._foreach_copy_(weights, [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)])
-
-    def sums(self, values: Sequence[float]) -> list[float]:
-        return self._reduced(values, dist.ReduceOp.SUM)
-
-    def greatest(self, values: Sequence[float]) -> list[float]:
-        return self._reduced(values, dist.ReduceOp.MAX)
-
-    def _reduced(self, values: Sequence[float], operation: dist.ReduceOp.RedOpType) -> list[float]:
-        numbers = torch.tensor(values, dtype=torch.float64)
-        self._or_lost(lambda: dist.all_reduce(numbers, operation))
-        return numbers.tolist()
-
-    def texts(self, text: str) -> list[str]:
-        raw = text.encode()
-        sizes = [int(size) for size in self._gathered(torch.tensor([len(raw)]))]
-        padded = torch.zeros(max(sizes), dtype=torch.uint8)
-        padded[: len(raw)] = torch.frombuffer(bytearray(raw or b"\0"), dtype=torch.uint8)[: len(raw)]
-        found = self._gathered(padded)
-        return [bytes(one[:size].tolist()).decode() for one, size in zip(found, sizes, strict=True)]
-
-    def _gathered(self, mine: Tensor) -> list[Tensor]:
-        found = [torch.empty_like(mine) for _ in range(self.ranks)]
-        self._or_lost(lambda: dist.all_gather(found, mine))
-        return found
-
-    @contextmanager
-    def first(self) -> Iterator[None]:
-        """However long rank 0 takes: the others look again and again, and don't wait in a collective operation."""
-        self._firsts += 1
-        key = f"first-{self._firsts}"
-        if self.rank:
-            while not self._or_lost(lambda: self._store.check([key])):
-                time.sleep(_LOOK_EVERY)
-            if self._or_lost(lambda: self._store.get(key)) == _FAILED:
-                raise ProcessLost("the first process failed; see its message")
-            yield
-            return
-        try:
-            yield
-        except BaseException:
-            self._store.set(key, _FAILED.decode())
-            raise
-        self._store.set(key, _DONE.decode())
-
-    def _or_lost(self, operation: Callable[[], Result]) -> Result:
-        return _or_lost(operation)
+    _or_lost(lambda: dist.init_process_group(backend, timeout=_PATIENCE, world_size=ranks, rank=rank, store=prefixed))
+    yield DistributedGroup(store, rank, ranks)
+    dist.destroy_process_group()  # not after a failure: others may never come to this, so the process just ends
 
 
 def _or_lost(operation: Callable[[], Result]) -> Result:
     try:
         return operation()
-    except RuntimeError as error:  # gloo has no error of its own
-        reason = re.sub(
-            r"^\[.*?\] *|\. This is typically.*", "", str(error).partition("\n")[0]
-        )  # without gloo's advice
+    except RuntimeError as error:  # gloo has no error class of its own; its advice is cut off
+        reason = re.sub(r"^\[.*?\] *|\. This is typically.*", "", str(error).partition("\n")[0])
         raise ProcessLost(
             f"another process of this training ended or does not answer; see its message ({reason})"
         ) from error

@@ -1,92 +1,142 @@
-"""What a run says while it goes on: a progress bar, metrics.jsonl, TensorBoard."""
+"""What a run reports during training: a progress bar, metrics.jsonl, TensorBoard."""
 
+import io
 import json
 import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from seq2seq.errors import DataError
-from seq2seq.inference.heatmap import terminal_width
+from seq2seq.device import peak_mb, reset_peak
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference.heatmap import of_translation, printable, terminal_width
 from seq2seq.inference.translator import Translation
 from seq2seq.text.corpus import decode_lines, open_binary, raw_lines
 from seq2seq.text.json_io import number, parse_json
 from seq2seq.text.storage import within
-from seq2seq.training.eta import Pace, duration
-from seq2seq.training.memory import peak_mb, reset_peak
-from seq2seq.training.tensorboard import board_samples, summary_writer
+from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
+_WARM_UP = 2
+"""First updates that are not timed: they allocate memory and fill caches."""
 _SECONDS_BETWEEN_LINES = 30.0
 _ENOUGH = 8
-"""Updates that were timed before it is told how long the rest takes."""
+"""Timed updates before the remaining time is estimated."""
 _BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
-"""tqdm's without its guess of what is left, which knows of no validations."""
+"""tqdm's format without its estimate of the remaining time, which ignores validations."""
 _SHORTEST_BAR = 10
-"""Columns, where there is room for more than the most important values."""
+"""Columns of the bar if there is room for more than the most important values."""
 _ROWS = 24
-"""Of a terminal: tqdm shows nothing where the terminal does not tell them."""
+"""Assumed height of the terminal: tqdm shows nothing where the terminal does not report it."""
+
+
+class Pace:
+    """The mean duration of updates and validations in this process, from which the remaining time is estimated."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` returns seconds."""
+        self._clock = clock
+        self._last = clock()
+        self._updates, self._update_seconds = -_WARM_UP, 0.0
+        self.validations, self._validation_seconds = 0, 0.0
+
+    def updated(self) -> None:
+        """Count an update, with everything since the last call of a method of this object."""
+        self._updates += 1
+        seconds = self._lap()
+        if self._updates > 0:
+            self._update_seconds += seconds
+
+    def validated(self) -> None:
+        """Count a validation."""
+        self.validations += 1
+        self._validation_seconds += self._lap()
+
+    @property
+    def updates(self) -> int:
+        """Updates timed so far."""
+        return max(self._updates, 0)
+
+    def seconds(self, updates: float, validations: float) -> float | None:
+        """Estimate the time of so many updates and validations; None before any update was timed."""
+        if not self.updates:
+            return None
+        validation = self._validation_seconds / self.validations if self.validations else 0.0
+        return updates * self._update_seconds / self.updates + validations * validation
+
+    def _lap(self) -> float:
+        before, self._last = self._last, self._clock()
+        return self._last - before
+
+
+def duration(seconds: float) -> str:
+    """Format a duration for people, in the two largest units that it fills."""
+    minutes = round(seconds / 60)
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"
 
 
 class Progress:
-    """Writes every metrics line to a file, and shows a bar on a terminal or now and then a line elsewhere."""
+    """Writes metrics.jsonl and TensorBoard, and shows a bar on a terminal or an occasional log line elsewhere."""
 
     def __init__(
         self,
         run_dir: Path,
-        first: int,
         total: int,
-        size: int,
         device: torch.device,
         *,
+        update: int = 0,
+        metrics_size: int = 0,
         epoch: int,
         validate_every: int,
-        tensorboard: bool,
+        tensorboard: bool = False,
     ) -> None:
-        """`size` bytes of metrics.jsonl belong to the updates done; a stopped run may have written more.
+        """Continue from an update of `total`; `epoch` and `validate_every` are in updates.
 
-        `epoch` and `validate_every` are in updates.
+        The first `metrics_size` bytes of metrics.jsonl are kept: a stopped run may have written more.
         """
         self._path = within(run_dir, "metrics.jsonl")
         try:
             self._path.touch()
-            os.truncate(self._path, _whole_lines(self._path, size))
+            os.truncate(self._path, _whole_lines(self._path, metrics_size))
             self._file = self._path.open("a")
         except OSError as error:
             raise self._unwritable(error) from error
-        self._bar = tqdm(total=total, initial=first, disable=None, ncols=_columns(), nrows=_ROWS, bar_format=_BAR)
+        self._bar = tqdm(total=total, initial=update, disable=None, ncols=_columns(), nrows=_ROWS, bar_format=_BAR)
         self._total, self._epoch, self._validate_every = total, epoch, validate_every
-        self._pace, self._told = Pace(), False
+        self._pace, self._has_estimated = Pace(), False
         self._board = summary_writer()(str(run_dir / "tensorboard")) if tensorboard else None
-        self._said = self._measured = time.monotonic()
+        self._shown = self._measured = time.monotonic()
         self._tokens = 0
         self._device = device
         reset_peak(device)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the bar and all files."""
         self._bar.close()
-        with suppress(OSError):  # of a line that could not be written, which was told then
+        with suppress(OSError):  # of an unwritten line, which was reported before
             self._file.close()
         if self._board is not None:
             self._board.close()
 
     def on_disk(self) -> int:
-        """Bytes of metrics so far, which then are on the disk: a state that knows of them comes after them."""
+        """Flush the metrics to the disk, before the state that refers to them; return their size in bytes."""
         try:
             os.fsync(self._file.fileno())
             return self._file.tell()
@@ -94,26 +144,26 @@ class Progress:
             raise self._unwritable(error) from error
 
     def advance(self, tokens: int) -> None:
-        """One update more, over so many real target tokens."""
+        """Count an update over so many target tokens."""
         self._tokens += tokens
         self._pace.updated()
-        self._bar.total = max(self._bar.total or 0, self._bar.n + 1)  # it may have been estimated
+        self._bar.total = max(self._bar.total or 0, self._bar.n + 1)  # the total may be an estimate
         self._bar.update()
 
     def speed(self) -> dict[str, float | None]:
-        """Real target tokens since this was last asked, as many per second, and the most memory so far in MiB."""
+        """Return target tokens since the last call, tokens per second, and peak memory in MiB."""
         now = time.monotonic()
         tokens, seconds = self._tokens, now - self._measured
         self._tokens, self._measured = 0, now
         return {"tokens": tokens, "tokens_per_second": tokens / seconds, "peak_memory_mb": peak_mb(self._device)}
 
     def pause(self) -> None:
-        """A validation is done: leave out of the speed what was done since it was last asked."""
+        """Count a validation; leave the time since the last call of `speed` out of the next one."""
         self._pace.validated()
         self._tokens, self._measured = 0, time.monotonic()
 
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
-        """A line of metrics: `event` is train or valid. What is not finite, for which JSON has no word, is null."""
+        """Write a line of metrics; `event` is train or valid. Numbers that JSON does not have become null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         try:
             self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
@@ -126,13 +176,12 @@ class Progress:
                     self._board.add_scalar(f"{event}/{name}", value, update)
 
     def board(self, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]) -> None:
-        """Translations with their references and, where matplotlib is, the pictures of their attention for TensorBoard;
-        `languages` are those of source and target."""
+        """Add translations with references, and with matplotlib their attention, to TensorBoard."""
         if self._board is not None:
             board_samples(self._board, update, samples, languages)
 
     def show(self, update: int, values: dict[str, Any], seconds: float) -> None:
-        """The state of training, for a person; `seconds` are those that are left to train at most."""
+        """Show the state of training; `seconds` is the maximum time that is left to train."""
         updates = self._total - update
         needed = self._seconds(updates)
         left = None if needed is None else max(min(needed, seconds), 0.0)
@@ -141,16 +190,16 @@ class Progress:
         self._bar.total, self._bar.ncols = total, _columns()
         room = self._bar.ncols - len(f"100%|| {total}/{total}, ")
         self._bar.set_postfix_str(_fitting(parts, room), refresh=False)
-        if time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
+        if time.monotonic() - self._shown > _SECONDS_BETWEEN_LINES:
+            self._shown = time.monotonic()
             level = logging.INFO if self._bar.disable else logging.DEBUG
             logger.log(level, "update %d of %d: %s", update, total, ", ".join(parts))
-        if needed is not None and not self._told:
-            self._told = True
+        if needed is not None and not self._has_estimated:
+            self._has_estimated = True
             self._estimate(updates, needed, seconds)
 
     def _estimate(self, updates: int, needed: float, seconds: float) -> None:
-        """Log how long an epoch and the rest take."""
+        """Log the estimated time of an epoch and of the rest."""
         if needed > seconds:
             end = "training.max_hours"
         else:
@@ -163,50 +212,17 @@ class Progress:
         return DataError(f"{self._path}: can't be written ({error.strerror}). The last state that was saved is whole.")
 
     def _seconds(self, updates: int) -> float | None:
-        """That so many updates take, with their validations once one was timed; None while nothing is known."""
+        """Estimate the time of so many updates, with validations once one was timed; None before."""
         return self._pace.seconds(updates, updates / self._validate_every) if self._pace.updates >= _ENOUGH else None
 
 
-class Silence(Progress):
-    """Writes and shows nothing: of several processes only one tells how it goes."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def on_disk(self) -> int:
-        return 0
-
-    def advance(self, tokens: int) -> None:
-        pass
-
-    def speed(self) -> dict[str, float | None]:
-        return {}
-
-    def pause(self) -> None:
-        pass
-
-    def write(self, event: str, update: int, values: dict[str, Any]) -> None:
-        pass
-
-    def board(self, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]) -> None:
-        pass
-
-    def show(self, update: int, values: dict[str, Any], seconds: float) -> None:
-        pass
-
-
 def _columns() -> int:
-    """Those that the bar may fill: in the last one some terminals break the line."""
+    """Return the width of the bar: some terminals wrap the line in the last column."""
     return max((terminal_width() or 1) - 1, 1)
 
 
 def _parts(values: Mapping[str, Any], left: float | None) -> list[str]:
-    """What a person wants to know, the most important first."""
+    """Return what people want to know, the most important first."""
     return [
         f"loss {values['loss']:.3f}",
         *([] if left is None else [f"{duration(left)} left"]),
@@ -218,7 +234,7 @@ def _parts(values: Mapping[str, Any], left: float | None) -> list[str]:
 
 
 def _fitting(parts: Sequence[str], width: int) -> str:
-    """As many of the first parts as there is room for beside a bar; the first two go before it."""
+    """Join as many parts as fit beside the bar; the first two take precedence over it."""
     texts = [(number, ", ".join(parts[:number])) for number in range(1, len(parts) + 1)]
     fitting = [text for number, text in texts if len(text) + (1 if number <= 2 else _SHORTEST_BAR) <= width]
     return fitting[-1] if fitting else ""
@@ -226,16 +242,16 @@ def _fitting(parts: Sequence[str], width: int) -> str:
 
 @dataclass(frozen=True)
 class Effort:
-    """What the training of a run took; None where its metrics do not say."""
+    """The cost of the training of a run; None where its metrics do not say."""
 
     updates: int
     tokens_per_second: float | None
-    """Real target tokens over the time of all logged updates, validations left out."""
+    """Target tokens over the time of all logged updates, without validations."""
     peak_memory_mb: float | None
 
 
 def effort(run_dir: Path) -> Effort:
-    """Read from a run's metrics.jsonl. Raises DataError naming the line."""
+    """Read the effort from a run's metrics.jsonl. Raises DataError naming the line."""
     path = within(run_dir, "metrics.jsonl")
     updates, tokens, seconds, peak = 0, 0.0, 0.0, None
     for place, line in enumerate(_lines(path) if os.path.isfile(path) else (), 1):
@@ -244,7 +260,7 @@ def effort(run_dir: Path) -> Effort:
             updates = max(updates, int(number(values, "update") or 0))
             if values.get("event") != "train":
                 continue
-            # Lines of older runs have no `tokens`; one interval has about as many as another.
+            # Lines of older runs have no `tokens`; all intervals have about the same number.
             done, rate = number(values, "tokens"), number(values, "tokens_per_second")
             used = number(values, "peak_memory_mb")
         except (ValueError, AttributeError) as error:
@@ -257,12 +273,61 @@ def effort(run_dir: Path) -> Effort:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The whole ones."""
+    """Yield the complete lines."""
     with open_binary(path) as file:
         yield from decode_lines((line for line in raw_lines(file) if line.endswith(b"\n")), str(path))
 
 
 def _whole_lines(path: Path, size: int) -> int:
-    """Bytes of the whole lines among the first `size` bytes: a machine that went down may have kept less of them."""
+    """Return the size of the complete lines in the first `size` bytes: a crash may have lost some."""
     with path.open("rb") as file:
         return file.read(size).rfind(b"\n") + 1
+
+
+def summary_writer() -> Any:
+    """Return TensorBoard's class that writes events. Raises ConfigError if it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            f"training.tensorboard=true: TensorBoard is missing. Install it: {install_command('tensorboard')}"
+        ) from error
+    return SummaryWriter
+
+
+def check_board() -> None:
+    """Raise ConfigError if TensorBoard is not installed; log if only pictures will be missing."""
+    summary_writer()
+    if find_spec("matplotlib") is None:
+        logger.info(
+            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: %s",
+            install_command("plots"),
+        )
+
+
+def board_samples(
+    board: Any, update: int, samples: Sequence[tuple[Translation, str]], languages: tuple[str, str]
+) -> None:
+    """Add translations with their references to a SummaryWriter, and pictures if matplotlib is installed."""
+    for place, (sample, reference) in enumerate(samples, 1):
+        board.add_text(f"samples/{place}", _markdown(sample, reference), update)
+    heatmaps = [of_translation(sample) for sample, _ in samples]
+    if all(heatmap is None for heatmap in heatmaps):
+        return
+    try:
+        from matplotlib.image import imread
+
+        from seq2seq.inference.picture import Painter
+    except ImportError:  # reported by `check_board`
+        return
+    painter = Painter(*languages)
+    for place, heatmap in enumerate(heatmaps, 1):
+        if heatmap is not None and heatmap.columns and heatmap.rows:
+            pixels = imread(io.BytesIO(painter.draw(heatmap, "png")))[..., :3]  # height, width, colour
+            board.add_image(f"attention/{place}", pixels, update, dataformats="HWC")
+
+
+def _markdown(sample: Translation, reference: str) -> str:
+    """Format a sample as a code block, which leaves its text as it is."""
+    rows = (("source", sample.source), ("reference", reference), ("translation", sample.text))
+    return "\n".join(f"    {name + ':':12} {printable(text)}" for name, text in rows)

@@ -1,11 +1,12 @@
-"""Which directory a run has, whether it may go on there, that there is room, and that no other process does."""
+"""The directory of a run: its name, whether a run may resume there, disk space, and the lock on it."""
 
 import json
 import logging
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
@@ -25,12 +26,14 @@ from seq2seq.config import (
     stored_data,
     to_plain,
 )
+from seq2seq.device import fastest_precision
 from seq2seq.errors import ConfigError, DataError, shown
 from seq2seq.text.cache import digest
 from seq2seq.text.json_io import read_json
 from seq2seq.text.storage import file_name, remove_unfinished, replace_file, within
-from seq2seq.training.lock import locked
-from seq2seq.training.precision import fastest_precision
+
+if sys.platform != "win32":
+    import fcntl
 
 logger = logging.getLogger(__name__)
 
@@ -40,24 +43,27 @@ _FREE = (
     "training.keep_last", "training.save_every", "training.log_every", "training.samples", "training.tensorboard",
     "training.processes", "data.test", "data.cache_dir",
 )  # fmt: skip
-"""Keys that a resumed run may change, and that do not tell default run directories apart."""
+"""Keys that a resumed run may change, and that are not part of the name of a default run directory."""
 
 _OLD_LIMITS = {"decoding.max_length": 256, "decoding.max_length_ratio": 2.0}
-"""Defaults that older versions stored and that are null now."""
+"""Defaults of older versions that are null now."""
+
+_RETIRED = ("cuda_graphs",)
+"""Options of `training` that older versions stored and that no longer exist."""
 
 _CORPORA = ("data.train", "data.valid", "data.alignments")
-"""Keys of files that may lie elsewhere when a run goes on: `check_contents` compares what is in them."""
+"""Keys of files that may have moved when a run resumes: `check_contents` compares their contents."""
 
 _DEFAULTS_VERSION = 2
-"""Raise it when a default changes: the hashes of default run directories leave out what is at its default."""
+"""Increase it when a default changes: hashes of default run directories leave out options at their default."""
 
 
 def default_run_dir(config: TrainConfig, attention: str, swept: Mapping[str, str] | None = None) -> Path:
-    """runs/<corpus>-<attention>-<hash>; of several corpora the first one and how many others.
+    """Return runs/<corpus>-<attention>-<hash>; of several corpora the first one and the number of others.
 
-    The hash is that of all settings but the free ones. Each is left out where it is at its default, so that options
-    that are added later change no name. `swept` are the keys that a multirun varies, with the values of this run as
-    text: those that are not in the hash are appended.
+    The hash covers all settings but the free ones and those at their default, so that options added later change no
+    name. `swept` are the keys that a multirun varies, with the values of this run as text: those that are not in the
+    hash are appended.
     """
     settings, known = {}, set()
     for key, value, default in _settings(config):
@@ -79,7 +85,7 @@ def default_run_dir(config: TrainConfig, attention: str, swept: Mapping[str, str
 
 
 def _settings(section: Any, defaults: Any = None, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Each key of a configuration with its value and its default; the word that chooses an option has no default."""
+    """Yield each key of a configuration with its value and default; the name that selects an option has no default."""
     for option in fields(section):
         value = getattr(section, option.name)
         default = default_of(option) if defaults is None else getattr(defaults, option.name)
@@ -90,7 +96,7 @@ def _settings(section: Any, defaults: Any = None, path: str = "") -> Iterator[tu
 
 
 def resolve_precision(config: TrainConfig, run_dir: Path, device: torch.device) -> TrainConfig:
-    """With a name in place of training.precision=auto: of the run that is there, else of what is fastest."""
+    """Replace training.precision=auto by the precision of the existing run, else by the fastest one."""
     if config.training.precision != "auto":
         return config
     old = _stored_config(run_dir)
@@ -100,25 +106,26 @@ def resolve_precision(config: TrainConfig, run_dir: Path, device: torch.device) 
 
 
 def _stored_config(run_dir: Path) -> TrainConfig | None:
-    """Of the run that is there; what was not there yet is as it was then."""
+    """Read the configuration of an existing run; None if there is none."""
     path = within(run_dir, "config.json")
     if not os.path.isfile(path):
         return None
     try:
         values = read_json(path)
-        config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"])})
-    except (OSError, ValueError, TypeError, KeyError, ConfigError) as error:
+        training = {key: value for key, value in values.get("training", {}).items() if key not in _RETIRED}
+        config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"]), "training": training})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
     return config
 
 
 def check_run_dir(run_dir: Path, config: TrainConfig) -> list[str]:
-    """In what a run that is there differs, of what may. Raises ConfigError naming all that may not."""
+    """Return the settings that differ from those of an existing run. Raises ConfigError if some must not."""
     stored = _stored_config(run_dir)
     if stored is None:
         return []
-    found = list(differences(to_plain(stored), to_plain(replace(config, change=[])), ""))
-    refused = [change for change in found if not _may_change(change.partition(":")[0], stored, config, run_dir)]
+    changes = list(differences(to_plain(stored), to_plain(replace(config, change=[])), ""))
+    refused = [change for change in changes if not _may_change(change.partition(":")[0], stored, config, run_dir)]
     if refused:
         listed = "\n".join(f"  {change}" for change in refused)
         raise ConfigError(
@@ -126,7 +133,7 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> list[str]:
             f"Take another run_dir, or the old settings to go on. What may change: {', '.join(_FREE)}; and, named in "
             f"change=[...], {', '.join(f'training.{name}' for name in CHANGEABLE)}."
         )
-    return found
+    return changes
 
 
 def _may_change(key: str, stored: TrainConfig, config: TrainConfig, run_dir: Path) -> bool:
@@ -142,7 +149,7 @@ def _may_change(key: str, stored: TrainConfig, config: TrainConfig, run_dir: Pat
 
 
 def _began_with(start: str | None, run_dir: Path) -> bool:
-    """Whether the run's first weights were those of this checkpoint, as far as its state tells."""
+    """Whether the state of the run says that it began with the weights of this checkpoint."""
     state = checkpoint.find_state(run_dir / "last")
     if start is None or state is None:
         return False
@@ -150,9 +157,9 @@ def _began_with(start: str | None, run_dir: Path) -> bool:
 
 
 def check_contents(state: Path, hashes: Mapping[str, str]) -> dict[str, str]:
-    """The hashes of the files that a saved state was trained on. Raises ConfigError if those of today differ.
+    """Return the hashes of the files that a state was trained on. Raises ConfigError if today's differ.
 
-    The checkpoint that the run began with counts no more: the state holds all that became of it.
+    The checkpoint that the run began with is not compared: the state does not need it any more.
     """
     recorded = _recorded_hashes(state)
     names = sorted((recorded.keys() | hashes) - {"start_from"})
@@ -173,22 +180,25 @@ def _recorded_hashes(state: Path) -> dict[str, str]:
 
 
 def check_writable(run_dir: Path) -> None:
-    """Raises ConfigError unless the run directory can be made, or written to."""
+    """Raise ConfigError unless the run directory can be made, or written to."""
     try:
-        there = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
-        with tempfile.TemporaryDirectory(prefix=".check-", dir=there):
+        with tempfile.TemporaryDirectory(prefix=".check-", dir=_existing(run_dir)):
             pass
     except OSError as error:
         raise _unwritable(run_dir, error) from error
 
 
+def _existing(run_dir: Path) -> Path:
+    """Return the run directory, or the nearest directory above it that exists."""
+    return next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
+
+
 def check_space(run_dir: Path, needed: int) -> None:
-    """Raises ConfigError unless the disk has room for so many bytes of checkpoints, those that are there included."""
-    there = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
+    """Raise ConfigError unless the disk has room for this many bytes of checkpoints, existing ones included."""
     taken = 0
-    with suppress(OSError):  # another process trains there, as `claim_run_dir` will tell
+    with suppress(OSError):  # of another process that trains there, which `claim_run_dir` will report
         taken = sum(file.stat().st_size for file in run_dir.glob("*/*.safetensors"))
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(_existing(run_dir)).free
     if needed > taken + free:
         raise ConfigError(
             f"run_dir={run_dir}: its checkpoints take up to {_mb(needed)} ({_mb(taken)} are there), and {_mb(free)} "
@@ -205,28 +215,94 @@ def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
     return ConfigError(f"run_dir={run_dir}: can't be written ({error.strerror})")
 
 
+_held: set[int] = set()
+"""Descriptors of the locks that this process holds."""
+
+
+def _release_inherited() -> None:
+    """Close inherited locks in a forked process, which else would keep them when its parent is killed."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_inherited)
+
+
+class RunLock:
+    """The operating system's lock on RUN_DIR/.lock. It ends with the process, however that ends."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self._descriptor: int | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock inside the block.
+
+        Raises ConfigError if another process has it, OSError where there can be no such file.
+        """
+        self._descriptor = os.open(within(self.run_dir, ".lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        _held.add(self._descriptor)
+        try:
+            if sys.platform != "win32":  # which has no such locks
+                self._acquire(self._descriptor)
+            yield
+        finally:
+            _held.discard(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def run_dir_was_replaced(self) -> bool:
+        """Whether the directory was removed while the lock was held, and made again by another process."""
+        path = within(self.run_dir, ".lock")
+        return (
+            self._descriptor is not None
+            and path.exists()
+            and not os.path.samestat(os.fstat(self._descriptor), path.stat())
+        )
+
+    def _acquire(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            raise ConfigError(
+                f"run_dir={self.run_dir}: another process trains in it{holder and f' (process {holder})'}. Wait until "
+                "it has ended, or take another run_dir."
+            ) from None
+        except OSError as error:
+            logger.warning(
+                "%s can't be locked (%s): see that no other process trains in it", self.run_dir, error.strerror
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+
+
 @contextmanager
-def claim_run_dir(run_dir: Path, config: TrainConfig) -> Iterator[Callable[[], bool]]:
-    """Create the run directory with its config.json; within it no other process trains there. Gives `lock.locked`'s."""
+def claim_run_dir(lock: RunLock, config: TrainConfig) -> Iterator[None]:
+    """Create the run directory with its config.json, and lock it inside the block."""
+    run_dir = lock.run_dir
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as held:
-            replaced = held.enter_context(locked(run_dir))
-            changed = check_run_dir(run_dir, config)  # again: another process may have begun a run there since
+        with ExitStack() as stack:
+            stack.enter_context(lock.held())
+            changes = check_run_dir(run_dir, config)  # again: another process may have begun a run there since
             remove_unfinished(run_dir)
             with replace_file(run_dir / "config.json") as unfinished:
                 unfinished.write_text(json.dumps(to_plain(replace(config, change=[])), indent=2) + "\n")
-            lock = held.pop_all()
+            held = stack.pop_all()
     except OSError as error:
         raise _unwritable(run_dir, error) from error
-    for change in changed:
+    for change in changes:
         logger.info("%s: goes on with %s", run_dir, change)
-    with lock:
-        yield replaced
+    with held:
+        yield
 
 
 def differences(old: Any, new: Any, path: str) -> Iterator[str]:
-    """Each key in which two trees of plain values differ, and how; `path` is the key of the trees themselves."""
+    """Yield each key in which two trees of plain values differ, and how; `path` is the key of the trees."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)

@@ -1,6 +1,6 @@
-"""Scheduled sampling: the decoder learns from its own words instead of the reference's, more and more of them.
+"""Scheduled sampling: a growing share of the decoder's inputs are its own tokens instead of the reference's.
 
-Shapes: b batch, t target, n rows that take a word of the model's own, v vocabulary.
+Shapes: b batch, t target, n rows that take a token of the model, v vocabulary.
 """
 
 import dataclasses
@@ -17,11 +17,10 @@ from seq2seq.text.tokenizer import BOS, PAD
 
 @dataclass(frozen=True)
 class SampledInputs:
-    """Each input of the decoder is, with probability 1 − ε_i at update i, drawn from what the model says after the
-    inputs before it (Bengio 2015, sections 2.2 to 2.4).
+    """Samples each decoder input of update i from the model with probability 1 − ε_i (Bengio 2015, sections 2.2-2.4).
 
-    The words are drawn first, by the model as it translates, without dropout. Training then sees them as if they had
-    been given: no gradient goes through what was drawn, as in the paper.
+    The tokens are sampled first, without dropout. Training then treats them as given: as in the paper, no gradient
+    flows through the samples.
     """
 
     schedule: str
@@ -29,18 +28,18 @@ class SampledInputs:
     half: int
     """N: the update at which ε is 1/2"""
     most: float
-    """1 − ε is never more"""
+    """Maximum of 1 − ε"""
 
     def probability(self, update: int) -> float:
-        """1 − ε of this update."""
+        """Return 1 − ε of this update."""
         if self.schedule == "linear":
             return min(update / (2 * self.half), self.most)
-        k = _solved(self.half)
+        k = _solve(self.half)
         return min(1 / (1 + k * math.exp(-update / k)), self.most)
 
     @torch.no_grad()
     def __call__(self, model: TranslationModel, batch: Batch, update: int) -> Batch:
-        """The batch with some inputs replaced, drawn from torch's global generator. The model is left in training."""
+        """Replace some inputs, drawing from torch's global generator. Leaves the model in training mode."""
         given = batch.inputs
         own = torch.rand(given.shape, device=given.device) < self.probability(update)  # [b t]
         own &= given != PAD
@@ -54,13 +53,13 @@ class SampledInputs:
             decoded = model.decoder.step(inputs[:, t - 1], memory, state, need_weights=False)
             features, state = decoded.features, decoded.state
             rows = own[:, t]
-            inputs[rows, t] = _drawn(model.output.logits(model.output.features(features[rows])))
+            inputs[rows, t] = _sample(model.output.logits(model.output.features(features[rows])))
         model.train()
         return dataclasses.replace(batch, inputs=inputs)
 
 
-def _drawn(logits: Tensor) -> Tensor:
-    """A word of each row's distribution, but none that begins or fills a sentence: [n v] -> [n]."""
+def _sample(logits: Tensor) -> Tensor:
+    """Sample a token from each row's distribution, but neither BOS nor padding: [n v] -> [n]."""
     logits = logits.float()
     logits[:, [PAD, BOS]] = -torch.inf
     reached = logits.softmax(-1).cumsum(-1)
@@ -68,8 +67,8 @@ def _drawn(logits: Tensor) -> Tensor:
     return torch.searchsorted(reached, wanted, right=True).squeeze(1).clamp(max=logits.size(1) - 1)
 
 
-def _solved(half: int) -> float:
-    """k > 1 with k ln k = N, by Newton's steps."""
+def _solve(half: int) -> float:
+    """Solve k ln k = N for k > 1 by Newton's method."""
     k = 1.0 + half
     for _ in range(60):
         k -= (k * math.log(k) - half) / (math.log(k) + 1)

@@ -1,4 +1,4 @@
-"""From a training configuration and its corpora to a trainer."""
+"""Makes a trainer from a training configuration and its corpora."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ from seq2seq.model.quantised import check_quantisation
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.sampling import SubwordSampling
+from seq2seq.training.batches import TrainingBatches
+from seq2seq.training.checkpoints import CheckpointKeeper
 from seq2seq.training.corpora import PreparedData
 from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import LossFunction, TranslationLoss
-from seq2seq.training.model_card import model_card
-from seq2seq.training.optimizer import MOMENTS, make_optimizer
-from seq2seq.training.provenance import origin
+from seq2seq.training.model_card import model_card, origin
+from seq2seq.training.optimizer import MOMENTS, Halving, Schedule, make_optimizer
+from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.sampled_inputs import SampledInputs
-from seq2seq.training.schedule import Schedule
-from seq2seq.training.team import Team
 from seq2seq.training.validation import Validation
 from seq2seq.training.warm_start import freeze, start_from
 from seq2seq.training.workers import can_fork, default_processes, warn_of_few_cores
@@ -38,64 +38,69 @@ logger = logging.getLogger(__name__)
 
 
 def make_trainer(
-    config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device, team: Team | None = None
+    config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device, group: ProcessGroup | None = None
 ) -> Trainer:
-    """A trainer at update 0, which can `resume`; without a team, of this process alone."""
-    team = team or Team()
+    """Make a trainer at update 0, which can `resume`; without a group, of this process alone."""
+    group = group or ProcessGroup()
     training = config.training
     check_quantisation(config.decoding.precision, device)
     _check_metric(training.metric, data.validation)
-    processes = _processes(training, device, team)
-    model = _first_model(config, data, device, team)
+    processes = _processes(training, device, group)
+    model = _first_model(config, data, device, group)
     made = origin(config, data.hashes)
     lengths = Lengths.of(data.train.source.lengths, data.train.target.lengths)
-    if team.ranks > 1:
-        made["training"]["ranks"] = team.ranks
-    trainer = Trainer(
-        run_dir=run_dir,
-        checkpoint=Checkpoint(model, config.model, config.data, data.source, data.target, made, lengths),
-        corpus=data.train,
-        validation=data.validation,
-        further=data.further,
-        options=training,
-        gradient=GradientStep(
-            model=model,
-            loss=_loss(config, data, lengths),
-            device=device,
-            precision=training.precision,
-            seed=config.seed,
-            parts=training.accumulate,
-            processes=processes,
-            team=team,
-            sampled_inputs=_sampled_inputs(training),
+    if group.ranks > 1:
+        made["training"]["ranks"] = group.ranks
+    batches = TrainingBatches(
+        data.train, config.seed, training.batch_tokens, training.batch_sentences, _sampling(config.data, data)
+    )
+    return Trainer(
+        training,
+        batches,
+        GradientStep(
+            model,
+            _loss(config, data, lengths),
+            training.precision,
+            config.seed,
+            training.accumulate,
+            processes,
+            group,
+            _sampled_inputs(training),
         ),
-        optimizer=make_optimizer(
+        make_optimizer(
             training.optimizer, model, learning_rate=training.learning_rate, weight_decay=training.weight_decay
         ),
-        schedule=Schedule(
-            name=training.schedule,
-            base=training.learning_rate,
-            warmup_updates=training.warmup_updates,
-            plateau_factor=training.plateau_factor,
-            plateau_patience=training.plateau_patience,
-            halve_after=training.halving_start_epoch,
-            halve_every=training.halve_every,
+        _schedule(training, batches.per_epoch),
+        data.validation,
+        CheckpointKeeper(
+            run_dir,
+            Checkpoint(model, config.model, config.data, data.source, data.target, made, lengths),
+            data.hashes,
+            lambda updates, epochs, scores: model_card(config, updates, epochs, scores, made),
+            training.metric,
+            training.keep_best,
+            training.keep_last,
+            group.rank,
         ),
-        device=device,
-        team=team,
-        sampling=_sampling(config.data, data),
-        seed=config.seed,
-        hashes=data.hashes,
-        card=lambda updates, epochs, scores: model_card(config, updates, epochs, scores, made),
+        data.extra_validations,
     )
-    limits = [training.max_updates, training.max_epochs and training.max_epochs * trainer.batches_per_epoch]
-    trainer.schedule.updates_per_epoch = trainer.batches_per_epoch
-    trainer.schedule.total_updates = min(limit for limit in limits if limit is not None)
-    return trainer
+
+
+def _schedule(training: Training, updates_per_epoch: int) -> Schedule:
+    limits = [training.max_updates, training.max_epochs and training.max_epochs * updates_per_epoch]
+    return Schedule(
+        training.schedule,
+        training.learning_rate,
+        training.warmup_updates,
+        training.plateau_factor,
+        training.plateau_patience,
+        min(limit for limit in limits if limit is not None),
+        Halving(training.halving_start_epoch, training.halve_every, updates_per_epoch),
+    )
 
 
 def _check_metric(metric: str, validation: Validation) -> None:
-    """Warn where the metric that chooses the best checkpoint is the same for all."""
+    """Warn if the metric that selects the best checkpoint can't rise above 0."""
     if not can_rise(metric, validation.references, validation.bleu_tokenizer):
         logger.warning(
             "training.metric=%s: no reference of data.valid has four tokens (%s), so BLEU stays 0 whatever is learned, "
@@ -106,9 +111,9 @@ def _check_metric(metric: str, validation: Validation) -> None:
 
 
 def space_needed(trainer: Trainer) -> int:
-    """The most bytes that the checkpoints of a run take on the disk at once.
+    """Return the maximum number of bytes that the checkpoints of a run take on the disk at once.
 
-    They are `best` and the kept ones, `last` and the one before it, and one of each kind that is being written.
+    These are `best` and the retained ones, `last` and the one before it, and one of each kind that is being written.
     """
     options, weights = trainer.options, _size(trainer.model.parameters())
     trained = _size(parameter for group in trainer.optimizer.param_groups for parameter in group["params"])
@@ -121,15 +126,17 @@ def _size(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def _first_model(config: TrainConfig, data: PreparedData, device: torch.device, team: Team) -> TranslationModel:
-    """With the weights that a fresh run begins with. Says what it is."""
+def _first_model(
+    config: TrainConfig, data: PreparedData, device: torch.device, group: ProcessGroup
+) -> TranslationModel:
+    """Make the model with the weights that a fresh run begins with, and log its size."""
     torch.manual_seed(config.seed)
     model = build.translation_model(
         config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
     ).to(device)
     if data.start is not None:
         start_from(model, checkpoint.load(data.start, device).model, str(data.start))
-    team.adopt(model)
+    group.broadcast_parameters(model)
     freeze(model, config.training.freeze)
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
@@ -140,9 +147,9 @@ def _first_model(config: TrainConfig, data: PreparedData, device: torch.device, 
     return model
 
 
-def _processes(training: Training, device: torch.device, team: Team) -> int:
-    """That each rank has for its share. Raises ConfigError where several ranks would share twice."""
-    if team.ranks == 1:
+def _processes(training: Training, device: torch.device, group: ProcessGroup) -> int:
+    """Return the number of forked processes of each rank. Raises ConfigError if batches would be shared twice."""
+    if group.ranks == 1:
         if (training.processes or 1) > 1 and not can_fork(device):
             logger.info(
                 "training.processes=%d: processes share batches on Linux's CPUs; here it is one", training.processes
@@ -152,7 +159,7 @@ def _processes(training: Training, device: torch.device, team: Team) -> int:
         return training.processes or default_processes(device, training.batch_tokens // training.accumulate)
     if (training.processes or 1) > 1:
         raise ConfigError(
-            f"training.processes={training.processes} and {team.ranks} processes of torchrun: each batch is shared "
+            f"training.processes={training.processes} and {group.ranks} processes of torchrun: each batch is shared "
             "already. Take training.processes=null and as many processes of torchrun as there are cores or GPUs."
         )
     return 1
@@ -191,15 +198,15 @@ def _log_parameters(model: TranslationModel) -> None:
 
 
 def check_alike(trainer: Trainer, config: TrainConfig) -> None:
-    """Raises ConfigError unless all ranks of the trainer's team have the same corpora, pieces and saved state."""
-    pieces = [trainer.checkpoint.source.model, trainer.checkpoint.target.model]
+    """Raise ConfigError unless all ranks have the same corpora, tokenizers and saved state."""
+    pieces = [trainer.keeper.checkpoint.source.model, trainer.keeper.checkpoint.target.model]
     mine = {
-        "data.train, data.valid": trainer.hashes,
+        "data.train, data.valid": trainer.keeper.hashes,
         "data.cache_dir (sub-words)": [hashlib.sha256(model).hexdigest() for model in pieces],
-        "run_dir": vars(trainer.position),
+        "run_dir": vars(trainer.progress),
         "training.precision": config.training.precision,
     }
-    first, *others = (json.loads(theirs) for theirs in trainer.team.texts(json.dumps(mine)))
+    first, *others = (json.loads(theirs) for theirs in trainer.group.all_gather(json.dumps(mine)))
     for rank, theirs in enumerate(others, 1):
         differing = [key for key in mine if theirs[key] != first[key]]
         if differing:

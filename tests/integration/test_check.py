@@ -45,7 +45,7 @@ def test_pictures_that_will_be_missing_are_told(
     pytest.importorskip("tensorboard")
     find = importlib.util.find_spec
     without = lambda name: None if name == "matplotlib" else find(name)  # noqa: E731
-    monkeypatch.setattr("seq2seq.training.tensorboard.find_spec", without)
+    monkeypatch.setattr("seq2seq.training.progress.find_spec", without)
     assert train("check=true", "training.tensorboard=true") == 0
     assert capfd.readouterr().err.count("no pictures of attention without matplotlib") == 1
     assert train("check=true") == 0

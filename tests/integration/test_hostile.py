@@ -44,7 +44,7 @@ from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.progress import Effort, Progress, effort
-from seq2seq.training.run_directory import claim_run_dir
+from seq2seq.training.run_directory import RunLock, claim_run_dir
 
 TESTS = ROOT / "tests"
 MODEL = FORMAT_1
@@ -501,16 +501,16 @@ def test_a_run_directory_leads_nowhere(tmp_path: Path) -> None:
     (run / "metrics.jsonl").symlink_to(outside)
     device = torch.device("cpu")
     with pytest.raises(DataError, match="a link that leads out of"):
-        Progress(run, 0, 1, 0, device, epoch=1, validate_every=1, tensorboard=False)
+        Progress(run, 1, device, epoch=1, validate_every=1)
     with pytest.raises(DataError, match="a link that leads out of"):
         effort(run)
     (run / "config.json.tmp").symlink_to(outside)
     (run / ".lock").symlink_to(outside)
     options = parse("train", json.loads((MODEL / "config.json").read_text(), object_hook=_of_run))
-    with pytest.raises(DataError, match="a link that leads out of"), claim_run_dir(run, options):
+    with pytest.raises(DataError, match="a link that leads out of"), claim_run_dir(RunLock(run), options):
         pass
     (run / ".lock").unlink()
-    with claim_run_dir(run, options):
+    with claim_run_dir(RunLock(run), options):
         pass
     assert outside.read_text() == "{}\n"
     assert json.loads((run / "config.json").read_text())["seed"] == 1

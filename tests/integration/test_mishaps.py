@@ -261,7 +261,7 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
         assert train("training.max_updates=7", "training.processes=2") == 1
     said = capfd.readouterr().err
     assert "run: a process that shares the batches ended (exit code -9); killed, as the system does" in said
-    assert "the same command goes on from the last saved state" in said
+    assert "run the same command again to resume from the last saved state" in said
     assert "Traceback" not in said
     assert saved() == 2
     assert train("training.max_updates=7", "training.processes=2") == 0
@@ -275,7 +275,7 @@ def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch, capfd: p
     with monkeypatch.context() as patched:
         at_update(3, twice, patched)
         assert train("training.max_updates=7") == 130
-    assert "stopped at once, nothing saved" in capfd.readouterr().err
+    assert "stopped at once without saving" in capfd.readouterr().err
     assert saved() == 2
     assert main(["translate", "checkpoint=run"]) == 2
     assert "run: no checkpoint here (" in (said := capfd.readouterr().err)

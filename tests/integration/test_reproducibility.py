@@ -72,9 +72,9 @@ def test_no_generator_has_to_be_remembered(tmp_path: Path, more: list[str]) -> N
 
         def stepping(batch: Any) -> Any:
             if disturbed:
-                random.seed(trainer.position.update)
-                np.random.seed(trainer.position.update)
-                torch.manual_seed(trainer.position.update)
+                random.seed(trainer.progress.update)
+                np.random.seed(trainer.progress.update)
+                torch.manual_seed(trainer.progress.update)
             return step(batch)
 
         trainer.step = stepping  # type: ignore[method-assign]

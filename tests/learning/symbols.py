@@ -21,7 +21,7 @@ from seq2seq.search.stepper import ModelStepper
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import BOS, EOS, PAD
 from seq2seq.training.loss import TranslationLoss
-from seq2seq.training.schedule import Schedule
+from seq2seq.training.optimizer import Schedule
 
 FIRST_SYMBOL, VOCAB = 4, 24
 """20 symbols after PAD, UNK, BOS and EOS."""
@@ -98,8 +98,8 @@ def train(options: config.Model, task: Task, settings: Settings) -> TranslationM
         torch.autograd.backward(loss.total / loss.tokens)
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
-        if loss.reward is not None:
-            baseline = 0.9 * baseline + 0.1 * loss.reward
+        if "reward" in loss.terms:
+            baseline = 0.9 * baseline + 0.1 * loss.mean("reward")
     return model
 
 

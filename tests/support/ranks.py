@@ -12,9 +12,8 @@ import torch.distributed as dist
 
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.loop import Trainer
-from seq2seq.training.process_group import of_store
+from seq2seq.training.process_group import ProcessGroup, group_of_store
 from seq2seq.training.setup import make_trainer
-from seq2seq.training.team import Team
 from support import trainers
 
 CPU = torch.device("cpu")
@@ -22,7 +21,7 @@ SECONDS = 60
 """After which a test gives up waiting."""
 
 
-def together(directory: Path, ranks: int, work: Callable[[Team], Any]) -> list[Any]:
+def together(directory: Path, ranks: int, work: Callable[[ProcessGroup], Any]) -> list[Any]:
     """What each of so many ranks makes of its team; the error instead where there is one, None where it was killed."""
     context = multiprocessing.get_context("fork")
     store = directory / f"store-{os.urandom(4).hex()}"
@@ -44,9 +43,9 @@ def together(directory: Path, ranks: int, work: Callable[[Team], Any]) -> list[A
     return found
 
 
-def _serve(store: str, rank: int, ranks: int, work: Callable[[Team], Any], answers: Connection) -> None:
+def _serve(store: str, rank: int, ranks: int, work: Callable[[ProcessGroup], Any], answers: Connection) -> None:
     try:
-        with of_store(dist.FileStore(store, ranks), rank, ranks, CPU) as team:
+        with group_of_store(dist.FileStore(store, ranks), rank, ranks, CPU) as team:
             answer = work(team)
     except Exception as error:
         answer = error
@@ -55,7 +54,7 @@ def _serve(store: str, rank: int, ranks: int, work: Callable[[Team], Any], answe
     os._exit(0)
 
 
-def make(directory: Path, team: Team, *more: str, run: str = "run") -> Trainer:
+def make(directory: Path, team: ProcessGroup, *more: str, run: str = "run") -> Trainer:
     """As `trainers.make`, for a team. The corpus is there."""
     config = trainers.settings([*trainers.told(directory), *more])
     (directory / run).mkdir(exist_ok=True)

@@ -148,16 +148,16 @@ def test_before_the_first_update_the_parts_are_found_and_training_is_that_of_as_
     Small.memory = max(size(part) for share in shares for part in share.split(4))
     assert max(size(part) for share in shares for part in share.split(2)) > Small.memory
     found = make(tmp_path, "found", more)
-    assert found.gradient.parts == 1
+    assert found.gradient.micro_batches == 1
     found.run()
-    assert found.gradient.parts == 4
+    assert found.gradient.micro_batches == 4
     assert same(weights(expected), weights(found))
     assert "from now on each update is done in 4" in caplog.text
     # A machine with more memory goes on in the same parts.
     Small.memory = 1 << 60
     assert json.loads((found.run_dir / "last/state.json").read_text())["parts"] == 4
     again = make(tmp_path, "found", more)
-    assert again.gradient.parts == 4
+    assert again.gradient.micro_batches == 4
 
 
 def test_a_later_batch_is_split_alone_and_none_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,8 +174,8 @@ def test_a_later_batch_is_split_alone_and_none_is_left_out(tmp_path: Path, caplo
         torch.testing.assert_close(found.total, loss.total)
         torch.testing.assert_close(found_norm, norm)
         assert found.tokens == loss.tokens
-    assert trainer.gradient.parts == 1
-    assert trainer.position.update == 3
+    assert trainer.gradient.micro_batches == 1
+    assert trainer.progress.update == 3
     assert [record.message for record in caplog.records if "memory" in record.message] == [
         "update 2: its batch did not fit into memory in 1 part(s), and is done in 2"
     ]
@@ -205,5 +205,5 @@ def test_check_says_how_many_parts_it_takes(tmp_path: Path, caplog: pytest.LogCa
     trainer = make(tmp_path, "run")
     Small.memory = 1000
     trainer.try_largest_batch()
-    assert trainer.gradient.parts > 1
-    assert f"from now on each update is done in {trainer.gradient.parts}" in caplog.text
+    assert trainer.gradient.micro_batches > 1
+    assert f"from now on each update is done in {trainer.gradient.micro_batches}" in caplog.text

@@ -21,9 +21,9 @@ from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translator
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.tokenizer import EOS
+from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.run_directory import check_run_dir
-from seq2seq.training.team import Team
 
 CPU = torch.device("cpu")
 OLD = FORMAT_1
@@ -95,7 +95,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("lengths")
     trainer = trainers.make(where, OPEN)
     trainer.model.output.bias.data[EOS] = -1e9
-    checkpoint.save(where / "saved", trainer.checkpoint, "card")
+    checkpoint.save(where / "saved", trainer.keeper.checkpoint, "card")
     text = json.loads((where / "saved/config.json").read_text())
     text["lengths"] |= {"ratio": 3.5}
     (where / "saved/SHA256SUMS").unlink()
@@ -153,8 +153,8 @@ def test_what_is_no_lengths_is_no_checkpoint(trained: Path, tmp_path: Path, leng
 
 def test_training_measures_its_pairs(tmp_path: Path) -> None:
     trainer = trainers.make(tmp_path, OPEN, "training.loss=minimum_risk")
-    measured = Lengths.of(trainer.corpus.source.lengths, trainer.corpus.target.lengths)
-    assert trainer.checkpoint.lengths == trainer.translator.lengths == measured
+    measured = Lengths.of(trainer.data.corpus.source.lengths, trainer.data.corpus.target.lengths)
+    assert trainer.keeper.checkpoint.lengths == trainer.translator.lengths == measured
     loss = trainer.gradient.loss
     assert isinstance(loss, MinimumRisk)
     assert loss.limits == trainer.translator.limits(Decoding())
@@ -196,6 +196,6 @@ def test_a_validation_counts_too(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     trainer = trainers.make(tmp_path)
     trainer.model.output.bias.data[EOS] = -1e9
     with caplog.at_level(logging.WARNING):
-        trainer.validation.run(trainer.translator, Team(), tmp_path / "translations")
+        trainer.validation.run(trainer.translator, ProcessGroup(), tmp_path / "translations")
     count = len(trainer.validation.sources)
     assert f"{count} of {count} translations were cut off" in caplog.text

@@ -180,7 +180,7 @@ def test_scores_and_alignments_are_of_the_same_pieces() -> None:
 
 def test_a_checkpoint_protects_by_itself(tmp_path: Path) -> None:
     trainer = make(tmp_path, 'data.protect=["placeholders","x+y"]')
-    checkpoint.save(tmp_path / "saved", trainer.checkpoint, "")
+    checkpoint.save(tmp_path / "saved", trainer.keeper.checkpoint, "")
     loaded = checkpoint.load(tmp_path / "saved", torch.device("cpu"))
     assert loaded.source.protected("a {0} xxy <b>") == ["{0}", "xxy"]
 

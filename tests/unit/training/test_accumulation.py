@@ -22,7 +22,7 @@ def weights_after(directory: Path, updates: int, *more: str) -> tuple[list[float
     with trainer.gradient.sharing():
         for _ in range(updates):
             loss, norm = trainer.step(next(batches))
-            numbers += [float(loss.total), float(loss.nll), loss.tokens, float(norm)]
+            numbers += [float(loss.total), float(loss.terms["nll"]), loss.tokens, float(norm)]
     return numbers, {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
 
 
@@ -40,7 +40,7 @@ def test_parts_make_the_update_of_the_whole(tmp_path: Path, parts: int, processe
 
 def test_an_epoch_has_as_many_updates_in_parts(tmp_path: Path) -> None:
     whole, parts = (trainers.make(tmp_path, *WHOLE, f"training.accumulate={n}") for n in (1, 4))
-    assert whole.batches_per_epoch == parts.batches_per_epoch
+    assert whole.data.per_epoch == parts.data.per_epoch
     one, other = (next(trainer.batches()) for trainer in (whole, parts))
     assert torch.equal(one.targets, other.targets)
 

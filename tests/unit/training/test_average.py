@@ -13,8 +13,8 @@ from support.trainers import weights
 from seq2seq.cli.main import main
 from seq2seq.config import Data
 from seq2seq.inference.metrics import can_rise, score
+from seq2seq.training.checkpoints import directories, keep_only, ranked
 from seq2seq.training.model_card import average_card
-from seq2seq.training.retention import directories, keep_only, ranked
 from seq2seq.training.validation import Validation
 
 

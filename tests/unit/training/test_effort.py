@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq.training.memory import peak_mb, reset_peak
+from seq2seq.device import peak_mb, reset_peak
 from seq2seq.training.progress import Effort, effort
 
 

@@ -5,7 +5,7 @@ from support.variants import build_model, one_by_one_rows, pairwise_rows
 
 from seq2seq import build, config
 from seq2seq.model.parameters import parameters_by_part
-from seq2seq.training.eta import Pace, duration
+from seq2seq.training.progress import Pace, duration
 
 
 class Clock:

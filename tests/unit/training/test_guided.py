@@ -357,25 +357,29 @@ def model(**changes: Any) -> TranslationModel:
 def test_guided_loss_is_the_same_in_any_batch(placement: str, window: str) -> None:
     translation = model(placement=placement, window=window, heads=2)
     together = GUIDED(translation, batch_of([0, 1, 2]))
-    assert together.guided is not None
-    assert float(together.guided) > 0
+    assert float(together.terms["guided_alignment"]) > 0
     for others in ([batch_of([2, 0, 1])], [batch_of([0, 1, 2], extra=3)], [batch_of([row]) for row in (0, 1, 2)]):
         losses = [GUIDED(translation, batch) for batch in others]
         torch.testing.assert_close(sum(loss.total for loss in losses), together.total, rtol=1e-10, atol=1e-10)
-        torch.testing.assert_close(sum(loss.guided for loss in losses), together.guided, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(
+            sum(loss.terms["guided_alignment"] for loss in losses),
+            together.terms["guided_alignment"],
+            rtol=1e-10,
+            atol=1e-10,
+        )
 
 
 def test_guided_loss_is_added_with_its_weight() -> None:
     translation, batch = model(), batch_of([0, 1])
     plain = TranslationLoss(0.1)(translation, dataclasses.replace(batch, links=None))
     guided = GUIDED(translation, batch)
-    assert guided.guided is not None
-    torch.testing.assert_close(guided.total, plain.total + 0.7 * guided.guided, rtol=1e-12, atol=1e-12)
-    assert torch.equal(guided.nll, plain.nll)
+    term = guided.terms["guided_alignment"]
+    torch.testing.assert_close(guided.total, plain.total + 0.7 * term, rtol=1e-12, atol=1e-12)
+    assert torch.equal(guided.terms["nll"], plain.terms["nll"])
     decoded = translation(batch.source, batch.source_lengths, batch.inputs)
     assert batch.links is not None
     torch.testing.assert_close(
-        guided.guided, written_out(decoded.attended.weights, batch.links).detach(), rtol=1e-12, atol=1e-12
+        term, written_out(decoded.attended.weights, batch.links).detach(), rtol=1e-12, atol=1e-12
     )
 
 
@@ -387,7 +391,7 @@ def test_a_batch_without_links_has_the_plain_cross_entropy_to_the_bit() -> None:
     output = translation.output
     total, _ = ProjectedCrossEntropy.apply(features, output.weight, output.bias, batch.targets[real], 0.1)
     assert torch.equal(found.total, total)
-    assert found.guided is None
+    assert "guided_alignment" not in found.terms
 
 
 # --- configuration ---------------------------------------------------------------------------------------------------

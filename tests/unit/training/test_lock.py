@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from seq2seq.errors import ConfigError
-from seq2seq.training.lock import locked
+from seq2seq.training.run_directory import RunLock
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 FORK = multiprocessing.get_context("fork")
 
 
 def take(run_dir: Path) -> None:
-    with locked(run_dir):
+    with RunLock(run_dir).held():
         pass
 
 
 def hold(run_dir: Path, connection: Connection) -> None:
     """Have the lock, and a process of one's own that does not end by itself."""
-    with locked(run_dir):
+    with RunLock(run_dir).held():
         child = os.fork()
         if child:
             connection.send(child)
@@ -32,7 +32,7 @@ def hold(run_dir: Path, connection: Connection) -> None:
 
 
 def test_the_second_is_refused_and_told_who_is_there(tmp_path: Path) -> None:
-    with locked(tmp_path):
+    with RunLock(tmp_path).held():
         for _ in range(2):  # an attempt has not let it go
             with pytest.raises(ConfigError, match=rf"another process trains in it \(process {os.getpid()}\)"):
                 take(tmp_path)
@@ -56,7 +56,7 @@ def test_a_process_that_was_killed_does_not_block_nor_do_its_own(tmp_path: Path)
 
 
 def test_a_forked_process_that_ends_lets_nothing_go(tmp_path: Path) -> None:
-    with locked(tmp_path):
+    with RunLock(tmp_path).held():
         child = os.fork()
         if not child:
             os._exit(0)
@@ -68,11 +68,12 @@ def test_a_forked_process_that_ends_lets_nothing_go(tmp_path: Path) -> None:
 def test_a_directory_that_was_removed_and_made_again_is_another_ones(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     run_dir.mkdir()
-    with locked(run_dir) as replaced:
-        assert not replaced()
+    lock, other = RunLock(run_dir), RunLock(run_dir)
+    with lock.held():
+        assert not lock.run_dir_was_replaced()
         shutil.rmtree(run_dir)
-        assert not replaced()  # nobody has it
+        assert not lock.run_dir_was_replaced()  # nobody has it
         run_dir.mkdir()
-        with locked(run_dir) as others:
-            assert replaced()
-            assert not others()
+        with other.held():
+            assert lock.run_dir_was_replaced()
+            assert not other.run_dir_was_replaced()

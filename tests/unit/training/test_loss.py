@@ -15,7 +15,7 @@ from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training import loss
 from seq2seq.training.loss import Loss, ProjectedCrossEntropy, TranslationLoss, rewards_to_go
-from seq2seq.training.schedule import Schedule
+from seq2seq.training.optimizer import Halving, Schedule
 
 
 def projected(rows: int = 5) -> tuple[torch.Tensor, ...]:
@@ -82,8 +82,12 @@ def test_rewards_are_means_of_what_is_still_to_come() -> None:
 
 
 def test_the_reward_of_a_batch_is_the_mean_over_the_tokens_of_its_parts() -> None:
-    parts = [Loss(torch.tensor(2.0), torch.tensor(1.0), tokens, reward) for tokens, reward in ((3, -1.0), (1, -5.0))]
-    assert Loss.of_parts(parts) == Loss(torch.tensor(4.0), torch.tensor(2.0), 4, -2.0)
+    parts = [
+        Loss({"loss": torch.tensor(2.0), "reward": torch.tensor(tokens * reward)}, tokens)
+        for tokens, reward in ((3, -1.0), (1, -5.0))
+    ]
+    whole = Loss.of_parts(parts)
+    assert (whole.tokens, whole.mean("loss"), whole.mean("reward")) == (4, 1.0, -2.0)
 
 
 def batch() -> Batch:
@@ -116,7 +120,7 @@ def test_reinforce_loss_is_written_out() -> None:
             expected = expected - 0.7 * (reward + 1.5) * decoded.attended.log_prob[row, t]
             expected = expected - 0.2 * decoded.attended.entropy[row, t]
     torch.testing.assert_close(found.total, expected, rtol=1e-12, atol=1e-12)
-    assert found.reward == pytest.approx(sum(rewards) / 5)
+    assert found.mean("reward") == pytest.approx(sum(rewards) / 5)
     assert found.tokens == 5
 
 
@@ -133,12 +137,8 @@ def test_reinforce_gradient_is_the_exact_expected_gradient() -> None:
     torch.testing.assert_close(estimated, exact, rtol=1e-12, atol=1e-12)
 
 
-def schedule(name: str, **options: float) -> Schedule:
-    return Schedule(
-        name=name,
-        base=2.0,
-        **{"warmup_updates": 4, "plateau_factor": 0.5, "plateau_patience": 1, "total_updates": 12, **options},
-    )  # type: ignore[arg-type]
+def schedule(name: str, warmup_updates: int = 4, halving: Halving = Halving()) -> Schedule:  # noqa: B008
+    return Schedule(name, 2.0, warmup_updates, 0.5, 1, 12, halving)
 
 
 def test_schedules_warm_up_and_then_go_their_ways() -> None:
@@ -158,7 +158,7 @@ def test_a_schedule_with_an_end_reaches_it_when_the_time_is_up() -> None:
     for update in range(1, 13):  # the time is not what ends it: it changes no bit
         assert cosine.rate(update, time_used=update / 12) == cosine.rate(update)
     for name in ("constant", "plateau", "inverse_sqrt", "halving"):
-        endless = schedule(name, halve_after=1)
+        endless = schedule(name, halving=Halving(1))
         assert endless.rate(8, time_used=0.9) == endless.rate(8)
 
 
@@ -172,11 +172,11 @@ def test_plateau_waits_its_patience_then_multiplies() -> None:
 
 
 def test_halving_begins_after_so_many_epochs_and_goes_on_every_so_many() -> None:
-    luong = schedule("halving", warmup_updates=0, halve_after=2, halve_every=1, updates_per_epoch=3)
+    luong = schedule("halving", warmup_updates=0, halving=Halving(2, 1, 3))
     assert [luong.rate(update) for update in range(1, 13)] == [2.0] * 6 + [1.0] * 3 + [0.5] * 3
-    half_epochs = schedule("halving", warmup_updates=0, halve_after=0.5, halve_every=1.5, updates_per_epoch=4)
+    half_epochs = schedule("halving", warmup_updates=0, halving=Halving(0.5, 1.5, 4))
     assert [half_epochs.rate(update) for update in range(1, 10)] == [2.0] * 2 + [1.0] * 6 + [0.5]
-    at_once = schedule("halving", warmup_updates=3, halve_after=0, halve_every=1, updates_per_epoch=2)
+    at_once = schedule("halving", warmup_updates=3, halving=Halving(0, 1, 2))
     assert [at_once.rate(update) for update in range(3, 7)] == [2.0, 0.5, 0.25, 0.25]
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from support import trainers
 from torch import Tensor, nn
 
-from seq2seq.training.moving_average import PREFIX, MovingAverage
+from seq2seq.training.optimizer import PREFIX, MovingAverage
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 
@@ -88,7 +88,7 @@ def test_a_run_validates_and_keeps_averages_and_resumes_exactly(tmp_path: Path, 
     valid = [event for event in events if event["event"] == "valid"]
     trainer = trainers.make(tmp_path)  # at update 0, but for its weights
     trainer.model.load_state_dict(averages, strict=False)
-    assert trainer.validation.loss(trainer.translator, trainer.team) == pytest.approx(valid[-1]["loss"], rel=1e-6)
+    assert trainer.validation.loss(trainer.translator, trainer.group) == pytest.approx(valid[-1]["loss"], rel=1e-6)
     assert valid[-1]["best"]
     best = tensors(whole, "best/model.safetensors")
     assert all(torch.equal(tensor, best[key]) for key, tensor in averages.items())

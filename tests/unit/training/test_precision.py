@@ -9,10 +9,10 @@ import torch
 from support import trainers
 from torch import Tensor
 
+from seq2seq import device
 from seq2seq.cli.main import main
 from seq2seq.errors import ConfigError
 from seq2seq.model.recurrent import layers as recurrent
-from seq2seq.training import precision
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import ProjectedCrossEntropy
 
@@ -32,9 +32,9 @@ FP16 = ["training.precision=fp16", "model.dropout=0", "training.optimizer=sgd", 
 )
 def test_auto_asks_the_processor(capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert precision.fastest_precision(CPU) == expected
+    assert device.fastest_precision(CPU) == expected
     monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert precision.fastest_precision(CPU) == "fp32"
+    assert device.fastest_precision(CPU) == "fp32"
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_the_library_of_products_follows_from_the_processor(
         torch.Tensor, "__matmul__", lambda x, y: product(x, y) * (1 + error * (x.dtype is torch.float32))
     )
     before = torch.get_float32_matmul_precision()
-    assert precision.fastest_fp32_products(CPU) == expected
-    assert precision.fastest_fp32_products(torch.device("cuda")) == "highest"
+    assert device.fastest_fp32_products(CPU) == expected
+    assert device.fastest_fp32_products(torch.device("cuda")) == "highest"
     assert torch.get_float32_matmul_precision() == before
 
 
@@ -84,9 +84,9 @@ def test_products_are_chosen_for_training_alone(
 
 def test_fp16_is_refused_where_it_is_slow() -> None:
     with pytest.raises(ConfigError, match=r"training.precision=fp16 and device=cpu: .* Take training.precision=auto"):
-        precision.check_precision("fp16", CPU)
-    precision.check_precision("fp16", torch.device("cuda"))
-    precision.check_precision("bf16", CPU)
+        device.check_precision("fp16", CPU)
+    device.check_precision("fp16", torch.device("cuda"))
+    device.check_precision("bf16", CPU)
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_emulated_bf16_is_warned_of(
     capabilities: dict[str, bool], warns: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    precision.check_precision("bf16", CPU)
+    device.check_precision("bf16", CPU)
     assert ("no bf16 instructions" in caplog.text) == warns
     caplog.clear()
-    precision.check_precision("fp32", CPU)
+    device.check_precision("fp32", CPU)
     assert not caplog.text
 
 
@@ -158,7 +158,7 @@ def test_an_update_that_overflows_is_skipped_and_halves_the_scale(tmp_path: Path
     scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0**120})
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.step(next(trainer.batches()))
-    assert trainer.position.skipped == 1
+    assert trainer.progress.skipped == 1
     assert scaler.get_scale() == 2.0**119
     assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
 

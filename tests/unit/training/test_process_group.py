@@ -17,10 +17,9 @@ from support import ranks, trainers
 
 from seq2seq.errors import ConfigError
 from seq2seq.training.loop import Trainer
-from seq2seq.training.process_group import of_this_start
+from seq2seq.training.process_group import ProcessGroup, ProcessLost, store_of_this_start
 from seq2seq.training.setup import check_alike
-from seq2seq.training.signals import StoppedBySignal
-from seq2seq.training.team import ProcessLost, Team
+from seq2seq.training.stopping import StoppedBySignal
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 
@@ -49,8 +48,8 @@ def stepped(trainer: Trainer) -> tuple[list[list[float]], dict[str, Any]]:
     with trainer.gradient.sharing():
         for _ in range(STEPS):
             loss, norm = trainer.step(next(batches))
-            rest = [] if loss.reward is None else [loss.reward, trainer.position.baseline]
-            said.append([float(loss.total), float(loss.nll), float(loss.tokens), float(norm), *rest])
+            rest = [loss.mean("reward"), trainer.progress.baseline] if "reward" in loss.terms else []
+            said.append([float(loss.total), float(loss.terms["nll"]), float(loss.tokens), float(norm), *rest])
     return said, weights(trainer)
 
 
@@ -72,11 +71,11 @@ def close(found: Any, expected: Any) -> None:
 def test_several_ranks_make_the_updates_of_one(corpus: Path, count: int, more: list[str]) -> None:
     # under sgd gradients keep their size
     more = [*more, "model.dropout=0", "training.optimizer=sgd", "training.learning_rate=0.5"]
-    expected = stepped(ranks.make(corpus, Team(), *more, run="one"))
+    expected = stepped(ranks.make(corpus, ProcessGroup(), *more, run="one"))
     found = ranks.together(corpus, count, lambda team: stepped(ranks.make(corpus, team, *more, run="several")))
     assert all(one == found[0] for one in found), found
     close(found[0], expected)
-    assert expected[1] != weights(ranks.make(corpus, Team(), *more, run="one"))
+    assert expected[1] != weights(ranks.make(corpus, ProcessGroup(), *more, run="one"))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,7 @@ def test_several_ranks_make_the_updates_of_one(corpus: Path, count: int, more: l
     ],
 )
 def test_they_draw_what_forked_processes_draw(corpus: Path, more: list[str]) -> None:
-    forked = stepped(ranks.make(corpus, Team(), *more, "training.processes=2", run="forked"))
+    forked = stepped(ranks.make(corpus, ProcessGroup(), *more, "training.processes=2", run="forked"))
     found = ranks.together(corpus, 2, lambda team: stepped(ranks.make(corpus, team, *more, run="ranks")))
     assert found[0] == found[1]
     close(found[0], forked)
@@ -104,12 +103,12 @@ def outcome(trainer: Trainer) -> tuple[int, dict[str, Any], dict[str, float]]:
         trainer.run()
     except StoppedBySignal as stopped:
         code = stopped.exit_code
-    return code, weights(trainer), {**trainer.scores, "update": trainer.position.update}
+    return code, weights(trainer), {**trainer.scores, "update": trainer.progress.update}
 
 
 def test_one_writes_and_all_have_the_scores_of_one(corpus: Path) -> None:
     still = [*LONG, "model.dropout=0", "training.learning_rate=1e-3", "training.keep_best=2"]
-    alone = ranks.make(corpus, Team(), *still, run="alone")
+    alone = ranks.make(corpus, ProcessGroup(), *still, run="alone")
     _, _, expected = outcome(alone)
     found = ranks.together(corpus, 2, lambda team: outcome(ranks.make(corpus, team, *still, run=f"run{team.rank}")))
     assert found[0] == found[1]
@@ -132,7 +131,7 @@ def test_one_writes_and_all_have_the_scores_of_one(corpus: Path) -> None:
 def test_a_signal_to_one_stops_all_and_they_go_on_as_if_nothing_was(corpus: Path) -> None:
     whole = ranks.together(corpus, 2, lambda team: outcome(ranks.make(corpus, team, *LONG, run="whole")))
 
-    def interrupted(team: Team) -> Any:
+    def interrupted(team: ProcessGroup) -> Any:
         trainer = ranks.make(corpus, team, *LONG, run="parts")
         if team.rank:
             _at(trainer, 6, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -147,11 +146,11 @@ def test_a_signal_to_one_stops_all_and_they_go_on_as_if_nothing_was(corpus: Path
 
 def test_a_run_goes_on_with_another_number_of_processes(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     still = [*LONG, "model.dropout=0", "training.optimizer=sgd"]
-    _, expected, _ = outcome(ranks.make(corpus, Team(), *still, run="whole"))
+    _, expected, _ = outcome(ranks.make(corpus, ProcessGroup(), *still, run="whole"))
     some = [*still, "training.max_updates=7"]
     ranks.together(corpus, 4, lambda team: outcome(ranks.make(corpus, team, *some, run="parts")))
     with caplog.at_level("INFO"):
-        _, found, _ = outcome(ranks.make(corpus, Team(), *still, run="parts"))
+        _, found, _ = outcome(ranks.make(corpus, ProcessGroup(), *still, run="parts"))
     assert "saved by 4 processes and goes on with 1" in caplog.text
     close(([0.0], found), ([0.0], expected))
 
@@ -159,7 +158,7 @@ def test_a_run_goes_on_with_another_number_of_processes(corpus: Path, caplog: py
 def test_all_stop_where_nothing_is_learned(corpus: Path) -> None:
     still = [*LONG, "training.learning_rate=1e-12", "training.validate_every=1", "training.patience=2"]
 
-    def run(team: Team) -> Any:
+    def run(team: ProcessGroup) -> Any:
         trainer = ranks.make(corpus, team, *still)
         return outcome(trainer), trainer.reason_to_stop()
 
@@ -172,7 +171,7 @@ def test_all_stop_where_nothing_is_learned(corpus: Path) -> None:
 def test_the_rank_with_least_memory_says_in_how_many_parts(corpus: Path) -> None:
     """All do: else a resumed run, which takes those of the first, would draw other dropout."""
 
-    def parts(team: Team) -> Any:
+    def parts(team: ProcessGroup) -> Any:
         trainer = ranks.make(corpus, team, *LONG, "training.batch_tokens=300")
         in_parts = trainer.gradient._in_parts
 
@@ -183,7 +182,7 @@ def test_the_rank_with_least_memory_says_in_how_many_parts(corpus: Path) -> None
 
         trainer.gradient._in_parts = scarce  # type: ignore[method-assign]
         trainer.try_largest_batch()
-        return trainer.gradient.parts
+        return trainer.gradient.micro_batches
 
     assert ranks.together(corpus, 2, parts) == [4, 4]
 
@@ -193,10 +192,10 @@ def test_only_the_first_puts_a_damaged_state_aside(corpus: Path, monkeypatch: py
     ranks.together(corpus, 2, lambda team: outcome(ranks.make(corpus, team, *some)))
     os.truncate(corpus / "run/last/state.safetensors", 100)
 
-    def resumed(team: Team) -> int:
+    def resumed(team: ProcessGroup) -> int:
         if team.rank:
             monkeypatch.setattr(Path, "rename", pytest.fail)  # of this process
-        return ranks.make(corpus, team, *some).position.update
+        return ranks.make(corpus, team, *some).progress.update
 
     assert ranks.together(corpus, 2, resumed) == [2, 2]
     assert (corpus / "run/last.damaged").is_dir()
@@ -210,7 +209,7 @@ def test_the_others_notice_when_one_is_gone(corpus: Path, rank: int, how: str) -
             os.kill(os.getpid(), signal.SIGKILL)
         raise ValueError("broken")
 
-    def broken(team: Team) -> Any:
+    def broken(team: ProcessGroup) -> Any:
         trainer = ranks.make(corpus, team, *LONG)
         if team.rank == rank:
             _at(trainer, 3, end)
@@ -223,14 +222,14 @@ def test_the_others_notice_when_one_is_gone(corpus: Path, rank: int, how: str) -
 
 
 def test_the_time_of_the_slowest_counts_for_all(corpus: Path) -> None:
-    def timed(team: Team) -> Any:
+    def timed(team: ProcessGroup) -> Any:
         clock = time.monotonic
         began = clock()
         if team.rank:
             time.monotonic = lambda: 100 * 3600 * (clock() - began)
         trainer = ranks.make(corpus, team, *LONG, "training.max_hours=1e-1")
         trainer.run()
-        return trainer.position.update, trainer.reason_to_stop(), trainer.position.hours
+        return trainer.progress.update, trainer.reason_to_stop(), trainer.progress.hours
 
     found = ranks.together(corpus, 2, timed)
     assert found[0] == found[1]
@@ -239,8 +238,8 @@ def test_the_time_of_the_slowest_counts_for_all(corpus: Path) -> None:
 
 
 def test_what_the_first_does_is_done_before_the_others_begin(corpus: Path) -> None:
-    def in_turn(team: Team) -> float:
-        with team.first():
+    def in_turn(team: ProcessGroup) -> float:
+        with team.rank_zero_first():
             begun = time.monotonic()
             if not team.rank:
                 time.sleep(0.2)
@@ -249,8 +248,8 @@ def test_what_the_first_does_is_done_before_the_others_begin(corpus: Path) -> No
     first, *others = ranks.together(corpus, 3, in_turn)
     assert all(other >= first + 0.2 for other in others)
 
-    def failing(team: Team) -> None:
-        with team.first():
+    def failing(team: ProcessGroup) -> None:
+        with team.rank_zero_first():
             raise ConfigError(f"by {team.rank}")
 
     first, second = ranks.together(corpus, 2, failing)
@@ -263,10 +262,10 @@ def test_what_was_left_before_a_restart_misleads_nobody() -> None:
     store = dist.HashStore()
     for said in ("before", "after"):
         with ThreadPoolExecutor(3) as pool:
-            later = [pool.submit(of_this_start, store, rank, 3) for rank in (1, 2)]
+            later = [pool.submit(store_of_this_start, store, rank, 3) for rank in (1, 2)]
             time.sleep(0.3)  # while only what was left is there
             assert not any(one.done() for one in later)
-            parts = [pool.submit(of_this_start, store, 0, 3).result(20), *(one.result(20) for one in later)]
+            parts = [pool.submit(store_of_this_start, store, 0, 3).result(20), *(one.result(20) for one in later)]
         assert not parts[1].check(["key"])
         parts[0].set("key", said)
         assert [part.get("key") for part in parts] == [said.encode()] * 3
@@ -274,13 +273,13 @@ def test_what_was_left_before_a_restart_misleads_nobody() -> None:
 
 def test_texts_of_all_come_to_all(corpus: Path) -> None:
     given = ["", "zwölf 象", "a" * 1000]
-    assert ranks.together(corpus, 3, lambda team: team.texts(given[team.rank])) == [given] * 3
+    assert ranks.together(corpus, 3, lambda team: team.all_gather(given[team.rank])) == [given] * 3
 
 
 def test_ranks_that_see_other_files_are_refused(corpus: Path) -> None:
-    def checked(team: Team) -> None:
+    def checked(team: ProcessGroup) -> None:
         trainer = ranks.make(corpus, team)
-        trainer.position.update = team.rank
+        trainer.progress.update = team.rank
         check_alike(trainer, trainers.settings(trainers.told(corpus)))
 
     for error in ranks.together(corpus, 2, checked):
@@ -288,7 +287,7 @@ def test_ranks_that_see_other_files_are_refused(corpus: Path) -> None:
 
 
 def test_a_batch_is_not_shared_twice(corpus: Path) -> None:
-    several = Team()
+    several = ProcessGroup()
     several.ranks = 2
     with pytest.raises(ConfigError, match=r"training.processes=3 and 2 processes of torchrun"):
         ranks.make(corpus, several, "training.processes=3")
@@ -299,7 +298,7 @@ def _at(trainer: Trainer, update: int, act: Any) -> None:
     step = trainer.step
 
     def stepping(batch: Any) -> Any:
-        if trainer.position.update == update - 1:
+        if trainer.progress.update == update - 1:
             act()
         return step(batch)
 

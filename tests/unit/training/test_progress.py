@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Steady:
 def start(path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, **options: Any) -> Progress:
     monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((columns, 0 if columns == 0 else 24)))
     more = {"epoch": 10, "validate_every": 10, "tensorboard": False, **options}
-    progress = Progress(path, 0, 1000, 0, torch.device("cpu"), **more)
+    progress = Progress(path, 1000, torch.device("cpu"), **more)
     progress._pace = Steady()  # type: ignore[assignment]
     return progress
 
@@ -65,7 +66,7 @@ def test_the_most_important_values_are_shown_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, shown: list[str], hidden: list[str]
 ) -> None:
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    with start(tmp_path, monkeypatch, columns) as progress:
+    with closing(start(tmp_path, monkeypatch, columns)) as progress:
         progress.show(100, VALUES, float("inf"))
         progress._bar.refresh()
         line = terminal.getvalue().split("\r")[-1]
@@ -79,7 +80,7 @@ def test_time_may_end_it_before_the_updates_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with start(tmp_path, monkeypatch, 80) as progress, caplog.at_level(logging.INFO):
+    with closing(start(tmp_path, monkeypatch, 80)) as progress, caplog.at_level(logging.INFO):
         progress.show(100, VALUES, 600)
         assert "10 min left" in drawn(progress)
         assert progress._bar.total == 100 + 300  # two seconds each
@@ -95,9 +96,9 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with start(tmp_path, monkeypatch, 80) as progress, caplog.at_level(logging.INFO):
+    with closing(start(tmp_path, monkeypatch, 80)) as progress, caplog.at_level(logging.INFO):
         progress.show(100, VALUES, float("inf"))
-        progress._said -= 60
+        progress._shown -= 60
         progress.show(110, VALUES, float("inf"))
     assert caplog.messages == [
         "estimated time: 20 s per epoch (10 updates), 30 min to the end (900 updates)",

@@ -193,7 +193,7 @@ def test_costs_are_of_the_text() -> None:
 def test_the_likelihood_of_the_references_is_told() -> None:
     model, batch = toy()
     found = minimum_risk(samples=2)(model.eval(), batch)
-    torch.testing.assert_close(found.nll, TranslationLoss()(model, batch).nll)
+    torch.testing.assert_close(found.terms["nll"], TranslationLoss()(model, batch).terms["nll"])
     assert found.tokens == batch.tokens
 
 
@@ -203,7 +203,7 @@ def test_gradients_reach_the_weights_under_autocast(dtype: torch.dtype) -> None:
     model, batch = toy()
     with torch.autocast("cpu", dtype):
         loss = minimum_risk()(model.train(), batch)
-    assert loss.total.dtype is loss.nll.dtype is torch.float32
+    assert loss.total.dtype is loss.terms["nll"].dtype is torch.float32
     loss.total.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert model.output.weight.grad.abs().max() > 0

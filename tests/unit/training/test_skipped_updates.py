@@ -24,8 +24,7 @@ class Spoilt(TranslationLoss):
     def __call__(self, model: TranslationModel, batch: Batch, baseline: float = 0.0) -> Loss:
         loss = super().__call__(model, batch, baseline)
         factor = math.nan if Spoilt.broken else 1.0
-        reward = None if loss.reward is None else loss.reward * factor
-        return Loss(loss.total * factor, loss.nll * factor, loss.tokens, reward)
+        return Loss({name: term * factor for name, term in loss.terms.items()}, loss.tokens)
 
 
 def everything(trainer: Trainer) -> dict[str, Tensor]:
@@ -48,20 +47,20 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
 def test_a_skipped_update_leaves_weights_and_optimizer(trainer: Trainer) -> None:
     batches = trainer.batches()
     trainer.step(next(batches))
-    before, baseline = everything(trainer), trainer.position.baseline
+    before, baseline = everything(trainer), trainer.progress.baseline
     assert baseline
     for count in (1, 2):
         Spoilt.broken = True
         trainer.step(next(batches))
-        position = trainer.position
+        progress = trainer.progress
         assert same(everything(trainer), before)
-        assert position.baseline == baseline
-        assert (position.update, position.skipped, position.skipped_in_a_row) == (1 + count, count, count)
+        assert progress.baseline == baseline
+        assert (progress.update, progress.skipped, progress.skipped_in_a_row) == (1 + count, count, count)
     Spoilt.broken = False
     trainer.step(next(batches))
     assert not same(everything(trainer), before)
     assert all(tensor.isfinite().all() for tensor in everything(trainer).values())
-    assert (trainer.position.skipped, trainer.position.skipped_in_a_row) == (2, 0)
+    assert (trainer.progress.skipped, trainer.progress.skipped_in_a_row) == (2, 0)
 
 
 def test_too_many_in_a_row_stop_training_with_advice(trainer: Trainer) -> None:
@@ -83,8 +82,8 @@ def test_the_state_that_is_left_has_weights_and_optimizer_from_before_them(
     step, good = trainer.step, {}
 
     def broken_from_the_fourth_on(batch: Batch) -> tuple[Loss, Tensor]:
-        Spoilt.broken = trainer.position.update >= 3
-        if trainer.position.update == 3:
+        Spoilt.broken = trainer.progress.update >= 3
+        if trainer.progress.update == 3:
             good.update(everything(trainer))
         return step(batch)
 
@@ -94,7 +93,7 @@ def test_the_state_that_is_left_has_weights_and_optimizer_from_before_them(
     with pytest.raises(ConfigError, match="3 times in a row"):
         trainer.run()
     left = trainers.make(tmp_path, *settings, "training.max_updates=9")
-    assert left.position.skipped_in_a_row <= 2
+    assert left.progress.skipped_in_a_row <= 2
     assert same(everything(left), good)
     Spoilt.broken = False
     left.run()
@@ -107,7 +106,7 @@ def test_metrics_count_them_and_stay_json(tmp_path: Path, monkeypatch: pytest.Mo
     step = trainer.step
 
     def every_third_is_broken(batch: Batch) -> tuple[Loss, Tensor]:
-        Spoilt.broken = trainer.position.update % 3 == 1
+        Spoilt.broken = trainer.progress.update % 3 == 1
         return step(batch)
 
     monkeypatch.setattr(Spoilt, "broken", False)
@@ -119,7 +118,7 @@ def test_metrics_count_them_and_stay_json(tmp_path: Path, monkeypatch: pytest.Mo
     trained = [line for line in lines if line["event"] == "train"]
     assert [line["skipped"] for line in trained] == [0, 1, 1, 1, 2, 2]
     assert [line["loss"] is None for line in trained] == [False, True, False, False, True, False]
-    assert trainers.make(tmp_path).position.skipped == 2
+    assert trainers.make(tmp_path).progress.skipped == 2
 
 
 def test_a_state_from_before_they_were_counted_is_read(tmp_path: Path) -> None:
@@ -132,4 +131,4 @@ def test_a_state_from_before_they_were_counted_is_read(tmp_path: Path) -> None:
     }
     path.write_text(json.dumps(state))
     path.with_name("SHA256SUMS").unlink()
-    assert trainers.make(tmp_path).position.update == 1
+    assert trainers.make(tmp_path).progress.update == 1

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.inference.translator import Translation
-from seq2seq.training.tensorboard import board_samples
+from seq2seq.training.progress import board_samples
 
 
 def sample(attention: Tensor | None) -> Translation:

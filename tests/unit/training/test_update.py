@@ -18,10 +18,10 @@ from seq2seq.text.tokenizer import PAD
 from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import Loss
-from seq2seq.training.team import Team
+from seq2seq.training.process_group import ProcessGroup
 
 
-class Shared(Team):
+class Shared(ProcessGroup):
     """A team whose shares this process works on, one after the other."""
 
     def __init__(self, shares: int) -> None:
@@ -39,16 +39,16 @@ def drawn(seed: int, update: int, batch: Batch, model: TranslationModel) -> list
     def loss(model: TranslationModel, batch: Batch, baseline: float = 0.0) -> Loss:
         assert model.training
         numbers.append(float(torch.rand(())))
-        return Loss(model.output.bias.sum(), model.output.bias.sum().detach(), batch.tokens)
+        return Loss({"loss": model.output.bias.sum()}, batch.tokens)
 
     model.eval()  # as a validation leaves it
-    GradientStep(model, loss, torch.device("cpu"), "fp32", seed, parts=2, team=Shared(3))(batch, update)
+    GradientStep(model, loss, "fp32", seed, micro_batches=2, group=Shared(3))(batch, update)
     return numbers
 
 
 def test_every_seed_update_share_and_part_draws_its_own(tmp_path: Path) -> None:
     trainer = trainers.make(tmp_path)
-    batch = make_batch(trainer.corpus, range(12))
+    batch = make_batch(trainer.data.corpus, range(12))
     everything = [
         number for seed in range(3) for update in range(1, 4) for number in drawn(seed, update, batch, trainer.model)
     ]
@@ -58,7 +58,7 @@ def test_every_seed_update_share_and_part_draws_its_own(tmp_path: Path) -> None:
 
 def order(trainer: Trainer, epochs: int) -> list[list[list[list[int]]]]:
     """The targets of each batch of each epoch."""
-    batches, count = trainer.batches(), trainer.batches_per_epoch
+    batches, count = trainer.batches(), trainer.data.per_epoch
     return [[batch.targets.tolist() for batch in itertools.islice(batches, count)] for _ in range(epochs)]
 
 
@@ -87,9 +87,9 @@ def test_sub_words_are_cut_anew_for_every_batch_of_every_epoch(tmp_path: Path) -
     noting = Noting()
     for seed in (1, 2):
         trainer = trainers.make(tmp_path, f"seed={seed}")
-        trainer.sampling = noting  # type: ignore[assignment]
+        trainer.data.sampling = noting  # type: ignore[assignment]
         order(trainer, 2)
-    assert len(set(noting.seeds)) == len(noting.seeds) == 2 * 2 * trainer.batches_per_epoch
+    assert len(set(noting.seeds)) == len(noting.seeds) == 2 * 2 * trainer.data.per_epoch
 
 
 def test_the_baseline_goes_a_tenth_of_the_way_to_each_reward(tmp_path: Path) -> None:
@@ -97,9 +97,8 @@ def test_the_baseline_goes_a_tenth_of_the_way_to_each_reward(tmp_path: Path) -> 
     expected = 0.0
     for batch in itertools.islice(trainer.batches(), 3):
         loss, _ = trainer.step(batch)
-        assert loss.reward is not None
-        expected += (loss.reward - expected) / 10
-        assert trainer.position.baseline == pytest.approx(expected)
+        expected += (loss.mean("reward") - expected) / 10
+        assert trainer.progress.baseline == pytest.approx(expected)
 
 
 def test_every_update_has_the_rate_of_its_number(tmp_path: Path) -> None:
@@ -148,13 +147,13 @@ def test_progress_is_a_better_metric_or_a_lower_loss(
     more = [f"training.metric={metric}", f"training.max_updates={len(losses)}"]
     trainer, found = heard(tmp_path, Told(losses, bleus), *more)
     assert found == progress
-    assert trainer.position.best == (max(bleus) if metric == "bleu" else min(losses))
+    assert trainer.progress.best == (max(bleus) if metric == "bleu" else min(losses))
 
 
 def test_patience_counts_validations_that_are_due(tmp_path: Path) -> None:
     same = Told([2.0] * 9, [3.0] * 9)
     trainer, found = heard(tmp_path, same, "training.patience=2", "training.max_updates=9")
-    assert trainer.position.update == same.done == len(found) == 3
+    assert trainer.progress.update == same.done == len(found) == 3
     end = Told([2.0] * 9, [3.0] * 9)
     trainer, found = heard(tmp_path, end, "training.validate_every=2", "training.max_updates=3", run="other")
     assert end.done == 2
@@ -166,14 +165,14 @@ def test_a_resumed_run_has_waited_as_long_and_knows_all_that_was_counted(tmp_pat
     options += ["training.validate_every=1", "model/attention/normaliser=reinforce"]
     trainer = trainers.make(tmp_path, *options)
     trainer.schedule.factor, trainer.schedule.waited = 0.25, 2
-    position = trainer.position
-    position.counted = {"bleu": 1000.0, "loss": -1.0}  # nothing gets better
-    position.without_progress, position.skipped, position.baseline = 3, 4, -1.5
+    progress = trainer.progress
+    progress.best_values = {"bleu": 1000.0, "loss": -1.0}  # nothing gets better
+    progress.without_progress, progress.skipped, progress.baseline = 3, 4, -1.5
     trainer.run()
     again = trainers.make(tmp_path, *options)
     assert (again.schedule.factor, again.schedule.waited) == (0.25, 3)
-    assert vars(again.position) == vars(trainer.position)
-    assert (again.position.without_progress, again.position.skipped) == (4, 4)
+    assert vars(again.progress) == vars(trainer.progress)
+    assert (again.progress.without_progress, again.progress.skipped) == (4, 4)
     assert again.scores == trainer.scores != {}
 
 
@@ -183,9 +182,9 @@ def test_the_loss_of_a_validation_is_the_likelihood_alone(tmp_path: Path, normal
     more = ["training.label_smoothing=0.3", "model.dropout=0.5", f"model/attention/normaliser={normaliser}"]
     trainer = trainers.make(tmp_path, *more)
     model, corpus, total, tokens = trainer.model, trainer.validation.corpus, 0.0, 0
-    found = trainer.validation.loss(trainer.translator, trainer.team)
+    found = trainer.validation.loss(trainer.translator, trainer.group)
     trainer.model.train()
-    assert trainer.validation.loss(trainer.translator, trainer.team) == found
+    assert trainer.validation.loss(trainer.translator, trainer.group) == found
     for row in range(len(corpus)):
         batch = make_batch(corpus, [row])
         with torch.no_grad():

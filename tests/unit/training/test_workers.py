@@ -14,7 +14,7 @@ from torch import nn
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training.loss import Loss, TranslationLoss
-from seq2seq.training.team import ProcessLost
+from seq2seq.training.process_group import ProcessLost
 from seq2seq.training.workers import Workers, can_fork, default_processes, working
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
@@ -57,33 +57,33 @@ def test_two_processes_make_the_gradient_of_one() -> None:
     row = next(row for row in one_by_one_rows() if row["normaliser"] == "softmax")
     model = build_model(row).eval()  # no dropout: each share would draw its own
 
-    def work(share: dict[str, object]) -> tuple[float, float, int, float | None, float | None]:
+    def work(share: dict[str, object]) -> tuple[dict[str, object], int]:
         model.zero_grad()
         found = loss(model, Batch.of_arrays(share))  # type: ignore[arg-type]
         torch.autograd.backward(found.total)
-        return found.numbers()
+        return found.arrays()
 
-    alone = Loss.of_numbers(*work(whole.arrays()))
+    alone = Loss.of_arrays(*work(whole.arrays()))
     expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     with working(model, work, 3) as workers:
         for update in range(2):  # the processes go on, and see weights that change
             shares = whole.split(3)
             workers.start([share.arrays() for share in shares[1:]])
-            parts = [Loss.of_numbers(*work(shares[0].arrays()))]
-            parts += [Loss.of_numbers(*numbers) for numbers in workers.collect(2)]
+            parts = [Loss.of_arrays(*work(shares[0].arrays()))]
+            parts += [Loss.of_arrays(*answer) for answer in workers.collect(2)]
             found = Loss.of_parts(parts)
             if not update:
                 assert found.tokens == alone.tokens
                 torch.testing.assert_close(found.total, alone.total)
-                torch.testing.assert_close(found.nll, alone.nll)
+                torch.testing.assert_close(found.terms["nll"], alone.terms["nll"])
                 for name, parameter in model.named_parameters():
                     if parameter.grad is not None:
                         torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-5, atol=1e-6)
                 with torch.no_grad():
                     for parameter in model.parameters():
                         parameter.mul_(0.5)
-        torch.testing.assert_close(found.nll, loss(model, whole).nll.float())
-        assert not torch.isclose(found.nll, alone.nll)
+        torch.testing.assert_close(found.terms["nll"], loss(model, whole).terms["nll"])
+        assert not torch.isclose(found.terms["nll"], alone.terms["nll"])
 
 
 def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from seq2seq.inference.heatmap import _width, fold, text_heatmap
 from seq2seq.inference.translator import Translation
-from seq2seq.training.validation import show_samples
+from seq2seq.training.report import show_samples
 
 LONG = "the old farmer bought two books in the town"
 

@@ -10,8 +10,7 @@ import pytest
 
 from seq2seq.checkpoint import with_home, without_home
 from seq2seq.config import parse
-from seq2seq.training.model_card import model_card, shared_name
-from seq2seq.training.provenance import checkout_commit, origin, versions
+from seq2seq.training.model_card import checkout_commit, model_card, origin, shared_name, versions
 from seq2seq.version import __version__
 
 CONFIG = parse(

@@ -1,0 +1,50 @@
+"""The training corpus as the training loop reads it: in batches, in another order every epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.text.batches import Batch, make_batch, plan_batches
+from seq2seq.text.cache import EncodedCorpus
+from seq2seq.text.sampling import SubwordSampling
+
+Rows = NDArray[np.int64]
+
+
+@dataclass
+class TrainingBatches:
+    """A corpus, and how it is divided into batches."""
+
+    corpus: EncodedCorpus
+    seed: int
+    batch_tokens: int
+    batch_sentences: int | None = None
+    sampling: SubwordSampling | None = None
+    """Segments every batch anew; None: the corpus' own pieces each time."""
+
+    @cached_property
+    def per_epoch(self) -> int:
+        """Number of batches in an epoch."""
+        return len(self._plan(None))
+
+    def plan(self, epoch: int) -> list[Rows]:
+        """Return the rows of each batch of an epoch."""
+        return self._plan((self.seed, epoch))
+
+    def _plan(self, seed: Sequence[int] | None) -> list[Rows]:
+        return plan_batches(self.corpus, self.batch_tokens, seed, self.batch_sentences)
+
+    def batch(self, rows: Rows, epoch: int, number: int) -> Batch:
+        """Make a batch of these rows, the one with this number (from 1) of its epoch."""
+        if self.sampling is None:
+            return make_batch(self.corpus, rows)
+        return self.sampling.batch(self.corpus, rows, (self.seed, epoch, number))
+
+    def largest(self) -> Batch:
+        """Make the batch with the most padded tokens."""
+        source, target = self.corpus.source.lengths, self.corpus.target.lengths
+        rows = max(self._plan(None), key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
+        return make_batch(self.corpus, rows)
