@@ -11,7 +11,8 @@ import torch
 from seq2seq.benchmark import corpora, decoding
 from seq2seq.benchmark.training import Run
 from seq2seq.config import BenchmarkConfig, Generated, GlobalWindow, LocalM, Window
-from seq2seq.inference.translator import USUAL_LENGTH, EnsembleMember, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translator import USUAL_LENGTH, Translator
 from seq2seq.training.memory import peak_mb, reset_peak
 
 logger = logging.getLogger(__name__)

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 def run(config: TrainConfig, choices: dict[str, str]) -> int:
     """Train, or with check=true only see whether it could be done."""
     device = device_of_rank(choose_device(config.device))
-    run_dir = _run_dir(config, choices)
+    run_dir = run_directory(config, choices)
     with run_log() as log:
         try:
             with joined(device) as team:
@@ -55,12 +55,12 @@ def run(config: TrainConfig, choices: dict[str, str]) -> int:
 
 def objective(config: TrainConfig, choices: dict[str, str]) -> float | None:
     """What a sweep optimises: the best value of training.metric among the validations."""
-    state = _run_dir(config, choices) / "last/state.json"
+    state = run_directory(config, choices) / "last/state.json"
     best = None if config.check else read_json(state)["position"]["best"]
     return None if best is None else float(best)
 
 
-def _run_dir(config: TrainConfig, choices: dict[str, str]) -> Path:
+def run_directory(config: TrainConfig, choices: dict[str, str]) -> Path:
     return Path(config.run_dir or default_run_dir(config, choices["model/attention"], swept()))
 
 
@@ -149,7 +149,7 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
     if test is None:
         return 0
     pairs = list(test.pairs())
-    translations = load_translator(run_dir, device).translate((source for source, _ in pairs), config.decoding)
+    translations = load_translator(run_dir, device).translate_lines((source for source, _ in pairs), config.decoding)
     tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
     scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
     with output_stream(str(run_dir / "test.json")) as output:

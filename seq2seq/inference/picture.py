@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 
-from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.fonts import Fonts, is_cff
 from seq2seq.inference.heatmap import Heatmap, fold, label, printable, word_spans
+from seq2seq.inference.windows import Windows
 
 _COLOURS = "gray_r"
 """From white to black, even in lightness."""
@@ -138,9 +138,7 @@ def _content(figure: Figure, file_format: str) -> bytes:
     return content.getvalue()
 
 
-def _draw_matrix(
-    axes: Axes, weights: list[list[float]], windows: Sequence[AttentionWindow] | None, cell: float
-) -> None:
+def _draw_matrix(axes: Axes, weights: list[list[float]], windows: Windows | None, cell: float) -> None:
     """A square for each weight that is not white, in vectors; what a row could see and where its centre was on top."""
     t, s = len(weights), len(weights[0])
     axes.set(xlim=(-0.5, s - 0.5), ylim=(t - 0.5, -0.5), xticks=[], yticks=[])
@@ -166,7 +164,7 @@ def _draw_matrix(
         outline.set_clip_on(False)
 
 
-def _outline(windows: Sequence[AttentionWindow]) -> list[list[tuple[float, float]]]:
+def _outline(windows: Windows) -> list[list[tuple[float, float]]]:
     """The lines around what the rows see: between two rows where one of them sees and the other does not."""
     sides = [(focus.first - 0.5, focus.last + 0.5) for focus in windows]
     lines = [[(x, j - 0.5), (x, j + 0.5)] for j, side in enumerate(sides) for x in side]

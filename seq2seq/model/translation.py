@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import AttentionOutput, Memory
+from seq2seq.attention.attention import Attention, AttentionOutput, Memory
 from seq2seq.model.protocol import State
 from seq2seq.model.recurrent.decoder import Decoder
 from seq2seq.model.recurrent.encoder import Encoder, reorder, reversal
@@ -74,6 +74,17 @@ class TranslationModel(nn.Module):
         self.dropout = Dropout(dropout, variational=variational)
         self.word_dropout = WordDropout(word_dropout)
         self.reverse_source = reverse_source
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder attends to the source, rather than reading one vector of it."""
+        return isinstance(self.decoder.attention, Attention)
+
+    @property
+    def max_position(self) -> int | None:
+        """How many source positions the attention can reach; None: all."""
+        attention = self.decoder.attention
+        return attention.score.reach if isinstance(attention, Attention) else None
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, State]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""

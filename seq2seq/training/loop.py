@@ -19,7 +19,8 @@ from seq2seq import checkpoint
 from seq2seq.checkpoint import Checkpoint, TrainingState
 from seq2seq.config import CHANGEABLE, Training
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.translator import EnsembleMember, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import Batch, make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.sampling import SubwordSampling

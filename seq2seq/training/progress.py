@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from seq2seq.errors import DataError
 from seq2seq.inference.heatmap import terminal_width
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
 from seq2seq.text.corpus import decode_lines, open_binary, raw_lines
 from seq2seq.text.json_io import number, parse_json
 from seq2seq.text.storage import within

@@ -8,7 +8,7 @@ from typing import Any
 
 from seq2seq.errors import ConfigError
 from seq2seq.inference.heatmap import of_translation, printable
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
 from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)

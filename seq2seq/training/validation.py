@@ -14,8 +14,9 @@ from seq2seq.errors import DataError
 from seq2seq.inference import metrics
 from seq2seq.inference.health import Health, verdicts
 from seq2seq.inference.heatmap import fold, printable, terminal_width, text_heatmap
-from seq2seq.inference.measurement import examine
-from seq2seq.inference.translator import CutCount, Request, Translation, Translator
+from seq2seq.inference.measurement import measure_attention
+from seq2seq.inference.translation import CutCount, Request, Translation
+from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.storage import file_name, replace_file, within
@@ -94,7 +95,7 @@ class Validation:
         """Of a sample of the pairs, the references forced; None without attention."""
         rows = range(0, len(self.corpus), max(len(self.corpus) // _EXAMINED, 1))[:_EXAMINED]
         sources, targets = ([side[row].tolist() for row in rows] for side in (self.corpus.source, self.corpus.target))
-        return examine(translator.model, sources, targets, _AT_A_TIME)
+        return measure_attention(translator.model, sources, targets, _AT_A_TIME)
 
 
 def translations_file(run_dir: Path, update: int, name: str = "") -> Path:

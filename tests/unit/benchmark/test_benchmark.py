@@ -17,7 +17,8 @@ from seq2seq.benchmark.training import Run
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import BenchmarkConfig, LocalM, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.translator import EnsembleMember, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import Batch, make_batch
 from seq2seq.text.tokenizer import EOS, PAD
 from seq2seq.training.memory import peak_mb

@@ -112,7 +112,7 @@ def test_what_is_translated_and_scored_together_is_split(tmp_path: Path, monkeyp
     original, options = TranslationModel.encode, Decoding(beam_size=2, batch_size=5, max_length=6)
 
     def said() -> list[tuple[str, float, list[float]]]:
-        best = [ranked[0] for ranked in translator.translate(lines, options)]
+        best = [ranked[0] for ranked in translator.translate_lines(lines, options)]
         pairs = [SentencePair(line, translation.text) for line, translation in zip(lines, best, strict=True)]
         forced = score_pairs(translator, pairs, batch_size=5)
         return [(t.text, t.score, f.token_scores) for t, f in zip(best, forced, strict=True)]
