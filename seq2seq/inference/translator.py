@@ -15,6 +15,7 @@ from seq2seq.inference.alignment import Aligner, WordAlignment
 from seq2seq.inference.forced_scores import ScoredPair, SentencePair, score_pairs
 from seq2seq.inference.models import MOST_PIECES, EnsembleMember, TrainedModels, check_length
 from seq2seq.inference.out_of_memory import batches_that_fit, in_halves_that_fit
+from seq2seq.inference.teacher_forcing import Tokens
 from seq2seq.inference.translation import CutCount, Request, Translation
 from seq2seq.inference.unknown import read_dictionary, replace_unknown
 from seq2seq.search.beam import beam
@@ -169,11 +170,10 @@ class Translator(TrainedModels):
         keep_attention |= bool(decoding.coverage_penalty) or decoding.replace_unknown
 
         def search(rows: Sequence[int]) -> list[list[Hypothesis]]:
-            begun = [prefixes[row] for row in rows]
             read = [[reading[row] for row in rows] for reading in readings]
-            stepper = self._stepper(read, begun, decoding, keep_attention)
+            begun = [prefixes[row] for row in rows]
             seeds = [(decoding.seed, requests[row].number) for row in rows]
-            return self._search(stepper, [encoded[row] for row in rows], begun, seeds, decoding)
+            return self._search(read, [encoded[row] for row in rows], begun, seeds, decoding, keep_attention)
 
         dictionary = _dictionary(decoding)
         blank = [Translation(line, "", 0.0, 0.0, [], [], [], None, decoding.shortlist) for line in lines]
@@ -219,32 +219,24 @@ class Translator(TrainedModels):
                 "know. It is for models with data.tokenizer=word; take decoding.replace_unknown=false."
             )
 
-    def _stepper(
-        self,
-        readings: Sequence[Sequence[Sequence[int]]],
-        prefixes: Sequence[Sequence[int]],
-        decoding: Decoding,
-        keep_attention: bool,
-    ) -> Stepper[Any]:
-        """Return what search steps through for a batch: the model, or the ensemble."""
-        selection = self.select(readings[0], prefixes, decoding.shortlist)
-        steppers = [
-            ModelStepper(model, self.device, selection, keep_attention=keep_attention)
-            for model in self.models(decoding.precision)
-        ]
-        if len(steppers) == 1:
-            return steppers[0]
-        counted = map(self.shares_source, self.members)
-        return Ensemble([Member(*member) for member in zip(steppers, readings, counted, strict=True)])
-
     def _search(
         self,
-        model: Stepper[Any],
-        sources: Sequence[Sequence[int]],
-        prefixes: Sequence[Sequence[int]],
-        seeds: Sequence[Sequence[int]],
+        readings: Sequence[Tokens],
+        sources: Tokens,
+        prefixes: Tokens,
+        seeds: Tokens,
         options: Decoding,
+        keep_attention: bool,
     ) -> list[list[Hypothesis]]:
+        """Search for translations of a batch, whose sources are also read in each member's pieces."""
+        selection = self.select(readings[0], prefixes, options.shortlist)
+        steppers = [
+            ModelStepper(model, self.device, selection, keep_attention=keep_attention)
+            for model in self.models(options.precision)
+        ]
+        counted = map(self.shares_source, self.members)
+        members = [Member(*member) for member in zip(steppers, readings, counted, strict=True)]
+        model: Stepper[Any] = steppers[0] if len(steppers) == 1 else Ensemble(members)
         limits = self.limits(options)
         ranking = Ranking(options.length_normalisation, options.length_penalty, options.coverage_penalty)
         if options.search == "sample":
