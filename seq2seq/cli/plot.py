@@ -75,8 +75,7 @@ def _translated(config: PlotConfig, translator: Translator, aligner: Aligner) ->
     sources = layout(config.checkpoint, config.columns).lines(config.input, SOURCE)
     for number, (best, *_) in enumerate(translator.translate_lines(sources, config.decoding), 1):
         if heatmap := of_translation(best):
-            protected = aligner.source.tokenizer.protected(best.source)
-            yield number, heatmap, aligner.target.produced(best.text, best.tokens, protected)
+            yield number, heatmap, aligner.target_words(best.source, best.text, best.tokens)
 
 
 def _given(
@@ -92,11 +91,7 @@ def _given(
             continue
         sides = (pair.source, pair.target, forced.source_tokens, forced.tokens)
         heatmap = Heatmap(*sides, forced.attention, forced.token_scores, forced.score)
-        protected = aligner.source.tokenizer.protected(pair.source)
-        if pair.tokens is None:
-            yield number, heatmap, aligner.target.line(pair.target, protected)
-        else:
-            yield number, heatmap, aligner.target.produced(pair.target, pair.tokens, protected)
+        yield number, heatmap, aligner.target_words(pair.source, pair.target, pair.tokens)
 
 
 def _page_name(config: PlotConfig) -> str:

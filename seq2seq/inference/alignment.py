@@ -70,24 +70,26 @@ class Aligner:
 
     def translation(self, translation: Translation) -> WordAlignment:
         """Align the raw source line with the printed translation."""
-        protected = self.source.tokenizer.protected(translation.source)
-        produced = self.target.produced(translation.text, translation.tokens, protected)
-        return self._align(self.source.line(translation.source), produced, translation.attention)
+        return self._align(translation.source, translation.text, translation.tokens, translation.attention)
 
     def scored(self, scored: ScoredPair) -> WordAlignment:
         """Align the raw lines of a pair."""
-        pair = scored.pair
-        protected = self.source.tokenizer.protected(pair.source)
-        if pair.tokens is None:
-            given = self.target.line(pair.target, protected)
-        else:
-            given = self.target.produced(pair.target, pair.tokens, protected)
-        return self._align(self.source.line(pair.source), given, scored.attention)
+        return self._align(scored.pair.source, scored.pair.target, scored.pair.tokens, scored.attention)
 
-    def _align(self, source: Words, target: Words, attention: Weights | None) -> WordAlignment:
+    def _align(
+        self, source_line: str, target_line: str, tokens: Sequence[str] | None, attention: Weights | None
+    ) -> WordAlignment:
+        source, target = self.source.line(source_line), self.target_words(source_line, target_line, tokens)
         if attention is None:  # a blank line
             return WordAlignment(source.words, target.words, np.zeros((len(target.words), len(source.words))), [])
         return align(source, target, attention)
+
+    def target_words(self, source_line: str, target_line: str, tokens: Sequence[str] | None) -> Words:
+        """Return the words of a target line that was produced as these tokens; None: that was given as text."""
+        protected = self.source.tokenizer.protected(source_line)
+        if tokens is None:
+            return self.target.line(target_line, protected)
+        return self.target.produced(target_line, tokens, protected)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def _brackets(spans: Sequence[tuple[int, int]]) -> str:
     return line
 
 
-def of_translation(translation: Translation) -> Heatmap | None:
+def of_translation(translation: Translation, windows: Windows | None = None) -> Heatmap | None:
     """Return a translation's heat map; None for a blank line or a model without attention."""
     if translation.attention is None:
         return None
@@ -86,6 +86,7 @@ def of_translation(translation: Translation) -> Heatmap | None:
         translation.attention,
         translation.token_scores,
         translation.score,
+        windows,
     )
 
 

@@ -119,7 +119,7 @@ def score(
         values[name], interval = _scored(metric, hypotheses, bootstrap)
         if bootstrap:
             intervals[name] = interval
-    return Scores(values["bleu"], values["chrf"], values["ter"], signatures, intervals)
+    return Scores(**values, signatures=signatures, intervals=intervals)
 
 
 def _scored(metric: Metric, hypotheses: Sequence[str], bootstrap: bool) -> tuple[float, Interval | None]:
@@ -156,17 +156,13 @@ def _by_alternative(references: Sequence[Reference]) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class LengthBin:
-    """BLEU of the sentences whose source has `first` to `last` words, `last` included."""
+    """BLEU of the sentences with a source of similar length."""
 
-    first: int
-    last: int
+    words: str
+    """Range of the source's words, both ends included"""
     sentences: int
     bleu: float
     interval: Interval | None = None
-
-    @property
-    def words(self) -> str:
-        return f"{self.first}-{self.last}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in JSON output."""
@@ -188,7 +184,7 @@ def bleu_by_length(
     for number, rows in sorted(bins.items()):
         metric = BLEU(tokenize=tokenizer, references=_by_alternative([references[row] for row in rows]))
         bleu, interval = _scored(metric, [hypotheses[row] for row in rows], bootstrap)
-        table.append(LengthBin(10 * number + 1, 10 * number + 10, len(rows), bleu, interval))
+        table.append(LengthBin(f"{10 * number + 1}-{10 * number + 10}", len(rows), bleu, interval))
     return table
 
 

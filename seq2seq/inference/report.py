@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from seq2seq.config import Decoding, several
@@ -42,8 +42,7 @@ class Sentence:
 
     def heatmap(self) -> Heatmap | None:
         """Return the heat map of its attention, if it has any."""
-        heatmap = of_translation(self.translation)
-        return None if heatmap is None else replace(heatmap, windows=self.windows)
+        return of_translation(self.translation, self.windows)
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,8 @@ class Collector:
     def read(self, translations: Sequence[Translation], references: Sequence[Reference]) -> None:
         """Read the next sentences, with as many references."""
         sources, tokens = [each.source for each in translations], [each.tokens for each in translations]
-        decoding = self.decoding
-        windows = token_windows(self.translator, sources, tokens, decoding.precision, decoding.batch_size)
+        options = self.decoding.precision, self.decoding.batch_size
+        windows = token_windows(self.translator, sources, tokens, *options)
         for translation, reference, seen in zip(translations, references, windows, strict=True):
             self._attention.add(translation.attention, seen)
             self._hypotheses.append(translation.text)
