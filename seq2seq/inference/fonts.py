@@ -44,20 +44,20 @@ class Fonts:
         rest = {c for text in texts for c in text if not _invisible(c)}
         chosen: list[Face] = []
         for face in self._faces:
-            found = _covered(face, rest)
-            if found or not chosen:  # the style's own font stays the first
+            covered = _covered(face, rest)
+            if covered or not chosen:  # the style's own font stays the first
                 chosen.append(face)
-            rest = rest - found
+            rest = rest - covered
         rest -= self.missing
         while rest:
             # The first, and so best, of the fonts that have the most.
             face = max(_installed(self.preferred), key=lambda face: len(_covered(face, rest)))
-            found = _covered(face, rest)
-            if not found:
+            covered = _covered(face, rest)
+            if not covered:
                 break
             chosen.append(face)
             self._faces.append(face)
-            rest = rest - found
+            rest = rest - covered
         self.missing |= rest
         return chosen
 

@@ -1,4 +1,4 @@
-"""What attention did with a sentence, ready to be drawn: here for the terminal, elsewhere as pictures and pages.
+"""A sentence's attention, ready to be drawn: here for the terminal, elsewhere as pictures and pages.
 
 Shapes: h heads, t rows, s columns.
 """

@@ -28,7 +28,7 @@ class Sentence:
     """A translation beside its reference."""
 
     number: int
-    """Of its line, counted from 1"""
+    """Number of its line, from 1"""
     reference: Reference
     translation: Translation
     chrf: float

@@ -3,17 +3,16 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, overload
-
-import torch
 
 from seq2seq.config import Decoding, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment
 from seq2seq.inference.forced_scores import ScoredPair, SentencePair, score_pairs
-from seq2seq.inference.models import MOST_PIECES, EnsembleMember, TrainedModels, check_length
+from seq2seq.inference.models import MOST_PIECES, TrainedModels, check_length
 from seq2seq.inference.out_of_memory import batches_that_fit, in_halves_that_fit
 from seq2seq.inference.teacher_forcing import Tokens
 from seq2seq.inference.translation import CutCount, Request, Translation
@@ -24,7 +23,7 @@ from seq2seq.search.greedy import Sampling, greedy, sample
 from seq2seq.search.protocol import Hypothesis, Limits, Ranking, Stepper
 from seq2seq.search.stepper import ModelStepper
 from seq2seq.text.corpus import in_groups
-from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
+from seq2seq.text.tokenizer import EOS, UNK
 from seq2seq.text.words import WordReader
 
 logger = logging.getLogger(__name__)
@@ -38,13 +37,13 @@ USUAL_LENGTH = 64
 class Translator(TrainedModels):
     """Translates, scores and aligns text with one trained model or an ensemble."""
 
-    def __init__(
-        self, members: Sequence[EnsembleMember], target: Tokenizer, device: torch.device, languages: tuple[str, str]
-    ) -> None:
-        """`languages` are those of source and target."""
-        super().__init__(members, target, device, languages)
-        self._forbidden = target.forbidden()
-        self._checked: Decoding | None = None
+    _checked: Decoding | None = None
+    """The last options that were found right"""
+
+    @cached_property
+    def _forbidden(self) -> Sequence[int]:
+        """Tokens that no translation may have."""
+        return self.target.forbidden()
 
     # --- for Python code: a string in, one result out; several strings in, a list out --------------------------------
 
@@ -100,7 +99,10 @@ class Translator(TrainedModels):
         """
         aligner = Aligner.of(self)
         if aligner is None:
-            raise ConfigError("align: a model with model/attention/placement=none has no attention to align by.")
+            raise ConfigError(
+                "a model with model/attention/placement=none has no attention to align by. Load a checkpoint with "
+                "another placement."
+            )
         if isinstance(sources, str) and isinstance(targets, str):
             return aligner.scored(self.score(sources, targets, **options))
         return [aligner.scored(pair) for pair in self.score(list(sources), list(targets), **options)]
