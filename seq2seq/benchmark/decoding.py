@@ -107,7 +107,7 @@ def forced(options: Decoding, length: int | None) -> Decoding:
 def translate(translator: Translator, lines: Sequence[str], options: Decoding) -> tuple[Pass, list[str]]:
     """Text to text, encoding and decoding it counted: the time, and the translations."""
     watch = Stopwatch(translator.device)
-    found = [best for best, *_ in translator.translate(lines, options, keep_attention=False)]
+    found = [best for best, *_ in translator.translate_lines(lines, options, keep_attention=False)]
     took = watch.read()
     return Pass(len(found), sum(len(t.tokens) for t in found), took), [t.text for t in found]
 

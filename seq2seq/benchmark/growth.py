@@ -12,7 +12,8 @@ from seq2seq.benchmark import corpora, decoding
 from seq2seq.benchmark.training import Run
 from seq2seq.config import BenchmarkConfig, Generated, GlobalWindow, LocalM, Window
 from seq2seq.device import peak_mb, reset_peak
-from seq2seq.inference.translator import USUAL_LENGTH, EnsembleMember, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translator import USUAL_LENGTH, Translator
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, Gold, WordAlignment, agreement, read_gold
 from seq2seq.inference.forced_scores import ScoredPair, SentencePair
 from seq2seq.inference.loading import load_translator
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
 from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import find_words
 
@@ -42,7 +42,7 @@ def run(config: AlignConfig) -> int:
     links: list[Sequence[Link]] = []
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
         for forced in force_all(translator, pairs, config.batch_size, config.precision, advance=advance):
-            alignment = aligner.forced(forced)
+            alignment = aligner.scored(forced)
             links.append(alignment.links)
             if config.output_format == "jsonl":
                 print(soft_line(forced.pair.source, forced.pair.target, alignment, forced), file=output)

@@ -19,10 +19,11 @@ from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.metrics import LengthBin, Reference, Scores
-from seq2seq.inference.page import write_page
+from seq2seq.inference.pages import write_heatmaps
 from seq2seq.inference.report import HEATMAPS, Collector, Report, draw_lengths, page
 from seq2seq.inference.sentences import LongSources
-from seq2seq.inference.translator import Translation, Translator
+from seq2seq.inference.translation import Translation
+from seq2seq.inference.translator import Translator
 from seq2seq.text.words import find_words
 from seq2seq.version import __version__, install_command
 
@@ -70,7 +71,7 @@ def translate(
     """The best translation of each source."""
     long_sources = LongSources(translator.lengths.longest_source)
     keep_attention = config.report is not None
-    found = translator.translate(sources, config.decoding, keep_attention=keep_attention, advance=advance)
+    found = translator.translate_lines(sources, config.decoding, keep_attention=keep_attention, advance=advance)
     for number, (best, *_) in enumerate(found, 1):
         long_sources.add(number, [best])
         yield best
@@ -80,8 +81,7 @@ def translate(
 def show(scores: Scores, lengths: Sequence[LengthBin], output_format: str, output: TextIO) -> None:
     """As text, or as one JSON object."""
     if output_format == "json":
-        table = [{"words": of.words, "sentences": of.sentences, "bleu": of.bleu} for of in lengths]
-        print(json.dumps({**scores.as_dict(), "bleu_by_length": table}), file=output)
+        print(json.dumps({**scores.as_dict(), "bleu_by_length": [of.as_dict() for of in lengths]}), file=output)
         return
     print(scores, file=output)
     print("\nsource words  sentences   BLEU", file=output)
@@ -137,7 +137,7 @@ def write_report(
         if translator.attends:
             maps = ((sentence.number, sentence.heatmap()) for sentence, _ in report.worst)
             drawn = [(number, heatmap) for number, heatmap in maps if heatmap is not None]
-            write_page(streams[HEATMAPS], "Worst sentences", report.languages, drawn)
+            write_heatmaps(streams[HEATMAPS], "Worst sentences", report.languages, drawn)
         streams["report.html"].write(page(report, plot))
         json.dump(report.as_dict(), streams["report.json"], ensure_ascii=False, indent=2)
     for file in {_PLOT, HEATMAPS} - set(files):  # of an earlier report

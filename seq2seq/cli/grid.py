@@ -355,14 +355,16 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     device = choose_device(config.device)
     translator = load_translator(run_dir, device)
     begin = time.perf_counter()
-    translations = [best.text for best, *_ in translator.translate(task.sources, config.decoding, keep_attention=False)]
+    translations = [
+        best.text for best, *_ in translator.translate_lines(task.sources, config.decoding, keep_attention=False)
+    ]
     seconds = time.perf_counter() - begin
     scores = metrics.score(translations, task.references, task.tokenizer)
     aligner = Aligner.of(translator)
     aer = None
     if task.gold is not None and aligner is not None:
         pairs = [SentencePair(*pair) for pair in zip(task.sources, task.references, strict=True)]
-        links = [aligner.forced(forced).links for forced in force_all(translator, pairs, config.decoding.batch_size)]
+        links = [aligner.scored(forced).links for forced in force_all(translator, pairs, config.decoding.batch_size)]
         aer = agreement(links, task.gold).aer
     weights = load_file(checkpoint.find(run_dir) / "model.safetensors")
     spent = effort(run_dir)

@@ -12,12 +12,11 @@ from seq2seq.cli.score import force_all, read_pairs
 from seq2seq.config import PlotConfig
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.focus import focus
-from seq2seq.inference.forced_scores import piece_numbers
 from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
 from seq2seq.inference.loading import load_translator
-from seq2seq.inference.page import write_page
+from seq2seq.inference.pages import write_heatmaps
 from seq2seq.inference.translator import Translator
+from seq2seq.inference.windows import token_windows
 from seq2seq.text.words import Words
 from seq2seq.version import install_command
 
@@ -63,26 +62,20 @@ def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> I
         merged = ((number, in_words(heatmap, aligner.source.line(heatmap.source), t)) for number, heatmap, t in found)
         yield from ((number, heatmap) for number, heatmap in merged if heatmap.rows and heatmap.columns)
         return
-    if len(translator.readers) > 1:  # each model of an ensemble has windows of its own
-        yield from ((number, heatmap) for number, heatmap, _ in found)
-        return
-    (model,) = translator.models(config.decoding.precision)
-    known = piece_numbers(translator)
-    while group := [(number, heatmap) for number, heatmap, _ in islice(found, config.decoding.batch_size)]:
-        sources = translator.source.encode([heatmap.source for _, heatmap in group])
-        targets = [[known[token] for token in heatmap.rows] for _, heatmap in group]
-        windows = focus(model, sources, targets, config.decoding.batch_size)
-        for place, (number, heatmap) in enumerate(group):
-            yield number, dataclasses.replace(heatmap, windows=None if windows is None else windows[place])
+    decoding = config.decoding
+    while group := [(number, heatmap) for number, heatmap, _ in islice(found, decoding.batch_size)]:
+        sources, rows = [heatmap.source for _, heatmap in group], [heatmap.rows for _, heatmap in group]
+        windows = token_windows(translator, sources, rows, decoding.precision, decoding.batch_size)
+        for (number, heatmap), of_heatmap in zip(group, windows, strict=True):
+            yield number, dataclasses.replace(heatmap, windows=of_heatmap)
 
 
 def _translated(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[tuple[int, Heatmap, Words]]:
     """What the model makes of each line, and the words of it."""
     sources = layout(config.checkpoint, config.columns).lines(config.input, SOURCE)
-    for number, (best, *_) in enumerate(translator.translate(sources, config.decoding), 1):
+    for number, (best, *_) in enumerate(translator.translate_lines(sources, config.decoding), 1):
         if heatmap := of_translation(best):
-            protected = aligner.source.tokenizer.protected(best.source)
-            yield number, heatmap, aligner.target.produced(best.text, best.tokens, protected)
+            yield number, heatmap, aligner.target_words(best.source, best.text, best.tokens)
 
 
 def _given(
@@ -98,11 +91,7 @@ def _given(
             continue
         sides = (pair.source, pair.target, forced.source_tokens, forced.tokens)
         heatmap = Heatmap(*sides, forced.attention, forced.token_scores, forced.score)
-        protected = aligner.source.tokenizer.protected(pair.source)
-        if pair.tokens is None:
-            yield number, heatmap, aligner.target.line(pair.target, protected)
-        else:
-            yield number, heatmap, aligner.target.produced(pair.target, pair.tokens, protected)
+        yield number, heatmap, aligner.target_words(pair.source, pair.target, pair.tokens)
 
 
 def _page_name(config: PlotConfig) -> str:
@@ -116,7 +105,7 @@ def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[N
     checkpoints = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
     with output_stream(name) as file:
         languages = (translator.source_lang, translator.target_lang)
-        write_page(file, f"Attention of {', '.join(checkpoints)}", languages, heatmaps)
+        write_heatmaps(file, f"Attention of {', '.join(checkpoints)}", languages, heatmaps)
     if name != "-":
         print(name)
 

@@ -11,7 +11,7 @@ from seq2seq.cli.reading import SOURCE, TARGET, Layout, layout
 from seq2seq.config import ScoreConfig
 from seq2seq.errors import DataError
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.forced_scores import ScoredPair, SentencePair, piece_numbers, score_pairs
+from seq2seq.inference.forced_scores import ScoredPair, SentencePair, score_pairs
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translator
 from seq2seq.text.formats import table_kind
@@ -46,7 +46,7 @@ def as_json(forced: ScoredPair, aligner: Aligner | None) -> dict[str, Any]:
         "tokens": forced.tokens,
         "token_scores": forced.token_scores,
         "shortlist": forced.shortlist,
-        "alignment": aligner and str(aligner.forced(forced)),
+        "alignment": aligner and str(aligner.scored(forced)),
     }
 
 
@@ -85,7 +85,7 @@ def read_pairs(source: str, target: str, translator: Translator, layout: Layout)
         sources = [_record(line, source, number)["source"] for number, line in enumerate(sources, 1)]
     if not is_jsonl(targets):
         return [SentencePair(*pair) for pair in zip(sources, targets, strict=True)]
-    known = piece_numbers(translator)
+    known = translator.piece_numbers
     pairs = []
     for number, (line, text) in enumerate(zip(targets, sources, strict=True), 1):
         record = _record(line, target, number)

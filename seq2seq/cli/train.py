@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 def run(config: TrainConfig) -> int:
     """Train, or with check=true only test whether training could start."""
     device = device_of_rank(choose_device(config.device))
-    run_dir = _run_dir(config)
+    run_dir = run_directory(config)
     with run_log() as log:
         try:
             with joined(device) as group:
@@ -52,12 +52,13 @@ def run(config: TrainConfig) -> int:
 
 def objective(config: TrainConfig) -> float | None:
     """Return what a sweep optimises: the best value of training.metric among the validations."""
-    state = _run_dir(config) / "last/state.json"
+    state = run_directory(config) / "last/state.json"
     best = None if config.check else read_json(state)["position"]["best"]
     return None if best is None else float(best)
 
 
-def _run_dir(config: TrainConfig) -> Path:
+def run_directory(config: TrainConfig) -> Path:
+    """Where a training with these options keeps its files."""
     return Path(config.run_dir or default_run_dir(config, str(chosen("model/attention")), swept()))
 
 
@@ -148,7 +149,7 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
     if test is None:
         return 0
     pairs = list(test.pairs())
-    translations = load_translator(run_dir, device).translate((source for source, _ in pairs), config.decoding)
+    translations = load_translator(run_dir, device).translate_lines((source for source, _ in pairs), config.decoding)
     tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
     scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
     with output_stream(str(run_dir / "test.json")) as output:

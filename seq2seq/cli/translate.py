@@ -24,7 +24,8 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.sentences import LongSources, SentenceSplitter, join_alignments, join_translations
-from seq2seq.inference.translator import CutCount, Request, Translation, Translator
+from seq2seq.inference.translation import CutCount, Request, Translation
+from seq2seq.inference.translator import Translator
 from seq2seq.text.json_io import parse_json
 
 logger = logging.getLogger(__name__)

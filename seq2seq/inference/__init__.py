@@ -1,1 +1,1 @@
-"""What people do with a trained model: translate, evaluate, look."""
+"""Using a trained model: translating, scoring, aligning, evaluating and looking at its attention."""

@@ -1,6 +1,6 @@
-"""Word alignments from attention, and how well they agree with gold ones.
+"""Word alignments from attention, and how well they agree with gold alignments.
 
-Row t of an attention is of the step that produces token t, wherever the context enters the decoder.
+Row t of an attention belongs to the step that produces token t, wherever the context enters the decoder.
 
 Shapes: h heads, t target tokens, s source tokens, i source words, j target words.
 """
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from seq2seq.errors import DataError
 from seq2seq.inference.forced_scores import ScoredPair
-from seq2seq.inference.translator import Translation, Translator
+from seq2seq.inference.models import TrainedModels
+from seq2seq.inference.translation import Translation, Weights
 from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import WordReader, Words
 
@@ -27,28 +27,28 @@ class WordAlignment:
     source: list[str]
     target: list[str]
     matrix: NDArray[np.float64]
-    """[j i]: summed over a source word's tokens, averaged over a target word's"""
+    """[j i]: weights summed over a source word's tokens, averaged over a target word's"""
     links: list[Link]
-    """The source word of each target word that has one, in the order of the target."""
+    """The source word of each aligned target word, in the order of the target"""
 
     def __str__(self) -> str:
-        """In Pharaoh's format."""
+        """The links in Pharaoh's format."""
         return " ".join(f"{i}-{j}" for i, j in self.links)
 
 
-def align(source: Words, target: Words, attention: Tensor) -> WordAlignment:
-    """Attention [h t s], a row and a column for each token -> words.
+def align(source: Words, target: Words, attention: Weights) -> WordAlignment:
+    """Align words by attention [h t s], which has a row and a column for each token.
 
-    What no word owns is EOS: its row is left out, and a word with more than half of its mass on it stays unaligned.
+    No word owns EOS: its row is left out, and a word with more than half of its mass on it stays unaligned.
     """
     of_target, of_source = target.membership(), source.membership()
-    weights = (attention[0] if len(attention) == 1 else attention.mean(0)).cpu().numpy()  # [t s]
+    weights = attention[0] if len(attention) == 1 else attention.mean(0)  # [t s]
     rows = of_target.T @ weights / np.maximum(of_target.sum(0), 1)[:, None]  # [j s]
     matrix = rows @ of_source  # [j i]
     if not source.words or not target.words:
         return WordAlignment(source.words, target.words, matrix, [])
     eos = rows @ (of_source.sum(1) == 0)  # [j]
-    chosen = matrix.argmax(1)  # of equals the first
+    chosen = matrix.argmax(1)  # the first of equals
     aligned = (matrix.max(1) > 0) & (2 * eos <= rows.sum(1))
     links = [(i, j) for j, i in enumerate(chosen.tolist()) if aligned[j]]
     return WordAlignment(source.words, target.words, matrix, links)
@@ -56,52 +56,53 @@ def align(source: Words, target: Words, attention: Tensor) -> WordAlignment:
 
 @dataclass(frozen=True)
 class Aligner:
-    """Word alignments of what a model with attention translated or was forced to say."""
+    """Aligns the words of what a model with attention translated or scored."""
 
     source: WordReader
     target: WordReader
 
     @classmethod
-    def of(cls, translator: Translator) -> "Aligner | None":
-        """What reads its attention; None where no model has one."""
-        if not translator.attends:
+    def of(cls, models: TrainedModels) -> "Aligner | None":
+        """Make the aligner for these models; None if none of them has attention."""
+        if not models.attends:
             return None
-        source = WordReader(translator.source, translator.source_lang)
-        return cls(source, WordReader(translator.target, translator.target_lang))
+        return cls(WordReader(models.source, models.source_lang), WordReader(models.target, models.target_lang))
 
     def translation(self, translation: Translation) -> WordAlignment:
-        """Between the raw source line and the printed translation."""
-        protected = self.source.tokenizer.protected(translation.source)
-        produced = self.target.produced(translation.text, translation.tokens, protected)
-        return self._align(self.source.line(translation.source), produced, translation.attention)
+        """Align the raw source line with the printed translation."""
+        return self._align(translation.source, translation.text, translation.tokens, translation.attention)
 
-    def forced(self, forced: ScoredPair) -> WordAlignment:
-        """Between the raw lines."""
-        pair = forced.pair
-        protected = self.source.tokenizer.protected(pair.source)
-        if pair.tokens is None:
-            given = self.target.line(pair.target, protected)
-        else:
-            given = self.target.produced(pair.target, pair.tokens, protected)
-        return self._align(self.source.line(pair.source), given, forced.attention)
+    def scored(self, scored: ScoredPair) -> WordAlignment:
+        """Align the raw lines of a pair."""
+        return self._align(scored.pair.source, scored.pair.target, scored.pair.tokens, scored.attention)
 
-    def _align(self, source: Words, target: Words, attention: Tensor | None) -> WordAlignment:
+    def _align(
+        self, source_line: str, target_line: str, tokens: Sequence[str] | None, attention: Weights | None
+    ) -> WordAlignment:
+        source, target = self.source.line(source_line), self.target_words(source_line, target_line, tokens)
         if attention is None:  # a blank line
             return WordAlignment(source.words, target.words, np.zeros((len(target.words), len(source.words))), [])
         return align(source, target, attention)
 
+    def target_words(self, source_line: str, target_line: str, tokens: Sequence[str] | None) -> Words:
+        """Return the words of a target line that was produced as these tokens; None: that was given as text."""
+        protected = self.source.tokenizer.protected(source_line)
+        if tokens is None:
+            return self.target.line(target_line, protected)
+        return self.target.produced(target_line, tokens, protected)
+
 
 @dataclass(frozen=True)
 class Gold:
-    """The links of a sentence that has been aligned by hand."""
+    """The links of a sentence that was aligned by hand."""
 
     sure: frozenset[Link]
     possible: frozenset[Link]
-    """The sure ones among them."""
+    """Includes the sure ones."""
 
 
 def read_gold(line: str, base: int, place: str) -> Gold:
-    """Sure links `i-j` and possible links `i?j`, words counted from `base`. Raises DataError naming the place."""
+    """Parse sure links `i-j` and possible links `i?j`, words counted from `base`. Raises DataError naming the place."""
     sure, possible = set(), set()
     for text in line.split():
         parts = re.fullmatch(r"([0-9]{1,9})([-?])([0-9]{1,9})", text)
@@ -118,7 +119,7 @@ def read_gold(line: str, base: int, place: str) -> Gold:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of the links A with gold ones, sure S and possible P, S among them (Och & Ney 2003)."""
+    """Agreement of links A with gold links: sure ones S, and possible ones P that include S (Och & Ney 2003)."""
 
     aer: float
     """1 − (|A∩S| + |A∩P|) / (|A| + |S|)"""
@@ -134,10 +135,10 @@ class Agreement:
 
 
 def agreement(alignments: Iterable[Sequence[Link]], gold: Iterable[Gold]) -> Agreement:
-    """Over all sentences together."""
+    """Compare all sentences together."""
     links = sure = hit_sure = hit_possible = 0
-    for found, truth in zip(alignments, gold, strict=True):
-        chosen = set(found)
+    for predicted, truth in zip(alignments, gold, strict=True):
+        chosen = set(predicted)
         links, sure = links + len(chosen), sure + len(truth.sure)
         hit_sure += len(chosen & truth.sure)
         hit_possible += len(chosen & truth.possible)

@@ -5,11 +5,13 @@ import io
 import re
 import statistics
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seq2seq.inference.metrics import TITLES
+from seq2seq.inference.pages import templates
 from seq2seq.inference.significance import TESTS, Significance, against_baseline
 
 
@@ -23,17 +25,17 @@ class Measured:
     chrf: float
     ter: float
     aer: float | None
-    """None without gold alignments, or without attention."""
+    """None without gold alignments or without attention"""
     parameters: int
     updates: int
     training_tokens_per_second: float | None
-    """Real target tokens; like the next but one, None where the run did not measure it."""
+    """Real target tokens; None if the run did not measure it"""
     decoding_sentences_per_second: float
     peak_memory_mb: float | None
-    """Of training."""
+    """Of training; None if the run did not measure it"""
     signatures: dict[str, str]
     machine: str
-    """What it was measured on: device, threads, versions."""
+    """What it was measured on: device, threads, versions"""
     translations: list[str]
 
 
@@ -45,50 +47,48 @@ class Failed:
     seed: int
     message: str
     yours: bool
-    """It is the user's mistake."""
+    """Whether it is the user's mistake"""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Over the seeds."""
+    """Mean and deviation over the seeds."""
 
     mean: float
     deviation: float | None
-    """The sample standard deviation; None for one seed."""
+    """Sample standard deviation; None for one seed"""
 
     @classmethod
     def of(cls, values: Sequence[float | None]) -> "Spread | None":
-        """None where a value is missing."""
-        there = [value for value in values if value is not None]
-        if not there or len(there) < len(values):
+        """Compute them; None if a value is missing."""
+        known = [value for value in values if value is not None]
+        if not known or len(known) < len(values):
             return None
-        return cls(statistics.fmean(there), statistics.stdev(there) if len(there) > 1 else None)
+        return cls(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
 
 
 COLUMNS = {
-    "bleu": ("BLEU", "{:.2f}"),
-    "chrf": ("chrF", "{:.2f}"),
-    "ter": ("TER", "{:.2f}"),
+    **{name: (title, "{:.2f}") for name, title in TITLES.items()},
     "aer": ("AER", "{:.3f}"),
     "parameters": ("parameters", "{:,.0f}"),
     "training_tokens_per_second": ("training tokens/s", "{:,.0f}"),
     "decoding_sentences_per_second": ("decoded sentences/s", "{:,.1f}"),
     "peak_memory_mb": ("peak memory, MiB", "{:,.0f}"),
 }
-"""What is measured: its title and its format."""
+"""Title and format of what is measured"""
 _WITH_SPREAD = ("bleu", "chrf", "ter", "aer")
-"""In the Markdown table; the other files have it for all."""
+"""Columns with a deviation in the Markdown table; the other files have it for all"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A variant."""
+    """What a variant reached."""
 
     label: str
     seeds: list[int]
     values: dict[str, Spread | None]
     p_values: dict[str, dict[str, float]]
-    """The largest over the seeds, of each metric by test; empty for the baseline and where it can't be had."""
+    """Largest over the seeds, by metric and test; empty for the baseline and where it can't be computed"""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Comparison:
     rows: list[Row]
     failed: list[Failed]
     signatures: dict[str, str]
-    """Of the scores and the tests, each with its title."""
+    """Signatures of scores and tests by title"""
     conditions: list[str]
-    """How and on what it was measured."""
+    """How and on what it was measured"""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as comparison.json has them."""
@@ -130,39 +130,37 @@ def compare(
     tokenizer: str,
     decoding: str,
 ) -> Comparison:
-    """A row for each label in the order of the cells; p-values compare runs of equal seeds."""
+    """Make a row for each label, in the order of the cells; p-values compare runs of equal seeds."""
     variants: dict[str, list[Measured]] = {}
     for cell in cells:
         variants.setdefault(cell.label, []).append(cell)
-    tested = _tested(variants, baseline, references, tokenizer)
+    tested = _test(variants, baseline, references, tokenizer)
     rows = []
     for label, runs in variants.items():
+        values = {key: Spread.of([getattr(run, key) for run in runs]) for key in COLUMNS}
         p_values = {
-            metric: {test: max(one.p_values[metric][test] for one in tested[label]) for test in TESTS}
-            for metric in ("bleu", "chrf", "ter")
+            metric: {test: max(result.p_values[metric][test] for result in tested[label]) for test in TESTS}
+            for metric in TITLES
             if label in tested
         }
-        values = {key: Spread.of([getattr(run, key) for run in runs]) for key in COLUMNS}
         rows.append(Row(label, [run.seed for run in runs], values, p_values))
-    signatures = {COLUMNS[name][0]: text for cell in cells[:1] for name, text in cell.signatures.items()}
-    for of in [tests[0] for tests in tested.values()][:1]:
-        for metric, by_test in of.signatures.items():
-            signatures.update({f"{COLUMNS[metric][0]}, {TESTS[test]}": text for test, text in by_test.items()})
+    signatures = {TITLES[name]: text for cell in cells[:1] for name, text in cell.signatures.items()}
+    for first, *_ in list(tested.values())[:1]:
+        for metric, by_test in first.signatures.items():
+            signatures |= {f"{TITLES[metric]}, {TESTS[test]}": text for test, text in by_test.items()}
     conditions = [f"{len(references)} sentences, {decoding}", *dict.fromkeys(cell.machine for cell in cells)]
     return Comparison(baseline, rows, list(failed), signatures, conditions)
 
 
-def _tested(
+def _test(
     variants: dict[str, list[Measured]], baseline: str, references: Sequence[str], tokenizer: str
 ) -> dict[str, list[Significance]]:
-    """Of each variant a test for each seed that the baseline has too."""
+    """Test each variant against the baseline, once for each seed that both have."""
     tested: dict[str, list[Significance]] = {}
+    runs = [run for label, of_label in variants.items() if label != baseline for run in of_label]
     for first in variants.get(baseline, []):
-        others = [
-            run for label, runs in variants.items() if label != baseline for run in runs if run.seed == first.seed
-        ]
-        systems = [run.translations for run in others]
-        results = against_baseline(first.translations, systems, references, tokenizer)
+        others = [run for run in runs if run.seed == first.seed]
+        results = against_baseline(first.translations, [run.translations for run in others], references, tokenizer)
         for run, result in zip(others, results, strict=True):
             tested.setdefault(run.label, []).append(result)
     return tested
@@ -172,58 +170,25 @@ def _tested(
 
 
 def markdown(comparison: Comparison) -> str:
-    """A table of GitHub's Markdown and what its columns mean."""
+    """Write a table in GitHub's Markdown, and what its columns mean."""
+    template = templates().get_template("comparison.md")
     shown = [key for key in COLUMNS if any(row.values[key] for row in comparison.rows)]
-    titles = ["variant", "seeds"]
-    for key in shown:
-        titles.append(COLUMNS[key][0])
-        titles += [f"p, {name}" for name in TESTS.values()] if key == "bleu" else []
-    lines = [_line(titles), _line(["---", *["---:"] * (len(titles) - 1)])]
-    for row in comparison.rows:
-        cells = [_literal(row.label), str(len(row.seeds))]
-        for key in shown:
-            cells.append(_shown(row, key))
-            if key == "bleu":
-                p_values = row.p_values.get(key, {})
-                cells += [_p(p_values[test]) if test in p_values else "" for test in TESTS]
-        lines.append(_line(cells))
-    for failed in comparison.failed:
-        text = f"seed {failed.seed} failed: {failed.message}"
-        lines.append(_line([_literal(failed.label), _literal(text), *[""] * (len(titles) - 2)]))
-    return "\n".join([*lines, "", *_notes(comparison)]) + "\n"
-
-
-def _notes(comparison: Comparison) -> Iterator[str]:
-    yield (
-        f"Mean ± sample standard deviation over the seeds. p: of the difference in BLEU from "
-        f"{_literal(comparison.baseline)}, by sacrebleu's paired tests of runs with equal seeds, the largest over the "
-        "seeds. Peak memory is that of training, of the whole process on a CPU. "
-        f"{'; '.join(map(_literal, comparison.conditions))}."
+    return template.render(
+        comparison=comparison, shown=shown, columns=COLUMNS, tests=TESTS, cell=_cell, literal=_literal
     )
-    yield ""
-    yield from (f"    {name}: {text}" for name, text in comparison.signatures.items())
 
 
-def _shown(row: Row, key: str) -> str:
+def _cell(row: Row, key: str) -> str:
     spread = row.values[key]
     if spread is None:
         return ""
     form = COLUMNS[key][1]
-    if key not in _WITH_SPREAD or spread.deviation is None:
-        return form.format(spread.mean)
-    return f"{form.format(spread.mean)} ± {form.format(spread.deviation)}"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    deviation = spread.deviation if key in _WITH_SPREAD else None
+    return form.format(spread.mean) + ("" if deviation is None else f" ± {form.format(deviation)}")
 
 
 def _literal(text: str) -> str:
-    """A text as Markdown that shows it and does nothing else."""
+    """Escape a text so that Markdown shows it as it is."""
     text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
@@ -234,31 +199,32 @@ def _one_line(text: str) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """A line for each variant and each failed cell; every mean and deviation has its column."""
+    """Write a line for each variant and each failed cell, with a column for every mean and deviation."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    tests = [(metric, test) for metric in ("bleu", "chrf", "ter") for test in TESTS]
+    tests = {f"{metric}_p_{test}": (metric, test) for metric in TITLES for test in TESTS}
     titles = [title for key in COLUMNS for title in (key, f"{key}_deviation")]
-    writer.writerow(["label", "seeds", *titles, *(f"{metric}_p_{test}" for metric, test in tests), "failed"])
+    writer = csv.DictWriter(file, ["label", "seeds", *titles, *tests, "failed"], lineterminator="\n")
+    writer.writeheader()
     for row in comparison.rows:
-        spreads = [row.values[key] for key in COLUMNS]
-        numbers = [number for one in spreads for number in ((one.mean, one.deviation) if one else (None, None))]
-        p_values = [row.p_values.get(metric, {}).get(test) for metric, test in tests]
-        writer.writerow([_harmless(row.label), " ".join(map(str, row.seeds)), *numbers, *p_values, None])
+        cells: dict[str, Any] = {"label": _harmless(row.label), "seeds": " ".join(map(str, row.seeds))}
+        for key, spread in row.values.items():
+            if spread:
+                cells |= {key: spread.mean, f"{key}_deviation": spread.deviation}
+        cells |= {name: row.p_values.get(metric, {}).get(test) for name, (metric, test) in tests.items()}
+        writer.writerow(cells)
     for failed in comparison.failed:
-        empty = [None] * (len(titles) + len(tests))
-        writer.writerow([_harmless(failed.label), failed.seed, *empty, _harmless(failed.message)])
+        writer.writerow({"label": _harmless(failed.label), "seeds": failed.seed, "failed": _harmless(failed.message)})
     return file.getvalue()
 
 
 def _harmless(text: str) -> str:
-    """No formula for a spreadsheet, and one line."""
+    """Make a text one line that no spreadsheet takes for a formula."""
     text = _one_line(text)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Write BLEU, and AER beside it, as a picture: a dot and its spread for each variant. Needs matplotlib."""
+    """Draw BLEU, and AER beside it: a dot and its spread for each variant. Needs matplotlib."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -278,6 +244,6 @@ def draw(comparison: Comparison, path: Path) -> None:
     panels[0][0].set_yticks(places, [_one_line(row.label) for row in comparison.rows], parse_math=False)
     panels[0][0].invert_yaxis()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a label in letters that the font lacks
+        warnings.filterwarnings("ignore", "Glyph")  # in a label that the font lacks
         figure.savefig(path, format="png", dpi=150, bbox_inches="tight")
     pyplot.close(figure)

@@ -1,4 +1,4 @@
-"""Fonts for pictures of any language: those of matplotlib's style, then whichever installed ones have the characters.
+"""Fonts for pictures of any language: those of matplotlib's style, then installed ones that have the characters.
 
 Needs matplotlib. The package noto-cjk-sans-otc brings a font for Chinese, Japanese and Korean where none is installed.
 """
@@ -14,7 +14,7 @@ from matplotlib.ft2font import FT2Font
 from seq2seq.text.languages import base_language
 
 Face = tuple[str, str, int]
-"""Family, file, number of the face in the file."""
+"""Family, file, number of the face in the file"""
 
 _PREFERRED = {
     "zh": ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
@@ -24,11 +24,11 @@ _PREFERRED = {
     "ko": ("Noto Sans CJK KR", "Noto Sans KR", "Source Han Sans KR", "Apple SD Gothic Neo", "Malgun Gothic",
            "NanumGothic"),
 }  # fmt: skip
-"""Language -> families whose forms of the characters it shares with others are its own."""
+"""Families with a language's own forms of the characters that it shares with other languages"""
 _UNIVERSAL = "DejaVu Sans"
-"""Comes with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew and more."""
+"""Comes with matplotlib; has Latin, Greek, Cyrillic, Arabic, Hebrew and more"""
 _FOR_NOBODY = ("Last Resort", ".LastResort", "Adobe Blank")
-"""These say that they have every character, and show boxes, or nothing."""
+"""Fonts that claim to have every character, and show boxes or nothing"""
 
 
 class Fonts:
@@ -40,34 +40,33 @@ class Fonts:
         self._faces = list(dict.fromkeys((_styled(FontProperties()), _styled(FontProperties(family=_UNIVERSAL)))))
 
     def choose(self, texts: Iterable[str]) -> list[Face]:
-        """The faces to draw these texts with, in the order in which a character is looked for."""
-        wanted = {c for text in texts for c in text if not _invisible(c)}
+        """Choose the faces to draw these texts with, in the order in which matplotlib looks for a character."""
+        rest = {c for text in texts for c in text if not _invisible(c)}
         chosen: list[Face] = []
-        rest = wanted
         for face in self._faces:
-            found = _covered(face, rest)
-            if found or not chosen:  # the style's own font stays the first
+            covered = _covered(face, rest)
+            if covered or not chosen:  # the style's own font stays the first
                 chosen.append(face)
-            rest = rest - found
+            rest = rest - covered
         rest -= self.missing
         while rest:
-            # Of fonts that have as many the first, that is, the best one.
+            # The first, and so best, of the fonts that have the most.
             face = max(_installed(self.preferred), key=lambda face: len(_covered(face, rest)))
-            found = _covered(face, rest)
-            if not found:
+            covered = _covered(face, rest)
+            if not covered:
                 break
             chosen.append(face)
             self._faces.append(face)
-            rest = rest - found
+            rest = rest - covered
         self.missing |= rest
         return chosen
 
 
 def is_cff(face: Face) -> bool:
-    """Whether its outlines are PostScript's, as those of most fonts for Chinese are."""
+    """Whether a face has PostScript outlines, as most fonts for Chinese do."""
     with Path(face[1]).open("rb") as file:
         head = file.read(16)
-        if head[:4] == b"ttcf":  # a collection: where its first font begins comes behind version and count
+        if head[:4] == b"ttcf":  # a collection: the place of its first font follows version and count
             file.seek(int.from_bytes(head[12:16]))
             head = file.read(4)
     return head[:4] == b"OTTO"
@@ -75,7 +74,7 @@ def is_cff(face: Face) -> bool:
 
 @functools.cache
 def _installed(preferred: Sequence[str]) -> list[Face]:
-    """A face of each family, the most regular one: preferred families first, then those without serifs."""
+    """Return the most regular face of each family: preferred families first, then those without serifs."""
     _add_bundled()
 
     def irregularity(entry: FontEntry) -> tuple[bool, float]:
@@ -109,7 +108,7 @@ def _styled(properties: FontProperties) -> Face:
 
 
 def _covered(face: Face, characters: set[str]) -> set[str]:
-    """Which of them it has; none of them if the file has gone or is broken since matplotlib listed it."""
+    """Return the characters that a face has; none if its file is gone or broken since matplotlib listed it."""
     try:
         font = FT2Font(face[1], face_index=face[2])
     except (OSError, RuntimeError):
@@ -118,5 +117,5 @@ def _covered(face: Face, characters: set[str]) -> set[str]:
 
 
 def _invisible(character: str) -> bool:
-    """Joiners, selectors of variants, spaces."""
+    """Whether it is a joiner, a variant selector or a space."""
     return character.isspace() or unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f"

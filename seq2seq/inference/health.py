@@ -1,7 +1,7 @@
-"""Is the attention healthy? Numbers that tell of weights that are flat, stuck, wasted or missing.
+"""The health of attention: numbers that reveal weights that are flat, stuck, wasted or missing.
 
-Only the weights are read, and where it is given what a local window hides that would have weight. Weights of a step are
-its row; under a local window their sum may be below 1, and `share` is what each position has of that sum.
+They come from the weights, and for local windows also from what lies outside. A step's weights are its row. Under a
+local window their sum may be below 1; `share` is each position's part of that sum.
 
 Shapes: h heads, t target tokens, s source tokens with EOS last, r rows of numbers: the mean over heads, then each head.
 """
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq.inference.focus import AttentionWindow
+from seq2seq.inference.translation import Weights
+from seq2seq.inference.windows import Windows
 
 QUANTITIES = {
     "entropy": ("entropy", "nats, of a step's weights; 0: all on one position"),
     "relative_entropy": ("relative entropy", "entropy / log of the number of positions in sight; 1: uniform"),
     "largest": ("largest weight", "share of a step's weight on the position that has most"),
-    "movement": ("movement", "share of its weight that a step has elsewhere than the step before; 0: all look alike"),
+    "movement": ("movement", "share of a step's weight that lies elsewhere than in the step before; 0: all look alike"),
     "backward": ("steps back", "share of steps whose largest weight lies before that of the step before"),
     "on_eos": ("weight on </s>", "share of a step's weight on the end of the source"),
     "received": ("weight of a source token", "summed over all steps; </s> left out, as in the next two"),
@@ -27,32 +28,32 @@ QUANTITIES = {
     "width": ("window", "positions in sight of a step"),
     "at_ends": ("centres at the ends", "share of steps whose centre is nearest the first source token or </s>"),
     "lost": ("lost weight", "1 - sum of a step's weights: what the window's gain took away"),
-    "edge": ("weight at the edge", "share of a step's weight at an end of the window that cuts the source off"),
+    "edge": ("weight at the edge", "share of a step's weight at an end of the window beyond which the source goes on"),
     "edge_evenly": ("edge if uniform", "the same if all positions in the window had equal weight"),
     "outside": ("weight outside", "share of a step's weight that falls outside its window if the same energies are "
                 "normalised over the whole source"),
     "outside_evenly": ("outside if uniform", "the same if all positions of the source had equal weight"),
 }  # fmt: skip
-"""Name -> title, meaning. The last seven are of local windows. Means over all steps, or source tokens, of
-a test set."""
+"""Maps a name to its title and meaning. The last seven are for local windows. All are means over the steps, or the
+source tokens, of a test set."""
 
 
 @dataclass(frozen=True)
-class Hidden:
-    """What the local windows of a sentence's steps hide."""
+class OutsideWindow:
+    """What lies outside the local windows of a sentence's steps."""
 
     weight: Tensor
-    """[h t]: share of the weight that the same energies, normalised over the whole source, have outside"""
+    """[h t]: share of the weight outside, if the same energies are normalised over the whole source"""
     positions: Tensor
-    """[t]: share of the source's positions that are outside"""
+    """[t]: share of the source's positions outside"""
 
 
 @dataclass(frozen=True)
 class Health:
-    """Values by name of QUANTITIES; what there was nothing to measure of is left out."""
+    """Values by name of QUANTITIES; those with nothing to measure are left out."""
 
     together: dict[str, float]
-    """Of the mean over heads: what alignments read, and the coverage penalty."""
+    """Values of the mean over heads, which alignments and the coverage penalty read"""
     heads: list[dict[str, float]]
 
     def as_dict(self) -> dict[str, object]:
@@ -60,26 +61,25 @@ class Health:
         return {**self.together, "heads": self.heads, "verdicts": verdicts(self)}
 
 
-class Tally:
-    """Adds up sentences of one model."""
+class HealthAccumulator:
+    """Sums up the attention of one model's sentences."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}  # [r]
         self._counts: dict[str, int] = {}
 
     def add(
-        self, attention: Tensor | None, windows: Sequence[AttentionWindow] | None = None, hidden: Hidden | None = None
+        self, attention: Tensor | Weights | None, windows: Windows | None = None, outside: OutsideWindow | None = None
     ) -> None:
-        """A sentence's weights [h t s], its local windows and what they hide if that is known; None (a blank line)
-        adds nothing."""
-        if attention is None or not attention.size(1):
+        """Add a sentence's weights [h t s], and its windows if they are local; None (a blank line) adds nothing."""
+        if attention is None or not attention.shape[1]:
             return
-        for name, (total, count) in measure(attention, windows, hidden).items():
+        for name, (total, count) in measure(attention, windows, outside).items():
             self._sums[name] = self._sums[name] + total if name in self._sums else total
             self._counts[name] = self._counts.get(name, 0) + count
 
     def health(self) -> Health | None:
-        """Of all sentences so far; None if none has attention."""
+        """Return the means over all sentences so far; None if none has attention."""
         if not self._sums:
             return None
         means = {name: (self._sums[name] / n).tolist() for name in QUANTITIES if (n := self._counts.get(name, 0))}
@@ -88,12 +88,13 @@ class Tally:
 
 
 def measure(
-    attention: Tensor, windows: Sequence[AttentionWindow] | None = None, hidden: Hidden | None = None
+    attention: Tensor | Weights, windows: Windows | None = None, outside: OutsideWindow | None = None
 ) -> dict[str, tuple[Tensor, int]]:
-    """Weights [h t s] of a sentence -> for each quantity its sums [r] and over how many things; r is 1 for one head."""
-    weights = attention.detach().cpu().double()
-    if len(weights) > 1:
-        weights = torch.cat([weights.mean(0, keepdim=True), weights])  # [r t s]
+    """Map a sentence's weights [h t s] to each quantity's sums [r] and the number of things summed.
+
+    r is 1 for one head.
+    """
+    weights = _with_mean(torch.as_tensor(attention).detach().cpu().double())  # [r t s]
     _, t, s = weights.shape
     mass = weights.sum(-1)  # [r t]
     share = weights / mass.clamp(min=1e-30)[..., None]  # [r t s]
@@ -102,7 +103,7 @@ def measure(
     received = weights[..., :-1].sum(1)  # [r s-1]
 
     width = torch.full((t,), s, dtype=torch.double)
-    found = {
+    sums = {
         "entropy": (entropy.sum(-1), t),
         "largest": (largest.sum(-1), t),
         "movement": ((share[:, 1:] - share[:, :-1]).abs().sum((1, 2)) / 2, t - 1),
@@ -113,27 +114,30 @@ def measure(
         "imbalance": ((1 - received).abs().sum(-1), s - 1),
     }
     if windows is not None:
-        first, last = (torch.tensor([getattr(focus, side) for focus in windows]) for side in ("first", "last"))
+        first, last = (torch.tensor([getattr(window, side) for window in windows]) for side in ("first", "last"))
         width = (last - first + 1).double()
         cutting = _edges(first, last, s)  # [t s]
-        found["width"] = (width.sum().expand(len(weights)), t)
-        centre = torch.tensor([focus.centre for focus in windows])
-        found["at_ends"] = (((centre < 0.5) | (centre >= s - 1.5)).sum().double().expand(len(weights)), t)
-        found["lost"] = ((1 - mass).clamp(min=0).sum(-1), t)
-        found["edge"] = ((share * cutting).sum((1, 2)), t)
-        found["edge_evenly"] = ((cutting.sum(-1) / width).sum().expand(len(weights)), t)
-    if hidden is not None:
-        outside = hidden.weight.detach().cpu().double()  # [h t]
-        of_rows = torch.cat([outside.mean(0, keepdim=True), outside]) if len(outside) > 1 else outside  # [r t]
-        found["outside"] = (of_rows.sum(-1), t)
-        found["outside_evenly"] = (hidden.positions.cpu().double().sum().expand(len(weights)), t)
+        sums["width"] = (width.sum().expand(len(weights)), t)
+        centre = torch.tensor([window.centre for window in windows])
+        sums["at_ends"] = (((centre < 0.5) | (centre >= s - 1.5)).sum().double().expand(len(weights)), t)
+        sums["lost"] = ((1 - mass).clamp(min=0).sum(-1), t)
+        sums["edge"] = ((share * cutting).sum((1, 2)), t)
+        sums["edge_evenly"] = ((cutting.sum(-1) / width).sum().expand(len(weights)), t)
+    if outside is not None:
+        sums["outside"] = (_with_mean(outside.weight.detach().cpu().double()).sum(-1), t)
+        sums["outside_evenly"] = (outside.positions.cpu().double().sum().expand(len(weights)), t)
     several = width > 1
-    found["relative_entropy"] = ((entropy[:, several] / width[several].log()).sum(-1), int(several.sum()))
-    return found
+    sums["relative_entropy"] = ((entropy[:, several] / width[several].log()).sum(-1), int(several.sum()))
+    return sums
+
+
+def _with_mean(heads: Tensor) -> Tensor:
+    """Put the mean over heads in front of [h ..], if there are several."""
+    return torch.cat([heads.mean(0, keepdim=True), heads]) if len(heads) > 1 else heads
 
 
 def _edges(first: Tensor, last: Tensor, s: int) -> Tensor:
-    """[t] and [t] -> [t s]: 1 at the ends of each window behind which the source goes on."""
+    """Mark with 1, in [t s], the ends of each window [t] beyond which the source goes on."""
     edges = torch.zeros(len(first), s, dtype=torch.double)
     edges.scatter_(1, first[:, None], (first > 0).double()[:, None])
     return edges.scatter_reduce(1, last[:, None], (last < s - 1).double()[:, None], "amax")
@@ -143,59 +147,60 @@ _MORE = (
     "If more updates don't help: a higher training.learning_rate, another model/attention/score, or "
     "training.guided_alignment."
 )
-_UNIFORM = 0.9
-_STILL = 0.05
-_MOSTLY = 0.5
+_UNIFORM, _STILL, _MOSTLY = 0.9, 0.05, 0.5
+_HARMLESS = dict.fromkeys(("at_ends", "lost", "edge", "outside"), 0.0) | dict.fromkeys(
+    ("covered", "edge_evenly", "outside_evenly"), 1.0
+)
+"""What counts for a quantity that could not be measured"""
 
 
 def verdicts(health: Health) -> list[str]:
-    """What is surely wrong, in a sentence each; empty if nothing is."""
-    found = []
+    """Say what is surely wrong, a sentence each; nothing if nothing is."""
     flat = [head.get("relative_entropy", 0.0) > _UNIFORM for head in health.heads]
-    if any(flat):
-        found.append(
-            f"{_subject(flat)} almost uniform: every step gets nearly the same mean of what it can see. {_MORE}"
-        )
     still = [
         head.get("movement", 1.0) < _STILL and not uniform for head, uniform in zip(health.heads, flat, strict=True)
     ]
-    if any(still):
-        found.append(f"{_subject(still)} almost the same at every step, whatever is being translated. {_MORE}")
-    values = health.together
-    if values["on_eos"] > _MOSTLY:
-        found.append(f"{values['on_eos']:.0%} of the weight is on </s> of the source, which no word comes from.")
-    if values.get("covered", 1.0) < _MOSTLY and values["received"] > 0.75:  # else translations have just few tokens
-        found.append(
-            f"{1 - values['covered']:.0%} of the source's tokens get hardly any weight: their words may be left out. "
-            "See the worst sentences. decoding.coverage_penalty may help, or model.attention.score.coverage=true."
-        )
-    if values.get("at_ends", 0.0) > _MOSTLY:
-        found.append(
-            f"{values['at_ends']:.0%} of the windows are centred at an end of the source: the centres do not follow "
-            "the translation. Take another model/attention/window."
-        )
-    if values.get("lost", 0.0) > _MOSTLY:
-        found.append(
-            f"{values['lost']:.0%} of the weight is lost to the gain of the window: what fits best lies far from the "
-            "predicted centre. Raise model.attention.window.half_width, or take another model/attention/window."
-        )
-    if values.get("edge", 0.0) > 2 * values.get("edge_evenly", 1.0):
-        found.append(
-            f"{values['edge']:.0%} of the weight is at the ends of the window, {values['edge_evenly']:.0%} if it were "
-            "uniform: what fits best often lies outside. Raise model.attention.window.half_width."
-        )
-    if values.get("outside", 0.0) > max(_MOSTLY, values.get("outside_evenly", 1.0)):
-        found.append(
-            f"{values['outside']:.0%} of the weight would be outside the window if that were all of the source, "
-            f"{values['outside_evenly']:.0%} if it were uniform: the window misses what fits best. Raise "
-            "model.attention.window.half_width, or take model/attention/window=global."
-        )
-    return found
+    values = {**_HARMLESS, **health.together}
+    checks = (
+        (
+            any(flat),
+            f"{_subject(flat)} almost uniform: every step gets nearly the same mean of what it can see. {_MORE}",
+        ),
+        (any(still), f"{_subject(still)} almost the same at every step, whatever is being translated. {_MORE}"),
+        (values["on_eos"] > _MOSTLY, "{on_eos:.0%} of the weight is on </s> of the source, which no word comes from."),
+        (
+            values["covered"] < _MOSTLY and values["received"] > 0.75,  # else translations have just few tokens
+            "{uncovered:.0%} of the source's tokens get hardly any weight: their words may be left out. See the worst "
+            "sentences. decoding.coverage_penalty may help, or model.attention.score.coverage=true.",
+        ),
+        (
+            values["at_ends"] > _MOSTLY,
+            "{at_ends:.0%} of the windows are centred at an end of the source: the centres do not follow the "
+            "translation. Take another model/attention/window.",
+        ),
+        (
+            values["lost"] > _MOSTLY,
+            "{lost:.0%} of the weight is lost to the gain of the window: what fits best lies far from the predicted "
+            "centre. Raise model.attention.window.half_width, or take another model/attention/window.",
+        ),
+        (
+            values["edge"] > 2 * values["edge_evenly"],
+            "{edge:.0%} of the weight is at the ends of the window, {edge_evenly:.0%} if it were uniform: what fits "
+            "best often lies outside. Raise model.attention.window.half_width.",
+        ),
+        (
+            values["outside"] > max(_MOSTLY, values["outside_evenly"]),
+            "{outside:.0%} of the weight would be outside the window if that were all of the source, "
+            "{outside_evenly:.0%} if it were uniform: the window misses what fits best. Raise "
+            "model.attention.window.half_width, or take model/attention/window=global.",
+        ),
+    )
+    return [text.format(**values, uncovered=1 - values["covered"]) for wrong, text in checks if wrong]
 
 
 def _subject(heads: Sequence[bool]) -> str:
     """`Heads 2, 3 are` for [False, True, True]."""
-    numbers = [str(number) for number, of in enumerate(heads, 1) if of]
+    numbers = [str(number) for number, chosen in enumerate(heads, 1) if chosen]
     if len(numbers) == len(heads):
         return "The attention is" if len(heads) == 1 else "All heads are"
-    return f"Head {numbers[0]} is" if len(numbers) == 1 else f"Heads {', '.join(numbers)} are"
+    return f"Head{'s' if len(numbers) > 1 else ''} {', '.join(numbers)} {'are' if len(numbers) > 1 else 'is'}"

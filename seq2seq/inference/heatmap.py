@@ -1,4 +1,4 @@
-"""What attention did with a sentence, ready to be looked at. Here for the terminal; picture.py and page.py draw it.
+"""A sentence's attention, ready to be drawn: here for the terminal, elsewhere as pictures and pages.
 
 Shapes: h heads, t rows, s columns.
 """
@@ -9,45 +9,44 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from seq2seq.inference.alignment import align
-from seq2seq.inference.focus import AttentionWindow
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation, Weights
+from seq2seq.inference.windows import Windows
 from seq2seq.text.words import Words
 
 _SHADES = " ░▒▓█"
-_LEAST_COLUMNS = 8
-"""Of a part of a heat map, however narrow the terminal is."""
+_MIN_COLUMNS = 8
+"""Columns of a part of a heat map, however narrow the terminal is"""
 _USUAL_COLUMNS = 80
 _JOINERS = "\u200c\u200d"
-"""Invisible, but Persian and the scripts of India are not written right without them."""
+"""Invisible, but Persian and the scripts of India need them."""
 
 
 @dataclass(frozen=True)
 class Heatmap:
-    """How much each target token attends to each source token; or words in place of tokens."""
+    """How much each target token attends to each source token, or the same for words."""
 
     source: str
     target: str
     columns: list[str]
-    """The source's tokens, by the names of their pieces"""
+    """Names of the source's pieces"""
     rows: list[str]
-    """The target's"""
-    weights: Tensor
+    """Names of the target's pieces"""
+    weights: Weights
     """[h t s]"""
     scores: list[float]
     """Natural-log probability of each row"""
     score: float
-    """Of the whole"""
-    windows: list[AttentionWindow] | None = None
-    """What each row could see; None: all columns, or it is not known"""
+    """Log-probability of the whole"""
+    windows: Windows | None = None
+    """What each row could see; None: all columns, or unknown"""
 
     def __str__(self) -> str:
-        """A row for each target token, a column for each source token, darker for more weight (the mean over heads).
+        """A row for each target token and a column for each source token; darker means more weight (mean over heads).
 
-        Brackets hold the pieces of a word together.
+        Brackets join the pieces of a word.
         """
         sources, targets = [label(token) for token in self.columns], [label(token) for token in self.rows]
         margin = max(map(_width, targets), default=0)
@@ -68,15 +67,15 @@ class Heatmap:
 
 
 def _brackets(spans: Sequence[tuple[int, int]]) -> str:
-    """Below the columns of these words, each two characters wide."""
+    """Draw the line below the columns of these words, each two characters wide."""
     line = ""
     for first, last in spans:
         line = line.ljust(2 * first) + "└" + "─" * (2 * (last - first) - 1) + "┘"
     return line
 
 
-def of_translation(translation: Translation) -> Heatmap | None:
-    """None where nothing was attended: of a blank line, or by a model without attention."""
+def of_translation(translation: Translation, windows: Windows | None = None) -> Heatmap | None:
+    """Return a translation's heat map; None for a blank line or a model without attention."""
     if translation.attention is None:
         return None
     return Heatmap(
@@ -87,18 +86,19 @@ def of_translation(translation: Translation) -> Heatmap | None:
         translation.attention,
         translation.token_scores,
         translation.score,
+        windows,
     )
 
 
 def text_heatmap(translation: Translation, width: int | None = None) -> str:
-    """A translation's attention for the terminal; of one with so many columns, in parts below each other."""
+    """Draw a translation's attention for a terminal of `width` columns, in parts below each other if it is narrow."""
     heatmap = of_translation(translation)
     if heatmap is None:
         return "(no attention)"
-    if heatmap.weights.numel() and heatmap.weights.mean(0).max() < 1 / len(_SHADES):
+    if heatmap.weights.size and heatmap.weights.mean(0).max() < 1 / len(_SHADES):
         return f"(attention is spread out: no weight reaches {1 / len(_SHADES):.0%})"
     margin = max((_width(label(token)) for token in heatmap.rows), default=0) + len(" ||")
-    most = max(len(heatmap.columns), 1) if width is None else max((width - margin) // 2, _LEAST_COLUMNS)
+    most = max(len(heatmap.columns), 1) if width is None else max((width - margin) // 2, _MIN_COLUMNS)
     parts = [
         replace(
             heatmap, columns=heatmap.columns[first : first + most], weights=heatmap.weights[..., first:][..., :most]
@@ -109,7 +109,7 @@ def text_heatmap(translation: Translation, width: int | None = None) -> str:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that logs go to, 80 where it doesn't tell; None where they go elsewhere."""
+    """Return the width of the terminal that logs go to, 80 if it is unknown; None if logs go elsewhere."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
     except (OSError, ValueError):
@@ -117,8 +117,10 @@ def terminal_width() -> int | None:
 
 
 def fold(text: str, width: int) -> list[str]:
-    """Lines of at most so many terminal columns, broken at spaces and between wide characters; a longer word has a line
-    of its own."""
+    """Break a text into lines of at most `width` terminal columns, at spaces and between wide characters.
+
+    A longer word gets a line of its own.
+    """
     lines = [""]
     for unit in _units(printable(text)):
         if lines[-1] and _width(lines[-1] + unit.rstrip()) > width:
@@ -128,7 +130,7 @@ def fold(text: str, width: int) -> list[str]:
 
 
 def _units(text: str) -> Iterator[str]:
-    """What stays on one line: wide characters, and words with the space behind them."""
+    """Split a text into what stays on one line: wide characters, and words with the space behind them."""
     unit = ""
     for character in text:
         if unit and (unit[-1] == " " or ("W" in (_breadth(unit[-1]), _breadth(character)) and _width(character))):
@@ -140,22 +142,20 @@ def _units(text: str) -> Iterator[str]:
 
 
 def in_words(heatmap: Heatmap, source: Words, target: Words) -> Heatmap:
-    """The same of words, given which tokens make them up: weights as `align` merges them, log-probabilities summed.
+    """Merge tokens into words: weights as `align` merges them, log-probabilities summed.
 
-    EOS is no word: what was spent on it is missing from the rows. Windows are of tokens, so there are none.
+    EOS is no word, so its weight is missing from the rows. Windows are for tokens only, and are dropped.
     """
-    weights = [torch.from_numpy(align(source, target, head[None]).matrix) for head in heatmap.weights]
+    weights = np.stack([align(source, target, head[None]).matrix for head in heatmap.weights])
     scores = [0.0] * len(target.words)
     for owners, score in zip(target.owners, heatmap.scores, strict=True):
         if owners:
             scores[owners[0]] += score
-    return replace(
-        heatmap, columns=source.words, rows=target.words, weights=torch.stack(weights), scores=scores, windows=None
-    )
+    return replace(heatmap, columns=source.words, rows=target.words, weights=weights, scores=scores, windows=None)
 
 
 def word_spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """First and last place of each run of pieces that make up one word.
+    """Return the first and last place of each word of several pieces.
 
     There are none without sentencepiece's marks, or in writing without spaces.
     """
@@ -167,31 +167,31 @@ def word_spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _continues(before: str, token: str) -> bool:
-    """Whether a piece belongs to the word of the one before it. Punctuation belongs to none."""
+    """Whether a piece continues the word of the one before it. Punctuation belongs to no word."""
     return not token.startswith("▁") and _is_of_word(before) and _is_of_word(token)
 
 
 def _is_of_word(token: str) -> bool:
     if token.startswith("<") and token.endswith(">"):
-        return token.startswith("<0x")  # a byte of a character
+        return token.startswith("<0x")  # one byte of a character
     return any(c.isalnum() for c in token) and all(_breadth(c) == "N" for c in token)
 
 
 def label(token: str) -> str:
-    """A token without sentencepiece's mark for a space, and nothing in it that a terminal would act on."""
+    """Make a token printable, without sentencepiece's mark for a space."""
     return printable(token).replace("▁", " ").strip() or "·"
 
 
 def printable(text: str) -> str:
-    """Visible characters, and those that join them; a dot for each other one."""
+    """Replace what is neither visible nor a joiner by a dot, so that a terminal acts on nothing."""
     return "".join(c if c.isprintable() or c in _JOINERS else "·" for c in text)
 
 
 def _width(text: str) -> int:
-    """Terminal columns: East Asian characters take two, marks on others and joiners none."""
+    """Count terminal columns: East Asian characters take two, combining marks and joiners none."""
     return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if _breadth(c) == "W" else 1 for c in text)
 
 
 def _breadth(character: str) -> str:
-    """W for those that take two columns."""
+    """Return W for a character that takes two columns, else N."""
     return "W" if unicodedata.east_asian_width(character) in "WF" else "N"

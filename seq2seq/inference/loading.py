@@ -1,4 +1,4 @@
-"""A translator from checkpoints."""
+"""Loading a translator from checkpoints."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,39 +8,37 @@ import torch
 from seq2seq.checkpoint import find, load
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError
-from seq2seq.inference.translator import EnsembleMember, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translator import Translator
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.text.languages import base_language
 
 
-def load_translator(path: str | Path | Sequence[str | Path], device: str | torch.device = "cpu") -> Translator:
-    """A translator from a checkpoint, or from the best one of a run directory; several are an ensemble.
+def load_translator(path: str | Path | Sequence[str | Path], device: str | torch.device = "auto") -> Translator:
+    """Load a checkpoint, or the best one of a run directory; several make an ensemble.
 
-    `device` is `auto`, or a name or device of torch. Raises ConfigError for one that is not here, and unless the
-    checkpoints have the same target vocabulary.
+    `device` is `auto`, or a device of torch or its name. Raises ConfigError if it is not available here, or if the
+    checkpoints differ in target vocabulary or source language.
     """
     place = choose_device(device)
     paths = [path] if isinstance(path, (str, Path)) else path
     if not paths:
         raise ConfigError("checkpoint=[]: expected a checkpoint, or several, [a,b]")
-    loaded = [load(Path(one), place) for one in paths]
+    loaded = [load(Path(name), place) for name in paths]
     first = loaded[0]
-    for one, where in zip(loaded, paths, strict=True):
-        if one.target.model != first.target.model:
+    for other, name in zip(loaded, paths, strict=True):
+        if other.target.model != first.target.model:
             raise ConfigError(
-                f"checkpoint=[{paths[0]},{where}]: their target vocabularies differ ({len(first.target)} and "
-                f"{len(one.target)} pieces). An ensemble needs models that were trained with the same target.model."
+                f"checkpoint=[{paths[0]},{name}]: their target vocabularies differ ({len(first.target)} and "
+                f"{len(other.target)} pieces). An ensemble needs models that were trained with the same target.model."
             )
-        if base_language(one.data.source_lang) != base_language(first.data.source_lang):
+        if base_language(other.data.source_lang) != base_language(first.data.source_lang):
             raise ConfigError(
-                f"checkpoint=[{paths[0]},{where}]: they translate from {first.data.source_lang} and "
-                f"{one.data.source_lang}. An ensemble needs models of one source language."
+                f"checkpoint=[{paths[0]},{name}]: they translate from {first.data.source_lang} and "
+                f"{other.data.source_lang}. An ensemble needs models of one source language."
             )
-    languages = (first.data.source_lang, first.data.target_lang)
-    readers = [
-        EnsembleMember(
-            one.model, one.source, Shortlist.load(find(Path(where)), len(one.source), len(one.target)), one.lengths
-        )
-        for one, where in zip(loaded, paths, strict=True)
-    ]
-    return Translator(readers, first.target, place, languages)
+    members = []
+    for trained, name in zip(loaded, paths, strict=True):
+        shortlist = Shortlist.load(find(Path(name)), len(trained.source), len(trained.target))
+        members.append(EnsembleMember(trained.model, trained.source, shortlist, trained.lengths))
+    return Translator(members, first.target, place, (first.data.source_lang, first.data.target_lang))

@@ -1,10 +1,10 @@
-"""What a model's attention does with translations that are given: its health, from one forced pass.
+"""The health of a model's attention on given translations, from one teacher-forced pass.
 
 Shapes: b batch, h heads, t target, s source.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,72 +13,66 @@ from torch import Tensor
 
 from seq2seq.attention.attention import Attention, AttentionOutput, Memory
 from seq2seq.attention.window import reachable
-from seq2seq.inference.focus import of_attended
-from seq2seq.inference.health import Health, Hidden, Tally
+from seq2seq.inference.health import Health, HealthAccumulator, OutsideWindow
+from seq2seq.inference.teacher_forcing import PairBatch, Tokens, forced_batches
+from seq2seq.inference.windows import Windows, batch_windows
 from seq2seq.model.translation import TranslationModel
-from seq2seq.text.batches import pad
-from seq2seq.text.tokenizer import BOS
+
+Measured = tuple[Tensor, Windows | None, OutsideWindow | None]
+"""A pair's weights [h t s], its windows and what lies outside them"""
 
 
-@torch.inference_mode()
-def examine(
-    model: TranslationModel, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], batch_size: int
-) -> Health | None:
-    """Source tokens and target tokens, EOS included -> the health of the attention; None where there is none.
+def measure_attention(model: TranslationModel, sources: Tokens, targets: Tokens, batch_size: int) -> Health | None:
+    """Measure the attention while the model reads these pairs, EOS included; None for a model without attention.
 
-    Of local windows also what they hide: the energies over the whole source, from one more product a step.
+    For local windows, one more product a step gives the energies over the whole source, and so what lies outside.
     """
-    attention = model.attention
-    if attention is None:
+    if not model.attends:
         return None
-    model.eval()
-    device = model.output.weight.device
-    tally = Tally()
-    order = sorted(range(len(targets)), key=lambda row: (len(targets[row]), len(sources[row])))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        source, lengths = pad([sources[row] for row in rows])
-        inputs, _ = pad([[BOS, *targets[row][:-1]] for row in rows])
-        steps = [len(targets[row]) for row in rows]
-        with _hiding(attention) as hidden:
-            seen = model(source.to(device), lengths.to(device), inputs.to(device)).attended
-        weights = seen.to_dense(source.size(1))
-        assert weights is not None
-        weights = weights.float().cpu()
-        windows = of_attended(model, seen, lengths, steps) if hidden else None
-        outside = torch.cat([of_step.weight for of_step in hidden], -1) if hidden else None  # [b h t]
-        positions = torch.cat([of_step.positions for of_step in hidden], -1) if hidden else None  # [b t]
-        for place, (t, s) in enumerate(zip(steps, lengths.tolist(), strict=True)):
-            unseen = None
-            if outside is not None and positions is not None:
-                unseen = Hidden(outside[place, :, :t], positions[place, :t])
-            tally.add(weights[place, :, :t, :s], None if windows is None else windows[place], unseen)
-    return tally.health()
+    accumulator = HealthAccumulator()
+    for _, pairs in forced_batches(model, sources, targets, batch_size, lambda batch: _measure_batch(model, batch)):
+        for pair in pairs:
+            accumulator.add(*pair)
+    return accumulator.health()
+
+
+def _measure_batch(model: TranslationModel, batch: PairBatch) -> list[Measured]:
+    with recording_outside(model) as steps:
+        attended = batch.decode(model).attended
+    dense = attended.to_dense(batch.source.size(1))
+    assert dense is not None
+    weights = [of_pair[:, :t, :s] for of_pair, (t, s) in zip(dense.float().cpu(), batch.sizes(), strict=True)]
+    if not steps:
+        return [(of_pair, None, None) for of_pair in weights]
+    shares = torch.cat([step.weight for step in steps], -1)  # [b h t]
+    positions = torch.cat([step.positions for step in steps], -1)  # [b t]
+    outside = [OutsideWindow(shares[i, :, :t], positions[i, :t]) for i, (t, _) in enumerate(batch.sizes())]
+    return list(zip(weights, batch_windows(model, attended, batch), outside, strict=True))
 
 
 @contextmanager
-def _hiding(attention: Attention) -> Iterator[list[Hidden]]:
-    """Within it the list gets, at each call of a local attention, what its windows hide, with a batch in front."""
-    found: list[Hidden] = []
-    if not attention.window.local:
-        yield found
+def recording_outside(model: TranslationModel) -> Iterator[list[OutsideWindow]]:
+    """Record what lies outside the local windows at each call of the attention, with a batch dimension in front."""
+    steps: list[OutsideWindow] = []
+    if model.attention is None or not model.has_windows:
+        yield steps
         return
 
-    def note(module: Attention, given: tuple[Any, ...], named: dict[str, Any], seen: AttentionOutput) -> None:
+    def record(module: Attention, given: tuple[Any, ...], named: dict[str, Any], attended: AttentionOutput) -> None:
         query, memory, positions = given
-        found.append(_hidden(module, query, memory, positions, named.get("coverage")))  # noise is for training
+        steps.append(_outside(module, query, memory, positions, named.get("coverage")))  # noise is for training
 
-    handle = attention.register_forward_hook(note, with_kwargs=True)
+    handle = model.attention.register_forward_hook(record, with_kwargs=True)
     try:
-        yield found
+        yield steps
     finally:
         handle.remove()
 
 
-def _hidden(
+def _outside(
     attention: Attention, query: Tensor, memory: Memory, positions: Tensor, coverage: Tensor | None = None
-) -> Hidden:
-    """Of what attention is called with -> weight [b h t], positions [b t]."""
+) -> OutsideWindow:
+    """Map the arguments of a call of attention to weight [b h t] and positions [b t] outside its windows."""
     extent, size = memory.extent(positions), memory.size
     reach = reachable(extent, attention.score.max_position)  # [b t]
     view = attention.window(query, positions, extent, size)
@@ -88,4 +82,4 @@ def _hidden(
     weights = attention.normaliser(energies.masked_fill(~real[:, None], -math.inf)).weights
     index = view.index[:, None].expand(-1, weights.size(1), -1, -1)  # [b h t w]
     inside = (weights.gather(-1, index) * view.visible[:, None]).sum(-1)
-    return Hidden(1 - inside, 1 - view.visible.sum(-1) / reach)
+    return OutsideWindow(1 - inside, 1 - view.visible.sum(-1) / reach)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
@@ -19,59 +20,58 @@ logger = logging.getLogger(__name__)
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _OF_CHARACTERS = ("zh", "ja-mecab", "char")
 _LONGEST_NGRAM = 4
-"""Tokens: BLEU of a corpus without any n-gram of this length is 0."""
+"""Tokens. BLEU of a corpus without any n-gram of this length is 0."""
 _SAMPLES = 1000
-"""Of the bootstrap: sacrebleu's own number."""
+"""Bootstrap samples, sacrebleu's own number"""
 _DRAWN = 10_000_000
-"""Sentences in all samples together, which sacrebleu holds in memory at once: of huge test sets fewer are drawn."""
+"""Sentences in all samples together, which sacrebleu holds in memory: huge test sets get fewer samples."""
+
+TITLES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
 
 Reference = str | tuple[str, ...]
-"""What a translation of a sentence is compared with: one text, or several that are all right."""
+"""What a translation is compared with: one text, or several that are all correct"""
 
 
 def alternatives(reference: Reference) -> tuple[str, ...]:
-    """All texts of a reference."""
+    """Return all texts of a reference."""
     return (reference,) if isinstance(reference, str) else reference
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Of a score: where 95% of bootstrap samples of the test set lie (Koehn 2004), as sacrebleu says it."""
+    """Where 95% of the scores of bootstrap samples lie (Koehn 2004), in sacrebleu's terms."""
 
     mean: float
-    """Of the samples"""
+    """Mean of the samples"""
     half_width: float
     signature: str
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of a corpus of translations."""
+    """Scores of a corpus of translations."""
 
     bleu: float
     chrf: float
     ter: float
     signatures: dict[str, str]
     intervals: dict[str, Interval | None] = field(default_factory=dict)
-    """Empty unless asked for; None for a single sentence, of which all samples are equal."""
+    """Empty unless asked for; None for a single sentence, whose samples are all equal"""
 
     def as_dict(self) -> dict[str, float | str]:
-        """Plain values, as the JSON output has them."""
-        return {
-            "bleu": self.bleu,
-            "chrf": self.chrf,
-            "ter": self.ter,
-            **{f"{name}_signature": text for name, text in self.signatures.items()},
-        }
+        """Plain values, as in JSON output."""
+        signatures = {f"{name}_signature": text for name, text in self.signatures.items()}
+        return {name: getattr(self, name) for name in TITLES} | signatures
 
     def __str__(self) -> str:
-        rows = (("BLEU", self.bleu, "bleu"), ("chrF", self.chrf, "chrf"), ("TER", self.ter, "ter"))
-        return "\n".join(f"{name:4} {value:6.2f}  {self.signatures[key]}" for name, value, key in rows)
+        return "\n".join(
+            f"{title:4} {getattr(self, name):6.2f}  {self.signatures[name]}" for name, title in TITLES.items()
+        )
 
 
 @cache
 def bleu_tokenizer(language: str | None) -> str:
-    """Sacrebleu's tokenizer for a target language; logs once why it is none for words."""
+    """Choose sacrebleu's tokenizer for a target language; log once if it counts characters."""
     if language is None or not (is_unspaced(language) or base_language(language) == "ko"):
         return "13a"
     if tokenizer := _TOKENIZERS.get(base_language(language)):
@@ -85,7 +85,7 @@ def bleu_tokenizer(language: str | None) -> str:
 
 
 def can_rise(metric: str, references: Sequence[str], tokenizer: str) -> bool:
-    """Whether a translation of these references can have any other score than 0: BLEU needs one of four tokens."""
+    """Whether any translation can score above 0 on these references: BLEU needs one of at least four tokens."""
     if metric != "bleu":
         return True
     read = BLEU(tokenize=tokenizer).tokenizer
@@ -93,7 +93,7 @@ def can_rise(metric: str, references: Sequence[str], tokenizer: str) -> bool:
 
 
 def check_tokenizer(name: str) -> None:
-    """Raises ConfigError for a tokenizer that sacrebleu does not have or can't run here."""
+    """Raises ConfigError for a tokenizer that sacrebleu does not have or that can't run here."""
     if name not in BLEU.TOKENIZERS:
         raise ConfigError(f"bleu_tokenizer={name}: sacrebleu has {', '.join(BLEU.TOKENIZERS)}")
     try:
@@ -108,10 +108,10 @@ def check_tokenizer(name: str) -> None:
 def score(
     hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str, bootstrap: bool = False
 ) -> Scores:
-    """Corpus scores of as many translations as references; BLEU with this tokenizer of sacrebleu's.
+    """Score a corpus of translations; `tokenizer` is the one of sacrebleu's that BLEU takes.
 
-    Chinese and Japanese have no words to edit: their TER counts characters. `bootstrap` adds the intervals; their
-    random numbers are those of SACREBLEU_SEED (12345).
+    TER counts characters for Chinese and Japanese, which have no words to edit. `bootstrap` adds intervals, whose
+    random numbers follow SACREBLEU_SEED (12345).
     """
     values, signatures, intervals = {}, {}, {}
     for name, metric in corpus_metrics(references, tokenizer).items():
@@ -119,7 +119,7 @@ def score(
         values[name], interval = _scored(metric, hypotheses, bootstrap)
         if bootstrap:
             intervals[name] = interval
-    return Scores(values["bleu"], values["chrf"], values["ter"], signatures, intervals)
+    return Scores(**values, signatures=signatures, intervals=intervals)
 
 
 def _scored(metric: Metric, hypotheses: Sequence[str], bootstrap: bool) -> tuple[float, Interval | None]:
@@ -139,7 +139,7 @@ def _scored(metric: Metric, hypotheses: Sequence[str], bootstrap: bool) -> tuple
 
 
 def corpus_metrics(references: Sequence[Reference], tokenizer: str) -> dict[str, Metric]:
-    """Sacrebleu's `bleu`, `chrf` and `ter`, ready to score translations of these references."""
+    """Return sacrebleu's `bleu`, `chrf` and `ter`, ready to score translations of these references."""
     read = _by_alternative(references)
     characters = tokenizer in _OF_CHARACTERS
     return {
@@ -150,23 +150,23 @@ def corpus_metrics(references: Sequence[Reference], tokenizer: str) -> dict[str,
 
 
 def _by_alternative(references: Sequence[Reference]) -> list[list[str]]:
-    """The references as sacrebleu takes them: first all first ones, then all second ones."""
+    """Arrange references as sacrebleu takes them: all first ones, then all second ones."""
     return [list(texts) for texts in zip(*map(alternatives, references), strict=True)] or [[]]
 
 
 @dataclass(frozen=True)
 class LengthBin:
-    """BLEU of the sentences in a range of source length in words, `first` to `last`, `last` included."""
+    """BLEU of the sentences with a source of similar length."""
 
-    first: int
-    last: int
+    words: str
+    """Range of the source's words, both ends included"""
     sentences: int
     bleu: float
     interval: Interval | None = None
 
-    @property
-    def words(self) -> str:
-        return f"{self.first}-{self.last}"
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as in JSON output."""
+        return {"words": self.words, "sentences": self.sentences, "bleu": self.bleu}
 
 
 def bleu_by_length(
@@ -176,7 +176,7 @@ def bleu_by_length(
     tokenizer: str,
     bootstrap: bool = False,
 ) -> list[LengthBin]:
-    """BLEU by the source's number of words (Bahdanau 2015, figure 2), in bins of 10; empty ones are left out."""
+    """Compute BLEU by the source's number of words (Bahdanau 2015, figure 2), in bins of 10 without the empty ones."""
     bins: dict[int, list[int]] = {}
     for row, length in enumerate(lengths):
         bins.setdefault(max(length - 1, 0) // 10, []).append(row)
@@ -184,23 +184,14 @@ def bleu_by_length(
     for number, rows in sorted(bins.items()):
         metric = BLEU(tokenize=tokenizer, references=_by_alternative([references[row] for row in rows]))
         bleu, interval = _scored(metric, [hypotheses[row] for row in rows], bootstrap)
-        table.append(LengthBin(10 * number + 1, 10 * number + 10, len(rows), bleu, interval))
+        table.append(LengthBin(f"{10 * number + 1}-{10 * number + 10}", len(rows), bleu, interval))
     return table
 
 
 def sentence_metric(name: str, tokenizer: str) -> Callable[[str, Reference], float]:
-    """`bleu` or `chrf` of a single sentence and its reference; BLEU without the n-grams that a short one has not
-    (effective order), smoothed as sacrebleu does, with this tokenizer of its."""
+    """Return `bleu` or `chrf` of a sentence and its reference.
+
+    BLEU is smoothed by sacrebleu and leaves out n-grams that are longer than the sentence (effective order).
+    """
     metric: Metric = CHRF() if name == "chrf" else BLEU(tokenize=tokenizer, effective_order=True)
     return lambda hypothesis, reference: float(metric.sentence_score(hypothesis, alternatives(reference)).score)
-
-
-class SentenceScorer:
-    """chrF and BLEU of single sentences."""
-
-    def __init__(self, tokenizer: str) -> None:
-        self._chrf, self._bleu = (sentence_metric(name, tokenizer) for name in ("chrf", "bleu"))
-
-    def __call__(self, hypothesis: str, reference: Reference) -> tuple[float, float]:
-        """-> chrF, BLEU"""
-        return self._chrf(hypothesis, reference), self._bleu(hypothesis, reference)

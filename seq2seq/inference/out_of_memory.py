@@ -1,6 +1,6 @@
-"""What does not fit into memory at once is done in more parts."""
+"""Work in parts that fit into memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -11,20 +11,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _WORDS = ("can't allocate memory", "not enough memory", "std::bad_alloc", "ALLOC_FAILED")
-"""Of torch's allocator for the CPU, and of the libraries of CUDA, in errors that have no class of their own."""
+"""Words in the errors of torch's CPU allocator and of CUDA's libraries, which have no class of their own"""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says that there was no memory left, on the device or on the host."""
+    """Whether an error means that the device or the host ran out of memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 
 
 def in_parts_that_fit(work: Callable[[int], Result], parts: int, most: int) -> tuple[Result, int]:
-    """`work` in so many parts, in twice as many as long as memory is not enough; and how many it were.
+    """Run `work(parts)`, doubling `parts` while memory runs out; return the result and the number of parts.
 
-    `work` begins anew each time. Raises ConfigError if `most` parts are still too large.
+    `work` starts over each time. Raises ConfigError if `most` parts are still too large.
     """
     while True:
         try:
@@ -42,7 +42,7 @@ def in_parts_that_fit(work: Callable[[int], Result], parts: int, most: int) -> t
 
 
 def in_halves_that_fit(work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result]:
-    """What `work` gives for the items, done for all at once, or one half after the other as far as memory demands.
+    """Run `work` on all items at once, or on one half after the other where memory runs out, and join the results.
 
     Raises ConfigError if a single item is still too large.
     """
@@ -61,7 +61,21 @@ def in_halves_that_fit(work: Callable[[Sequence[Item]], list[Result]], items: Se
     return [*in_halves_that_fit(work, items[:half]), *in_halves_that_fit(work, items[half:])]
 
 
+def batches_that_fit(
+    rows: Iterable[int], batch_size: int, size: Callable[[Sequence[int]], float]
+) -> Iterator[list[int]]:
+    """Cut rows into batches of at most `batch_size`, and of at most that `size` unless a single row is larger."""
+    batch: list[int] = []
+    for row in rows:
+        if batch and (len(batch) == batch_size or size([*batch, row]) > batch_size):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
 def _forget() -> None:
-    """Only outside of its `except` is an error gone, and with it the tensors that its traceback held."""
+    """Free CUDA's cache. Call it after the `except` block: only then are the tensors of the error's traceback gone."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

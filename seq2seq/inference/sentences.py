@@ -1,15 +1,16 @@
-"""Lines of several sentences: split, translated sentence by sentence, and joined again."""
+"""Lines of several sentences: splitting them, and joining the sentences' translations."""
 
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import DTypeLike, NDArray
 
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import WordAlignment
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
 from seq2seq.text.languages import base_language, is_unspaced
 from seq2seq.version import install_command
 
@@ -32,9 +33,9 @@ class SentenceSplitter:
         self._unspaced = is_unspaced(language)
 
     def __call__(self, line: str) -> list[str]:
-        """The sentences of a line, one at least, without the white space around them.
+        """Return the sentences of a line, at least one, without white space around them.
 
-        They end at white space, or in a language written without it anywhere: so their words are those of the line.
+        A sentence ends only at white space, unless the language is written without it, so that no word is split.
         """
         sentences = [""]
         for part in self._segment(self._language, line):
@@ -46,10 +47,11 @@ class SentenceSplitter:
 
 
 def join_translations(line: str, parts: Sequence[Translation], language: str) -> Translation:
-    """The translation of a line from those of its sentences, into this language; scores are added."""
+    """Join the translations of a line's sentences into this language; scores are added."""
     if len(parts) == 1:
         return replace(parts[0], source=line)
     separator = "" if is_unspaced(language) else " "
+    attention = [part.attention for part in parts if part.attention is not None]
     return Translation(
         line,
         separator.join(part.text for part in parts if part.text),
@@ -58,27 +60,15 @@ def join_translations(line: str, parts: Sequence[Translation], language: str) ->
         [token for part in parts for token in part.source_tokens],
         [token for part in parts for token in part.tokens],
         [score for part in parts for score in part.token_scores],
-        _join_attention([part.attention for part in parts if part.attention is not None]),
+        _block_diagonal(attention, np.float32) if attention else None,
         shortlist=parts[0].shortlist,
         cut=any(part.cut for part in parts),
         sentences=len(parts),
     )
 
 
-def _join_attention(parts: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    if not parts:
-        return None
-    heads, rows, columns = zip(*(part.shape for part in parts), strict=True)
-    joined = torch.zeros(heads[0], sum(rows), sum(columns))  # [h t s]
-    row = column = 0
-    for part in parts:
-        joined[:, row : row + part.size(1), column : column + part.size(2)] = part
-        row, column = row + part.size(1), column + part.size(2)
-    return joined
-
-
 def join_alignments(parts: Sequence[WordAlignment]) -> WordAlignment:
-    """The alignment of a line from those of its sentences: no word is linked to one of another sentence."""
+    """Join the alignments of a line's sentences; no word is linked to one of another sentence."""
     source: list[str] = []
     target: list[str] = []
     links = []
@@ -86,25 +76,28 @@ def join_alignments(parts: Sequence[WordAlignment]) -> WordAlignment:
         links += [(i + len(source), j + len(target)) for i, j in part.links]
         source += part.source
         target += part.target
-    matrix = np.zeros((len(target), len(source)))
-    row = column = 0
-    for part in parts:
-        rows, columns = part.matrix.shape
-        matrix[row : row + rows, column : column + columns] = part.matrix
-        row, column = row + rows, column + columns
-    return WordAlignment(source, target, matrix, links)
+    return WordAlignment(source, target, _block_diagonal([part.matrix for part in parts], np.float64), links)
+
+
+def _block_diagonal(blocks: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+    """Join blocks [.. r c] along the diagonal of a matrix that is 0 elsewhere."""
+    *outer, rows, columns = np.array([block.shape for block in blocks]).T
+    joined = np.zeros((*(sizes[0] for sizes in outer), rows.sum(), columns.sum()), dtype)
+    for block, row, column in zip(blocks, rows.cumsum(), columns.cumsum(), strict=True):
+        joined[..., row - block.shape[-2] : row, column - block.shape[-1] : column] = block
+    return joined
 
 
 class LongSources:
-    """Counts sources that are longer than all that a model was trained on."""
+    """Counts sources that are longer than any that the model was trained on."""
 
     def __init__(self, longest: int | None) -> None:
-        """`longest` is in source tokens with EOS; None where it is not known."""
+        """`longest` is in source tokens with EOS; None if unknown."""
         self._longest = longest
         self._count = self._example = self._tokens = 0
 
     def add(self, line: int, translations: Iterable[Translation]) -> None:
-        """Count the sources of these translations, which are of the line of this number."""
+        """Count the sources of these translations of a line, given its number."""
         if self._longest is None:
             return
         for tokens in (len(translation.source_tokens) for translation in translations):
@@ -113,7 +106,7 @@ class LongSources:
                 self._example, self._tokens = line, tokens
 
     def warn(self, advice: str = "") -> None:
-        """Log how many there were, and the longest of them."""
+        """Log how many there were, and the longest one."""
         if self._count:
             logger.warning(
                 "%d %s longer than the longest that the model was trained on, which has %d tokens (line %d has %d). "

@@ -1,4 +1,4 @@
-"""Do two systems differ by more than chance? Paired tests of BLEU, chrF and TER on one test set, by sacrebleu."""
+"""Whether two systems differ by more than chance: sacrebleu's paired tests of BLEU, chrF and TER on one test set."""
 
 import logging
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ TESTS = {"bs": "paired bootstrap", "ar": "approximate randomisation"}
 
 @dataclass(frozen=True)
 class Significance:
-    """Of the difference between a system and the baseline."""
+    """Significance of the difference between a system and the baseline."""
 
     p_values: dict[str, dict[str, float]]
-    """Of `bleu`, `chrf` and `ter`, by test: how often chance alone makes a difference as large."""
+    """For `bleu`, `chrf` and `ter`, by test: how often chance alone makes a difference as large"""
     signatures: dict[str, dict[str, str]]
 
     def as_dict(self) -> dict[str, float | str]:
-        """Plain values, as the JSON output has them."""
+        """Plain values, as in JSON output."""
         plain: dict[str, float | str] = {}
         for metric, tests in self.p_values.items():
             for test, p in tests.items():
@@ -33,14 +33,14 @@ class Significance:
 def against_baseline(
     baseline: Sequence[str], systems: Sequence[Sequence[str]], references: Sequence[Reference], tokenizer: str
 ) -> list[Significance]:
-    """Each system's difference from the baseline, as many translations each as there are references.
+    """Test each system against the baseline; `tokenizer` is the one of sacrebleu's that BLEU takes.
 
-    BLEU has this tokenizer of sacrebleu's. The random numbers are those of SACREBLEU_SEED (12345).
+    Random numbers follow SACREBLEU_SEED (12345).
     """
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
-    found = [Significance({}, {}) for _ in systems]
+    results = [Significance({}, {}) for _ in systems]
     if not systems:
-        return found
+        return results
     ties = [_ties(baseline, system) for system in systems]
     named = [("baseline", baseline), *((str(number), system) for number, system in enumerate(systems))]
     for test in TESTS:
@@ -49,18 +49,20 @@ def against_baseline(
         columns = [column for column in table if column != "System"]  # BLEU, chrF2, TER
         for metric, column in zip(metrics, columns, strict=True):
             first, *others = table[column]
-            for significance, result, uncounted in zip(found, others, ties, strict=True):
+            for significance, result, uncounted in zip(results, others, ties, strict=True):
                 p = 1.0 if result.score == first.score else float(result.p_value)  # type: ignore[union-attr, arg-type]
                 if test == "ar":
                     p = min(1.0, p + uncounted)
                 significance.p_values.setdefault(metric, {})[test] = p
                 significance.signatures.setdefault(metric, {})[test] = str(signatures[column])
-    return found
+    return results
 
 
 def _ties(baseline: Sequence[str], system: Sequence[str]) -> float:
-    """How often swapping sentences at random makes the observed difference itself: where it swaps all or none of the k
-    that differ. Sacrebleu counts only larger differences, so few differing sentences would always be significant to it.
+    """Compute how often swapping sentences at random reproduces the observed difference exactly.
+
+    It does when it swaps all or none of those that differ. Sacrebleu counts only larger differences, so a few differing
+    sentences would always be significant to it.
     """
     differing = sum(one != other for one, other in zip(baseline, system, strict=True))
     return 2.0 ** (1 - differing)

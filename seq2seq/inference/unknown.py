@@ -1,4 +1,4 @@
-"""Words that the model does not know, taken from the source (Luong 2015b, "Addressing the Rare Word Problem").
+"""Replacing unknown words by source words (Luong 2015b, "Addressing the Rare Word Problem").
 
 Shapes: h heads, t target tokens, s source tokens.
 """
@@ -17,19 +17,19 @@ from seq2seq.text.words import WordReader
 
 @lru_cache(maxsize=1)
 def read_dictionary(path: Path) -> Mapping[str, str]:
-    """Source word, tab, translation on each line; of several for one word the first counts.
+    """Read a source word, a tab and its translation from each line; a word's first translation counts.
 
     Raises DataError naming the line.
     """
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
         word, tab, translation = line.partition("\t")
         if not (tab and word.strip() and translation.strip()):
             raise DataError(
                 f"{path}:{number}: {line[:60]!r} is no entry; expected a source word, a tab and its translation"
             )
-        found.setdefault(word.strip(), " ".join(translation.split()))
-    return found
+        entries.setdefault(word.strip(), " ".join(translation.split()))
+    return entries
 
 
 def replace_unknown(
@@ -40,9 +40,10 @@ def replace_unknown(
     tokens: Sequence[int],
     attention: Tensor,
 ) -> str:
-    """The text of the tokens, with the source word attended most, or its entry in the dictionary, in place of each
-    unknown one. Neighbouring unknown words of the source are one token, and are copied together. Where attention
-    [h t s] meets no word, the unknown one's mark stays.
+    """Decode tokens, putting the most attended source word, or its entry in the dictionary, for each unknown word.
+
+    Neighbouring unknown words of the source are one token, and are copied together. Where attention [h t s] meets no
+    word, the mark of the unknown word stays.
     """
     words = source.line(line)
     weights = attention.mean(0).cpu().numpy()  # [t s]

@@ -4,12 +4,12 @@ A sentence's candidates are the special pieces, the most frequent target pieces,
 target pieces that were aligned to it most often. Only the candidates of a batch are projected to, and of those each
 sentence has its own, over which its probabilities are normalised: they do not depend on its neighbours.
 
-Shapes: b sentences, s source, t target, l links, n candidates of a piece, u candidates of a batch, v source vocabulary.
+Shapes: b sentences, n candidates of a piece, u candidates of a batch, v source vocabulary.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.model.translation import TranslationModel
-from seq2seq.search.protocol import Floats, Integers
-from seq2seq.text.batches import pad
+from seq2seq.search.protocol import Integers
 from seq2seq.text.storage import replace_file, within
 from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK
 
 FILE = "shortlist.safetensors"
 """In a checkpoint's directory."""
-_LEAST_WEIGHT = 0.02
-"""Weights below this link nothing: each pair has many, and they are noise."""
-_MOST_LINKS = 1 << 24
-"""Pairs of pieces that are counted at a time; of more, the rarer half is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -116,75 +110,3 @@ class Shortlist:
                 f"{target_size}. Make it again with seq2seq shortlist."
             )
         return cls(candidates, frequent)
-
-
-def learn(
-    model: TranslationModel,
-    sources: Sequence[Sequence[int]],
-    targets: Sequence[Sequence[int]],
-    candidates: int,
-    batch_size: int,
-) -> Shortlist:
-    """From pairs in tokens, EOS included, by the model's own attention; it has to have one."""
-    source_size, target_size = model.source_embedding.num_embeddings, len(model.output.bias)
-    candidates = min(candidates, target_size)
-    links = _Links()
-    frequency = np.zeros(target_size, np.int64)
-    for of_source, of_target, weights in _aligned(model, sources, targets, batch_size):
-        links.add(of_source * target_size + of_target, weights)
-    for tokens in targets:
-        np.add.at(frequency, tokens, 1)
-    numbers, sums = links.merged()
-    order = np.lexsort((-sums, numbers // target_size))  # the links of each source piece together, best first
-    source, target = np.divmod(numbers[order], target_size)
-    rank = np.arange(len(order)) - np.searchsorted(source, source)
-    best = rank < candidates
-    table = np.full((source_size, candidates), EOS, np.int32)
-    table[source[best], rank[best]] = target[best]
-    return Shortlist(table, np.argsort(-frequency, kind="stable")[:candidates].astype(np.int32))
-
-
-@torch.inference_mode()
-def _aligned(
-    model: TranslationModel, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], batch_size: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """A few links at a time: source pieces, target pieces, and how much these attend to those, each [l]."""
-    device = model.output.bias.device
-    order = sorted(range(len(targets)), key=lambda row: (len(targets[row]), len(sources[row])))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        source, lengths = pad([sources[row] for row in rows])
-        target, _ = pad([targets[row] for row in rows])
-        inputs, _ = pad([[BOS, *targets[row][:-1]] for row in rows])
-        weights = model(source.to(device), lengths.to(device), inputs.to(device)).attended.to_dense(source.size(1))
-        seen = weights.float().mean(1).cpu() * (target != PAD)[..., None]  # [b t s]
-        b, t, s = torch.nonzero(seen >= _LEAST_WEIGHT, as_tuple=True)
-        yield source[b, s], target[b, t], seen[b, t, s]
-
-
-@dataclass
-class _Links:
-    """Weights summed for each pair of pieces, which has a number. Memory is bounded, whatever the vocabularies."""
-
-    _numbers: list[Tensor] = field(default_factory=list)
-    _weights: list[Tensor] = field(default_factory=list)
-
-    def add(self, numbers: Tensor, weights: Tensor) -> None:
-        """Links [l]."""
-        self._numbers.append(numbers)
-        self._weights.append(weights)
-        if sum(map(len, self._numbers)) > _MOST_LINKS:
-            self._merge()
-
-    def merged(self) -> tuple[Integers, Floats]:
-        """Numbers, ascending, and their sums."""
-        self._merge()
-        return self._numbers[0].numpy(), self._weights[0].numpy()
-
-    def _merge(self) -> None:
-        numbers, place = torch.unique(torch.cat(self._numbers), return_inverse=True)
-        sums = torch.zeros(len(numbers)).index_add_(0, place, torch.cat(self._weights))
-        if len(numbers) > _MOST_LINKS // 2:
-            kept = sums.topk(_MOST_LINKS // 2).indices.sort().values
-            numbers, sums = numbers[kept], sums[kept]
-        self._numbers, self._weights = [numbers], [sums]

@@ -16,7 +16,8 @@ from seq2seq import checkpoint
 from seq2seq.checkpoint import TrainingState
 from seq2seq.config import CHANGEABLE, Training
 from seq2seq.errors import DataError
-from seq2seq.inference.translator import EnsembleMember, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import Batch
 from seq2seq.training.batches import TrainingBatches
 from seq2seq.training.checkpoints import CheckpointKeeper

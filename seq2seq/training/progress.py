@@ -19,7 +19,7 @@ from tqdm import tqdm
 from seq2seq.device import peak_mb, reset_peak
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.heatmap import of_translation, printable, terminal_width
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
 from seq2seq.text.corpus import decode_lines, open_binary, raw_lines
 from seq2seq.text.json_io import number, parse_json
 from seq2seq.text.storage import within

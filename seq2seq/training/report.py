@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from seq2seq.inference.health import Health, verdicts
 from seq2seq.inference.heatmap import fold, printable, terminal_width, text_heatmap
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
 from seq2seq.training.progress import Progress
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from seq2seq.config import Decoding
 from seq2seq.errors import DataError
 from seq2seq.inference import metrics
 from seq2seq.inference.health import Health
-from seq2seq.inference.measurement import examine
-from seq2seq.inference.translator import CutCount, Request, Translation, Translator
+from seq2seq.inference.measurement import measure_attention
+from seq2seq.inference.translation import CutCount, Request, Translation
+from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.storage import file_name, replace_file, within
@@ -87,7 +88,7 @@ class Validation:
         """Measure the attention on a sample of the pairs, with forced references; None without attention."""
         rows = range(0, len(self.corpus), max(len(self.corpus) // _EXAMINED, 1))[:_EXAMINED]
         sources, targets = ([side[row].tolist() for row in rows] for side in (self.corpus.source, self.corpus.target))
-        return examine(translator.model, sources, targets, _AT_A_TIME)
+        return measure_attention(translator.model, sources, targets, _AT_A_TIME)
 
 
 def translations_file(run_dir: Path, update: int, name: str = "") -> Path:

@@ -68,7 +68,7 @@ def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]
     assert "BLEU 100.00" in capfd.readouterr().out
     assert main(["plot", "checkpoint=run", "input=valid.en", "output_format=text"]) == 0
     assert "</s> |" in capfd.readouterr().out
-    ((best, *_),) = seq2seq.load("run").translate(["the cat hears a tree ."])
+    best = seq2seq.load("run").translate("the cat hears a tree .")
     assert best.text == "die Katze hört einen Baum ."
 
 

@@ -19,7 +19,8 @@ from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import Layout
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.translator import MOST_PIECES, Translator
+from seq2seq.inference.models import MOST_PIECES
+from seq2seq.inference.translator import Translator
 from seq2seq.search.lengths import Lengths
 from seq2seq.text.corpus import MOST_BYTES
 

@@ -18,7 +18,8 @@ from seq2seq.cli.compose import run_composed
 from seq2seq.config import BenchmarkConfig, LocalM, parse, to_plain
 from seq2seq.device import peak_mb
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.translator import EnsembleMember, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import Batch, make_batch
 from seq2seq.text.tokenizer import EOS, PAD
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -154,16 +153,16 @@ def test_weights_are_summed_over_source_tokens_and_averaged_over_target_tokens()
     # source: "aa b" in the tokens a, a, b, EOS; target: "xx y z" in x, x, y, z, EOS
     source = Words(["aa", "b"], [range(0, 1), range(0, 1), range(1, 2), range(0)])
     target = Words(["xx", "y", "z"], [range(0, 1), range(0, 1), range(1, 2), range(2, 3), range(0)])
-    one = torch.tensor([
+    one = np.array([
         [0.3, 0.3, 0.4, 0.0],
         [0.1, 0.0, 0.9, 0.0],
         [0.3, 0.3, 0.4, 0.0],  # the greatest weight is b's, the greatest sum aa's
         [0.25, 0.0, 0.0, 0.75],
         [1.0, 0.0, 0.0, 0.0],
     ])  # fmt: skip
-    other = one.clone()
-    other[3] = torch.tensor([0.5, 0.0, 0.25, 0.25])  # together half of it is on EOS, which is not most of it
-    found = align(source, target, torch.stack([one, other]))
+    other = one.copy()
+    other[3] = np.array([0.5, 0.0, 0.25, 0.25])  # together half of it is on EOS, which is not most of it
+    found = align(source, target, np.stack([one, other]))
     np.testing.assert_allclose(found.matrix, [[0.35, 0.65], [0.6, 0.4], [0.375, 0.125]], atol=1e-6)
     assert found.links == [(1, 0), (0, 1), (0, 2)]
     assert str(found) == "1-0 0-1 0-2"
@@ -172,23 +171,23 @@ def test_weights_are_summed_over_source_tokens_and_averaged_over_target_tokens()
 
 def test_a_word_without_any_mass_is_unaligned() -> None:
     source, target = Words(["a"], [range(1), range(0)]), Words(["x"], [range(1), range(0)])
-    assert align(source, target, torch.zeros(1, 2, 2)).links == []
-    assert align(source, target, torch.tensor([[[0.2, 0.1], [0, 1]]])).links == [(0, 0)]
-    assert align(source, target, torch.tensor([[[0.1, 0.2], [0, 1]]])).links == []  # most of what there is
+    assert align(source, target, np.zeros((1, 2, 2))).links == []
+    assert align(source, target, np.array([[[0.2, 0.1], [0, 1]]])).links == [(0, 0)]
+    assert align(source, target, np.array([[[0.1, 0.2], [0, 1]]])).links == []  # most of what there is
 
 
 def test_a_token_of_several_characters_counts_for_each() -> None:
     source = Words(["我", "们", "去"], [range(0, 2), range(2, 3), range(0)])
     target = Words(["we", "go"], [range(0, 1), range(1, 2), range(0)])
-    found = align(source, target, torch.tensor([[[0.6, 0.3, 0.1], [0.2, 0.8, 0.0], [0.0, 0.0, 1.0]]]))
+    found = align(source, target, np.array([[[0.6, 0.3, 0.1], [0.2, 0.8, 0.0], [0.0, 0.0, 1.0]]]))
     assert found.links == [(0, 0), (2, 1)]
     np.testing.assert_allclose(found.matrix, [[0.6, 0.6, 0.3], [0.2, 0.2, 0.8]], atol=1e-6)
 
 
 def test_lines_without_words_have_no_links() -> None:
     empty, full = Words([], [range(0)]), Words(["x"], [range(1), range(0)])
-    assert align(empty, full, torch.ones(1, 2, 1)).links == []
-    assert align(full, empty, torch.full((1, 1, 2), 0.5)).links == []
+    assert align(empty, full, np.ones((1, 2, 1))).links == []
+    assert align(full, empty, np.full((1, 1, 2), 0.5)).links == []
 
 
 def test_agreement_is_och_and_neys() -> None:

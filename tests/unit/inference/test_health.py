@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seq2seq.inference.focus import AttentionWindow
-from seq2seq.inference.health import QUANTITIES, Health, Hidden, Tally, measure, verdicts
+from seq2seq.inference.health import QUANTITIES, Health, HealthAccumulator, OutsideWindow, measure, verdicts
+from seq2seq.inference.windows import AttentionWindow
 
 ROWS = torch.tensor([[[0.25, 0.75, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
 """One head: the second word and a bit of the first, the first word, EOS."""
 
 
 def health(*attentions: Tensor | None, windows: list[AttentionWindow] | None = None) -> Health:
-    tally = Tally()
+    accumulator = HealthAccumulator()
     for attention in attentions:
-        tally.add(attention, windows)
-    found = tally.health()
+        accumulator.add(attention, windows)
+    found = accumulator.health()
     assert found is not None
     return found
 
@@ -97,9 +97,9 @@ def test_a_test_set_is_the_mean_over_its_steps_and_source_tokens() -> None:
 
 
 def test_without_attention_there_is_nothing_to_say() -> None:
-    tally = Tally()
-    tally.add(None)
-    assert tally.health() is None
+    accumulator = HealthAccumulator()
+    accumulator.add(None)
+    assert accumulator.health() is None
 
 
 @settings(deadline=None, max_examples=50)
@@ -119,7 +119,7 @@ def test_values_stay_in_their_range(h: int, t: int, s: int, sharp: float, seed: 
 
 
 def test_every_quantity_is_explained_and_measured() -> None:
-    hidden = Hidden(torch.zeros(len(ROWS), 3), torch.zeros(3))
+    hidden = OutsideWindow(torch.zeros(len(ROWS), 3), torch.zeros(3))
     assert measure(ROWS, [AttentionWindow(0, 2, 1.0)] * 3, hidden).keys() == QUANTITIES.keys()
 
 

@@ -1,15 +1,15 @@
 """Heat maps: what they hold, in words, and in the terminal."""
 
+import numpy as np
 import pytest
-import torch
 
 from seq2seq.inference.alignment import align
-from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.heatmap import Heatmap, in_words, label, of_translation, printable, text_heatmap, word_spans
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
+from seq2seq.inference.windows import AttentionWindow
 from seq2seq.text.words import Words
 
-WEIGHTS = torch.tensor([[[1, 0, 0], [0.1, 0.6, 0.3]], [[1, 0, 0], [0.3, 0.4, 0.3]]])
+WEIGHTS = np.array([[[1, 0, 0], [0.1, 0.6, 0.3]], [[1, 0, 0], [0.3, 0.4, 0.3]]])
 MAP = Heatmap(
     "ab", "Ä", ["▁a", "b", "</s>"], ["▁Ä", "</s>"], WEIGHTS, [-0.5, -1.0], -1.5, [AttentionWindow(0, 1, 0.5)] * 2
 )
@@ -29,7 +29,7 @@ def test_the_terminal_shows_the_mean_over_heads() -> None:
 
 def test_wide_characters_and_marks_keep_the_columns_straight() -> None:
     rows = ["猫", "e\u0301", "ab"]
-    lines = str(Heatmap("", "", ["x"], rows, torch.ones(1, 3, 1), [0.0] * 3, 0.0)).split("\n")
+    lines = str(Heatmap("", "", ["x"], rows, np.ones((1, 3, 1)), [0.0] * 3, 0.0)).split("\n")
     assert lines[1:] == ["猫 |██|", " e\u0301 |██|", "ab |██|"]
 
 
@@ -51,11 +51,11 @@ def test_words_are_merged_as_align_does() -> None:
     assert (found.columns, found.rows, found.scores, found.windows) == (["ab"], ["Ä"], [-0.5], None)
     assert found.score == MAP.score
     assert found.weights.shape == (2, 1, 1)
-    torch.testing.assert_close(found.weights.mean(0), torch.from_numpy(align(source, target, WEIGHTS).matrix))
+    np.testing.assert_allclose(found.weights.mean(0), align(source, target, WEIGHTS).matrix, rtol=1e-6)
 
 
 def test_a_word_has_the_probability_of_all_its_tokens() -> None:
-    weights = torch.full((1, 4, 1), 1.0)
+    weights = np.full((1, 4, 1), 1.0)
     pieces = Heatmap("x", "ab c", ["x"], ["a", "b", "c", "</s>"], weights, [-1.0, -2.0, -4.0, -8.0], -15.0)
     found = in_words(
         pieces, Words(["x"], [range(0, 1)]), Words(["ab", "c"], [range(1), range(1), range(1, 2), range(0)])
@@ -102,12 +102,12 @@ def test_pieces_of_a_word_belong_together(tokens: list[str], spans: list[tuple[i
 
 def test_the_terminal_brackets_words() -> None:
     columns, rows = ["▁a", "▁b", "c", "d", "▁e", "f"], ["▁ä", "ö", "ü", "▁x", "y", "</s>"]
-    lines = str(Heatmap("", "", columns, rows, torch.zeros(1, 6, 6), [0.0] * 6, 0.0)).split("\n")
+    lines = str(Heatmap("", "", columns, rows, np.zeros((1, 6, 6)), [0.0] * 6, 0.0)).split("\n")
     assert lines[:2] == ["      a b c d e f", "        └───┘ └─┘"]
     assert [line.split("|")[0] for line in lines[2:]] == ["   ä┌", "   ö│", "   ü└", "   x┌", "   y└", "</s> "]
 
 
 def test_an_even_attention_is_said_and_not_drawn() -> None:
     tokens = [f"▁{letter}" for letter in "abcdef"]
-    even = Translation("a", "b", -1.0, -1.0, tokens, tokens, [-0.1] * 6, torch.full((1, 6, 6), 1 / 6))
+    even = Translation("a", "b", -1.0, -1.0, tokens, tokens, [-0.1] * 6, np.full((1, 6, 6), 1 / 6))
     assert text_heatmap(even) == "(attention is spread out: no weight reaches 20%)"

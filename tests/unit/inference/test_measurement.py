@@ -17,10 +17,10 @@ from support.variants import (
 
 from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.attention.window import Global
-from seq2seq.inference.focus import focus
 from seq2seq.inference.forced_scores import force_tokens
-from seq2seq.inference.health import Health, Hidden, Tally, verdicts
-from seq2seq.inference.measurement import _hiding, examine
+from seq2seq.inference.health import Health, HealthAccumulator, OutsideWindow, verdicts
+from seq2seq.inference.measurement import measure_attention, recording_outside
+from seq2seq.inference.windows import attention_windows
 
 SOURCES = [[4, 5, 6, 7, 8, 5, 4, 3], [3], [6, 4, 3], [8, 3]]
 TARGETS = [[5, 4, 3], [4, 7, 7, 7, 8, 3], [3], [6, 8, 8, 4, 4, 5, 3]]
@@ -36,7 +36,7 @@ def test_windows_hide_what_a_global_attention_would_see_outside(name: str, score
     everywhere = Attention(local.heads, local.score, Global(), local.normaliser).eval()
     inputs = attention_inputs()
     query, states, lengths, positions = inputs
-    with torch.no_grad(), _hiding(local) as hidden:
+    with torch.no_grad(), recording_outside(local) as hidden:
         steps = run_attention(local, inputs)
     seen = AttentionOutput.concatenate(steps)
     assert seen.centre is not None
@@ -63,13 +63,13 @@ def test_windows_hide_what_a_global_attention_would_see_outside(name: str, score
 @pytest.mark.parametrize("row", one_by_one_rows(), ids=str)
 def test_a_forced_pass_is_that_of_the_other_commands(row: dict[str, Any]) -> None:
     model = build_model(row)
-    found = examine(model, SOURCES, TARGETS, 2)
+    found = measure_attention(model, SOURCES, TARGETS, 2)
     forced = force_tokens(model, SOURCES, TARGETS, 3)
-    windows = focus(model, SOURCES, TARGETS, 3) or [None] * len(SOURCES)
-    tally = Tally()
+    windows = attention_windows(model, SOURCES, TARGETS, 3) or [None] * len(SOURCES)
+    accumulator = HealthAccumulator()
     for (_, attention), of_sentence in zip(forced, windows, strict=True):
-        tally.add(attention, of_sentence)
-    expected = tally.health()
+        accumulator.add(attention, of_sentence)
+    expected = accumulator.health()
     if expected is None:
         assert found is None
         return
@@ -83,21 +83,21 @@ def test_the_attention_is_left_as_it_was() -> None:
     model = build_model({**DEFAULT, "window": "local_p"})
     attention = model.decoder.attention
     assert isinstance(attention, Attention)
-    with _hiding(attention):
+    with recording_outside(attention):
         assert attention._forward_hooks
     assert not attention._forward_hooks
     with pytest.raises(IndexError):  # tokens that the vocabulary has not
-        examine(model, SOURCES, [[99, 3]] * len(SOURCES), 2)
+        measure_attention(model, SOURCES, [[99, 3]] * len(SOURCES), 2)
     assert not attention._forward_hooks
 
 
 def test_a_window_that_misses_the_weight_is_named() -> None:
     def of(weight: float) -> Health:
-        tally = Tally()
+        accumulator = HealthAccumulator()
         rows = torch.full((2, 3, 8), 0.0)
         rows[:, torch.arange(3), torch.arange(3)] = 1.0
-        tally.add(rows, None, Hidden(torch.full((2, 3), weight), torch.full((3,), 0.4)))
-        found = tally.health()
+        accumulator.add(rows, None, OutsideWindow(torch.full((2, 3), weight), torch.full((3,), 0.4)))
+        found = accumulator.health()
         assert found is not None
         return found
 

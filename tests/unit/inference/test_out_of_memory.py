@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 import torch
 from support import trainers
+from support.searches import SOURCES
+from support.variants import DEFAULT, build_model
 from torch import Tensor
 
 from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError
 from seq2seq.inference.forced_scores import SentencePair, score_pairs
+from seq2seq.inference.measurement import measure_attention
 from seq2seq.inference.out_of_memory import in_halves_that_fit, in_parts_that_fit, is_out_of_memory
+from seq2seq.inference.shortlist_making import make_shortlist
+from seq2seq.inference.windows import attention_windows
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch, make_batch
 from seq2seq.training.loop import Trainer
@@ -112,7 +117,7 @@ def test_what_is_translated_and_scored_together_is_split(tmp_path: Path, monkeyp
     original, options = TranslationModel.encode, Decoding(beam_size=2, batch_size=5, max_length=6)
 
     def said() -> list[tuple[str, float, list[float]]]:
-        best = [ranked[0] for ranked in translator.translate(lines, options)]
+        best = [ranked[0] for ranked in translator.translate_lines(lines, options)]
         pairs = [SentencePair(line, translation.text) for line, translation in zip(lines, best, strict=True)]
         forced = score_pairs(translator, pairs, batch_size=5)
         return [(t.text, t.score, f.token_scores) for t, f in zip(best, forced, strict=True)]
@@ -133,6 +138,38 @@ def test_what_is_translated_and_scored_together_is_split(tmp_path: Path, monkeyp
     scarce(0)
     with pytest.raises(ConfigError, match=r"not enough memory for a single sentence \(no more\)\. Take shorter lines"):
         said()
+
+
+@pytest.mark.parametrize("task", ["pictures", "health", "shortlist"])
+def test_every_teacher_forced_pass_is_split(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model({**DEFAULT, "window": "local_p"})
+    targets = [[5, 6, 4, 3], [3], [4, 4, 3], [8, 7, 3], [6, 3]]
+    original, sizes = TranslationModel.encode, []
+
+    def encode(self: TranslationModel, source: Tensor, lengths: Tensor) -> Any:
+        sizes.append(len(source))
+        if len(source) > most:
+            raise MemoryError("no more")
+        return original(self, source, lengths)
+
+    def work() -> list[Any]:
+        if task == "pictures":
+            windows = attention_windows(model, SOURCES, targets, 5) or []
+            return [(step.first, step.last, step.centre) for of_pair in windows for step in of_pair]
+        if task == "health":
+            health = measure_attention(model, SOURCES, targets, 5)
+            assert health is not None
+            return [tuple(health.together.values())]
+        shortlist = make_shortlist(model, SOURCES, targets, 3, 5)
+        return [*map(tuple, shortlist.candidates.tolist()), tuple(shortlist.frequent.tolist())]
+
+    monkeypatch.setattr(TranslationModel, "encode", encode)
+    most = 5
+    expected = work()
+    most = 2
+    for row, same_row in zip(work(), expected, strict=True):
+        assert row == pytest.approx(same_row)
+    assert sizes == [5, 5, 2, 3, 1, 2]
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=LINUX)])

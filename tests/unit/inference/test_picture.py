@@ -5,16 +5,16 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("matplotlib")
 
 from seq2seq.inference import fonts, picture
-from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.fonts import Fonts
 from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.picture import Painter
+from seq2seq.inference.windows import AttentionWindow
 
 BEGINNING = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -23,7 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def heatmap(
     columns: list[str], rows: list[str], heads: int = 1, windows: list[AttentionWindow] | None = None
 ) -> Heatmap:
-    weights = torch.linspace(0, 1, heads * len(rows) * len(columns)).view(heads, len(rows), len(columns))
+    weights = np.linspace(0, 1, heads * len(rows) * len(columns)).reshape(heads, len(rows), len(columns))
     return Heatmap("", "", columns, rows, weights, [0.0] * len(rows), 0.0, windows)
 
 
@@ -182,7 +182,7 @@ def test_a_font_file_that_has_gone_covers_nothing(tmp_path: Path) -> None:
 
 
 def test_no_cell_is_drawn_for_nothing() -> None:
-    weights = torch.zeros(1, 20, 20)
+    weights = np.zeros((1, 20, 20))
     weights[0, 3, 4] = 1
     names = [str(i) for i in range(20)]
     drawn = Painter("en", "de").draw(Heatmap("", "", names, names, weights, [0.0] * 20, 0.0), "svg").decode()
@@ -214,9 +214,9 @@ def test_outlines_run_where_seen_meets_unseen(ranges: list[tuple[int, int]]) -> 
 
 
 def test_the_sentences_are_the_title() -> None:
-    titled = Heatmap("a cat", "ein $Tier$", ["▁a", "▁cat"], ["▁ein", "▁Tier"], torch.ones(1, 2, 2), [0.0] * 2, 0.0)
+    titled = Heatmap("a cat", "ein $Tier$", ["▁a", "▁cat"], ["▁ein", "▁Tier"], np.ones((1, 2, 2)), [0.0] * 2, 0.0)
     assert {"a cat", "ein $Tier$"} <= set(texts(Painter("en", "de").draw(titled, "svg")))
-    long = Heatmap("word " * 99, "猫" * 99, ["▁a"], ["▁x"], torch.ones(1, 1, 1), [0.0], 0.0)
+    long = Heatmap("word " * 99, "猫" * 99, ["▁a"], ["▁x"], np.ones((1, 1, 1)), [0.0], 0.0)
     painter = Painter("en", "zh")
     source, target = (text for text in texts(painter.draw(long, "svg")) if text.endswith(" …"))
     assert 20 < len(source) < 80

@@ -10,7 +10,8 @@ from support import FORMAT_1
 import seq2seq
 from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError
-from seq2seq.inference.translator import Request, Translator
+from seq2seq.inference.translation import Request
+from seq2seq.inference.translator import Translator
 
 MODEL = FORMAT_1
 LINE = "my friend hears the old house ."
@@ -35,7 +36,7 @@ def translator() -> Translator:
 def test_a_mistake_is_refused_before_anything_is_done(translator: Translator, complaint: str) -> None:
     decoding = Decoding(**MISTAKES[complaint])
     with pytest.raises(ConfigError, match=complaint):
-        next(translator.translate([LINE], decoding))
+        next(translator.translate_lines([LINE], decoding))
     with pytest.raises(ConfigError, match=complaint):
         translator.translate_group([], decoding)
 

@@ -15,9 +15,10 @@ from seq2seq.config import Decoding, parse
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced_scores import SentencePair, score_pairs
 from seq2seq.inference.loading import load_translator
-from seq2seq.inference.translator import EnsembleMember, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.shortlist_making import make_shortlist
+from seq2seq.inference.translator import Translator
 from seq2seq.model.translation import TranslationModel
-from seq2seq.search.shortlist import learn
 
 CPU = torch.device("cpu")
 WORDS = word_tokenizer([f"w{number}" for number in range(9)])
@@ -92,7 +93,7 @@ def test_alignments_of_a_checkpoint_are_of_the_text(tmp_path: Path) -> None:
     assert aligners[0] is not None
     assert aligners[1] is not None
     options, links = Decoding(beam_size=2, max_length=7), []
-    found, expected = list(turned.translate(LINES, options)), list(plain.translate(BACKWARDS, options))
+    found, expected = list(turned.translate_lines(LINES, options)), list(plain.translate_lines(BACKWARDS, options))
     for line, (one, *_), (other, *_) in zip(LINES, found, expected, strict=True):
         assert one.tokens == other.tokens
         assert one.token_scores == pytest.approx(other.token_scores, abs=1e-5)
@@ -105,12 +106,12 @@ def test_alignments_of_a_checkpoint_are_of_the_text(tmp_path: Path) -> None:
     others = score_pairs(plain, [SentencePair(*pair) for pair in zip(BACKWARDS, targets, strict=True)], 2)
     for line, one, other in zip(LINES, forced, others, strict=True):
         assert one.token_scores == pytest.approx(other.token_scores, abs=1e-5)
-        assert aligners[0].forced(one).links == mirrored(aligners[1].forced(other).links, line)
+        assert aligners[0].scored(one).links == mirrored(aligners[1].scored(other).links, line)
 
 
 def test_a_shortlist_is_of_the_same_links() -> None:
     turned, plain = pair_of_models(DEFAULT, len(WORDS))
     targets = WORDS.encode(["w1 w2 w3", "w4 w4", "w0"])
-    one = learn(turned, WORDS.encode(LINES), targets, 4, 2)
-    other = learn(plain, WORDS.encode(BACKWARDS), targets, 4, 2)
+    one = make_shortlist(turned, WORDS.encode(LINES), targets, 4, 2)
+    other = make_shortlist(plain, WORDS.encode(BACKWARDS), targets, 4, 2)
     assert one.candidates.tolist() == other.candidates.tolist()

@@ -15,7 +15,9 @@ from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced_scores import SentencePair, force_tokens, score_pairs
-from seq2seq.inference.translator import EnsembleMember, Request, Translation, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translation import Request, Translation
+from seq2seq.inference.translator import Translator
 from seq2seq.text.tokenizer import Tokenizer
 
 ROWS = one_by_one_rows()
@@ -72,7 +74,7 @@ def test_forced_scores_and_alignments_are_those_of_search(rows: list[dict[str, A
             (forced,) = score_pairs(models, [SentencePair(translation.source, translation.text, translation.tokens)], 3)
             torch.testing.assert_close(forced.token_scores, translation.token_scores, rtol=1e-9, atol=1e-9)
             torch.testing.assert_close(forced.attention, translation.attention, rtol=1e-5, atol=1e-6)
-            assert aligner.forced(forced).links == aligner.translation(translation).links
+            assert aligner.scored(forced).links == aligner.translation(translation).links
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("int8", 1e-6)])
@@ -103,7 +105,7 @@ def test_a_probability_is_the_mean_of_the_members() -> None:
     models = translator(rows, [15, 15, 17])
     tokens = [5, 6, 4, 3]
     scores = [
-        force_tokens(r.model, r.tokenizer.encode(["ab cd"]), [tokens], 1)[0][0] for r in models.readers
+        force_tokens(r.model, r.tokenizer.encode(["ab cd"]), [tokens], 1)[0][0] for r in models.members
     ]  # fmt: skip
     (forced,) = score_pairs(models, [SentencePair("ab cd", "", TARGET.pieces(tokens))], 1)
     for t, score in enumerate(forced.token_scores):
@@ -113,7 +115,7 @@ def test_a_probability_is_the_mean_of_the_members() -> None:
 def test_one_model_twice_is_that_model() -> None:
     row = ROWS[0]
     one = translator([row], [15])
-    twice = Translator([one.readers[0], one.readers[0]], TARGET, torch.device("cpu"), ("en", "de"))
+    twice = Translator([one.members[0], one.members[0]], TARGET, torch.device("cpu"), ("en", "de"))
     for a, b in zip(say(one, SEARCHES[1]), say(twice, SEARCHES[1]), strict=True):
         assert [t.tokens for t in a] == [t.tokens for t in b]
         assert [t.score for t in a] == pytest.approx([t.score for t in b])
@@ -128,7 +130,7 @@ def test_the_attention_is_of_the_members_that_have_one_and_read_alike() -> None:
     models = translator([fixed, attending, attending], [17, 15, 17])
     assert models.attends
     assert models.source.model == pieces(15).model
-    alone = Translator([models.readers[1]], TARGET, torch.device("cpu"), ("en", "de"))
+    alone = Translator([models.members[1]], TARGET, torch.device("cpu"), ("en", "de"))
     pair = [SentencePair("ab cd", "", ["▁ab", "</s>"])]
     torch.testing.assert_close(score_pairs(models, pair, 1)[0].attention, score_pairs(alone, pair, 1)[0].attention)
     nothing = translator([fixed, fixed], [15, 15])

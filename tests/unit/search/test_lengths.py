@@ -104,7 +104,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lengths_of(translator: Translator, decoding: Decoding) -> list[int]:
-    found = [best for best, *_ in translator.translate(LINES, decoding)]
+    found = [best for best, *_ in translator.translate_lines(LINES, decoding)]
     assert all(best.cut and best.tokens[-1] != "</s>" for best in found)
     return [len(best.tokens) for best in found]
 
@@ -184,11 +184,11 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
 
 def test_what_was_cut_off_is_counted(trained: Path, caplog: pytest.LogCaptureFixture) -> None:
     translator = load_translator(trained)
-    list(translator.translate([*LINES, ""], Decoding(beam_size=2, n_best=2)))
+    list(translator.translate_lines([*LINES, ""], Decoding(beam_size=2, n_best=2)))
     (said,) = caplog.messages
     assert said.startswith("8 of 10 translations were cut off at their length limit (3.5 x the source's tokens + 10,")
     caplog.clear()
-    list(load_translator(OLD).translate(LINES))
+    list(load_translator(OLD).translate_lines(LINES))
     assert not caplog.messages
 
 

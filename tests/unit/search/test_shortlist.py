@@ -1,7 +1,6 @@
 """Lexical shortlists: who may say what, and that it depends on nothing else."""
 
 import dataclasses
-from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from support.searches import SOURCES
 from support.variants import DEFAULT, VOCAB, build_model, label, one_by_one_rows
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.forced_scores import force_tokens
-from seq2seq.search import shortlist
-from seq2seq.search.shortlist import Shortlist, learn
+from seq2seq.search.shortlist import Shortlist
 from seq2seq.text.tokenizer import BOS, EOS
 
 AXES = ("placement", "tied_embeddings", "cell")
@@ -92,34 +89,6 @@ def test_a_prefix_may_be_outside_and_its_neighbours_do_not_get_it(size: int) -> 
     assert all(hypothesis.tokens[:2] == [strange, 4] for hypothesis in found[3])
     for source, begun, ranked in zip(SOURCES, prefixes, found, strict=True):
         assert {token for h in ranked for token in h.tokens} <= own(source) | set(begun)
-
-
-def test_the_table_is_the_sum_of_the_attention() -> None:
-    model = build_model(DEFAULT)
-    targets = [[5, 6, 4, 3], [3], [4, 4, 3], [8, 7, 3], [6, 3]]
-    sums: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-    for source, target, (_, attention) in zip(SOURCES, targets, force_tokens(model, SOURCES, targets, 3), strict=True):
-        assert attention is not None
-        for said, row in zip(target, attention.mean(0).tolist(), strict=True):
-            for piece, weight in zip(source, row, strict=True):
-                sums[piece][said] += weight if weight >= 0.02 else 0.0
-    table = learn(model, SOURCES, targets, 3, batch_size=2)
-    assert table.candidates.shape == (VOCAB, 3)
-    for piece in range(VOCAB):
-        best = sorted(sums[piece], key=lambda token, piece=piece: -sums[piece][token])[:3]
-        assert table.candidates[piece].tolist() == best + [EOS] * (3 - len(best))
-    assert table.frequent.tolist()[:2] == [3, 4]
-
-
-def test_the_rarer_links_are_forgotten_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortlist, "_MOST_LINKS", 20)
-    links = shortlist._Links()
-    for number in range(200):
-        links.add(torch.tensor([number, 7, 150]), torch.tensor([0.5, 1.0, 0.7]))
-        assert sum(map(len, links._numbers)) <= 20 + 3
-    numbers, sums = links.merged()
-    assert {7, 150} <= set(numbers.tolist())
-    assert sums[numbers == 7][0] == pytest.approx(200.5)
 
 
 def test_a_file_says_what_was_learned_and_for_whom(tmp_path: Path) -> None:

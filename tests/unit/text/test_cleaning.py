@@ -19,7 +19,9 @@ from seq2seq.config import Decoding, parse, stored_data, to_plain
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced_scores import SentencePair, score_pairs
-from seq2seq.inference.translator import EnsembleMember, Request, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translation import Request
+from seq2seq.inference.translator import Translator
 from seq2seq.text.cache import encode_corpus
 from seq2seq.text.cleaning import clean, find_unusual, spans_before
 from seq2seq.text.filters import Filters
@@ -133,7 +135,7 @@ def test_training_and_translation_read_a_line_as_its_usual_form(line: str, usual
     assert corpus.counts["identical"] == 1
     reads = translator()
     options = Decoding(max_length=4)
-    found, expected = reads.translate([line, usual], options)
+    found, expected = reads.translate_lines([line, usual], options)
     assert (found[0].text, found[0].score) == (expected[0].text, expected[0].score)
     assert found[0].source == line
     ahead = [reads.translate_group([Request("my friend", prefix=prefix)], options)[0][0] for prefix in (line, usual)]
@@ -148,7 +150,7 @@ def test_blank_lines_are_left_out_translated_as_blank_and_not_scored(tmp_path: P
     corpus = encode_corpus(text, PIECES, PIECES, filters=Filters(), cache_dir=tmp_path)
     assert corpus.counts == {"kept": 1, "empty": len(BLANK)}
     reads = translator()
-    assert [best.text for best, *_ in reads.translate(BLANK)] == [""] * len(BLANK)
+    assert [best.text for best, *_ in reads.translate_lines(BLANK)] == [""] * len(BLANK)
     assert [forced.tokens for forced in score_pairs(reads, [SentencePair(line, line) for line in BLANK], 4)] == [
         []
     ] * len(BLANK)
@@ -159,7 +161,7 @@ def test_alignments_are_between_the_words_of_the_raw_line() -> None:
     aligner = Aligner.of(reads)
     assert aligner is not None
     line = "\tmy\u00a0fri\u00adend \u200bsees it"
-    (best, *_) = next(reads.translate([line], Decoding(max_length=5)))
+    (best, *_) = next(reads.translate_lines([line], Decoding(max_length=5)))
     alignment = aligner.translation(best)
     assert alignment.source == line.split()
     assert alignment.matrix.sum(1).max() > 0.5

@@ -14,7 +14,9 @@ from seq2seq.config import Decoding, parse
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.forced_scores import SentencePair, score_pairs
-from seq2seq.inference.translator import EnsembleMember, Request, Translator
+from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.translation import Request
+from seq2seq.inference.translator import Translator
 from seq2seq.search.protocol import Hypothesis
 from seq2seq.text.cache import encode_corpus
 from seq2seq.text.filters import Filters
@@ -166,7 +168,7 @@ def test_a_translation_has_the_texts_of_its_source_and_what_is_missing_is_told(
 
 def test_scores_and_alignments_are_of_the_same_pieces() -> None:
     reads = translator()
-    (best, *_) = next(reads.translate(["press {count} to open"], Decoding(max_length=6)))
+    (best, *_) = next(reads.translate_lines(["press {count} to open"], Decoding(max_length=6)))
     aligner = Aligner.of(reads)
     assert aligner is not None
     assert aligner.translation(best).target == best.text.split()
@@ -175,7 +177,7 @@ def test_scores_and_alignments_are_of_the_same_pieces() -> None:
     assert by_tokens.token_scores == pytest.approx(best.token_scores, abs=1e-4)
     (by_text,) = score_pairs(reads, [SentencePair("press {count}", "{count} press")], 1)
     assert "⟦0⟧" in by_text.tokens
-    assert aligner.forced(by_text).target == ["{count}", "press"]
+    assert aligner.scored(by_text).target == ["{count}", "press"]
 
 
 def test_a_checkpoint_protects_by_itself(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seq2seq.inference.heatmap import _width, fold, text_heatmap
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
 from seq2seq.training.report import show_samples
 
 LONG = "the old farmer bought two books in the town"
@@ -16,7 +16,7 @@ LONG = "the old farmer bought two books in the town"
 
 def sample(source: str, text: str) -> Translation:
     pieces, words = source.split() or list(source), text.split() or list(text)
-    weights = torch.eye(len(words), len(pieces))[None]
+    weights = torch.eye(len(words), len(pieces))[None].numpy()
     return Translation(source, text, -1.0, -1.0, pieces, words, [-0.1] * len(words), weights)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq.inference.translator import Translation
+from seq2seq.inference.translation import Translation
 from seq2seq.training.progress import board_samples
 
 
@@ -35,7 +35,7 @@ class Board:
 
 def test_samples_are_text_and_pictures() -> None:
     pytest.importorskip("matplotlib")
-    board, weights = Board(), torch.tensor([[[0.0, 1.0, 0.0], [0.0, 0.1, 0.9]]])
+    board, weights = Board(), torch.tensor([[[0.0, 1.0, 0.0], [0.0, 0.1, 0.9]]]).numpy()
     board_samples(board, 7, [(sample(weights), "die Katze"), (sample(None), "")], ("en", "zh"))
     assert board.texts["samples/1"].splitlines() == [
         "    source:      a *cat*",
@@ -54,7 +54,7 @@ def test_tensorboard_reads_them(tmp_path: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(tmp_path)) as writer:
-        board_samples(writer, 3, [(sample(torch.full((2, 2, 3), 1 / 3)), "die Katze")], ("en", "zh"))
+        board_samples(writer, 3, [(sample(torch.full((2, 2, 3), 1 / 3).numpy()), "die Katze")], ("en", "zh"))
     events = EventAccumulator(str(tmp_path)).Reload()
     assert events.Tags()["images"] == ["attention/1"]
     assert events.Images("attention/1")[0].encoded_image_string.startswith(b"\x89PNG")

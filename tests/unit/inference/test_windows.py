@@ -21,8 +21,8 @@ from support.variants import (
 from torch import Tensor
 
 from seq2seq.attention.attention import AttentionOutput
-from seq2seq.inference.focus import AttentionWindow, focus
 from seq2seq.inference.forced_scores import force_tokens
+from seq2seq.inference.windows import AttentionWindow, attention_windows
 from seq2seq.model.quantised import quantise
 from seq2seq.text.tokenizer import BOS
 
@@ -88,7 +88,7 @@ def stepped(model: Any, source: list[int], target: list[int]) -> list[float]:
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_each_token_has_the_window_of_its_step(row: dict[str, Any]) -> None:
     model = build_model(row)
-    found = focus(model, SOURCES, TARGETS, batch_size=3)
+    found = attention_windows(model, SOURCES, TARGETS, batch_size=3)
     assert found is not None
     attention = force_tokens(model, SOURCES, TARGETS, batch_size=4)
     for source, target, windows, (_, weights) in zip(SOURCES, TARGETS, found, attention, strict=True):
@@ -106,7 +106,10 @@ def test_each_token_has_the_window_of_its_step(row: dict[str, Any]) -> None:
 
 def test_batches_and_their_order_change_nothing() -> None:
     model = build_model({**DEFAULT, "window": "local_p"})
-    together, alone = focus(model, SOURCES, TARGETS, 64), focus(model, SOURCES[::-1], TARGETS[::-1], 1)
+    together, alone = (
+        attention_windows(model, SOURCES, TARGETS, 64),
+        attention_windows(model, SOURCES[::-1], TARGETS[::-1], 1),
+    )
     assert together is not None
     assert alone is not None
     for one, other in zip(together, alone[::-1], strict=True):
@@ -115,15 +118,15 @@ def test_batches_and_their_order_change_nothing() -> None:
 
 
 def test_where_nothing_is_local_there_are_no_windows() -> None:
-    assert focus(build_model(DEFAULT), SOURCES, TARGETS, 3) is None
-    assert focus(build_model({**DEFAULT, "placement": "none"}), SOURCES, TARGETS, 3) is None
-    assert focus(build_model({**DEFAULT, "window": "local_m"}), [], [], 3) == []
+    assert attention_windows(build_model(DEFAULT), SOURCES, TARGETS, 3) is None
+    assert attention_windows(build_model({**DEFAULT, "placement": "none"}), SOURCES, TARGETS, 3) is None
+    assert attention_windows(build_model({**DEFAULT, "window": "local_m"}), [], [], 3) == []
 
 
 @pytest.mark.parametrize("local", ["local_m", "local_p"])
 def test_in_bf16_too_positions_are_counted_exactly(local: str) -> None:
     model = build_model({**DEFAULT, "window": local, "score": "dot"}).float()
-    found = focus(quantise(model, "bf16"), [[4] * 400 + [3]], [[5] * 300], 1)
+    found = attention_windows(quantise(model, "bf16"), [[4] * 400 + [3]], [[5] * 300], 1)
     assert found is not None
     if local == "local_m":
         assert [one.centre for one in found[0]] == list(range(300))

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq.inference.focus import AttentionWindow
 from seq2seq.inference.heatmap import Heatmap
-from seq2seq.inference.page import write_page
+from seq2seq.inference.pages import write_heatmaps
+from seq2seq.inference.windows import AttentionWindow
 
 HOSTILE = [
     "</script><script>alert(1)</script>", "<!--", "-->", "<![CDATA[", '"', "'", "\\", "\\u003c", "{{data}}",
-    "{{title}}", "a\u2028b\u2029c", "&lt;", "&", "\u202eabc", "السلام", "שלום", "猫", "𝒳", "${x}", "`",
+    "{{ title }}", "{% raw %}", "a\u2028b\u2029c", "&lt;", "&", "\u202eabc", "السلام", "שלום", "猫", "𝒳", "${x}", "`",
 ]  # fmt: skip
 
 
@@ -38,7 +38,7 @@ class Elements(HTMLParser):
 
 def page(*heatmaps: Heatmap, title: str = "title", languages: tuple[str, str] = ("en", "de")) -> str:
     file = io.StringIO()
-    write_page(file, title, languages, enumerate(heatmaps, 1))
+    write_heatmaps(file, title, languages, enumerate(heatmaps, 1))
     return file.getvalue()
 
 
@@ -49,7 +49,7 @@ def data(text: str) -> dict[str, Any]:
 
 
 def heatmap(t: int = 2, s: int = 3, heads: int = 1, **more: Any) -> Heatmap:
-    weights = torch.rand(heads, t, s).softmax(-1)
+    weights = torch.rand(heads, t, s).softmax(-1).numpy()
     names = {"columns": [f"▁c{i}" for i in range(s)], "rows": [f"▁r{j}" for j in range(t)]}
     return Heatmap(**{"source": "src", "target": "tgt", **names, "weights": weights, "scores": [-0.25] * t,
                       "score": -0.25 * t, **more})  # fmt: skip
@@ -63,7 +63,7 @@ def test_weights_come_back_to_three_digits() -> None:
         [(digits.index(code[at]) * 64 + digits.index(code[at + 1])) / 4095 for at in range(0, len(code), 2)]
         for code in record["weights"]
     ]
-    torch.testing.assert_close(torch.tensor(read).view(2, 5, 4), one.weights, atol=1.3e-4, rtol=0)
+    torch.testing.assert_close(torch.tensor(read).view(2, 5, 4), torch.from_numpy(one.weights), atol=1.3e-4, rtol=0)
 
 
 def test_everything_of_a_sentence_is_there() -> None:

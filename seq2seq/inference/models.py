@@ -1,0 +1,96 @@
+"""Trained models on a device, one or an ensemble: what translating and scoring share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.model.quantised import QuantisedModels
+from seq2seq.model.translation import TranslationModel
+from seq2seq.search.lengths import Lengths
+from seq2seq.search.shortlist import FILE, Selection, Shortlist
+from seq2seq.text.tokenizer import Tokenizer
+
+MOST_PIECES = 1 << 14
+"""Pieces of a line: memory grows with their number, and with its square where there is attention."""
+
+
+@dataclass(frozen=True)
+class EnsembleMember:
+    """A trained model, the tokenizer of its source side, and its shortlist if it has one."""
+
+    model: TranslationModel
+    tokenizer: Tokenizer
+    shortlist: Shortlist | None = None
+    lengths: Lengths = field(default_factory=Lengths)
+    """Lengths of the pairs that it was trained on"""
+
+
+class TrainedModels:
+    """One trained model, or an ensemble of several with the same target vocabulary."""
+
+    def __init__(
+        self, members: Sequence[EnsembleMember], target: Tokenizer, device: torch.device, languages: tuple[str, str]
+    ) -> None:
+        """`languages` are those of source and target."""
+        for member in members:
+            member.model.to(device).eval()
+        self.members = members
+        self._quantised = [QuantisedModels(member.model) for member in members]
+        self.target = target
+        self.device = device
+        self.source_lang, self.target_lang = languages
+        first = next((member for member in members if member.model.attends), members[0])
+        self.attends = first.model.attends
+        """Whether any of the models has attention"""
+        self.source = first.tokenizer
+        """The tokenizer whose pieces the attention is over"""
+        self.lengths = first.lengths
+        """Lengths of the training pairs in those pieces"""
+
+    def shares_source(self, member: EnsembleMember) -> bool:
+        """Whether a member reads the pieces of `source`, so that its attention counts."""
+        return member.tokenizer.fingerprint == self.source.fingerprint
+
+    @property
+    def model(self) -> TranslationModel:
+        """The only model. Raises ValueError for an ensemble."""
+        (member,) = self.members
+        return member.model
+
+    def models(self, precision: str) -> list[TranslationModel]:
+        """Return each member's model with products in this precision. Raises ConfigError for int8 off the CPU."""
+        return [quantised.at(precision) for quantised in self._quantised]
+
+    @cached_property
+    def piece_numbers(self) -> dict[str, int]:
+        """Number of each piece of the target vocabulary."""
+        return {name: number for number, name in enumerate(self.target.pieces(range(len(self.target))))}
+
+    def select(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], candidates: int | None
+    ) -> Selection | None:
+        """Return what the first member's shortlist, which counts for an ensemble, leaves of the vocabulary; None: all.
+
+        `sources` are in that member's pieces; each sentence also keeps the tokens of its target. Raises ConfigError if
+        there is no shortlist.
+        """
+        if candidates is None:
+            return None
+        shortlist = self.members[0].shortlist
+        if shortlist is None:
+            raise ConfigError(
+                f"decoding.shortlist={candidates}: the checkpoint has no {FILE}. Make it with seq2seq "
+                f"shortlist checkpoint=DIR candidates={candidates}, or take decoding.shortlist=null."
+            )
+        return shortlist.select(sources, targets, candidates, len(self.target))
+
+
+def check_length(pieces: int, name: str) -> None:
+    """Raises DataError for a line of more than MOST_PIECES."""
+    if pieces > MOST_PIECES:
+        raise DataError(
+            f"{name}: {pieces:,} pieces, at most {MOST_PIECES:,} can be read; expected a sentence on each line"
+        )

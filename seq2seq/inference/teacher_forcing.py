@@ -1,0 +1,95 @@
+"""The teacher-forced pass: a model reads given pairs, in batches that fit into memory.
+
+Shapes: b batch, t target, s source.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from seq2seq.inference.out_of_memory import batches_that_fit, in_halves_that_fit
+from seq2seq.model.protocol import Decoded
+from seq2seq.model.translation import TranslationModel
+from seq2seq.text.batches import pad
+from seq2seq.text.tokenizer import BOS
+
+Result = TypeVar("Result")
+
+Tokens = Sequence[Sequence[int]]
+"""Token numbers of several sentences"""
+
+_USUAL_SIZE = 512 * 512
+"""Attention weights of a pair up to which a batch has its full number of pairs"""
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Pairs that are read together."""
+
+    rows: Sequence[int]
+    """Their places among all pairs"""
+    source: Tensor
+    """[b s]"""
+    source_lengths: Tensor
+    """[b]"""
+    inputs: Tensor
+    """[b t]: BOS, then the target without its last token"""
+    target: Tensor
+    """[b t]"""
+    target_lengths: Tensor
+    """[b]"""
+
+    def decode(self, model: TranslationModel) -> Decoded:
+        """Run the model on the batch."""
+        device = model.output.bias.device
+        return model(self.source.to(device), self.source_lengths.to(device), self.inputs.to(device))
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Target and source length of each pair."""
+        return list(zip(self.target_lengths.tolist(), self.source_lengths.tolist(), strict=True))
+
+
+def forced_batches(
+    model: TranslationModel,
+    sources: Tokens,
+    targets: Tokens,
+    batch_size: int,
+    read: Callable[[PairBatch], list[Result]],
+) -> Iterator[tuple[list[int], list[Result]]]:
+    """Yield the rows of each batch with what `read` returns for it. Sources include EOS; targets need not.
+
+    Batches hold pairs of similar length, and fewer of very long ones. `read` gets one that does not fit into memory in
+    parts, whose results are joined.
+    """
+    model.eval()
+
+    def work(rows: Sequence[int]) -> list[Result]:
+        chosen = [targets[row] for row in rows]
+        source = pad([sources[row] for row in rows])
+        inputs, _ = pad([[BOS, *tokens[:-1]] for tokens in chosen])
+        with torch.inference_mode():
+            return read(PairBatch(rows, *source, inputs, *pad(chosen)))
+
+    def size(rows: Sequence[int]) -> float:
+        return len(rows) * len(targets[rows[-1]]) * max(len(sources[row]) for row in rows) / _USUAL_SIZE
+
+    order = sorted(range(len(targets)), key=lambda row: (len(targets[row]), len(sources[row])))
+    for rows in batches_that_fit(order, batch_size, size):
+        yield rows, in_halves_that_fit(work, rows)
+
+
+def force_pairs(
+    model: TranslationModel,
+    sources: Tokens,
+    targets: Tokens,
+    batch_size: int,
+    read: Callable[[PairBatch], list[Result]],
+) -> list[Result]:
+    """Return what `read` gives for each pair, in the order of the pairs."""
+    results: dict[int, Result] = {}
+    for rows, of_batch in forced_batches(model, sources, targets, batch_size, read):
+        results.update(zip(rows, of_batch, strict=True))
+    return [results[row] for row in range(len(targets))]

@@ -1,0 +1,84 @@
+"""What goes into a translator, and what comes out."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.search.protocol import MARGIN, Limits
+
+logger = logging.getLogger(__name__)
+
+Weights = NDArray[np.floating[Any]]
+"""Attention [h t s]: for each head and target token, a row of weights over the source tokens"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A line to translate."""
+
+    line: str
+    number: int = 0
+    """Its place among all lines, from 0: what is sampled depends on it."""
+    prefix: str = ""
+    """Text that the translation has to begin with"""
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """A sentence, its translation, and how the model came to it."""
+
+    source: str
+    text: str
+    """The tokens as text, with source words in place of unknown ones where that was asked for"""
+    score: float
+    """Natural-log probability of the tokens, including `</s>` when it was produced; no penalty"""
+    rank: float
+    """What search sorted by: see Ranking"""
+    source_tokens: list[str]
+    tokens: list[str]
+    token_scores: list[float]
+    """Natural-log probability of each token"""
+    attention: Weights | None
+    """[h t s]; None if the model has no attention or it was not kept"""
+    shortlist: int | None = None
+    """decoding.shortlist: probabilities are normalised over these candidates; None: over the whole vocabulary"""
+    cut: bool = False
+    """Whether a length limit ended it, so that `</s>` is missing"""
+    sentences: int = 1
+    """How many sentences were translated separately and joined"""
+    alternatives: "list[Translation]" = field(default_factory=list)
+    """The next best translations, best first, where `n_best` asked Translator.translate for several"""
+
+    def __repr__(self) -> str:
+        return f"Translation({self.text!r}, score={self.score:.2f})"
+
+
+@dataclass
+class CutCount:
+    """How many translations a length limit cut off, of how many."""
+
+    cut: float = 0
+    total: float = 0
+
+    def add(self, translations: Iterable[Translation]) -> None:
+        """Count these translations as well."""
+        for translation in translations:
+            self.cut += translation.cut
+            self.total += 1
+
+    def warn(self, limits: Limits) -> None:
+        """Log the count, unless it is 0."""
+        if self.cut:
+            logger.warning(
+                "%d of %s translations were cut off at their length limit (%g x the source's tokens + %d, at most %d). "
+                "If the model does not just repeat itself, raise decoding.max_length_ratio or decoding.max_length",
+                self.cut,
+                f"{self.total:,.0f}",
+                limits.max_length_ratio,
+                MARGIN,
+                limits.max_length,
+            )
