@@ -9,10 +9,10 @@ checkout and with the other one. Every training runs in its own process with one
 command line and the weight files, so the two checkouts may differ inside.
 
 Weights are the same if both sides have the same tensors, each the same number of times, by the SHA-256 of their bytes.
-Names and shapes may differ. The script prints the names of tensors without a counterpart (`this:`, `other:`). Use --this
-and --other to give settings to one side only, for options whose meaning has changed. A training that fails on both
-sides, as bf16 does on some processors, is reported but not compared. The table has one row per training. The exit code
-is 1 if any training differs or none could be compared.
+Names and shapes may differ. The script prints the names of tensors without a counterpart (`this:`, `other:`). --this
+and --other give settings to one side only, for options whose meaning has changed. A training that fails on both sides,
+as bf16 does on some processors, is reported but not compared. The table has one row per training. The exit code is 1
+if any training differs or none could be compared.
 """
 
 import argparse
@@ -113,7 +113,7 @@ def hashes(checkpoint: Path) -> dict[str, str]:
 
 
 def differing(this: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Names of the tensors without a counterpart; a name that lacks one on both sides is listed once, without a prefix."""
+    """Names of the tensors without a counterpart; a name listed for both sides appears once, without a prefix."""
     left, right = Counter(this.values()), Counter(other.values())
     here = {name for name, value in this.items() if left[value] > right[value]}
     there = {name for name, value in other.items() if right[value] > left[value]}
@@ -153,9 +153,7 @@ def compared(sides: Sequence[Side], variant: str, precision: str, updates: int) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, help="the other checkout")
-    parser.add_argument(
-        "variants", nargs="*", metavar="VARIANT", help=f"variants to train (default: all): {', '.join(VARIANTS)}"
-    )
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"default: all of {', '.join(VARIANTS)}")
     parser.add_argument("--this", default="", metavar="SETTINGS", help="settings for this checkout only")
     parser.add_argument("--other", default="", metavar="SETTINGS", help="settings for the other checkout only")
     parser.add_argument("--updates", type=int, default=40)

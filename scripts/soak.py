@@ -5,9 +5,9 @@
 
 A small model is trained on part of the embedded corpus with everything that has randomness or state: dropout, sub-word
 sampling, averaged weights, gradient accumulation, a plateau schedule, the best checkpoints. One run is left alone. The
-other gets SIGKILL as often as --kills says: a quarter of the kills come before the first update, the rest anywhere in an
-update, a validation or a save. Both runs must end with the same tensors, state and metrics. Any further settings apply
-to both runs. The exit code is 0 if nothing differs.
+other gets SIGKILL as often as --kills says: a quarter of the kills come before the first update of a process, the rest
+anywhere in an update, a validation or a save. Both runs must end with the same tensors, state and metrics. Any further
+settings apply to both runs. The exit code is 0 if nothing differs.
 """
 
 import argparse

@@ -4,9 +4,9 @@
     python scripts/split_bible.py bible_alignments-0.4.2-py3-none-any.whl bible
 
 The Greek is the SBL Greek New Testament, without punctuation as in the package. The English is the Berean Standard
-Bible as printed. The word links were made by hand. Test and valid are one book each, but not a gospel: Matthew, Mark and
-Luke tell much the same in the same words, so training on one of them reveals how the others are aligned. Romans and
-Hebrews have no such parallel.
+Bible as printed. The word links were made by hand. Test and valid are one book each, but not a gospel: Matthew, Mark
+and Luke tell much the same in the same words, so training on one of them reveals how the others are aligned. Romans
+and Hebrews have no such parallel.
 
 The script writes NAME.grc, NAME.en and NAME.align with one verse a line. A link `i-j` joins source word i and target
 word j, separated by white space and counted from 0. Verses that are missing on one side, have no link, or have a link
