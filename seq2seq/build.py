@@ -74,9 +74,8 @@ def attention(options: config.Attention, query_size: int, memory_size: int) -> A
 
 def _layer_maker(options: config.Model, hidden_size: int) -> Callable[[int], Recurrent]:
     """A function from an input's size to a recurrent layer."""
-    cell = CELLS[options.cell]
-    layer_norm = options.layer_norm
-    return partial(cell, hidden_size=hidden_size, recurrent_dropout=options.recurrent_dropout, layer_norm=layer_norm)
+    cell, dropped, layer_norm = CELLS[options.cell], options.recurrent_dropout, options.layer_norm
+    return partial(cell, hidden_size=hidden_size, recurrent_dropout=dropped, layer_norm=layer_norm)
 
 
 def _dropout(options: config.Model) -> Dropout:
@@ -130,35 +129,19 @@ def translation_model(
 ) -> TranslationModel:
     """A model with fresh weights, drawn from torch's global random generator."""
     memory_size, e = config.memory_size(options), options.embedding_size
-    directions = 2 if options.bidirectional else 1
-    encoder = RecurrentEncoder(
-        _layer_maker(options, memory_size // directions),
-        e,
-        options.encoder_layers,
-        directions=directions,
-        residual=options.residual,
-        dropout=_dropout(options),
-    )
+    directions, layers = 2 if options.bidirectional else 1, options.encoder_layers
+    make_layer, dropout = _layer_maker(options, memory_size // directions), _dropout(options)
+    encoder = RecurrentEncoder(make_layer, e, layers, directions=directions, residual=options.residual, dropout=dropout)
     source_embedding = _embedding(source_vocab, e)
     ties = options.tied_embeddings
     target_embedding = source_embedding if ties in ("source_target", "all") else _embedding(target_vocab, e)
-    where = _placement(options, memory_size)
-    attend = attention(options.attention, options.hidden_size, memory_size)
+    # Weights are drawn from here on in the order: placement, attention, output, bridge.
+    parts = _placement(options, memory_size), attention(options.attention, options.hidden_size, memory_size)
     output = Output(options.hidden_size, target_vocab, target_embedding if ties in ("target_output", "all") else None)
+    words = options.word_dropout
     decoder = RecurrentDecoder(
-        target_embedding,
-        where,
-        attend,
-        _bridge(options, memory_size),
-        dropout=_dropout(options),
-        word_dropout=options.word_dropout,
+        target_embedding, *parts, _bridge(options, memory_size), dropout=_dropout(options), word_dropout=words
     )
     return TranslationModel(
-        source_embedding,
-        encoder,
-        decoder,
-        output,
-        dropout=_dropout(options),
-        word_dropout=options.word_dropout,
-        reverse_source=reverse_source,
+        source_embedding, encoder, decoder, output, dropout=dropout, word_dropout=words, reverse_source=reverse_source
     )

@@ -9,6 +9,7 @@ Shapes: n any rows, i input, o output, u some outputs, b batch, t time, g gates,
 import copy
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -121,12 +122,10 @@ class _QuantisedLayer(Recurrent):
         return self.step_by_step(x, state)
 
 
-class _QuantisedGRU(_QuantisedLayer, GRU):
-    pass
-
-
-class _QuantisedLSTM(_QuantisedLayer, LSTM):
-    pass
+_LAYERS: dict[type, Any] = {
+    kind: type(f"Quantised{kind.__name__}", (_QuantisedLayer, kind), {}) for kind in (GRU, LSTM)
+}
+"""Layer class -> its quantised subclass, which keeps its `step`."""
 
 
 class _QuantisedOutput(Output):
@@ -175,10 +174,9 @@ def _replacement(module: nn.Module, product: Product) -> nn.Module:
             return product(module.weight, module.bias)
         case HeadLinear() if len(module.weight) == 1 and module.weight.size(1) > 1:
             return product(module.weight[0], None if module.bias is None else module.bias[0])
-        case GRU():
-            return _QuantisedGRU(module, product)
-        case LSTM():
-            return _QuantisedLSTM(module, product)
+        case Recurrent() if type(module) in _LAYERS:
+            layer: nn.Module = _LAYERS[type(module)](module, product)
+            return layer
         case Output():
             return _QuantisedOutput(module, product)
     return module
