@@ -83,10 +83,11 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
     be left to train.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
+    first_names = dict(model.named_parameters())
     for prefix in prefixes:
         found = [tensor for name, tensor in parameters.items() if f"{name}.".startswith(f"{prefix}.")]
         if not found:
-            raise ConfigError(f"training.freeze: {prefix!r}: no part of this model.{_nearest(prefix, parameters)}")
+            raise ConfigError(f"training.freeze: {prefix!r}: no part of this model.{_nearest(prefix, first_names)}")
         for tensor in found:
             tensor.requires_grad_(False)
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
