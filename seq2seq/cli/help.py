@@ -11,7 +11,7 @@ from seq2seq.config import COMMANDS, Option
 from seq2seq.errors import ConfigError, nearest_name
 
 _EXAMPLES = {
-    "train": "data.train=text/train data.valid=text/valid data.source_lang=en data.target_lang=de",
+    "train": "data.train=train data.valid=valid data.source_lang=en data.target_lang=de",
     "translate": "checkpoint=runs/NAME/best input=source.txt output=translations.txt",
     "evaluate": "checkpoint=runs/NAME/best source=test.en reference=test.de",
     "bleu": "hypothesis=translations.txt reference=test.de target_lang=de",
