@@ -22,8 +22,8 @@ from seq2seq.version import __version__
 OK, INTERNAL, USER = 0, 1, 2
 
 _FEW_KERNELS = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
-"""Limits for oneDNN, which compiles a kernel for each shape of a bf16 product and by default keeps a thousand of them, half
-a gigabyte in a training. Torch reads them when it is loaded."""
+"""Limits for oneDNN, which compiles a kernel for each shape of a bf16 product and by default keeps a thousand of them,
+half a gigabyte in a training. Torch reads them when it is loaded."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from seq2seq.errors import LONGEST_SHOWN, nearest, nearest_name, shown
 
@@ -52,14 +52,6 @@ def by_name(*options: type) -> dict[str, type]:
     return {option.name: option for option in options}  # type: ignore[attr-defined]
 
 
-@runtime_checkable
-class Ruled(Protocol):
-    """A dataclass with rules about several of its values together."""
-
-    def problems(self) -> Iterator[str]:
-        """Yield an error for each combination that means nothing: both keys, the reason and the way out."""
-
-
 def sections(config: Any) -> Iterator[Any]:
     """Yield a dataclass and every dataclass below it."""
     yield config
@@ -70,9 +62,13 @@ def sections(config: Any) -> Iterator[Any]:
 
 
 def problems(config: Any) -> Iterator[str]:
-    """Yield what the rules of a dataclass, and of every dataclass below it, object to."""
+    """Yield what the rules of a dataclass, and of every dataclass below it, object to.
+
+    A dataclass with rules about several of its values has a method `problems`, which yields an error for each
+    combination that means nothing: both keys, the reason and the way out.
+    """
     for section in sections(config):
-        if isinstance(section, Ruled):
+        if hasattr(section, "problems"):
             yield from section.problems()
 
 
