@@ -51,9 +51,7 @@ def _keys(command: str, wanted: object) -> Iterator[str]:
     for name, having in rows.items():
         key = next(key for key in command_keys(command) if key.name == name)
         choices = key.field.metadata.get("choices", ())
-        only = (
-            f" (of {', '.join(having)})" if having and not name.startswith(("model.encoder.", "model.decoder.")) else ""
-        )
+        only = f" (of {', '.join(having)})" if having and having != ["recurrent"] else ""
         words = f" Choices: {', '.join(f'`{word}`' for word in choices)}." if choices else ""
         yield f"| `{name}`{only} | `{shown_default(key)}` | {_cell(key.help)}{words} |"
 
