@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seq2seq.cli.progress import progress
 
 from seq2seq.cli import bleu, evaluate, score, translate
 from seq2seq.cli.files import input_lines, is_typed
 from seq2seq.cli.main import main
-from seq2seq.cli.progress import progress
 from seq2seq.cli.reading import Layout
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError

@@ -23,10 +23,9 @@ from hypothesis import strategies as st
 
 from seq2seq import checkpoint
 from seq2seq.cli import main as command_line
-from seq2seq.cli.align import read_gold_file
 from seq2seq.cli.grid import Cell, read_result, read_run, settings
-from seq2seq.cli.reading import Layout
-from seq2seq.cli.score import as_json, force_all, read_pairs
+from seq2seq.cli.reading import Layout, read_gold_file, read_pairs, score_all
+from seq2seq.cli.rows import scored_row
 from seq2seq.cli.translate import requests
 from seq2seq.config import COMMANDS, GROUPS, KINDS, Decoding, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
@@ -269,7 +268,7 @@ def read_requests(value: tuple[tuple[bytes, bytes], bool], directory: Path) -> N
     names = {"input": _put(directory, "input", lines), "prefix": _put(directory, "prefix", prefixes)}
     config = parse("translate", {"checkpoint": "c", **({"input": names["input"]} if alone else names)})
     shortest = Decoding(beam_size=1, max_length=3)
-    for group in requests(config, 4):
+    for group in requests(config, names["input"], 4):
         for request, (best, *_) in zip(group, translator().translate_group(group, shortest), strict=True):
             assert best.source == request.line
             assert not any(breaking in best.text for breaking in "\n\r\0")
@@ -300,8 +299,10 @@ def read_records(value: bytes, directory: Path) -> None:
     """Scored and aligned too."""
     name = _put(directory, "records.jsonl", value)
     pairs = read_pairs(name, name, translator(), Layout(("en", "de")))
-    for forced in force_all(translator(), pairs, 4):
-        json.dumps(as_json(forced, Aligner.of(translator())), ensure_ascii=False).encode()
+    aligner = Aligner.of(translator())
+    assert aligner is not None
+    for scored in score_all(translator(), pairs, 4):
+        scored_row(scored, aligner.scored(scored)).encode()
 
 
 # --- what a run leaves -----------------------------------------------------------------------------------------------
