@@ -12,6 +12,7 @@ from seq2seq.config import COMMANDS, REMOVED, RENAMED, TrainConfig, parse
 from seq2seq.training.run_directory import default_run_dir
 
 DATA = "data.train=corpus/train data.valid=corpus/valid data.source_lang=en data.target_lang=de"
+VARIANTS = """'variants={dot: "model/attention/score=dot", none: "model/attention=none"}'"""
 README = f"""
 train {DATA}
 train {DATA} model/attention=luong2015_local_p
@@ -32,7 +33,7 @@ plot checkpoint=runs/NAME/best input=source.txt output=pictures output_format=pd
 plot checkpoint=runs/NAME/best input=test.en target=test.de output_format=html output=page.html
 evaluate checkpoint=runs/NAME/best source=test.en reference=test.de report=report
 compare comparison=embedded
-compare common="experiment=demo" seeds=[1,2] 'variants={{dot: "model/attention/score=dot", x: "model/attention=none"}}'
+compare common="experiment=demo" seeds=[1,2] {VARIANTS}
 compare runs=[runs/a,runs/b] source=test.en reference=test.de
 bleu hypothesis=[baseline.txt,other.txt] reference=test.de target_lang=de
 train -m training.processes=1 model/attention=luong2015_global,none {DATA}
