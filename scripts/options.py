@@ -27,7 +27,7 @@ def page() -> str:
         "",
     ]
     for command in COMMANDS:
-        lines += [f"## seq2seq {command}", "", f"{purpose(command).capitalize()}", ""]
+        lines += [f"## seq2seq {command}", "", purpose(command), ""]
         tops = list(dict.fromkeys(key.name.partition(".")[0] for key in command_keys(command) if "." in key.name))
         places = [f"[`{section}.*`](#{section})" for section in tops if section in SECTIONS]
         places += [f"the group `{SETTINGS[command]}`"] if command in SETTINGS else []

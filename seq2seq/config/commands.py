@@ -14,7 +14,7 @@ from seq2seq.config.training import CHANGEABLE, Training
 
 @dataclass
 class TrainConfig:
-    """`seq2seq train`: raw parallel text to a model. Started again, it resumes.
+    """`seq2seq train`: Train a model on raw parallel text, or resume a training.
 
     Example: seq2seq train data.train=train data.valid=valid data.source_lang=en data.target_lang=de
     """
@@ -70,7 +70,7 @@ class ReadingConfig:
 
 @dataclass
 class TranslateConfig(ReadingConfig):
-    """`seq2seq translate`: a checkpoint and source text to translations.
+    """`seq2seq translate`: Translate text with a checkpoint.
 
     Example: seq2seq translate checkpoint=runs/NAME/best input=source.txt output=translations.txt
     """
@@ -118,7 +118,7 @@ class TranslateConfig(ReadingConfig):
 
 @dataclass
 class EvaluateConfig(ReadingConfig):
-    """`seq2seq evaluate`: a checkpoint, source and reference to BLEU, chrF and TER, and a report.
+    """`seq2seq evaluate`: Translate a test set and score it: BLEU, chrF, TER, and a report.
 
     Example: seq2seq evaluate checkpoint=runs/NAME/best source=test.en reference=test.de
     """
@@ -141,7 +141,7 @@ class EvaluateConfig(ReadingConfig):
 
 @dataclass
 class BleuConfig:
-    """`seq2seq bleu`: translations and reference to BLEU, chrF and TER.
+    """`seq2seq bleu`: Score translations against references: BLEU, chrF, TER, significance.
 
     Example: seq2seq bleu hypothesis=translations.txt reference=test.de target_lang=de
     """
@@ -166,7 +166,7 @@ class BleuConfig:
 
 @dataclass
 class PlotConfig(ReadingConfig):
-    """`seq2seq plot`: attention matrices as pictures, or in the terminal.
+    """`seq2seq plot`: Draw attention matrices: pictures, a web page, or in the terminal.
 
     Example: seq2seq plot checkpoint=runs/NAME/best input=source.txt output=pictures
     """
@@ -205,7 +205,7 @@ class ForcedConfig(ReadingConfig):
 
 @dataclass
 class ScoreConfig(ForcedConfig):
-    """`seq2seq score`: source and target to log-probabilities, by forced decoding.
+    """`seq2seq score`: Compute the log-probabilities of given translations.
 
     Example: seq2seq score checkpoint=runs/NAME/best source=test.en target=test.de
     """
@@ -219,7 +219,7 @@ class ScoreConfig(ForcedConfig):
 
 @dataclass
 class AlignConfig(ForcedConfig):
-    """`seq2seq align`: source and target to word alignments, and their AER against gold ones.
+    """`seq2seq align`: Align the words of sentence pairs, and measure AER against gold alignments.
 
     Example: seq2seq align checkpoint=runs/NAME/best source=test.en target=test.de gold=test.align
     """
@@ -235,7 +235,7 @@ class AlignConfig(ForcedConfig):
 
 @dataclass
 class ShortlistConfig(ReadingConfig):
-    """`seq2seq shortlist`: a checkpoint and aligned text to the pieces that its translations may use.
+    """`seq2seq shortlist`: Make the table of target pieces that `decoding.shortlist` chooses from.
 
     Example: seq2seq shortlist checkpoint=runs/NAME/best candidates=100
     """
@@ -266,7 +266,7 @@ class ShortlistConfig(ReadingConfig):
 
 @dataclass
 class AverageConfig:
-    """`seq2seq average`: checkpoints of one training to one that has the mean of their weights.
+    """`seq2seq average`: Average the weights of one training's checkpoints.
 
     Example: seq2seq average run_dir=runs/NAME output=runs/NAME/average
     """
@@ -293,7 +293,7 @@ class AverageConfig:
 
 @dataclass
 class CompareConfig:
-    """`seq2seq compare`: finished runs, or a grid of variants x seeds that it trains, in one table.
+    """`seq2seq compare`: Compare finished runs, or train and compare a grid of variants x seeds.
 
     Example: seq2seq compare runs=[runs/one,runs/other] source=test.en reference=test.de gold=test.align
     """
