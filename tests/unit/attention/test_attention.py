@@ -2,7 +2,16 @@
 
 import pytest
 import torch
-from support.variants import Row, attention_inputs, attention_rows, build_attention, gradients, label, run_attention
+from support.variants import (
+    Row,
+    assert_close,
+    attention_inputs,
+    attention_rows,
+    build_attention,
+    gradients,
+    label,
+    run_attention,
+)
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention, AttentionOutput
@@ -18,7 +27,7 @@ def attended(attention: Attention, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
 
 
 def same(actual: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
+    assert_close(actual, expected, 1e-10, 1e-12)
 
 
 @every_attention
