@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from seq2seq.cli.files import check_output, output_stream
-from seq2seq.cli.reading import TARGET, Layout
+from seq2seq.cli.reading import TARGET, RowLayout
 from seq2seq.config import BleuConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import metrics
@@ -18,7 +18,7 @@ def run(config: BleuConfig, choices: dict[str, str]) -> int:
     if not names:
         raise ConfigError("hypothesis=[]: expected a file, or several, [a,b]; the first is the baseline")
     check_output(config.output)
-    layout = Layout((None, config.target_lang), config.columns)
+    layout = RowLayout((None, config.target_lang), config.columns)
     systems, references = read_references(names, config.reference, layout, TARGET)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(config.target_lang)
     metrics.check_tokenizer(tokenizer)
@@ -51,7 +51,7 @@ def table(names: Sequence[str], scores: Sequence[Scores], tests: Sequence[Signif
 
 
 def read_references(
-    names: Sequence[str], reference: str | list[str], layout: Layout, side: int
+    names: Sequence[str], reference: str | list[str], layout: RowLayout, side: int
 ) -> tuple[list[list[str]], list[Reference]]:
     """The lines of files, and their references. Raises DataError unless all are as many.
 

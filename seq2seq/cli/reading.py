@@ -20,7 +20,7 @@ SOURCE, TARGET = 0, 1
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """Which columns of a table are source and target."""
 
     languages: tuple[str | None, str | None]
@@ -87,18 +87,18 @@ def _warn_of_tabs(name: str) -> None:
     logger.warning("%s: its lines have tabs and are read whole. With columns=[1,2] it is a table.", name)
 
 
-def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> Layout:
+def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> RowLayout:
     """These columns, or those that the checkpoint was trained on in tables of the same kind."""
     paths = [checkpoints] if isinstance(checkpoints, str) else checkpoints
     if not paths:  # load_translator says it
-        return Layout((None, None), columns)
+        return RowLayout((None, None), columns)
     return layout_of(checkpoint.read_data(Path(paths[0])), columns)
 
 
-def layout_of(data: Data, columns: Sequence[str] | None = None) -> Layout:
+def layout_of(data: Data, columns: Sequence[str] | None = None) -> RowLayout:
     """These columns, or those of a training in tables of the same kind."""
     languages = (data.source_lang, data.target_lang)
     if columns is not None:
-        return Layout(languages, columns)
+        return RowLayout(languages, columns)
     names = [*several(data.train), *several(data.valid), *several(data.test)]
-    return Layout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))
+    return RowLayout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))

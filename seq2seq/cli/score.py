@@ -7,7 +7,7 @@ from typing import Any
 
 from seq2seq.cli.files import check_output, input_lines, output_stream
 from seq2seq.cli.progress import progress
-from seq2seq.cli.reading import SOURCE, TARGET, Layout, layout
+from seq2seq.cli.reading import SOURCE, TARGET, RowLayout, layout
 from seq2seq.config import ScoreConfig
 from seq2seq.errors import DataError
 from seq2seq.inference.alignment import Aligner
@@ -66,7 +66,7 @@ def force_all(
         yield from found
 
 
-def read_pairs(source: str, target: str, translator: Translator, layout: Layout) -> list[SentencePair]:
+def read_pairs(source: str, target: str, translator: Translator, layout: RowLayout) -> list[SentencePair]:
     """A pair for each line; of JSONL its `source`, or its `tokens` and the text they were printed as.
 
     Raises DataError for what does not fit together.

@@ -17,7 +17,7 @@ from seq2seq.errors import DataError
 from seq2seq.inference.forced_scores import ScoredPair
 from seq2seq.inference.translator import Translation, Translator
 from seq2seq.text.word_alignments import Link
-from seq2seq.text.words import WordReader, Words
+from seq2seq.text.words import Words, WordSegmenter
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,16 @@ def align(source: Words, target: Words, attention: Tensor) -> WordAlignment:
 class Aligner:
     """Word alignments of what a model with attention translated or was forced to say."""
 
-    source: WordReader
-    target: WordReader
+    source: WordSegmenter
+    target: WordSegmenter
 
     @classmethod
     def of(cls, translator: Translator) -> "Aligner | None":
         """What reads its attention; None where no model has one."""
         if not translator.attends:
             return None
-        source = WordReader(translator.source, translator.source_lang)
-        return cls(source, WordReader(translator.target, translator.target_lang))
+        source = WordSegmenter(translator.source, translator.source_lang)
+        return cls(source, WordSegmenter(translator.target, translator.target_lang))
 
     def translation(self, translation: Translation) -> WordAlignment:
         """Between the raw source line and the printed translation."""

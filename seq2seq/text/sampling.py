@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.text.batches import Batch, pad_pairs
-from seq2seq.text.cache import EncodedCorpus, Side
+from seq2seq.text.cache import EncodedCorpus, Rows
 from seq2seq.text.tokenizer import UNK, Tokenizer
 
 Row = Sequence[int] | NDArray[np.uint32]
@@ -37,7 +37,7 @@ class SubwordSampling:
             self._cut(self.source, corpus.source, rows, source), self._cut(self.target, corpus.target, rows, target)
         )
 
-    def _cut(self, tokenizer: Tokenizer, side: Side, rows: Sequence[int] | NDArray[np.int64], seed: int) -> list[Row]:
+    def _cut(self, tokenizer: Tokenizer, side: Rows, rows: Sequence[int] | NDArray[np.int64], seed: int) -> list[Row]:
         """A sentence stays as it is stored where the new pieces would be too many, or not spell the same text."""
         stored = [side[int(row)].tolist() for row in rows]
         texts = tokenizer.decode_lines(stored)

@@ -66,7 +66,7 @@ def assign(tokens: Iterable[Span | None], words: Sequence[Span]) -> list[range]:
 
 
 @dataclass(frozen=True)
-class WordReader:
+class WordSegmenter:
     """One side: its sub-words and its language."""
 
     tokenizer: Tokenizer

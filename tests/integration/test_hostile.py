@@ -30,7 +30,7 @@ import seq2seq
 from seq2seq import checkpoint
 from seq2seq.cli.files import arriving_lines, output_stream
 from seq2seq.cli.main import main
-from seq2seq.cli.reading import Layout
+from seq2seq.cli.reading import RowLayout
 from seq2seq.cli.score import read_pairs
 from seq2seq.config import parse, to_plain
 from seq2seq.errors import DataError
@@ -620,7 +620,7 @@ def test_a_shortlist_of_another_shape_is_named(
 
 
 def test_lines_that_look_like_json_are_lines(tmp_path: Path) -> None:
-    translator, layout = load_translator(MODEL), Layout((None, None))
+    translator, layout = load_translator(MODEL), RowLayout((None, None))
     for line in ("[" * 100_000, '{"a":' * 2000, '{"source": "a", "tokens": ["\\ud800"]}', "9" * 5000):
         (tmp_path / "text").write_text(f"{line}\n")
         assert read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator, layout) == [

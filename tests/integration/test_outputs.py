@@ -16,7 +16,7 @@ from seq2seq.cli import bleu, evaluate, score, translate
 from seq2seq.cli.files import input_lines, is_typed
 from seq2seq.cli.main import main
 from seq2seq.cli.progress import progress
-from seq2seq.cli.reading import Layout
+from seq2seq.cli.reading import RowLayout
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.translator import MOST_PIECES, Translator
@@ -298,8 +298,8 @@ def test_a_complete_output_of_another_input_is_refused() -> None:
 
 def test_tabbed_text_is_a_table_as_in_training_or_said_to_be_none(caplog: pytest.LogCaptureFixture) -> None:
     Path("tabs.txt").write_text("ein Haus\ta house\n")
-    assert list(Layout(("en", "de"), ["2", "1"], frozenset({".tsv"})).lines("tabs.txt", 0)) == ["a house"]
-    assert list(Layout(("en", "de")).lines("tabs.txt", 0)) == ["ein Haus\ta house"]
+    assert list(RowLayout(("en", "de"), ["2", "1"], frozenset({".tsv"})).lines("tabs.txt", 0)) == ["a house"]
+    assert list(RowLayout(("en", "de")).lines("tabs.txt", 0)) == ["ein Haus\ta house"]
     assert "tabs.txt: its lines have tabs" in caplog.text
 
 
@@ -307,7 +307,7 @@ def test_translations_are_scored_whatever_the_columns_of_training() -> None:
     run(output="out.jsonl", output_format="jsonl")
     translator = translate.load_translator(MODEL)
     pairs = score.read_pairs(
-        "in.txt", "out.jsonl", translator, Layout(("en", "de"), ["en", "de"], frozenset({".jsonl"}))
+        "in.txt", "out.jsonl", translator, RowLayout(("en", "de"), ["en", "de"], frozenset({".jsonl"}))
     )
     assert [pair.source for pair in pairs] == LINES
 

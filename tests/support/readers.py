@@ -25,7 +25,7 @@ from seq2seq import checkpoint
 from seq2seq.cli import main as command_line
 from seq2seq.cli.align import read_gold_file
 from seq2seq.cli.grid import Cell, read_result, read_run, settings
-from seq2seq.cli.reading import Layout
+from seq2seq.cli.reading import RowLayout
 from seq2seq.cli.score import as_json, force_all, read_pairs
 from seq2seq.cli.translate import requests
 from seq2seq.config import COMMANDS, GROUPS, KINDS, Decoding, parse, to_plain
@@ -299,7 +299,7 @@ def _records(draw: st.DrawFn) -> bytes:
 def read_records(value: bytes, directory: Path) -> None:
     """Scored and aligned too."""
     name = _put(directory, "records.jsonl", value)
-    pairs = read_pairs(name, name, translator(), Layout(("en", "de")))
+    pairs = read_pairs(name, name, translator(), RowLayout(("en", "de")))
     for forced in force_all(translator(), pairs, 4):
         json.dumps(as_json(forced, Aligner.of(translator())), ensure_ascii=False).encode()
 

@@ -33,7 +33,7 @@ from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import PAD, Tokenizer
 from seq2seq.text.word_alignments import WordLinks, join_pieces
-from seq2seq.text.words import WordReader, Words
+from seq2seq.text.words import Words, WordSegmenter
 from seq2seq.training.loss import ProjectedCrossEntropy, TranslationLoss, guided_cross_entropy
 from seq2seq.training.run_directory import default_run_dir
 
@@ -118,7 +118,7 @@ def test_links_stay_with_their_pairs_when_others_are_dropped(text: ParallelText,
     linked = 0
     for row, number in enumerate(KEPT):
         source, target, line = PAIRS[number]
-        of_source, of_target = WordReader(tokenizer, "en").line(source), WordReader(tokenizer, "de").line(target)
+        of_source, of_target = WordSegmenter(tokenizer, "en").line(source), WordSegmenter(tokenizer, "de").line(target)
         links = {tuple(map(int, link.split("-"))) for link in line.split()}
         expected = [
             [t, s]
