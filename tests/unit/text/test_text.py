@@ -191,7 +191,7 @@ def test_encoding_counts_what_it_drops_and_comes_from_the_cache_the_second_time(
     before = entry.stat().st_mtime_ns
     second = encode_corpus(text, pieces, pieces, filters=Filters(10), cache_dir=tmp_path / "cache")
     assert entry.stat().st_mtime_ns == before
-    assert second.source.tokens[:].tolist() == first.source.tokens[:].tolist()
+    assert second.source.numbers[:].tolist() == first.source.numbers[:].tolist()
     encode_corpus(text, pieces, pieces, filters=Filters(11), cache_dir=tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
