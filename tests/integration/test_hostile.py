@@ -147,7 +147,7 @@ def configurations(place: Place) -> None:
         place.edit(f"config-{name}", change)
         place.translate(f"config-{name}", says)
     (place.checkpoint("config-deep") / "config.json").write_text("[" * 200_000)
-    place.translate("config-deep", "too deep within each other")
+    place.translate("config-deep", "nested too deeply")
     (place.checkpoint("config-missing") / "config.json").unlink()
     place.translate("config-missing", "not a readable checkpoint")
 
@@ -233,7 +233,7 @@ def tokenizers(place: Place) -> None:
     models = {
         "octets": ("not a sentencepiece model of UTF-8", sentencepiece_model([*SPECIALS, (b"\xff", -1.0, NORMAL)])),
         "unknown": ("at most 256", sentencepiece_model([*SPECIALS, (b"a", -1.0, NORMAL)], trainer=[(44, b"x" * 1000)])),
-        "growing": ("puts 50,000 bytes", growing_tokenizer(place.root / "rules.tsv")),
+        "growing": ("substitutes 50,000 bytes", growing_tokenizer(place.root / "rules.tsv")),
         "cut": ("not a sentencepiece model", (MODEL / "source.model").read_bytes()[:-100] + b"\xff" * 9),
     }
     for name, (says, content) in models.items():
@@ -405,7 +405,7 @@ def test_a_pickled_cache_or_training_state_is_not_loaded(tmp_path: Path) -> None
     (entry,) = (tmp_path / "cache").iterdir()
     array = np.array([Harmful(tmp_path / "executed")], dtype=object)
     np.save(entry / "source.offsets.npy", array, allow_pickle=True)
-    with pytest.raises(DataError, match=r"not as it was written .* Delete it"):
+    with pytest.raises(DataError, match=r"damaged .* Delete it"):
         encode_corpus(corpus, pieces, pieces, filters=Filters(), cache_dir=tmp_path / "cache")
     for name in ("state.json", "state.safetensors"):
         (tmp_path / name).write_bytes(pickle.dumps(Harmful(tmp_path / "executed")))

@@ -189,7 +189,7 @@ def test_a_checkpoint_protects_by_itself(tmp_path: Path) -> None:
     ("given", "complaint"),
     [
         ('"a("', r"data\.protect: a\( is no regular expression .*placeholders, urls, markup"),
-        ('"a*"', r"data\.protect: a\* matches where nothing is"),
+        ('"a*"', r"data\.protect: a\* matches empty text"),
         ('"urls" data.tokenizer_model=x', r"data\.protect=urls and data\.tokenizer_model=x: .*no pieces"),
     ],
 )
