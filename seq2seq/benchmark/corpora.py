@@ -14,7 +14,7 @@ from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConf
 from seq2seq.errors import DataError
 from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
-from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
+from seq2seq.text.cache import EncodedCorpus, StoredRows, encode_corpus
 from seq2seq.text.corpus import read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
@@ -94,12 +94,12 @@ def _draw(generator: np.random.Generator, options: Generated, vocab: int, pairs:
     chance = 1 / (np.arange(vocab - _SPECIALS) + 1 + _ZIPF_SHIFT)
     bounds = (chance / chance.sum()).cumsum()
 
-    def side(lengths: NDArray[np.int64]) -> EncodedSide:
+    def side(lengths: NDArray[np.int64]) -> StoredRows:
         offsets = np.concatenate([[0], lengths.cumsum()])
         drawn = np.searchsorted(bounds, generator.random(offsets[-1])).clip(max=len(bounds) - 1)
         tokens = (_SPECIALS + drawn).astype(np.uint32)
         tokens[offsets[1:] - 1] = EOS
-        return EncodedSide(tokens, offsets)
+        return StoredRows(tokens, offsets)
 
     return EncodedCorpus(side(source), side(target), {"kept": pairs, "empty": 0, "long": 0})
 

@@ -135,7 +135,7 @@ def test_generated_sentences_are_of_the_lengths_and_words_asked_for(task: Task, 
     assert again.sources == task.sources
     other = corpora.prepare(dataclasses.replace(config, seed=2), Path())
     assert other.sources != task.sources
-    counts = np.sort(np.bincount(task.prepared.train.source.tokens, minlength=30)[4:])[::-1]
+    counts = np.sort(np.bincount(task.prepared.train.source.numbers, minlength=30)[4:])[::-1]
     assert counts[0] > 3 * counts[-5]  # Zipf
 
 
@@ -168,7 +168,7 @@ def test_the_peers_pieces_are_ours(config: BenchmarkConfig, work: Path, tmp_path
     assert len(found.prepared.source) == 4 + len(PIECES)
     corpus = found.prepared.train
     assert corpus.source.lengths.tolist() == [7, 3]
-    assert len(set(corpus.source.tokens[:].tolist())) == 1 + len(PIECES)  # none is unknown, none is another
+    assert len(set(corpus.source.numbers[:].tolist())) == 1 + len(PIECES)  # none is unknown, none is another
     assert found.prepared.source.encode(found.sources)[0] == corpus.source[0].tolist()
     assert found.references is None
     trained = corpora.prepare(dataclasses.replace(asked, checkpoint="some"), tmp_path)
