@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from seq2seq.cli.grid import (
     write_result,
 )
 from seq2seq.cli.main import Stopped
-from seq2seq.config import CompareConfig, parse
+from seq2seq.config import CompareConfig, Data, parse
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError, DataError, nearest
 from seq2seq.inference import comparison
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 def run(config: CompareConfig) -> int:
     """Measure every cell that has no result yet, each in a job of its own, and write the table.
 
-    The exit code tells of failed cells: 2 if all of them are the user's mistakes, else 1.
+    If cells failed, the exit code is 2 if all failures are the user's mistakes, else 1.
     """
     choose_device(config.device)
     check_directory(config.output)
@@ -49,15 +49,16 @@ def run(config: CompareConfig) -> int:
             f"baseline={baseline}: no such variant.{nearest(baseline, labels)} Labels: {', '.join(labels)}."
         )
     task = read_task(config, cells)
-    belong_to = identities(cells, task, config)
+    expected = identities(cells, task, config)
     size = len(task.references)
     results = [
-        read_result(cell, config.output, of, size, logger.info) for cell, of in zip(cells, belong_to, strict=True)
+        read_result(cell, config.output, identity, size, logger.info)
+        for cell, identity in zip(cells, expected, strict=True)
     ]
     waiting = [number for number, result in enumerate(results) if not isinstance(result, Measured)]
     logger.info("%d of %d cells have been measured", len(cells) - len(waiting), len(cells))
     check_data([cells[number] for number in waiting])
-    make_directory(Path(config.output))
+    make_directory(config.output)
     for number in waiting:
         if isinstance(results[number], Failed):  # tried again
             result_path(cells[number], config.output).unlink()
@@ -66,34 +67,29 @@ def run(config: CompareConfig) -> int:
         if waiting:
             compose.launch(run_job, "cell", waiting, str(Path(config.output) / "runs"))
     except Stopped as stopped:
-        logger.info("the same command goes on")
+        logger.info("run the same command again to resume")
         return stopped.exit_code
-    except Exception as error:  # of the launcher; what goes wrong in a cell is in its result
+    except Exception as error:  # the launcher's; an error in a cell is in its result
         problem = f"; {type(error).__name__}: {error}"
         logger.error("the launcher failed%s", problem)
     for number in waiting:
-        results[number] = read_result(cells[number], config.output, belong_to[number], size, logger.debug)
-    failed = [
-        result or Failed(cell.label, cell.seed, f"its job left no result{problem}", False)
-        for cell, result in zip(cells, results, strict=True)
-        if not isinstance(result, Measured)
-    ]
-    measured = [result for result in results if isinstance(result, Measured)]
-    in_order = sorted(measured, key=lambda cell: labels.index(cell.label))
+        result = read_result(cells[number], config.output, expected[number], size, logger.debug)
+        lost = Failed(cells[number].label, cells[number].seed, f"its job left no result{problem}", False)
+        results[number] = result or lost
+    measured = sorted((r for r in results if isinstance(r, Measured)), key=lambda result: labels.index(result.label))
+    failed = [result for result in results if isinstance(result, Failed)]
     search = f"beam {config.decoding.beam_size}" if config.decoding.search == "beam" else "sampled"
-    table = comparison.compare(in_order, failed, baseline, task.references, task.tokenizer, search)
+    table = comparison.compare(measured, failed, baseline, task.references, task.tokenizer, search)
     write(table, Path(config.output))
-    if not failed:
-        return 0
-    return 2 if all(result.yours for result in failed) else 1
+    return 0 if not failed else 2 if all(result.yours for result in failed) else 1
 
 
-def check_data(cells: Iterable[Cell]) -> None:
-    """Read the corpora of all trainings, so that what is wrong with any is known before the first one begins.
+def check_data(cells: Sequence[Cell]) -> None:
+    """Read the corpora of all trainings, so that errors in any of them are known before the first one begins.
 
-    They are in the cache then, and jobs that run at the same time only read it.
+    Afterwards they are in the cache, which jobs that run at the same time only read.
     """
-    seen = []
+    seen: list[Data] = []
     for cell in cells:
         if cell.run is None and cell.training.data not in seen:
             seen.append(cell.training.data)
@@ -101,7 +97,7 @@ def check_data(cells: Iterable[Cell]) -> None:
 
 
 def run_job(composed: Any) -> None:
-    """The job of one cell: its result, or why there is none, is in its result file. Takes what Hydra composed.
+    """Measure one cell and write its result, or why there is none; takes the configuration that Hydra composed.
 
     It may run in another process, or on another machine.
     """
@@ -112,28 +108,28 @@ def run_job(composed: Any) -> None:
     config: CompareConfig = parse("compare", values)
     cells = plan(config)
     cell, task = cells[number], read_task(config, cells)
-    (of,) = identities([cell], task, config)
+    (identity,) = identities([cell], task, config)
     logger.info("%s, seed %d", cell.label, cell.seed)
     result: Measured | Failed
     try:
-        result = measure(cell, task, config, run_directory(cell, of, config.output))
+        result = measure(cell, task, config, run_directory(cell, identity, config.output))
     except Exception as error:  # the other cells go on
         yours = isinstance(error, (ConfigError, DataError))
         result = Failed(cell.label, cell.seed, f"{type(error).__name__}: {error}", yours)
         logger.error("%s, seed %d: failed: %s", cell.label, cell.seed, error, exc_info=not yours)
     else:
         logger.info("%s, seed %d: BLEU %.2f", cell.label, cell.seed, result.bleu)
-    write_result(cell, config.output, of, result)
+    write_result(cell, config.output, identity, result)
 
 
 def write(table: Comparison, directory: Path) -> None:
-    """comparison.md (also to stdout), .csv, .json and, where matplotlib is, .png."""
-    text = comparison.markdown(table)
-    for ending, content in (
-        ("md", text),
-        ("csv", comparison.as_csv(table)),
-        ("json", json.dumps(table.as_dict(), ensure_ascii=False, indent=2) + "\n"),
-    ):
+    """Write comparison.md (also to stdout), .csv, .json and, if matplotlib is installed, .png."""
+    contents = {
+        "md": comparison.markdown(table),
+        "csv": comparison.as_csv(table),
+        "json": json.dumps(table.as_dict(), ensure_ascii=False, indent=2) + "\n",
+    }
+    for ending, content in contents.items():
         with output_stream(str(directory / f"comparison.{ending}")) as file:
             file.write(content)
     try:
@@ -143,4 +139,4 @@ def write(table: Comparison, directory: Path) -> None:
     except ImportError:
         logger.info("no comparison.png: pictures need matplotlib. Install it: %s", install_command("plots"))
     with output_stream("-") as file:
-        file.write(text)
+        file.write(contents["md"])

@@ -1,4 +1,4 @@
-"""`seq2seq evaluate`: translate a test set with a checkpoint and score it."""
+"""`seq2seq evaluate`: translates a test set with a checkpoint and scores the translations."""
 
 import importlib.util
 import json
@@ -6,14 +6,11 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 from typing import TextIO
 
-from seq2seq.cli.bleu import read_references
-from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream
-from seq2seq.cli.progress import progress
-from seq2seq.cli.reading import SOURCE, layout
-from seq2seq.cli.translate import as_json
+from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream, progress
+from seq2seq.cli.reading import layout, read_test_set
+from seq2seq.cli.rows import translation_row
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
@@ -33,18 +30,19 @@ _PLOT = "bleu_by_length.svg"
 
 
 def run(config: EvaluateConfig) -> int:
-    """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write all about it."""
+    """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write a report as well."""
     check_output(config.output)
     if config.report is not None:
         check_directory(config.report)
-    sources, references = read_test_set(config)
+    sources, references = read_test_set(config.source, config.reference, layout(config.checkpoint, config.columns))
     translator = load_translator(config.checkpoint, config.device)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)
     with progress(len(sources)) as advance:
         translations = translate(config, translator, sources, advance)
         if config.report is not None:
-            report = write_report(config, config.report, translator, tokenizer, translations, references)
+            collector = Collector(translator, config.decoding, tokenizer)
+            report = write_report(config, config.report, collector, translations, references)
             scores, lengths = report.scores, report.lengths
         else:
             hypotheses = [best.text for best in translations]
@@ -56,79 +54,60 @@ def run(config: EvaluateConfig) -> int:
     return 0
 
 
-def read_test_set(config: EvaluateConfig) -> tuple[Sequence[str], Sequence[Reference]]:
-    """Sources and their references. Raises DataError where they are not as many."""
-    columns = layout(config.checkpoint, config.columns)
-    if config.reference is None or config.reference == config.source:
-        return columns.test_set(config.source, config.reference)
-    (sources,), references = read_references([config.source], config.reference, columns, SOURCE)
-    return sources, references
-
-
 def translate(
     config: EvaluateConfig, translator: Translator, sources: Sequence[str], advance: Callable[[int], object]
 ) -> Iterator[Translation]:
-    """The best translation of each source."""
+    """Yield the best translation of each source; at the end, log which sources are longer than any in training."""
     long_sources = LongSources(translator.lengths.longest_source)
     keep_attention = config.report is not None
-    found = translator.translate_lines(sources, config.decoding, keep_attention=keep_attention, advance=advance)
-    for number, (best, *_) in enumerate(found, 1):
+    ranked = translator.translate_lines(sources, config.decoding, keep_attention=keep_attention, advance=advance)
+    for number, (best, *_) in enumerate(ranked, 1):
         long_sources.add(number, [best])
         yield best
     long_sources.warn()
 
 
 def show(scores: Scores, lengths: Sequence[LengthBin], output_format: str, output: TextIO) -> None:
-    """As text, or as one JSON object."""
+    """Print scores as text, or as one JSON object."""
     if output_format == "json":
-        print(json.dumps({**scores.as_dict(), "bleu_by_length": [of.as_dict() for of in lengths]}), file=output)
+        print(json.dumps({**scores.as_dict(), "bleu_by_length": [bin.as_dict() for bin in lengths]}), file=output)
         return
     print(scores, file=output)
     print("\nsource words  sentences   BLEU", file=output)
-    for of in lengths:
-        print(f"{of.words:>12}  {of.sentences:9}  {of.bleu:5.2f}", file=output)
+    for bin in lengths:
+        print(f"{bin.words:>12}  {bin.sentences:9}  {bin.bleu:5.2f}", file=output)
 
 
 def write_report(
     config: EvaluateConfig,
     name: str,
-    translator: Translator,
-    tokenizer: str,
+    collector: Collector,
     translations: Iterator[Translation],
     references: Sequence[Reference],
 ) -> Report:
-    """report.html, report.json, translations.txt and .jsonl (as `translate` writes them), a plot, and heat maps.
+    """Write report.html, report.json, translations.txt and .jsonl (as `translate` does), a plot, and heat maps.
 
-    All of them are there when the last one is complete, and until then those of an earlier report; other files in the
-    directory stay. Raises ConfigError or DataError where it can't be, before anything is translated.
+    They appear together when the last one is complete; until then those of an earlier report stay, as do other files in
+    the directory. Raises ConfigError or DataError before anything is translated if that is impossible.
     """
-    directory = Path(name)
-    make_directory(directory)
+    directory = make_directory(name)
+    translator = collector.translator
     plots = importlib.util.find_spec("matplotlib") is not None
     if not plots:
-        logger.info(
-            "the report will be without %s: pictures need matplotlib. Install it: %s", _PLOT, install_command("plots")
-        )
+        logger.info("the report lacks %s: pictures need matplotlib. Install it: %s", _PLOT, install_command("plots"))
     files = ["report.html", "report.json", "translations.txt", "translations.jsonl"]
     files += [_PLOT] * plots + [HEATMAPS] * translator.attends
-    conditions = {
-        "checkpoint": config.checkpoint,
-        "source": config.source,
-        "reference": config.reference,
-        "decoding": to_plain(config.decoding),
-        "version": __version__,
-    }
+    conditions = {key: getattr(config, key) for key in ("checkpoint", "source", "reference")}
+    conditions |= {"decoding": to_plain(config.decoding), "version": __version__}
     with ExitStack() as stack:
         streams = {file: stack.enter_context(output_stream(str(directory / file))) for file in files}
-        collector = Collector(translator, config.decoding, tokenizer)
         aligner = Aligner.of(translator)
         remaining = iter(references)
         while group := list(islice(translations, translator.group_size(config.decoding))):
             collector.read(group, list(islice(remaining, len(group))))
             for translation in group:
-                alignment = None if aligner is None else aligner.translation(translation)
-                record = json.dumps(as_json(translation, alignment), ensure_ascii=False)
-                print(record, file=streams["translations.jsonl"])
+                row = translation_row(translation, aligner.translation(translation) if aligner else None)
+                print(row, file=streams["translations.jsonl"])
                 print(translation.text, file=streams["translations.txt"])
         report = collector.report(conditions)
         plot = draw_lengths(report.lengths) if plots else None
@@ -140,7 +119,7 @@ def write_report(
             write_heatmaps(streams[HEATMAPS], "Worst sentences", report.languages, drawn)
         streams["report.html"].write(page(report, plot))
         json.dump(report.as_dict(), streams["report.json"], ensure_ascii=False, indent=2)
-    for file in {_PLOT, HEATMAPS} - set(files):  # of an earlier report
+    for file in {_PLOT, HEATMAPS} - set(files):  # left by an earlier report
         (directory / file).unlink(missing_ok=True)
     logger.info("the report is in %s", directory / "report.html")
     return report

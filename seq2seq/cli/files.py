@@ -1,52 +1,66 @@
-"""Input and output of the commands: files, gzip, or `-` for the standard streams."""
+"""Inputs and outputs of the commands: files, gzip, `-` for the standard streams, and progress on a terminal."""
 
 import gzip
 import io
 import os
 import select
 import sys
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO, TextIO, cast
 
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from seq2seq.errors import DataError
 from seq2seq.text.corpus import MOST_BYTES, decode_lines, find_file, in_groups, open_binary, raw_lines, read_lines
-from seq2seq.text.storage import replace_file
+from seq2seq.text.storage import rename_file, replace_file
+
+_PATIENCE = 0.02
+"""Seconds without input after which the lines read so far are translated"""
+_ENDLESS = 1 << 26
+"""Bytes after which the end of a line is no longer awaited"""
+_LEVEL = 6
+"""Compression level of the gzip program; Python's default takes twice as long to save one percent"""
+
+# --- inputs ----------------------------------------------------------------------------------------------------------
 
 
-def file_lines(name: str) -> Iterator[str]:
-    """The lines of a file, also of NAME.gz."""
-    return read_lines(Path(name) if os.path.exists(name) else find_file(name))  # a named pipe, too, can be read
+def input_lines(name: str) -> Iterator[str]:
+    """Yield the lines of stdin, of a file, of a named pipe, or of NAME.gz."""
+    if name == "-":
+        yield from decode_lines(raw_lines(_stdin()), "stdin")
+    else:
+        yield from read_lines(Path(name) if os.path.exists(name) else find_file(name))
 
 
-def input_groups(
-    name: str, most: int, read: Callable[[str], Iterator[str]] = file_lines
-) -> Iterator[list[str | DataError]]:
-    """The lines in groups of at most so many: of a file full ones, of a pipe what has arrived when it is asked for.
+def input_groups(name: str, size: int, read: Callable[[str], Iterator[str]]) -> Iterator[list[str | DataError]]:
+    """Yield lines in groups of at most `size`: full groups of a file, whatever has arrived of a pipe.
 
-    So that a pipe that stays open gets its answers; a line of it that can't be read is given as what is wrong with it.
-    `read` gives the lines of a file.
+    A pipe that stays open gets its answers this way. An unreadable line of a pipe is yielded as the error. `read`
+    yields the lines of a file.
     """
     if not is_pipe(name) or name.endswith(".gz"):
-        for group in in_groups(read(name), most, len):
+        for group in in_groups(read(name), size, len):
             yield [*group]
         return
     with ExitStack() as stack:
         file = _stdin() if name == "-" else stack.enter_context(open_binary(Path(name)))
         label = "stdin" if name == "-" else name
         numbers = count(1)
-        for raw in arriving_lines(file.fileno(), most, label):
-            lines = (_decoded(line, label, next(numbers)) for line in raw)
-            yield from in_groups(lines, most, lambda line: 0 if isinstance(line, DataError) else len(line))
+        for raw in arriving_lines(file.fileno(), size, label):
+            lines = (_decode(line, label, next(numbers)) for line in raw)
+            yield from in_groups(lines, size, lambda line: 0 if isinstance(line, DataError) else len(line))
 
 
 def is_pipe(name: str) -> bool:
-    """Whether lines arrive one after the other and can be read only once: stdin, a named pipe, a terminal."""
-    return name == "-" or (is_special(Path(name)) and not os.path.isdir(name))
+    """Whether lines arrive over time and can be read only once: stdin, a named pipe, a terminal."""
+    return name == "-" or (_is_special(Path(name)) and not os.path.isdir(name))
 
 
 def is_typed(name: str) -> bool:
@@ -55,13 +69,12 @@ def is_typed(name: str) -> bool:
 
 
 def _stdin() -> BinaryIO:
-    """Standard input; a person who types it is told how."""
     if is_typed("-"):
         print("Type a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
     return sys.stdin.buffer
 
 
-def _decoded(raw: bytes, name: str, number: int) -> str | DataError:
+def _decode(raw: bytes, name: str, number: int) -> str | DataError:
     try:
         (line,) = decode_lines([raw], name, number)
         return line
@@ -69,16 +82,16 @@ def _decoded(raw: bytes, name: str, number: int) -> str | DataError:
         return error
 
 
-def arriving_lines(descriptor: int, most: int, name: str = "stdin") -> Iterator[list[bytes]]:
-    """Whole lines as they arrive, at least one and at most so many at a time; waits only while there is none.
+def arriving_lines(descriptor: int, size: int, name: str = "stdin") -> Iterator[list[bytes]]:
+    """Yield whole lines as they arrive, from one to `size` at a time; wait only while there is none.
 
-    Of a line that is too long as much as shows it. Raises DataError for one without end.
+    Of a line that is too long only enough is kept to tell. Raises DataError for a line without end.
     """
     lines: deque[bytes] = deque()
     rest = b""
     more, dropped = True, 0
     while more or lines:
-        while more and len(lines) < most and (not lines or select.select([descriptor], [], [], _PATIENCE)[0]):
+        while more and len(lines) < size and (not lines or select.select([descriptor], [], [], _PATIENCE)[0]):
             block = os.read(descriptor, 1 << 16)
             *whole, rest = (rest + block).split(b"\n")
             lines.extend(line + b"\n" for line in whole)
@@ -88,56 +101,45 @@ def arriving_lines(descriptor: int, most: int, name: str = "stdin") -> Iterator[
             if not block and rest:
                 lines.append(rest)
         if lines:
-            yield [lines.popleft() for _ in range(min(most, len(lines)))]
+            yield [lines.popleft() for _ in range(min(size, len(lines)))]
     if dropped > _ENDLESS:
         raise DataError(f"{name}: a line of more than {_ENDLESS:,} bytes; expected a sentence on each line")
 
 
-_PATIENCE = 0.02
-"""Seconds without input after which the lines that have come are translated."""
-_ENDLESS = 1 << 26
-"""Bytes of a line after which its end is no longer waited for."""
-
-
-def input_lines(name: str) -> Iterator[str]:
-    """The lines of a file, or of stdin."""
-    if name == "-":
-        yield from decode_lines(raw_lines(_stdin()), "stdin")
-    else:
-        yield from file_lines(name)
+# --- outputs ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def output_stream(name: str) -> Iterator[TextIO]:
-    """Standard output, or a file that is there only when it is complete.
+    """Open standard output, or a file that appears only when it is complete.
 
-    Lines end in `\\n` and are UTF-8 everywhere. A file with a name in .gz is compressed.
+    Lines end in `\\n` and are UTF-8 on every system. A file whose name ends in .gz is compressed.
     """
     if name == "-":
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
         try:
             yield sys.stdout
             sys.stdout.flush()
-        except BrokenPipeError:  # see main
+        except BrokenPipeError:  # main handles it
             raise
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again at exit
             raise DataError(f"stdout: can't be written ({error.strerror})") from error
         return
-    with output_file(name) as path, open_text(path, packed=name.endswith(".gz")) as file:
+    with output_file(name) as path, _open_text(path, packed=name.endswith(".gz")) as file:
         yield file
 
 
 @contextmanager
 def output_file(name: str) -> Iterator[Path]:
-    """A path to write an output file to, which gets its name only when it is complete and on the disk.
+    """Give a path to write to; the file takes its name only when it is complete and on the disk.
 
-    A link is followed. Anything but a file, such as a pipe or /dev/null, is written to and not replaced.
-    Raises DataError where it can't be written.
+    Links are followed. Anything but a regular file, such as a pipe or /dev/null, is written to directly. Raises
+    DataError if the output can't be written.
     """
-    final = follow(name)
-    with write_errors(name):
-        if is_special(final):
+    final = _follow(name)
+    with _write_errors(name):
+        if _is_special(final):
             yield final
         else:
             with replace_file(final) as unfinished:
@@ -145,8 +147,8 @@ def output_file(name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def open_text(path: Path, *, packed: bool) -> Iterator[TextIO]:
-    """A text file to write, `packed` by gzip; the same text gives the same bytes."""
+def _open_text(path: Path, *, packed: bool) -> Iterator[TextIO]:
+    """Open a text file to write, compressed if `packed`; the same text gives the same bytes."""
     with ExitStack() as stack:
         file: BinaryIO = stack.enter_context(path.open("wb"))
         if packed:
@@ -154,23 +156,18 @@ def open_text(path: Path, *, packed: bool) -> Iterator[TextIO]:
         yield stack.enter_context(io.TextIOWrapper(file, encoding="utf-8", newline="\n"))
 
 
-_LEVEL = 6
-"""Of gzip: its own default. Python's takes twice the time to save a hundredth."""
-
-
-def follow(name: str) -> Path:
-    """The file of this name, or what a link of this name leads to."""
+def _follow(name: str) -> Path:
+    """Return the path of this name, or what a link of this name leads to."""
     return Path(os.path.realpath(name) if os.path.islink(name) else name)
 
 
-def is_special(path: Path) -> bool:
+def _is_special(path: Path) -> bool:
     """Whether something other than a file has this name: a pipe, a device, a directory."""
-    return os.path.exists(path) and not os.path.isfile(path)  # unlike Path's, they take any name
+    return os.path.exists(path) and not os.path.isfile(path)  # unlike Path's, they accept any name
 
 
 @contextmanager
-def write_errors(name: str) -> Iterator[None]:
-    """Turns the system's error about this output into a DataError."""
+def _write_errors(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -178,19 +175,19 @@ def write_errors(name: str) -> Iterator[None]:
 
 
 def check_output(name: str) -> None:
-    """Raises DataError where an output file can't be written, before work is done for it."""
-    final = follow(name)
-    with write_errors(name):
+    """Raise DataError if an output file can't be written, before any work is done for it."""
+    final = _follow(name)
+    with _write_errors(name):
         if os.path.isdir(final):
             raise DataError(f"{name}: a directory, expected a file. Give another.")
-        if name != "-" and not is_special(final):
+        if name != "-" and not _is_special(final):
             with NamedTemporaryFile(prefix=f"{final.name}.", dir=final.parent):
                 pass
 
 
 def check_directory(name: str) -> None:
-    """Raises DataError where an output directory can't be made or written to, before work is done for it."""
-    with write_errors(name):
+    """Raise DataError if an output directory can't be made or written to, before any work is done for it."""
+    with _write_errors(name):
         for path in (Path(name), *Path(name).parents):
             try:
                 path.stat()
@@ -204,8 +201,105 @@ def check_directory(name: str) -> None:
             return
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory unless it is there. Raises DataError where it can't be made or written to."""
-    check_directory(str(path))
-    with write_errors(str(path)):
-        path.mkdir(parents=True, exist_ok=True)
+def make_directory(name: str | Path) -> Path:
+    """Make a directory if it is missing, and return it. Raises DataError if it can't be made or written to."""
+    check_directory(str(name))
+    with _write_errors(str(name)):
+        Path(name).mkdir(parents=True, exist_ok=True)
+    return Path(name)
+
+
+# --- outputs that can be resumed -------------------------------------------------------------------------------------
+
+
+def partial_path(name: str) -> Path | None:
+    """Return where an unfinished output is kept; None for standard output, a pipe, or a device, which keep nothing."""
+    final = _follow(name)
+    return None if name == "-" or _is_special(final) else final.with_name(f"{final.name}.partial")
+
+
+@contextmanager
+def resumable_stream(name: str, kept: int = 0) -> Iterator[tuple[TextIO, Callable[[], None]]]:
+    """Open an output, and give a function to call whenever what was written is worth keeping.
+
+    The output begins with the first `kept` lines of its `partial_path`, which the first call of that function replaces.
+    """
+    partial = partial_path(name)
+    if partial is None:
+        with output_stream(name) as file:
+            yield file, file.flush
+        return
+    begun, packed = partial.with_suffix(".tmp"), name.endswith(".gz")
+    with _write_errors(name):
+        begun.unlink(missing_ok=True)  # never write through a link
+        try:
+            with _open_text(begun, packed=packed) as file:
+
+                def keep() -> None:
+                    file.flush()
+                    if begun.exists():
+                        begun.replace(partial)
+
+                file.writelines(islice(whole_lines(partial, packed=packed), kept))
+                yield file, keep
+                keep()
+            rename_file(partial, _follow(name))
+        finally:
+            begun.unlink(missing_ok=True)
+
+
+def whole_lines(path: Path, *, packed: bool) -> Iterator[str]:
+    """Yield the lines of an output, each with its `\\n`, up to where it was cut; none if it is missing."""
+    if not os.path.isfile(path):
+        return
+    with path.open("rb") as raw:
+        file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
+        try:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line.decode("utf-8", "replace")
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return
+
+
+def finished_sentences(names: Sequence[str], total: int | None, lines_each: int) -> tuple[Path | None, int]:
+    """Return the file that holds what an earlier run finished, and the number of sentences in it.
+
+    That is the partial file of the first output, or the output itself if all outputs have `total` sentences. Raises
+    DataError if only some outputs have a partial file.
+    """
+    partials = [path for name in names if (path := partial_path(name)) is not None]
+    if len(partials) < len(names):
+        return None, 0
+    started = [path for path in partials if os.path.isfile(path)]
+    paths = partials if started else [Path(name) for name in names]
+    for path in paths if started else []:
+        if path not in started:
+            raise DataError(
+                f"{path}: not there, but {started[0]} is. Resume with the outputs of the stopped run, or delete "
+                f"{started[0]} to start over."
+            )
+    lines = [
+        sum(1 for _ in whole_lines(path, packed=name.endswith(".gz"))) if os.path.isfile(path) else -1
+        for path, name in zip(paths, names, strict=True)
+    ]
+    if started:
+        return paths[0], min(lines) // lines_each
+    complete = total is not None and set(lines) == {total * lines_each}
+    return (paths[0], total or 0) if complete else (None, 0)
+
+
+# --- progress --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def progress(total: int | None, done: int = 0, *, hidden: bool = False) -> Iterator[Callable[[int], object]]:
+    """Show a bar on stderr if that is a terminal; give a function to call with each number of further lines."""
+    if sys.stderr is None:  # closed
+        yield lambda lines: None
+        return
+    with (
+        tqdm(total=total, initial=done, unit="line", disable=hidden or None, dynamic_ncols=True) as bar,
+        logging_redirect_tqdm(),
+    ):
+        yield bar.update

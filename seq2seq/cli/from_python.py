@@ -6,7 +6,7 @@ from typing import Any
 
 from seq2seq.cli.command_line import quoted
 from seq2seq.cli.compose import run_composed
-from seq2seq.cli.train import run, run_directory
+from seq2seq.cli.training import run_directory, run_training
 from seq2seq.config import parse
 
 
@@ -22,7 +22,7 @@ def train(*overrides: str, **values: Any) -> Path:
 
     def job(composed: dict[str, Any]) -> None:
         config = parse("train", composed)
-        if code := run(config):
+        if code := run_training(config):
             raise SystemExit(code)
         directories.append(run_directory(config))
 

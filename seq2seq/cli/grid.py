@@ -1,6 +1,6 @@
-"""The cells of a comparison, one for each variant and seed: what they are, training and measuring one, its result file.
+"""The grid of a comparison: a cell for each variant and seed, how it is trained and measured, and its result file.
 
-A result file is all that is left to know about a cell, so a comparison can be made again from these files alone.
+A result file holds all that is known about a cell, so a comparison can be made again from these files alone.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,11 @@ import torch
 from safetensors.torch import load_file
 
 from seq2seq import checkpoint
-from seq2seq.cli import train
-from seq2seq.cli.align import read_gold_file
 from seq2seq.cli.compose import composed
 from seq2seq.cli.files import output_stream
 from seq2seq.cli.main import Stopped
-from seq2seq.cli.reading import layout_of
-from seq2seq.cli.score import force_all
+from seq2seq.cli.reading import layout_of, read_gold_file, read_test_set, score_all
+from seq2seq.cli.training import run_training
 from seq2seq.config import CompareConfig, Data, TrainConfig, parse, several, to_plain
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError, DataError
@@ -45,27 +44,32 @@ from seq2seq.training.progress import effort
 from seq2seq.training.run_directory import differences
 from seq2seq.version import __version__
 
-_OURS = ("seed", "run_dir", "change", "device", "check")
-"""Keys of a training that a comparison sets itself."""
+_SET_BY_COMPARE = ("seed", "run_dir", "change", "device", "check")
+"""Keys of a training that the comparison sets itself"""
 _WITHOUT_EFFECT = {
     "": ("run_dir", "change", "device", "check"),
     "data": ("train", "valid", "test", "cache_dir"),
     "training": ("keep_best", "keep_last", "save_every", "log_every", "samples", "tensorboard"),
 }
-"""Keys of a training that change no result: the files of `data` count by their content."""
+"""Keys of a training that do not change its result; the files of `data` count by their content"""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What every cell is measured on."""
+    """The test set on which every cell is measured."""
 
     sources: list[str]
     references: list[str]
     gold: list[Gold] | None
     tokenizer: str
-    """Of BLEU."""
+    """BLEU's"""
     contents: dict[str, str | None]
-    """A hash of each side and of the gold alignments."""
+    """Hashes of each side and of the gold alignments"""
+
+    @property
+    def pairs(self) -> list[SentencePair]:
+        """Sources with their references."""
+        return [SentencePair(*pair) for pair in zip(self.sources, self.references, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -75,16 +79,16 @@ class Cell:
     label: str
     training: TrainConfig
     run: Path | None = None
-    """One that is there already: its checkpoint is used as it is."""
+    """A finished run, whose checkpoint is used as it is"""
 
     @property
     def seed(self) -> int:
-        """Of its training."""
+        """The seed of its training."""
         return self.training.seed
 
     @property
     def name(self) -> str:
-        """A file's name, of the label and the seed."""
+        """A file name for label and seed."""
         return f"{file_name(self.label)}-seed{self.seed}"
 
 
@@ -92,31 +96,23 @@ class Cell:
 
 
 def plan(config: CompareConfig) -> list[Cell]:
-    """All cells, those of a seed together. Raises ConfigError naming the variant, for all that is wrong with any."""
-    cells, mistakes = [], []
+    """Return all cells, those of one seed together. Raises ConfigError for all mistakes, with the variant of each."""
+    trainings, mistakes = {}, []
     if config.variants and (not config.seeds or len(set(config.seeds)) < len(config.seeds)):
         raise ConfigError(f"seeds={config.seeds}: expected one or more, each once, such as [1,2,3]")
     for label, words in config.variants.items():
         try:
-            training = variant(config.common, words)
-            parse("train", {**to_plain(training), "decoding": to_plain(config.decoding)})  # can it be measured so?
+            trainings[label] = training = _composed((*_overrides(config.common), *_overrides(words)))
+            parse("train", {**to_plain(training), "decoding": to_plain(config.decoding)})  # will it decode like this?
         except ConfigError as error:
             mistakes.append(f"variants.{label}: {error}")
-            continue
-        cells += [Cell(label, dataclasses.replace(training, seed=seed)) for seed in config.seeds]
     if mistakes:
         raise ConfigError("\n".join(dict.fromkeys(mistakes)))
-    cells.sort(key=lambda cell: config.seeds.index(cell.seed))  # stable: the variants stay in their order
-    given = list(_given(config.runs))
-    taken = {cell.label for cell in cells} & {cell.label for cell in given}
-    if taken:
+    finished = list(_finished(config.runs))
+    if taken := trainings.keys() & {cell.label for cell in finished}:
         raise ConfigError(f"runs and variants: both have {', '.join(sorted(taken))}. Give the variant another label.")
-    return [*cells, *given]
-
-
-def variant(common: str, words: str) -> TrainConfig:
-    """The training that these overrides make."""
-    return _composed((*_overrides(common), *_overrides(words)))
+    grid = itertools.product(config.seeds, trainings.items())
+    return [*(Cell(label, dataclasses.replace(made, seed=seed)) for seed, (label, made) in grid), *finished]
 
 
 @functools.cache
@@ -132,44 +128,36 @@ def _overrides(text: str) -> Iterator[str]:
         raise ConfigError(f"{text}: can't be read ({error}). Expected overrides as on the command line.") from error
     for word in words:
         name = word.partition("=")[0].lstrip("+~")
-        if name in _OURS or name.split(".")[0].split("/")[0] == "hydra" or word.startswith("-"):
+        if name in _SET_BY_COMPARE or name.split(".")[0].split("/")[0] == "hydra" or word.startswith("-"):
             raise ConfigError(f"{word}: not for one variant. Give it to seq2seq compare itself.")
         yield word
 
 
-def _given(runs: Sequence[str]) -> Iterator[Cell]:
-    """Finished runs; those that differ only in their seed are of one variant."""
+def _finished(runs: Sequence[str]) -> Iterator[Cell]:
+    """Yield the cells of finished runs; runs that differ only in their seed are one variant."""
     groups: dict[str, list[tuple[str, TrainConfig]]] = {}
     for name in runs:
         training = read_run(Path(name))
         key = _hash([settings(dataclasses.replace(training, seed=0)), training.data.train, training.data.valid])
         groups.setdefault(key, []).append((name, training))
-    names = {key: _shared_name([Path(name) for name, _ in group]) for key, group in groups.items()}
-    often = Counter(names.values())
+    labels = {key: _shared_name([Path(name).resolve().name for name, _ in group]) for key, group in groups.items()}
+    uses = Counter(labels.values())
     for key, group in groups.items():
-        seeds = Counter(training.seed for _, training in group)
-        if max(seeds.values()) > 1:
+        if len({training.seed for _, training in group}) < len(group):
             twice = ", ".join(name for name, _ in group)
-            raise ConfigError(f"runs: {twice}: the same settings and seed more than once. Leave out what is double.")
-        label = names[key] if often[names[key]] == 1 else group[0][0]
+            raise ConfigError(f"runs: {twice}: the same settings and seed more than once. Leave out the duplicates.")
+        label = labels[key] if uses[labels[key]] == 1 else group[0][0]
         yield from (Cell(label, training, Path(name)) for name, training in group)
 
 
-def _shared_name(paths: Sequence[Path]) -> str:
-    """The directory's name; of several what their names begin with."""
-    names = [path.resolve().name for path in paths]
-    if len(names) == 1:
-        return names[0]
-    shared = "".join(letters[0] for letters in itertools.takewhile(_equal, zip(*names, strict=False)))
-    return re.sub(r"[-_.]*(seed|s)?[-_.]*$", "", shared) or names[0]
-
-
-def _equal(letters: Sequence[str]) -> bool:
-    return len(set(letters)) == 1
+def _shared_name(names: Sequence[str]) -> str:
+    """Return the only name, or what all names begin with, without `-seed`."""
+    shared = re.sub(r"[-_.]*(seed|s)?[-_.]*$", "", commonprefix(names))  # noqa: RUF071
+    return names[0] if len(names) == 1 else shared or names[0]
 
 
 def read_run(path: Path) -> TrainConfig:
-    """The configuration of a run. Raises DataError where there is none."""
+    """Read the configuration of a run. Raises DataError if there is none."""
     try:
         config: TrainConfig = parse("train", read_json(within(path, "config.json")))
     except OSError as error:
@@ -182,54 +170,59 @@ def read_run(path: Path) -> TrainConfig:
 
 
 def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
-    """The test set: `source` and `reference`, or what all cells have as `data.test`."""
+    """Read the test set: `source` and `reference`, or the `data.test` that all cells share."""
     if (config.source is None) != (config.reference is None):
         raise ConfigError("source and reference: give both, or neither to take the cells' own data.test")
-    languages = (cells[0].training.data.source_lang, cells[0].training.data.target_lang)
-    if config.source is not None and config.reference is not None:
-        sources, references = layout_of(cells[0].training.data).test_set(config.source, config.reference)
+    data = cells[0].training.data
+    if config.source is not None:
+        sources, alternatives = read_test_set(config.source, config.reference, layout_of(data))
+        references = [str(text) for text in alternatives]  # `reference` is a single file
     else:
-        tests = {_test_set(cell.training.data): cell for cell in cells}
-        if len(tests) > 1 or None in tests:
-            found = "; ".join(f"{cell.label}: {test and test[0]}" for test, cell in tests.items())
-            raise ConfigError(f"data.test: the cells need the same one ({found}). Give source=FILE reference=FILE.")
-        (cell,) = tests.values()
-        test = find_test(cell.training.data, cell.run and cell.run / DIRECTORY)
-        assert test is not None
-        pairs = list(test.pairs())
-        sources, references = [source for source, _ in pairs], [target for _, target in pairs]
-        if not pairs:
-            raise DataError(f"{test.name}: no lines to score")
+        sources, references = _read_shared_test(cells)
     tokenizers = {
         cell.training.data.bleu_tokenizer or metrics.bleu_tokenizer(cell.training.data.target_lang): cell.label
         for cell in cells
     }
     if len(tokenizers) > 1:
         found = "; ".join(f"{label}: {tokenizer}" for tokenizer, label in tokenizers.items())
-        raise ConfigError(f"data.bleu_tokenizer: scores of different ones can't be compared ({found}).")
+        raise ConfigError(f"data.bleu_tokenizer: scores of different tokenizers can't be compared ({found}).")
     (tokenizer,) = tokenizers
     metrics.check_tokenizer(tokenizer)
-    gold, contents = None, {"source": _hash(sources), "reference": _hash(references), "gold": None}
-    if config.gold is not None:
-        pairs_of_text = [SentencePair(*pair) for pair in zip(sources, references, strict=True)]
-        gold = read_gold_file(config.gold, config.gold_base, pairs_of_text, languages)
-        contents["gold"] = _hash([[sorted(one.sure), sorted(one.possible)] for one in gold])
-    return Task(sources, references, gold, tokenizer, contents)
+    task = Task(sources, references, None, tokenizer, {"source": _hash(sources), "reference": _hash(references)})
+    if config.gold is None:
+        return dataclasses.replace(task, contents={**task.contents, "gold": None})
+    gold = read_gold_file(config.gold, config.gold_base, task.pairs, (data.source_lang, data.target_lang))
+    links = [[sorted(sentence.sure), sorted(sentence.possible)] for sentence in gold]
+    return dataclasses.replace(task, gold=gold, contents={**task.contents, "gold": _hash(links)})
+
+
+def _read_shared_test(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+    tests = {_test_set(cell.training.data): cell for cell in cells}
+    if len(tests) > 1 or None in tests:
+        found = "; ".join(f"{cell.label}: {test and test[0]}" for test, cell in tests.items())
+        raise ConfigError(f"data.test: the cells need the same one ({found}). Give source=FILE reference=FILE.")
+    (cell,) = tests.values()
+    test = find_test(cell.training.data, cell.run and cell.run / DIRECTORY)
+    assert test is not None
+    pairs = list(test.pairs())
+    if not pairs:
+        raise DataError(f"{test.name}: no lines to score")
+    return [source for source, _ in pairs], [target for _, target in pairs]
 
 
 def _test_set(data: Data) -> tuple[str, ...] | None:
-    """What tells the test sets of cells apart; None where there is none."""
+    """Return what tells the test sets of cells apart; None without one."""
     if data.test is None and data.split.test is None:
         return None
     name = data.test or f"{data.split} of {', '.join(several(data.train))}"
     return (name, data.source_lang, data.target_lang, *(data.columns or []))
 
 
-# --- what a result belongs to ----------------------------------------------------------------------------------------
+# --- the identity of a result ----------------------------------------------------------------------------------------
 
 
 def settings(training: TrainConfig) -> dict[str, Any]:
-    """All of a training that changes its result, but for the corpora."""
+    """Return everything that changes the result of a training, except the corpora."""
     values = to_plain(training)
     for section, keys in _WITHOUT_EFFECT.items():
         for key in keys:
@@ -238,24 +231,24 @@ def settings(training: TrainConfig) -> dict[str, Any]:
 
 
 def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list[dict[str, Any]]:
-    """What the result of each cell belongs to: settings as plain values, everything that was read by its content."""
+    """Return the identity of each cell's result: settings as plain values, and whatever is read by its content."""
 
     @functools.cache
     def corpus(name: str, source_lang: str, target_lang: str, *columns: str) -> str:
         return ParallelText.find(name, source_lang, target_lang, columns or None).content_hash()
 
-    found = []
+    made = []
     for cell in cells:
         data, contents = cell.training.data, dict(task.contents)
         if cell.run is not None:
             contents["weights"] = checkpoint.weights_hash(cell.run)
         else:
             for key, names in (("train", several(data.train)), ("valid", several(data.valid))):
-                of_each = [corpus(name, data.source_lang, data.target_lang, *(data.columns or [])) for name in names]
-                contents[key] = of_each[0] if len(of_each) == 1 else _hash(of_each)
+                hashes = [corpus(name, data.source_lang, data.target_lang, *(data.columns or [])) for name in names]
+                contents[key] = hashes[0] if len(hashes) == 1 else _hash(hashes)
             if (start := cell.training.training.start_from) is not None:
                 contents["start_from"] = checkpoint.weights_hash(Path(start))
-        found.append(
+        made.append(
             {
                 "training": settings(cell.training),
                 "decoding": to_plain(config.decoding),
@@ -263,24 +256,24 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
                 "contents": contents,
             }
         )
-    return found
+    return made
 
 
 def changes(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """In which keys a result belongs to something else; empty if it does not."""
+    """Return in which keys two identities differ; empty if they agree."""
     try:
         data = old["training"]["data"]
         listed = next((data[key] for key in ("weights", "alignments") if isinstance(data.get(key), list)), ["-"])
         held_out = {} if (data.get("split") or {}).get("valid") else {"valid": "-"}
         data = {**data, **held_out, "train": ["-"] * len(listed)}
-        then = {
+        before = {
             **old,
             "training": settings(parse("train", {**old["training"], "data": data})),
             "decoding": to_plain(parse("decoding", old["decoding"])),
-        }  # with today's defaults for what was not there yet
+        }  # with today's defaults for keys that did not exist yet
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        return [f"what it belongs to can't be read ({error})"]
-    return list(differences(then, now, ""))
+        return [f"its identity can't be read ({error})"]
+    return list(differences(before, now, ""))
 
 
 def _hash(values: Any) -> str:
@@ -291,23 +284,21 @@ def _hash(values: Any) -> str:
 
 
 def result_path(cell: Cell, output: str) -> Path:
-    """Where its result is written."""
+    """Return where the result of a cell is written."""
     return Path(output) / "cells" / f"{cell.name}.json"
 
 
 def read_result(
     cell: Cell, output: str, expected: dict[str, Any], sentences: int, tell: Callable[[str], None]
 ) -> Measured | Failed | None:
-    """The result of this cell, of so many sentences; None, and why, where it has none or one that belongs to something
-    else.
-    """
+    """Read the result of a cell; None, with the reason to `tell`, if none has this size and identity."""
     path = result_path(cell, output)
     try:
         values = read_json(path)
         result: Measured | Failed
         result = typed(Failed, values["result"]) if "message" in values["result"] else typed(Measured, values["result"])
         if (result.label, result.seed) != (cell.label, cell.seed):
-            raise ValueError(f"it is of {result.label[:60]!r}, seed {result.seed}")
+            raise ValueError(f"it is for {result.label[:60]!r}, seed {result.seed}")
         if isinstance(result, Measured) and not result.signatures.keys() <= COLUMNS.keys():
             raise ValueError(f"it has signatures of {', '.join(result.signatures)[:60]}")
         if not all(math.isfinite(value) for value in vars(result).values() if isinstance(value, float)):
@@ -321,34 +312,34 @@ def read_result(
         tell(f"{path}: can't be read ({error}); measured again")
         return None
     if changed:
-        tell("\n  ".join([f"{path}: belongs to something else; measured again:", *changed]))
+        tell("\n  ".join([f"{path}: made with other settings or data; measured again:", *changed]))
         return None
     return result
 
 
-def write_result(cell: Cell, output: str, belongs_to: dict[str, Any], result: Measured | Failed) -> None:
-    """A file that is whole or not there."""
+def write_result(cell: Cell, output: str, identity: dict[str, Any], result: Measured | Failed) -> None:
+    """Write the result file of a cell, whole or not at all."""
     path = result_path(cell, output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = {"result": dataclasses.asdict(result), "identity": belongs_to}
+    values = {"result": dataclasses.asdict(result), "identity": identity}
     with output_stream(str(path)) as file:
         print(json.dumps(values, ensure_ascii=False, indent=1), file=file)
 
 
-def run_directory(cell: Cell, belongs_to: dict[str, Any], output: str) -> Path:
-    """Where it is, or will be, trained; with other settings or corpora somewhere else."""
-    contents = belongs_to["contents"]
-    made_of = [belongs_to["training"], contents.get("train"), contents.get("valid")]
+def run_directory(cell: Cell, identity: dict[str, Any], output: str) -> Path:
+    """Return where a cell is trained; other settings or corpora lead to another directory."""
+    contents = identity["contents"]
+    made_of = [identity["training"], contents.get("train"), contents.get("valid")]
     made_of += [contents["start_from"]] if "start_from" in contents else []
     return cell.run or Path(output) / "runs" / f"{cell.name}-{_hash(made_of)[:8]}"
 
 
 def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Measured:
-    """Train the cell, or go on with it, and measure it. Raises Stopped after a signal."""
+    """Train a cell, or resume its training, and measure it. Raises Stopped after a signal."""
     if cell.run is None:
         data = dataclasses.replace(cell.training.data, test=None)
         training = dataclasses.replace(cell.training, data=data, run_dir=str(run_dir), device=config.device)
-        if (code := train.run(training)) > 128:
+        if (code := run_training(training)) > 128:
             raise Stopped(code)
         if code:
             raise RuntimeError("its training lost a process, as the log says")
@@ -363,8 +354,8 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     aligner = Aligner.of(translator)
     aer = None
     if task.gold is not None and aligner is not None:
-        pairs = [SentencePair(*pair) for pair in zip(task.sources, task.references, strict=True)]
-        links = [aligner.scored(forced).links for forced in force_all(translator, pairs, config.decoding.batch_size)]
+        scored = score_all(translator, task.pairs, config.decoding.batch_size)
+        links = [aligner.scored(pair).links for pair in scored]
         aer = agreement(links, task.gold).aer
     weights = load_file(checkpoint.find(run_dir) / "model.safetensors")
     spent = effort(run_dir)

@@ -1,76 +1,75 @@
-"""Text for a checkpoint, in every format that training reads: plain files, and columns of tables."""
+"""Text that commands run a checkpoint on: lines, pairs, references and gold alignments, in every format of training."""
 
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from seq2seq import checkpoint
 from seq2seq.cli.files import input_lines
 from seq2seq.config import Data, several
-from seq2seq.errors import DataError
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference.alignment import Aligner, Gold, read_gold
+from seq2seq.inference.forced_scores import ScoredPair, SentencePair, score_pairs
+from seq2seq.inference.metrics import Reference
+from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import existing, find_file
 from seq2seq.text.formats import Table, is_tabbed, table_kind
+from seq2seq.text.json_io import parse_json
 from seq2seq.text.parallel import ParallelText, zip_lines
+from seq2seq.text.words import find_words
 
 logger = logging.getLogger(__name__)
 
 SOURCE, TARGET = 0, 1
+_SORTED_BATCHES = 16
+"""Number of batches whose pairs are sorted by length together"""
+
+# --- lines -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """Which columns of a table are source and target."""
 
     languages: tuple[str | None, str | None]
     columns: Sequence[str] | None = None
-    """As in training; None: the usual ones of each table."""
+    """As in training; None: the usual ones of each table"""
     kinds: frozenset[str] | None = None
-    """The kinds of tables that `columns` are for; None: all."""
+    """Kinds of tables that `columns` apply to; None: all"""
 
     def lines(self, name: str, side: int) -> Iterator[str]:
-        """One side: a column of a table, or the lines of any other file or of stdin.
+        """Return one side: a column of a table, or the lines of any other file or of stdin.
 
-        Where columns are asked for, a file whose lines have tabs is a table whatever its name.
+        If columns were asked for, a file whose lines have tabs is a table, whatever its name.
         """
-        chosen = self.columns is not None and self.kinds is None
-        if chosen and name == "-":
-            raise DataError(f"columns=[{','.join(self.columns or [])}] and -: stdin is plain text; give a file")
+        if name == "-" and self.columns is not None and self.kinds is None:
+            raise DataError(f"columns=[{','.join(self.columns)}] and -: stdin is plain text; give a file")
         kind = table_kind(name)
         if not kind and self._is_tabbed(name):
             if self._columns(".tsv") is None:
                 _warn_of_tabs(name)
             else:
                 kind = ".tsv"
-        if not kind:
-            return input_lines(name)
-        return self._column(name, kind, side)
+        return self._column(name, kind, side) if kind else input_lines(name)
 
     def _column(self, name: str, kind: str, side: int) -> Iterator[str]:
-        path = find_file(name)
-        table = Table.open(path, kind, self.languages, self._columns(kind), [side])
+        table = Table.open(find_file(name), kind, self.languages, self._columns(kind), [side])
         return (cell for (cell,) in table.rows())
 
     def pairs(self, source: str, target: str | None) -> Iterator[tuple[str, str]]:
-        """Both sides; without a target, `source` is a corpus, as in training.
+        """Return both sides; without a target, `source` is a corpus as in training.
 
-        Raises DataError where one has more lines.
+        Raises DataError if one side has more lines.
         """
         if target is not None and not (source == target and self._is_tabbed(source)):
             return zip_lines((source, target), (self.lines(source, SOURCE), self.lines(target, TARGET)))
         source_lang, target_lang = self.languages
         columns = self._columns(table_kind(source) or ".tsv")
         return ParallelText.find(source, source_lang or "", target_lang or "", columns, "source").pairs()
-
-    def test_set(self, source: str, target: str | None) -> tuple[list[str], list[str]]:
-        """Both sides as `pairs` has them, to be scored. Raises DataError also where there is no line."""
-        if source == "-" and target in ("-", None):
-            raise DataError("both inputs are stdin (-); give a file for one")
-        pairs = list(self.pairs(source, target))
-        if not pairs:
-            raise DataError(f"{source}: no lines to score")
-        return [left for left, _ in pairs], [right for _, right in pairs]
 
     def _columns(self, kind: str) -> Sequence[str] | None:
         return self.columns if self.kinds is None or kind in self.kinds else None
@@ -83,22 +82,187 @@ class Layout:
 
 @functools.cache
 def _warn_of_tabs(name: str) -> None:
-    """Once, though a file may be read twice."""
+    """Warn once, although a file may be read twice."""
     logger.warning("%s: its lines have tabs and are read whole. With columns=[1,2] it is a table.", name)
 
 
-def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> Layout:
-    """These columns, or those that the checkpoint was trained on in tables of the same kind."""
+def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> RowLayout:
+    """Return these columns, or for tables of the same kind those that the checkpoint was trained on."""
     paths = [checkpoints] if isinstance(checkpoints, str) else checkpoints
-    if not paths:  # load_translator says it
-        return Layout((None, None), columns)
+    if not paths:  # load_translator complains
+        return RowLayout((None, None), columns)
     return layout_of(checkpoint.read_data(Path(paths[0])), columns)
 
 
-def layout_of(data: Data, columns: Sequence[str] | None = None) -> Layout:
-    """These columns, or those of a training in tables of the same kind."""
+def layout_of(data: Data, columns: Sequence[str] | None = None) -> RowLayout:
+    """Return these columns, or for tables of the same kind those of a training."""
     languages = (data.source_lang, data.target_lang)
     if columns is not None:
-        return Layout(languages, columns)
+        return RowLayout(languages, columns)
     names = [*several(data.train), *several(data.valid), *several(data.test)]
-    return Layout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))
+    return RowLayout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))
+
+
+# --- references ------------------------------------------------------------------------------------------------------
+
+
+def read_test_set(
+    source: str, reference: str | list[str] | None, layout: RowLayout
+) -> tuple[list[str], Sequence[Reference]]:
+    """Read source lines and their references; without references, `source` is a corpus as in training."""
+    if reference is not None and reference != source:
+        (sources,), references = read_references([source], reference, layout, SOURCE)
+        return sources, references
+    if source == "-":
+        raise DataError("both inputs are stdin (-); give a file for one")
+    pairs = list(layout.pairs(source, reference))
+    if not pairs:
+        raise DataError(f"{source}: no lines to score")
+    return [left for left, _ in pairs], [right for _, right in pairs]
+
+
+def read_references(
+    names: Sequence[str], reference: str | list[str], layout: RowLayout, side: int
+) -> tuple[list[list[str]], list[Reference]]:
+    """Read the lines of files, and their references. Raises DataError unless all have the same number of lines.
+
+    `side` selects the column of files that are tables.
+    """
+    if not (alternatives := several(reference)):
+        raise ConfigError("reference=[]: expected a file, or several, [a,b], that are alternatives")
+    if [*names, *alternatives].count("-") > 1:
+        raise DataError("both inputs are stdin (-); give a file for one")
+    texts = [list(layout.lines(name, TARGET)) for name in alternatives]
+    files = [list(layout.lines(name, side)) for name in names]
+    for name, lines in zip([*names, *alternatives], [*files, *texts], strict=True):
+        if len(lines) != len(texts[0]):
+            raise DataError(
+                f"{name} has {len(lines)} lines and {alternatives[0]} has {len(texts[0])}; expected as many"
+            )
+        if not lines:
+            raise DataError(f"{name}: no lines to score")
+    return files, [*(texts[0] if len(texts) == 1 else zip(*texts, strict=True))]
+
+
+# --- pairs to score --------------------------------------------------------------------------------------------------
+
+
+def read_pairs(source: str, target: str, translator: Translator, layout: RowLayout) -> list[SentencePair]:
+    """Read a pair from each line; from JSONL its `source`, or its `tokens` and the text they were printed as.
+
+    Raises DataError if the sides don't fit together.
+    """
+    if source == target == "-":
+        raise DataError("both sides are stdin (-); give a file for one")
+    names = (source, target)
+    records = [table_kind(name) == ".jsonl" and is_jsonl(input_lines(name)) for name in names]
+    if any(records):
+        sides = [input_lines(name) if records[side] else layout.lines(name, side) for side, name in enumerate(names)]
+        pairs = list(zip_lines(names, (sides[SOURCE], sides[TARGET])))
+    else:
+        pairs = list(layout.pairs(source, target))
+    sources, targets = [left for left, _ in pairs], [right for _, right in pairs]
+    if is_jsonl(sources):
+        sources = [_expect_record(line, f"{source}:{number}")["source"] for number, line in enumerate(sources, 1)]
+    if not is_jsonl(targets):
+        return [SentencePair(*pair) for pair in zip(sources, targets, strict=True)]
+    return [
+        _pair_of_record(text, line, f"{target}:{number}", translator)
+        for number, (text, line) in enumerate(zip(sources, targets, strict=True), 1)
+    ]
+
+
+def _pair_of_record(source: str, line: str, place: str, translator: Translator) -> SentencePair:
+    known, record = translator.piece_numbers, _expect_record(line, place)
+    tokens = record["tokens"]
+    if strange := [token for token in tokens if token not in known]:
+        raise DataError(
+            f"{place}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
+            "score the text instead, or take the checkpoint that translated"
+        )
+    if record.get("sentences", 1) != 1:
+        raise DataError(
+            f"{place}: several sentences, as translate split=sentences joins them; only a single sentence has a score. "
+            "Translate and score them one per line."
+        )
+    printed = translator.target.decode([known[token] for token in tokens], translator.source.protected(source))
+    return SentencePair(source, str(record.get("translation", printed)), tokens)
+
+
+def is_jsonl(lines: Iterable[str]) -> bool:
+    """Whether these are lines of `translate output_format=jsonl`, judged by the first that is not blank."""
+    return read_record(next((line for line in lines if line.strip()), "")) is not None
+
+
+def read_record(line: str) -> dict[str, Any] | None:
+    """Parse a line of `translate output_format=jsonl`, which has `source` and `tokens`; None if it is not one."""
+    try:
+        value = parse_json(line)
+    except ValueError:
+        return None
+    if not (isinstance(value, dict) and isinstance(value.get("source"), str) and isinstance(value.get("tokens"), list)):
+        return None
+    return value if all(isinstance(token, str) for token in value["tokens"]) else None
+
+
+def _expect_record(line: str, place: str) -> dict[str, Any]:
+    if (record := read_record(line)) is None:
+        raise DataError(
+            f"{place}: expected an object with `source` and `tokens`, as "
+            f"translate output_format=jsonl writes it, got {line[:60]!r}"
+        )
+    return record
+
+
+def score_all(
+    translator: Translator,
+    pairs: Iterable[SentencePair],
+    batch_size: int,
+    precision: str = "fp32",
+    shortlist: int | None = None,
+    advance: Callable[[int], object] = lambda pairs: None,
+) -> Iterator[ScoredPair]:
+    """Score pairs in order, a few batches at a time, so that only their attention is in memory.
+
+    `advance` is called with the number of pairs that each group finishes.
+    """
+    remaining = iter(pairs)
+    while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
+        scored = score_pairs(translator, group, batch_size, precision, shortlist)
+        advance(len(group))
+        yield from scored
+
+
+def read_gold_file(name: str, base: int, pairs: Sequence[SentencePair], languages: tuple[str, str]) -> list[Gold]:
+    """Read the gold links of each pair of these languages. Raises DataError for links to words that do not exist."""
+    lines = list(input_lines(name))
+    if len(lines) != len(pairs):
+        number = min(len(lines), len(pairs)) + 1
+        what = "the file ends here, but there is a" if len(lines) < len(pairs) else "there is no"
+        raise DataError(
+            f"{name}:{number}: {what} pair {number} of source and target ({len(lines)} lines of gold, "
+            f"{len(pairs)} pairs); a line is needed for each pair, blank where nothing is linked"
+        )
+    golds = []
+    for number, (line, pair) in enumerate(zip(lines, pairs, strict=True), 1):
+        gold = read_gold(line, base, f"{name}:{number}")
+        words = (len(find_words(pair.source, languages[0])), len(find_words(pair.target, languages[1])))
+        for link in sorted(gold.possible):
+            if link[0] >= words[0] or link[1] >= words[1]:
+                raise DataError(
+                    f"{name}:{number}: the link of source word {link[0] + base} and target word {link[1] + base} is "
+                    f"out of range: this pair has {words[0]} and {words[1]} words, counted from {base} "
+                    f"(gold_base={base})"
+                )
+        golds.append(gold)
+    return golds
+
+
+def find_aligner(translator: Translator, checkpoint: str | Sequence[str], purpose: str) -> Aligner:
+    """Return the aligner of a model. Raises ConfigError if the model has no attention, which the purpose needs."""
+    if (aligner := Aligner.of(translator)) is None:
+        raise ConfigError(
+            f"checkpoint={checkpoint}: a model with model/attention/placement=none has no attention {purpose}. "
+            "Take a checkpoint with another placement."
+        )
+    return aligner

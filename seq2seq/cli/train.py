@@ -1,53 +1,13 @@
 """`seq2seq train`: trains a model on raw parallel text. Run the same command again to resume."""
 
-import json
-import logging
-from contextlib import nullcontext
-from pathlib import Path
-
-import torch
-import torch._dynamo  # imported early: later, every garbage collection would scan its many objects
-from tqdm.contrib.logging import logging_redirect_tqdm
-
-from seq2seq.cli.compose import chosen, swept
-from seq2seq.cli.files import output_stream
-from seq2seq.config import Decoding, TrainConfig, Training
-from seq2seq.device import check_precision, choose_device, fastest_fp32_products, fp32_products, keep_freed_memory
-from seq2seq.inference import metrics
-from seq2seq.inference.loading import load_translator
+from seq2seq.cli.training import run_directory, run_training
+from seq2seq.config import TrainConfig
 from seq2seq.text.json_io import read_json
-from seq2seq.training.corpora import prepare_data
-from seq2seq.training.held_out import DIRECTORY, find_test
-from seq2seq.training.log import RunLog, run_log
-from seq2seq.training.loop import Trainer
-from seq2seq.training.process_group import ProcessGroup, ProcessLost, device_of_rank, joined
-from seq2seq.training.progress import check_board
-from seq2seq.training.run_directory import (
-    check_run_dir,
-    check_space,
-    check_writable,
-    claim_run_dir,
-    default_run_dir,
-    resolve_precision,
-)
-from seq2seq.training.setup import check_alike, make_trainer, space_needed
-from seq2seq.training.stopping import StoppedBySignal
-
-logger = logging.getLogger(__name__)
 
 
 def run(config: TrainConfig) -> int:
     """Train, or with check=true only test whether training could start."""
-    device = device_of_rank(choose_device(config.device))
-    run_dir = run_directory(config)
-    with run_log() as log:
-        try:
-            with joined(device) as group:
-                code = train(config, run_dir, device, group, log)
-        except ProcessLost as lost:
-            logger.error("%s: %s; run the same command again to resume from the last saved state", run_dir, lost)
-            return 1
-        return code if code or group.rank or config.check else finish(config, run_dir, device)
+    return run_training(config)
 
 
 def objective(config: TrainConfig) -> float | None:
@@ -55,111 +15,3 @@ def objective(config: TrainConfig) -> float | None:
     state = run_directory(config) / "last/state.json"
     best = None if config.check else read_json(state)["position"]["best"]
     return None if best is None else float(best)
-
-
-def run_directory(config: TrainConfig) -> Path:
-    """Where a training with these options keeps its files."""
-    return Path(config.run_dir or default_run_dir(config, str(chosen("model/attention")), swept()))
-
-
-def train(config: TrainConfig, run_dir: Path, device: torch.device, group: ProcessGroup, log: RunLog) -> int:
-    """Train as one process of the group; return the exit code."""
-    if group.rank:
-        logging.disable(logging.WARNING)
-    keep_freed_memory()
-    config = resolve_precision(config, run_dir, device)
-    check_precision(config.training.precision, device)
-    check_run_dir(run_dir, config)
-    check_writable(run_dir)
-    if config.training.tensorboard:
-        check_board()
-    with group.rank_zero_first():
-        data = prepare_data(config, run_dir)
-    trainer = make_trainer(config, data, run_dir, device, group)
-    check_space(run_dir, space_needed(trainer))
-    if group.ranks > 1:
-        logger.info("%d processes share each batch", group.ranks)
-    if config.check:
-        trainer.try_largest_batch()
-        logger.info(
-            "check: the configuration, the data, the largest batch and the disk are fine; run_dir would be %s", run_dir
-        )
-        return 0
-    claimed = nullcontext() if group.rank else claim_run_dir(trainer.keeper.lock, config)
-    products = fastest_fp32_products(device) if config.training.precision == "fp32" else "highest"
-    if products == "medium":
-        logger.debug("fp32 products: oneDNN's")
-    with claimed, fp32_products(products):
-        if not group.rank:
-            log.open(run_dir)
-        return _train(config, trainer)
-
-
-def _train(config: TrainConfig, trainer: Trainer) -> int:
-    """Train in a run directory that is locked."""
-    run_dir = trainer.run_dir
-    if trainer.resume():
-        logger.info("%s: going on from update %d", run_dir, trainer.progress.update)
-    elif config.training.loss == "minimum_risk" and config.training.start_from is None:
-        logger.warning(
-            "training.loss=minimum_risk: begins with a model that can't translate yet, whose samples tell it little. "
-            "Train it with cross_entropy first, and give that as training.start_from=RUN_DIR"
-        )
-    check_alike(trainer, config)
-    if reason := trainer.reason_to_stop():
-        logger.info("%s: nothing to do, %s", run_dir, reason)
-        return 0
-    _log_limits(trainer, config.training)
-    try:
-        with logging_redirect_tqdm():
-            trainer.run()
-    except StoppedBySignal as stopped:
-        logger.info(
-            "stopped by %s at update %d; run the same command again to resume", stopped, trainer.progress.update
-        )
-        return stopped.exit_code
-    except KeyboardInterrupt:
-        logger.info("stopped at once without saving; run the same command again to resume from the last saved state")
-        raise
-    logger.info("done: %s", trainer.reason_to_stop())
-    logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
-    return 0
-
-
-def _log_limits(trainer: Trainer, options: Training) -> None:
-    hours = "" if options.max_hours is None else f" or {options.max_hours:g} hours"
-    logger.info(
-        "%s: at most %s updates (%s per epoch)%s, validation every %s updates",
-        trainer.run_dir,
-        f"{trainer.schedule.total_updates:,}",
-        f"{trainer.data.per_epoch:,}",
-        hours,
-        f"{options.validate_every or trainer.data.per_epoch:,}",
-    )
-    if hours and options.schedule == "cosine":
-        logger.info(
-            "training.schedule=cosine: the learning rate reaches 0 at the last update or at training.max_hours, "
-            "whichever comes first; a run that the time ends cannot be repeated exactly"
-        )
-
-
-def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
-    """Score the best checkpoint on data.test, if there is one, and write the scores to the run directory."""
-    test = find_test(config.data, run_dir / DIRECTORY)
-    if test is None:
-        return 0
-    pairs = list(test.pairs())
-    translations = load_translator(run_dir, device).translate_lines((source for source, _ in pairs), config.decoding)
-    tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
-    scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
-    with output_stream(str(run_dir / "test.json")) as output:
-        print(json.dumps(scores.as_dict(), indent=2), file=output)
-    logger.info(
-        "%s, best checkpoint, decoded as in validations with decoding.beam_size=%d (`seq2seq evaluate` takes %d by "
-        "default):\n%s",
-        test.name,
-        config.decoding.beam_size,
-        Decoding.beam_size,
-        scores,
-    )
-    return 0

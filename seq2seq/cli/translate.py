@@ -1,46 +1,56 @@
 """`seq2seq translate`: one line in, one line out, always, in order."""
 
-import dataclasses
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from seq2seq.cli.align import soft_line
-from seq2seq.cli.files import check_output, input_groups, input_lines, is_pipe, is_typed, make_directory
-from seq2seq.cli.partial import finished_sentences, is_complete, partial_path, partial_stream, whole_lines
-from seq2seq.cli.progress import progress
-from seq2seq.cli.reading import SOURCE, layout
-from seq2seq.cli.score import is_jsonl
-from seq2seq.config import TranslateConfig
+from seq2seq.cli.files import (
+    check_output,
+    finished_sentences,
+    input_groups,
+    input_lines,
+    is_pipe,
+    is_typed,
+    make_directory,
+    partial_path,
+    progress,
+    resumable_stream,
+    whole_lines,
+)
+from seq2seq.cli.reading import SOURCE, is_jsonl, layout, read_record
+from seq2seq.cli.rows import alignment_row, translation_row
+from seq2seq.config import TranslateConfig, several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.sentences import LongSources, SentenceSplitter, join_alignments, join_translations
 from seq2seq.inference.translation import CutCount, Request, Translation
 from seq2seq.inference.translator import Translator
-from seq2seq.text.json_io import parse_json
 
 logger = logging.getLogger(__name__)
 
-Aligned = tuple[Translation, WordAlignment | None]
+
+class Job(NamedTuple):
+    """An input and where its translations go."""
+
+    input: str
+    output: str
 
 
 def run(config: TranslateConfig) -> int:
     """Translate; with n_best > 1 every source line gives that many output lines, best first.
 
-    Files are read through before anything is translated, so that what is wrong in the last line is known at once.
+    Files are read through before anything is translated, so that an error in the last line is known at once.
     """
     jobs = plan(config)
     work = Work(config, load_translator(config.checkpoint, config.device))
-    totals = [work.count_lines(job) for job in jobs]
+    totals = [work.count_lines(job.input) for job in jobs]
     for job, total in zip(jobs, totals, strict=True):
         work.translate(job, total)
     work.cuts.warn(work.translator.limits(config.decoding))
@@ -48,81 +58,83 @@ def run(config: TranslateConfig) -> int:
     return 0
 
 
-def plan(config: TranslateConfig) -> list[TranslateConfig]:
-    """A configuration with one input and one output for each input.
+def plan(config: TranslateConfig) -> list[Job]:
+    """Pair each input with its output.
 
-    Raises ConfigError or DataError where an output can't be written, or would replace an input or another output.
+    Raises ConfigError or DataError if an output can't be written, or would replace an input or another output.
     """
     if config.alignments is not None:
         if os.path.realpath(config.alignments) == os.path.realpath(config.output):
             raise ConfigError(f"alignments={config.alignments} and output={config.output}: take two different files.")
         check_output(config.alignments)
+    names = several(config.input)
     if isinstance(config.input, str) or config.output == "-":
         check_output(config.output)
-        names = [config.input] if isinstance(config.input, str) else config.input
         written = {os.path.realpath(name) for name in (config.output, config.alignments) if name not in (None, "-")}
-        for name in (*names, *([config.prefix] if config.prefix else [])):
+        for name in (*names, *several(config.prefix)):
             if os.path.isfile(name) and os.path.realpath(name) in written:
                 raise ConfigError(f"output={config.output}: {name} would be replaced. Give another file.")
-        return [dataclasses.replace(config, input=name) for name in names]
-    make_directory(Path(config.output))
+        return [Job(name, config.output) for name in names]
+    directory = make_directory(config.output)
     inputs: dict[str, str] = {}
-    for name in config.input:
-        output = str(Path(config.output) / Path(name).name)
+    for name in names:
+        output = str(directory / Path(name).name)
         if output in inputs:
             raise ConfigError(f"input=[{inputs[output]},{name}]: both would be written to {output}. Rename one.")
         if os.path.realpath(output) == os.path.realpath(name):
             raise ConfigError(f"output={config.output}: {name} would be replaced. Give another directory.")
         check_output(output)
         inputs[output] = name
-    return [dataclasses.replace(config, input=name, output=output) for output, name in inputs.items()]
+    return [Job(name, output) for output, name in inputs.items()]
 
 
 class Work:
-    """What `translate` does with one model."""
+    """Translates inputs with one model."""
 
     def __init__(self, config: TranslateConfig, translator: Translator) -> None:
-        """Raises ConfigError where alignments are asked for that can't be had."""
+        """Raises ConfigError for alignments of a model without attention."""
+        self.config = config
         self.translator = translator
-        self.decoding = config.decoding
-        self.aligner = Aligner.of(translator)
-        if config.alignments is not None and self.aligner is None:
+        aligner = Aligner.of(translator)
+        if config.alignments is not None and aligner is None:
             raise ConfigError(
                 f"alignments={config.alignments} and checkpoint={config.checkpoint}: a model with "
                 "model/attention/placement=none has no attention to align by. Leave alignments=null."
             )
-        self.align = config.alignments is not None or config.output_format == "jsonl"
+        self.aligner = aligner if config.alignments is not None or config.output_format == "jsonl" else None
         self.split = SentenceSplitter(translator.source_lang) if config.split == "sentences" else None
         self.long_sources = LongSources(translator.lengths.longest_source)
         self.cuts = CutCount()
 
-    def requests(self, job: TranslateConfig) -> Iterator[list[Request]]:
-        """The lines of an input in groups, with few lines where each has many sentences."""
-        most = self.translator.group_size(job.decoding) if self.split is None else job.decoding.batch_size
-        return requests(job, most, self._check)
+    def requests(self, name: str) -> Iterator[list[Request]]:
+        """Yield the lines of an input in groups, of few lines if each has many sentences."""
+        decoding = self.config.decoding
+        size = self.translator.group_size(decoding) if self.split is None else decoding.batch_size
+        return requests(self.config, name, size, self._check)
 
-    def _check(self, line: str, name: str) -> None:
+    def _check(self, line: str, place: str) -> None:
         for sentence in [line] if self.split is None else self.split(line):
-            self.translator.check_line(sentence, name)
+            self.translator.check_line(sentence, place)
 
-    def count_lines(self, job: TranslateConfig) -> int | None:
-        """Lines of an input, which are looked through; None for a pipe. Raises DataError for what can't be read."""
-        if is_pipe(input_name(job)) or (job.prefix is not None and is_pipe(job.prefix)):
+    def count_lines(self, name: str) -> int | None:
+        """Check and count the lines of an input; None for a pipe. Raises DataError for what can't be read."""
+        if is_pipe(name) or (self.config.prefix is not None and is_pipe(self.config.prefix)):
             return None
-        return sum(len(group) for group in self.requests(job))
+        return sum(len(group) for group in self.requests(name))
 
-    def translate(self, job: TranslateConfig, total: int | None) -> None:
+    def translate(self, job: Job, total: int | None) -> None:
         """Translate an input of so many lines, or with `resume` what is left of it."""
-        outputs = [name for name in (job.output, job.alignments) if name is not None]
+        outputs = [job.output, *several(self.config.alignments)]
         done = 0
-        if job.resume:
-            if is_complete(outputs, total, job.decoding.n_best):
-                self._check_sources(job, Path(job.output))
+        if self.config.resume:
+            path, done = finished_sentences(outputs, total, self.config.decoding.n_best)
+            if path is not None and done and total is not None:
+                self._check_sources(job, path, done, total)
+            if path == Path(job.output):
                 logger.info("%s: complete, and left as it is", job.output)
                 return
-            done = self._finished(job, outputs, total)
         try:
-            for sentences in self._groups(job, outputs, total, done):
+            for sentences in self._translate_groups(job, outputs, total, done):
                 done += sentences
         except BaseException:
             if done and (partial := partial_path(job.output)) is not None:
@@ -135,127 +147,101 @@ class Work:
                 )
             raise
 
-    def _groups(self, job: TranslateConfig, outputs: Sequence[str], total: int | None, done: int) -> Iterator[int]:
-        """Translate group by group; each gives its number of lines when they are written."""
+    def _translate_groups(self, job: Job, outputs: Sequence[str], total: int | None, done: int) -> Iterator[int]:
+        """Translate group by group; yield the number of lines of each when they are written."""
         with ExitStack() as stack:
-            advance = stack.enter_context(progress(total, done, hidden=is_typed(input_name(job))))
-            kept = done * job.decoding.n_best
-            opened = [stack.enter_context(partial_stream(name, kept)) for name in outputs]
-            for group in skip(self.requests(job), done):
-                found = list(self._translate(group, advance))
-                self.cuts.add(translation for translation, _ in found)
-                with tqdm.external_write_mode():  # on the same terminal a bar makes way
-                    for of_line in found:
-                        for (file, _), line in zip(opened, lines(job, *of_line), strict=True):
-                            print(line, file=file)
+            advance = stack.enter_context(progress(total, done, hidden=is_typed(job.input)))
+            kept = done * self.config.decoding.n_best
+            opened = [stack.enter_context(resumable_stream(name, kept)) for name in outputs]
+            for group in self.requests(job.input):
+                if not (left := [request for request in group if request.number >= done]):
+                    continue
+                results = list(self._translate(left, advance))
+                self.cuts.add(translation for translation, _ in results)
+                with tqdm.external_write_mode():  # a bar on the same terminal makes way
+                    for translation, alignment in results:
+                        for (file, _), row in zip(opened, self._rows(translation, alignment), strict=True):
+                            print(row, file=file)
                     for _, keep in opened:
                         keep()
-                yield len(group)
+                yield len(left)
 
-    def _translate(self, group: Sequence[Request], advance: Callable[[int], object]) -> Iterator[Aligned]:
+    def _translate(
+        self, group: Sequence[Request], advance: Callable[[int], object]
+    ) -> Iterator[tuple[Translation, WordAlignment | None]]:
+        decoding, align = self.config.decoding, self.aligner is not None
         if self.split is None:
-            found = self.translator.translate_group(group, self.decoding, keep_attention=self.align, advance=advance)
+            found = self.translator.translate_group(group, decoding, keep_attention=align, advance=advance)
             for request, ranked in zip(group, found, strict=True):
                 self.long_sources.add(request.number + 1, ranked[:1])
-                yield from ((translation, self._alignment(translation)) for translation in ranked)
+                yield from ((each, self._align(each)) for each in ranked)
             return
         sentences = [self.split(request.line) for request in group]
-        flat = [Request(part, of.number) for of, parts in zip(group, sentences, strict=True) for part in parts]
-        translated = iter(self.translator.translate_group(flat, self.decoding, keep_attention=self.align))
+        flat = [Request(part, line.number) for line, parts in zip(group, sentences, strict=True) for part in parts]
+        translated = chain.from_iterable(self.translator.translate_group(flat, decoding, keep_attention=align))
         for request, parts in zip(group, sentences, strict=True):
-            bests = [*chain.from_iterable(islice(translated, len(parts)))]
+            bests = list(islice(translated, len(parts)))
             self.long_sources.add(request.number + 1, bests)
-            aligned = [alignment for best in bests if (alignment := self._alignment(best)) is not None]
+            alignments = [alignment for best in bests if (alignment := self._align(best)) is not None]
             joined = join_translations(request.line, bests, self.translator.target_lang)
-            yield joined, join_alignments(aligned) if aligned else None
+            yield joined, join_alignments(alignments) if alignments else None
         advance(len(group))
 
-    def _alignment(self, translation: Translation) -> WordAlignment | None:
-        return self.aligner.translation(translation) if self.align and self.aligner is not None else None
+    def _align(self, translation: Translation) -> WordAlignment | None:
+        return None if self.aligner is None else self.aligner.translation(translation)
 
-    def _finished(self, job: TranslateConfig, outputs: Sequence[str], total: int | None) -> int:
-        """Lines that are translated. Raises DataError where they are not those of this input."""
-        done = finished_sentences(outputs, job.decoding.n_best)
-        partial = partial_path(job.output)
-        if partial is None or not done:
-            return 0
-        advice = f"Delete {partial} to begin again, or give the input that it is of."
-        if total is not None and done > total:
-            raise DataError(f"{partial}: has {done} translated lines, but {job.input} has {total}. {advice}")
-        if total is not None:
-            self._check_sources(job, partial)
-        return done
+    def _rows(self, translation: Translation, alignment: WordAlignment | None) -> Iterator[str]:
+        """Yield what a translation is in the output, and in the file of alignments if there is one."""
+        config = self.config
+        yield translation_row(translation, alignment) if config.output_format == "jsonl" else translation.text
+        if config.alignments is not None and alignment is not None:
+            soft = config.alignments.removesuffix(".gz").endswith(".jsonl")
+            yield (
+                alignment_row(translation.source, translation.text, alignment, translation) if soft else str(alignment)
+            )
 
-    def _check_sources(self, job: TranslateConfig, path: Path) -> None:
-        """Raises DataError where a file of JSONL, complete or not, has the translations of another input."""
-        if job.output_format != "jsonl":
+    def _check_sources(self, job: Job, path: Path, done: int, total: int) -> None:
+        """Raise DataError if a file, complete or not, has the translations of another input."""
+        advice = f"Delete {path} to start over, or give the input that it belongs to."
+        if done > total:
+            raise DataError(f"{path}: has {done} translated lines, but {job.input} has {total}. {advice}")
+        if self.config.output_format != "jsonl":
             return
-        texts = islice(whole_lines(path, packed=job.output.endswith(".gz")), 0, None, job.decoding.n_best)
-        for request, text in zip(chain.from_iterable(self.requests(job)), texts, strict=False):
-            if source_of(text) != request.line:
-                raise DataError(
-                    f"{path}: line {request.number + 1} of {job.input} has another source. Delete {path} to begin "
-                    "again, or give the input that it is of."
-                )
-
-
-def source_of(line: str) -> str | None:
-    """The source of a JSONL line; None if it is not one."""
-    try:
-        found: str = parse_json(line)["source"]
-        return found
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def skip(groups: Iterator[list[Request]], done: int) -> Iterator[list[Request]]:
-    """Without the first lines."""
-    for group in groups:
-        if left := [request for request in group if request.number >= done]:
-            yield left
-
-
-def lines(job: TranslateConfig, translation: Translation, alignment: WordAlignment | None) -> Iterator[str]:
-    """What a translation is in the output, and in the file of alignments if there is one."""
-    if job.output_format == "jsonl":
-        yield json.dumps(as_json(translation, alignment), ensure_ascii=False)
-    else:
-        yield translation.text
-    if job.alignments is not None and alignment is not None:
-        soft = job.alignments.removesuffix(".gz").endswith(".jsonl")
-        yield soft_line(translation.source, translation.text, alignment, translation) if soft else str(alignment)
+        rows = islice(whole_lines(path, packed=job.output.endswith(".gz")), 0, None, self.config.decoding.n_best)
+        for request, row in zip(chain.from_iterable(self.requests(job.input)), rows, strict=False):
+            if (read_record(row) or {}).get("source") != request.line:
+                raise DataError(f"{path}: line {request.number + 1} of {job.input} has another source. {advice}")
 
 
 def requests(
-    config: TranslateConfig, most: int, check: Callable[[str, str], None] = lambda line, name: None
+    config: TranslateConfig, name: str, size: int, check: Callable[[str, str], None] = lambda line, place: None
 ) -> Iterator[list[Request]]:
-    """The lines of an input in groups, each with the prefix of the same number.
+    """Yield the lines of an input in groups, each line with the prefix of the same number.
 
-    Raises DataError unless both are as many, and for a line that can't be read or that `check` refuses; on a pipe that
-    is told, and the line is taken for a blank one.
+    Raises DataError if their numbers differ, and for a line that can't be read or that `check` refuses; a line of a
+    pipe is logged and taken for a blank one instead.
     """
-    name = input_name(config)
     if config.prefix is not None and config.prefix == name:
         raise ConfigError(f"prefix={config.prefix} and input={name}: take two different files.")
     prefixes: Iterator[str | None] = repeat("") if config.prefix is None else chain(input_lines(config.prefix), [None])
+    columns = layout(config.checkpoint, config.columns)
     number = 0
-    read = partial(layout(config.checkpoint, config.columns).lines, side=SOURCE)
-    for group in input_groups(name, most, read):
+    for group in input_groups(name, size, lambda file: columns.lines(file, SOURCE)):
         if not number and is_jsonl([line for line in group if isinstance(line, str)]):
             raise DataError(
                 f"{name}: JSON lines, as translate output_format=jsonl writes them, and not text. Give their "
                 "`source` alone, a sentence on each line."
             )
-        found = []
+        read = []
         for line in group:
             if (prefix := next(prefixes)) is None:
                 raise DataError(
                     f"{config.prefix}: {number} lines, but {name} has more; expected a line for each, "
-                    "blank where a translation may begin as it will"
+                    "blank where a translation may begin in any way"
                 )
-            found.append(Request(_readable(line, name, number + 1, check), number, prefix))
+            read.append(Request(_readable(line, name, number + 1, check), number, prefix))
             number += 1
-        yield found
+        yield read
     if config.prefix is not None and next(prefixes) is not None:
         raise DataError(f"{config.prefix}: more lines than the {number} of {name}; expected one for each")
 
@@ -271,24 +257,3 @@ def _readable(line: str | DataError, name: str, number: int, check: Callable[[st
         logger.warning("%s; answered by a blank line", error)
         return ""
     return line
-
-
-def input_name(config: TranslateConfig) -> str:
-    """The only input."""
-    assert isinstance(config.input, str)
-    return config.input
-
-
-def as_json(translation: Translation, alignment: WordAlignment | None) -> dict[str, Any]:
-    """A JSONL line; `alignment` is null where the model has no attention, and `sentences` is there for joined ones."""
-    return {
-        "source": translation.source,
-        "translation": translation.text,
-        "score": translation.score,
-        "rank": translation.rank,
-        "tokens": translation.tokens,
-        "token_scores": translation.token_scores,
-        "shortlist": translation.shortlist,
-        "alignment": alignment and str(alignment),
-        **({} if translation.sentences == 1 else {"sentences": translation.sentences}),
-    }

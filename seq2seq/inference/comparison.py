@@ -32,7 +32,7 @@ class Measured:
     """Real target tokens; None if the run did not measure it"""
     decoding_sentences_per_second: float
     peak_memory_mb: float | None
-    """Of training; None if the run did not measure it"""
+    """MiB at most in training; None if the run did not measure it."""
     signatures: dict[str, str]
     machine: str
     """What it was measured on: device, threads, versions"""
