@@ -27,7 +27,7 @@ def page() -> str:
         "",
     ]
     for command in COMMANDS:
-        lines += [f"## seq2seq {command}", "", f"{purpose(command).capitalize()}", ""]
+        lines += [f"## seq2seq {command}", "", purpose(command), ""]
         tops = list(dict.fromkeys(key.name.partition(".")[0] for key in command_keys(command) if "." in key.name))
         places = [f"[`{section}.*`](#{section})" for section in tops if section in SECTIONS]
         places += [f"the group `{SETTINGS[command]}`"] if command in SETTINGS else []
@@ -51,9 +51,7 @@ def _keys(command: str, wanted: object) -> Iterator[str]:
     for name, having in rows.items():
         key = next(key for key in command_keys(command) if key.name == name)
         choices = key.field.metadata.get("choices", ())
-        only = (
-            f" (of {', '.join(having)})" if having and not name.startswith(("model.encoder.", "model.decoder.")) else ""
-        )
+        only = f" (of {', '.join(having)})" if having and having != ["recurrent"] else ""
         words = f" Choices: {', '.join(f'`{word}`' for word in choices)}." if choices else ""
         yield f"| `{name}`{only} | `{shown_default(key)}` | {_cell(key.help)}{words} |"
 

@@ -132,35 +132,20 @@ def translation_model(
     """A model with fresh weights, drawn from torch's global random generator."""
     assert isinstance(options.encoder, config.RecurrentEncoder)
     directions, e = options.encoder.directions, options.embedding_size
+    layers, residual = options.encoder_layers, options.encoder.residual
     memory_size = options.encoder.memory_size(options.hidden_size)
-    encoder = RecurrentEncoder(
-        _layer_maker(options.encoder, memory_size // directions),
-        e,
-        options.encoder_layers,
-        directions=directions,
-        residual=options.encoder.residual,
-        dropout=_dropout(options),
-    )
+    make_layer, dropout = _layer_maker(options.encoder, memory_size // directions), _dropout(options)
+    encoder = RecurrentEncoder(make_layer, e, layers, directions=directions, residual=residual, dropout=dropout)
     source_embedding = _embedding(source_vocab, e)
     ties = options.tied_embeddings
     target_embedding = source_embedding if ties in ("source_target", "all") else _embedding(target_vocab, e)
-    where = _placement(options, memory_size)
-    attend = attention(options.attention, options.hidden_size, memory_size)
+    # Weights are drawn from here on in the order: placement, attention, output, bridge.
+    parts = _placement(options, memory_size), attention(options.attention, options.hidden_size, memory_size)
     output = Output(options.hidden_size, target_vocab, target_embedding if ties in ("target_output", "all") else None)
+    words = options.word_dropout
     decoder = RecurrentDecoder(
-        target_embedding,
-        where,
-        attend,
-        _bridge(options, memory_size),
-        dropout=_dropout(options),
-        word_dropout=options.word_dropout,
+        target_embedding, *parts, _bridge(options, memory_size), dropout=_dropout(options), word_dropout=words
     )
     return TranslationModel(
-        source_embedding,
-        encoder,
-        decoder,
-        output,
-        dropout=_dropout(options),
-        word_dropout=options.word_dropout,
-        reverse_source=reverse_source,
+        source_embedding, encoder, decoder, output, dropout=dropout, word_dropout=words, reverse_source=reverse_source
     )

@@ -1,9 +1,9 @@
-"""The readers of support/readers.py on many inputs: `python tests/fuzz.py --inputs 100000 --seed 1`.
+"""Run the readers of support/readers.py on many inputs: `python tests/fuzz.py --inputs 100000 --seed 1`.
 
-Each reader has a process of its own, so that one that crashes, never ends or takes all memory is found out. The same
-seed gives the same inputs. The exit code is 0 if every input was read, or refused as it should be.
+Each reader has its own process, so that a crash, an endless loop or a lack of memory is noticed. The same seed gives
+the same inputs. The exit code is 0 if every input was read, or refused as it should be.
 
-`--coverage` lets atheris, which then has to be installed, choose the inputs by the code that they reach.
+With `--coverage`, atheris chooses the inputs by the code that they reach; it has to be installed.
 """
 
 import argparse
@@ -25,9 +25,9 @@ TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
 _PATIENCE = 30
-"""Seconds for an input."""
+"""Seconds that an input may take."""
 _MEMORY = 1 << 30
-"""Bytes that reading may take beyond what was there before."""
+"""Bytes that reading may allocate beyond those in use before."""
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def in_turn(given: argparse.Namespace) -> int:
-    """Each reader in its process, and a line about it."""
+    """Run each reader in its own process, and print a line about it."""
     readers = importlib.import_module("support.readers")
     names = [given.reader] if given.reader else list(readers.READERS)
     shares = {name: 1 / readers.SLOW.get(name, 1) for name in names}
@@ -71,7 +71,7 @@ def in_turn(given: argparse.Namespace) -> int:
 
 
 class Watch:
-    """Checks inputs and counts them; ends one that takes too long, and refuses it more memory."""
+    """Checks and counts inputs; limits the time and the memory of each."""
 
     def __init__(self, reader: Any, directory: Path) -> None:
         self._check = importlib.import_module("support.readers").check
@@ -98,7 +98,7 @@ class Watch:
 
 @contextlib.contextmanager
 def limited(seconds: int = _PATIENCE) -> Any:
-    """Within it an alarm goes off after so many seconds."""
+    """Raise an error in the block after so many seconds."""
 
     def too_long(number: int, frame: FrameType | None) -> None:
         raise AssertionError(f"more than {seconds} seconds for an input")
@@ -120,7 +120,7 @@ def _mapped() -> int:
 
 
 def _property(watch: Watch, inputs: int, seed: int) -> Any:
-    """What holds of every input."""
+    """The property that holds for every input."""
     import hypothesis
 
     @hypothesis.seed(seed)
@@ -135,7 +135,7 @@ def _property(watch: Watch, inputs: int, seed: int) -> Any:
 
 
 def by_chance(name: str, inputs: int, seed: int, directory: Path) -> None:
-    """So many inputs, or as many different ones as there are."""
+    """Check so many inputs, or all distinct ones if there are fewer."""
     watch = Watch(importlib.import_module("support.readers").READERS[name](), directory)
     try:
         _property(watch, inputs, seed)()
@@ -144,7 +144,7 @@ def by_chance(name: str, inputs: int, seed: int, directory: Path) -> None:
 
 
 def by_coverage(name: str, inputs: int, seed: int, directory: Path) -> None:
-    """So many attempts, some of which make no input."""
+    """Make so many attempts, some of which give no input."""
     import atheris
 
     with atheris.instrument_imports(include=["seq2seq"]):

@@ -187,8 +187,7 @@ class Attention(nn.Module):
     def prepare(self, keys: Tensor, values: Tensor, lengths: Tensor, *, causal: bool = False, first: int = 0) -> Memory:
         """Project what is attended to, once: keys [b s k], values [b s v], lengths [b]."""
         keys, values = self.heads.split_memory(keys, values)
-        values = full_precision(values)
-        return Memory(self.score.prepare(keys, first), values, lengths, causal, first)
+        return Memory(self.score.prepare(keys, first), full_precision(values), lengths, causal, first)
 
     def initial_coverage(self, memory: Memory) -> Tensor | None:
         """The coverage before the first step [b h s]; None for scores that don't use it."""

@@ -1,7 +1,7 @@
 """Normalisers: energies -> weights over the visible positions. One class per row of the table of names.
 
-Energies are −∞ at invisible positions and finite somewhere in every row. Soft normalisers have their weights
-multiplied by the window's gain afterwards; hard ones have the log gain in their energies already (`hard` says which).
+Energies are −∞ at invisible positions and finite somewhere in every row. The weights of soft normalisers are multiplied
+by the window's gain afterwards; hard ones find the log gain in their energies already (`hard` tells which is which).
 Gumbel noise, −log −log u, is drawn here in training, or given, so that a reference can compute the same numbers.
 
 Shapes: b batch, h heads, t target, s source.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class Normalised(NamedTuple):
-    """What a normaliser makes of the energies, and what it has to tell the loss."""
+    """What a normaliser makes of the energies, and terms for the loss."""
 
     weights: Tensor
     """[b h t s]"""
@@ -41,7 +41,7 @@ class Sparsemax(nn.Module):
     hard = False
 
     def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
-        # Whatever is 1 or more below the maximum has weight 0, −∞ too: 2 below is far enough, and finite.
+        # Anything 1 or more below the maximum has weight 0: clamping at 2 below changes nothing and is finite.
         z = (energies.float() if energies.dtype.itemsize == 2 else energies).clone()
         z = (z - z.amax(-1, keepdim=True)).clamp(min=-2)
         ordered = z.sort(-1, descending=True).values
@@ -53,7 +53,7 @@ class Sparsemax(nn.Module):
 
 
 class Hard(nn.Module):
-    """One-hot arg max (of ties the lowest index), with the softmax's gradient (straight-through)."""
+    """One-hot arg max (ties: the lowest index), with the gradient of the softmax (straight-through)."""
 
     hard = True
 
@@ -79,7 +79,7 @@ class Gumbel(nn.Module):
 class Reinforce(nn.Module):
     """One position drawn from π = softmax(e) per step and head (Xu 2015, section 4.1). Arg max outside training.
 
-    The weights carry no gradient: the score function log π and the entropy do, through the loss.
+    The weights carry no gradient; log π (the score function) and the entropy do, through the loss.
     """
 
     hard = True
@@ -96,7 +96,7 @@ class Reinforce(nn.Module):
 
 
 def gumbel_noise(like: Tensor) -> Tensor:
-    """Standard Gumbel noise in the shape of `like`."""
+    """Draw standard Gumbel noise in the shape of `like`."""
     return -torch.empty_like(like).exponential_().log()
 
 

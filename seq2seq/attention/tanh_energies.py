@@ -1,7 +1,7 @@
 """vᵀ tanh(q + k) of every query with every key, a few sentences at a time.
 
-The hidden layer is by far the largest thing an additive attention makes: kept for all steps it would be most of a
-training's memory. So it is made again for the gradient, which takes less than a fiftieth of the time.
+The hidden layer is by far the largest tensor of an additive attention: kept for all steps it would take up most of a
+training's memory. So it is recomputed for the gradient, which costs less than a fiftieth of the time.
 
 Shapes: b batch, h heads, t target, s source, a size of the hidden layer, r some of the batch.
 """
@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _HIDDEN = 1 << 18
-"""Numbers of the hidden layer at a time: few enough to stay in a core's cache."""
+"""Elements of the hidden layer computed at a time: few enough to stay in a core's cache."""
 
 
 def tanh_energies(query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
-    """Twice the queries [b h t a], twice the keys [b h s a], v [h 1 a] -> vᵀ tanh(q + k) [b h t s].
+    """Doubled queries [b h t a], doubled keys [b h s a], v [h 1 a] -> vᵀ tanh(q + k) [b h t s].
 
-    tanh(x) = 2 σ(2x) − 1, and σ is several times faster on a CPU; what that loses near 0 is lost in the sum anyway.
+    tanh(x) = 2 σ(2x) − 1, and σ is several times faster on a CPU; digits lost near 0 would be lost in the sum anyway.
     """
     if not torch.is_grad_enabled():
         return _energies(query, keys, v)
@@ -58,7 +58,7 @@ class _TanhEnergies(torch.autograd.Function):
 
 
 def _rows(query: Tensor, keys: Tensor) -> Iterator[slice]:
-    """Parts of the batch; on a CPU alone does their size matter."""
+    """Split the batch into parts; their size matters on a CPU only."""
     each = query.size(1) * query.size(2) * keys.size(2) * keys.size(3)
     size = max(_HIDDEN // max(each, 1), 1) if query.device.type == "cpu" else len(query)
     for start in range(0, len(query), size):
@@ -66,7 +66,7 @@ def _rows(query: Tensor, keys: Tensor) -> Iterator[slice]:
 
 
 def _hidden(query: Tensor, keys: Tensor) -> Tensor:
-    """[r h t a], [r h s a] -> σ of their sums [r h t s a]"""
+    """[r h t a], [r h s a] -> σ of all sums [r h t s a]"""
     return (query[:, :, :, None] + keys[:, :, None]).sigmoid_()
 
 
@@ -76,7 +76,7 @@ def _dot(hidden: Tensor, v: Tensor) -> Tensor:
 
 
 def _sum(gradient: Tensor, hidden: Tensor) -> Tensor:
-    """gradient [r h t s], hidden [r h t s a] -> their sums of products [h 1 a]"""
+    """gradient [r h t s], hidden [r h t s a] -> Σ gradient · hidden [h 1 a]"""
     if hidden.size(1) == 1:
         return torch.mv(hidden.flatten(0, 3).T, gradient.flatten())[None, None]
     return torch.einsum("rhts,rhtsa->ha", gradient, hidden)[:, None]

@@ -1,1 +1,1 @@
-"""How fast training and decoding are, and how near to what the machine can do."""
+"""The speed of training and decoding, compared with the machine's own rates and with other toolkits."""

@@ -1,4 +1,4 @@
-"""What is trained on and what is translated: real text, generated sentences, or the peers' pieces."""
+"""The data to train on and to translate: real text, generated sentences, or the peers' sub-words."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConf
 from seq2seq.errors import DataError
 from seq2seq.inference.metrics import bleu_tokenizer
 from seq2seq.model.translation import TranslationModel
-from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
+from seq2seq.text.cache import EncodedCorpus, StoredRows, encode_corpus
 from seq2seq.text.corpus import read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
@@ -25,115 +25,97 @@ from seq2seq.training.validation import Validation
 from seq2seq.training.workers import default_processes
 
 _SPECIALS = EOS + 1
-_ENDLESS = 1 << 30
-"""Updates."""
+_UNLIMITED = 1 << 30
 _HELD_OUT = 1000
-"""Generated pairs that are translated."""
+"""Generated pairs to translate."""
 _ZIPF_SHIFT = 2.7
-"""Mandelbrot's: the probability of the word of rank r is in proportion to 1 / (r + 2.7)."""
-_SPACE, _SPACE_AS_WORD = "\u2581", "\uff3f"
-"""Sentencepiece's mark of a space, and what stands for it where a piece is taken as a word."""
+"""Shift of the Zipf-Mandelbrot law: the word of rank r has a probability proportional to 1 / (r + 2.7)."""
+_SPACE, _SPACE_IN_WORD = "\u2581", "\uff3f"
+"""Sentencepiece's mark of a space, and its substitute where a piece serves as a word."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One corpus to train on, and sentences to translate."""
+    """A corpus to train on, and sentences to translate."""
 
     data: Data
     prepared: PreparedData
     sources: list[str]
     references: list[str] | None
-    """None: a translation can't be scored."""
+    """None where translations cannot be scored."""
 
     def training(self, config: BenchmarkConfig, precision: str, device: torch.device) -> TrainConfig:
-        """What `train` would be told; it has a process for each thread, where it would take as many by itself."""
+        """Options for `train`, with one process per thread but at most as many as `train` would start by itself."""
+        training = config.training
+        default = default_processes(device, training.batch_tokens // training.accumulate)
         training = replace(
-            config.training,
+            training,
             precision=precision,
-            processes=config.training.processes
-            or min(
-                config.threads, default_processes(device, config.training.batch_tokens // config.training.accumulate)
-            ),
-            max_updates=_ENDLESS,
+            processes=training.processes or min(config.threads, default),
+            max_updates=_UNLIMITED,
             max_epochs=None,
         )
-        return TrainConfig(
-            data=self.data, model=config.model, training=training, decoding=config.decoding, seed=config.seed
-        )
+        return TrainConfig(self.data, config.model, training, config.decoding, seed=config.seed)
 
     def fresh_model(self, config: BenchmarkConfig) -> TranslationModel:
-        """One with weights drawn by the seed."""
+        """A model with weights drawn from the seed."""
         torch.manual_seed(config.seed)
-        return build.translation_model(
-            config.model, len(self.prepared.source), len(self.prepared.target), reverse_source=self.data.reverse_source
-        )
+        sizes = len(self.prepared.source), len(self.prepared.target)
+        return build.translation_model(config.model, *sizes, reverse_source=self.data.reverse_source)
 
 
 def prepare(config: BenchmarkConfig, scratch: Path) -> Task:
-    """The corpus of this configuration; what has to be written goes into the scratch directory."""
+    """Prepare the configuration's corpus; files go into the scratch directory."""
     if config.peers_work is not None:
-        return _pieces(config, Path(config.peers_work) / "data", scratch)
-    if config.data is not None:
-        return _text(config, config.data)
-    return _generated(config, config.generated)
-
-
-def _text(config: BenchmarkConfig, data: Data) -> Task:
-    prepared = prepare_data(TrainConfig(data, config.model, config.training, config.decoding))
-    texts = find_texts(data)
-    pairs = list((texts.test or texts.valid[0]).pairs())
-    return Task(data, prepared, [s for s, _ in pairs], [t for _, t in pairs])
+        return _peers_data(config, Path(config.peers_work) / "data", scratch)
+    if config.data is None:
+        return _generated(config, config.generated)
+    prepared = prepare_data(TrainConfig(config.data, config.model, config.training, config.decoding))
+    texts = find_texts(config.data)
+    sources, references = zip(*(texts.test or texts.valid[0]).pairs(), strict=True)
+    return Task(config.data, prepared, list(sources), list(references))
 
 
 def _generated(config: BenchmarkConfig, options: Generated) -> Task:
     generator = np.random.default_rng(config.seed)
-    words = [f"w{number}" for number in range(options.vocab_size - _SPECIALS)]
-    tokenizer = word_tokenizer(words)
+    tokenizer = word_tokenizer([f"w{number}" for number in range(options.vocab_size - _SPECIALS)])
     train, held_out = (_draw(generator, options, len(tokenizer), pairs) for pairs in (options.pairs, _HELD_OUT))
     sources = [" ".join(tokenizer.pieces(held_out.source[row][:-1].tolist())) for row in range(len(held_out))]
     sources = [source.replace(_SPACE, "") for source in sources]
-    data = Data(
-        train="generated",
-        valid="generated",
-        source_lang="en",
-        target_lang="de",
-        tokenizer="word",
-        vocab_size=len(tokenizer),
-    )
     prepared = _prepared(config, tokenizer, train, held_out, sources)
-    return Task(data, prepared, sources, None)
+    return Task(_data("generated", ("en", "de"), tokenizer), prepared, sources, None)
 
 
 def _draw(generator: np.random.Generator, options: Generated, vocab: int, pairs: int) -> EncodedCorpus:
-    """Lengths like those of short descriptions: two fifths between the least and the most, in the mean."""
+    """Random pairs with lengths like those of short descriptions: on average two fifths of the way up the range."""
     least, most = options.least_length, options.most_length
     source = least + np.floor((most - least + 1) * generator.beta(2, 3, pairs)).astype(np.int64)
     target = np.rint(source * generator.normal(1, 0.15, pairs)).astype(np.int64).clip(least, most)
     chance = 1 / (np.arange(vocab - _SPECIALS) + 1 + _ZIPF_SHIFT)
     bounds = (chance / chance.sum()).cumsum()
 
-    def side(lengths: NDArray[np.int64]) -> EncodedSide:
+    def side(lengths: NDArray[np.int64]) -> StoredRows:
         offsets = np.concatenate([[0], lengths.cumsum()])
         drawn = np.searchsorted(bounds, generator.random(offsets[-1])).clip(max=len(bounds) - 1)
         tokens = (_SPECIALS + drawn).astype(np.uint32)
         tokens[offsets[1:] - 1] = EOS
-        return EncodedSide(tokens, offsets)
+        return StoredRows(tokens, offsets)
 
     return EncodedCorpus(side(source), side(target), {"kept": pairs, "empty": 0, "long": 0})
 
 
-def _pieces(config: BenchmarkConfig, where: Path, scratch: Path) -> Task:
-    """The very pieces that the peers train on, each taken as a word. A checkpoint gets the text they are made of."""
+def _peers_data(config: BenchmarkConfig, where: Path, scratch: Path) -> Task:
+    """The pieces that the peers train on, each taken as a word. A given checkpoint translates the text behind them."""
     try:
         about = json.loads((where / "data.json").read_text())
         languages = (str(about["src"]), str(about["trg"]))
         names = [line.partition("\t")[0] for line in read_lines(where / "spm.vocab")]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{where}/data.json: can't be read ({error}); prepare the peers' data first") from error
-    tokenizer = word_tokenizer([name.replace(_SPACE, _SPACE_AS_WORD) for name in names[_SPECIALS:]])
+    tokenizer = word_tokenizer([name.replace(_SPACE, _SPACE_IN_WORD) for name in names[_SPECIALS:]])
     for split in ("train", "valid", "test"):
         for language in languages:
-            lines = (line.replace(_SPACE, _SPACE_AS_WORD) for line in read_lines(where / f"{split}.{language}"))
+            lines = (line.replace(_SPACE, _SPACE_IN_WORD) for line in read_lines(where / f"{split}.{language}"))
             (scratch / f"{split}.{language}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def encoded(split: str) -> EncodedCorpus:
@@ -142,39 +124,29 @@ def _pieces(config: BenchmarkConfig, where: Path, scratch: Path) -> Task:
 
     valid = list(read_lines(scratch / f"valid.{languages[0]}"))
     prepared = _prepared(config, tokenizer, encoded("train"), encoded("valid"), valid)
-    sources = list(read_lines(scratch / f"test.{languages[0]}"))
-    references = None
+    sources, references = list(read_lines(scratch / f"test.{languages[0]}")), None
     if config.checkpoint is not None:
-        sources = [line.replace(" ", "").replace(_SPACE_AS_WORD, " ").strip() for line in sources]
+        sources = [line.replace(" ", "").replace(_SPACE_IN_WORD, " ").strip() for line in sources]
         references = list(read_lines(where / "test.raw"))
-    data = Data(
-        train=str(where / "train"),
-        valid=str(where / "valid"),
-        source_lang=languages[0],
-        target_lang=languages[1],
-        tokenizer="word",
-        vocab_size=len(tokenizer),
-    )
-    return Task(data, prepared, sources, references)
+    return Task(_data(str(where / "train"), languages, tokenizer), prepared, sources, references)
+
+
+def _data(name: str, languages: tuple[str, str], tokenizer: Tokenizer) -> Data:
+    source, target = languages
+    size = len(tokenizer)
+    return Data(train=name, valid=name, source_lang=source, target_lang=target, tokenizer="word", vocab_size=size)
 
 
 def _prepared(
     config: BenchmarkConfig, tokenizer: Tokenizer, train: EncodedCorpus, valid: EncodedCorpus, sources: Sequence[str]
 ) -> PreparedData:
-    validation = Validation(
-        valid,
-        sources,
-        sources,
-        Decoding(beam_size=1),
-        bleu_tokenizer("de"),
-        config.training.batch_tokens,
-        config.training.batch_sentences,
-    )
+    sizes = config.training.batch_tokens, config.training.batch_sentences
+    validation = Validation(valid, sources, sources, Decoding(beam_size=1), bleu_tokenizer("de"), *sizes)
     return PreparedData(tokenizer, tokenizer, train, validation, {})
 
 
 def word_tokenizer(words: Sequence[str]) -> Tokenizer:
-    """Each of these words is a piece."""
+    """A tokenizer in which each of these words is a piece."""
     return Tokenizer.train(
         words,
         kind="word",

@@ -12,95 +12,85 @@ from seq2seq.config import Additive, BenchmarkConfig, General, Score
 from seq2seq.errors import ConfigError, DataError
 
 _ATTENTIONS: dict[type[Score], str] = {Additive: "mlp", General: "general"}
-"""Scores that the scripts have, and their names there."""
-_WARM_UP = 20
+"""Scores that the scripts support, and their names there."""
+_WARM_UP_UPDATES = 20
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A toolkit with one precision of its fp32 products."""
+    """A toolkit, and a precision of its fp32 products."""
 
     toolkit: str
     precision: str
     scripts: Path
     work: Path
     attention: str
-    batch: int
-    updates: int
-    threads: int
-    cores: Sequence[int] | None
+    common: Sequence[object]
+    """Options of both scripts: the cores and threads."""
+    training: Sequence[object]
+    """Options of train.py."""
 
     @property
     def label(self) -> str:
-        """In tables and ratios."""
+        """The name in tables and ratios."""
         return f"{self.toolkit} {self.precision}"
 
     def train(self) -> dict[str, Any]:
-        """Train anew and measure it. The run stays, under a name of its own."""
-        updates = ["--updates", self.updates, "--warmup", _WARM_UP, "--batch", self.batch, "--name", self._measured]
-        return self._run("train.py", updates)
+        """Measure a new training. The trained model is kept for `decode`."""
+        return self._run("train.py", [*self.training, "--name", self._measured])
 
     def decode(self, beam: int, batch: int, length: int | None, sentences: int | None) -> dict[str, Any]:
-        """Translate the test set with the run that train.py makes by default, else with the one that was measured."""
-        default = f"{self.toolkit}-{self.attention}"
-        name = default if (self.work / "runs" / default / "run.json").is_file() else self._measured
-        words: list[object] = ["--beam", beam, "--batch", batch, "--name", name]
+        """Translate the test set with the toolkit's fully trained model, or with the measured one if there is none."""
+        trained = f"{self.toolkit}-{self.attention}"
+        name = trained if (self.work / "runs" / trained / "run.json").is_file() else self._measured
+        options: list[object] = ["--beam", beam, "--batch", batch, "--name", name]
         if length is not None:
-            words += ["--min-length", length, "--max-length", length]
+            options += ["--min-length", length, "--max-length", length]
         if sentences is not None:
-            words += ["--limit", sentences]
-        return self._run("decode.py", words)
+            options += ["--limit", sentences]
+        return self._run("decode.py", options)
 
     @property
     def _measured(self) -> str:
         return f"measured-{self.toolkit}-{self.attention}"
 
-    def _run(self, script: str, words: Sequence[object]) -> dict[str, Any]:
-        cores = "none" if self.cores is None else ",".join(map(str, self.cores))
-        common = ["--work", self.work, "--attention", self.attention, "--precision", self.precision]
-        machine = ["--threads", self.threads, "--cpu", cores]
-        command = [sys.executable, str(self.scripts / script), self.toolkit, *map(str, (*common, *words, *machine))]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines = done.stdout.splitlines()
+    def _run(self, script: str, options: Sequence[object]) -> dict[str, Any]:
+        model = ["--work", self.work, "--attention", self.attention, "--precision", self.precision]
+        command = [sys.executable, self.scripts / script, self.toolkit, *model, *options, *self.common]
+        words = [str(word) for word in command]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         try:
-            result: dict[str, Any] = json.loads(lines[-1])
+            result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         except (IndexError, ValueError) as error:
-            raise DataError(f"{' '.join(command)}: no JSON came ({done.stderr.strip()[-1000:]})") from error
+            raise DataError(f"{' '.join(words)}: printed no JSON ({done.stderr.strip()[-1000:]})") from error
         return result
 
 
-def of_config(config: BenchmarkConfig, cores: Sequence[int] | None) -> list[Peer]:
-    """Every toolkit with every precision that was asked for. Raises ConfigError for a model that they don't have."""
+def find_peers(config: BenchmarkConfig, cores: Sequence[int] | None) -> list[Peer]:
+    """Every requested toolkit in every requested precision. Raises ConfigError for a model that they don't have."""
     if config.peers is None or config.peers_work is None:
         return []
     score = config.model.attention.score
     attention = _ATTENTIONS.get(type(score)) if score is not None else None
     if attention is None:
         raise ConfigError(
-            f"peers={config.peers} and model/attention/score={score.name if score else 'none'}: the peers have "
-            f"{', '.join(known.name for known in _ATTENTIONS)}. Take one of these."
+            f"peers={config.peers} and model/attention/score={score.name if score else 'none'}: the peers have only "
+            f"{', '.join(known.name for known in _ATTENTIONS)}. Choose one of these."
         )
-    if config.training.batch_sentences is None:
+    batch = config.training.batch_sentences
+    if batch is None:
         raise ConfigError(
-            f"peers={config.peers} and training.batch_sentences=null: the peers count sentences. Give it, for example "
-            "64."
+            f"peers={config.peers} and training.batch_sentences=null: the peers' batches count sentences. Set it, for "
+            "example to 64."
         )
     scripts, work = Path(config.peers), Path(config.peers_work)
     for path in (scripts / "train.py", scripts / "decode.py", work / "data"):
         if not path.exists():
-            raise ConfigError(f"{path}: not there. Give peers=DIR with the scripts and peers_work=DIR, prepared.")
+            raise ConfigError(f"{path}: not found. Set peers=DIR to the scripts and peers_work=DIR to prepared data.")
+    common = ["--threads", config.threads, "--cpu", "none" if cores is None else ",".join(map(str, cores))]
+    training = ["--updates", config.peers_updates, "--warmup", _WARM_UP_UPDATES, "--batch", batch]
     return [
-        Peer(
-            toolkit,
-            precision,
-            scripts,
-            work,
-            attention,
-            config.training.batch_sentences,
-            config.peers_updates,
-            config.threads,
-            cores,
-        )
+        Peer(toolkit, precision, scripts, work, attention, common, training)
         for toolkit in config.peers_toolkits
         for precision in config.peers_precisions
     ]

@@ -1,15 +1,40 @@
 """The report as text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Report = dict[str, Any]
+Columns = Mapping[str, tuple[str, str]]
+"""Header -> the key in a row, and the format of its value."""
 
-_GIGA = 1e9
+_GIGA, _MILLION = 1e9, 1e6
+_INTEGER, _TENTHS, _PERCENT = "{:,.0f}", "{:,.1f}", "{:.0%}"
+_TRAINING = {
+    "target tokens/s": ("tokens_per_second", _INTEGER),
+    "sentences/s": ("sentences_per_second", _TENTHS),
+    "of the product rate": ("share_of_product_rate", _PERCENT),
+    "peak MiB": ("peak_memory_mb", _INTEGER),
+}
+_DECODING = {
+    "beam": ("beam", "{}"),
+    "batch": ("batch", "{}"),
+    "sentences/s": ("sentences_per_second", _TENTHS),
+    "tokens/s": ("tokens_per_second", _INTEGER),
+    "of the product rate": ("share_of_product_rate", _PERCENT),
+    "BLEU": ("bleu", "{:.2f}"),
+}
+_RATIOS = {"ours": ("ours", "{}"), "peer": ("peer", "{}"), "times better": ("ratio", "{:.2f}")}
+_GROWTH = {
+    "window": ("window", "{}"),
+    "training tokens/s": ("training_tokens_per_second", _INTEGER),
+    "peak MiB": ("training_peak_memory_mb", _INTEGER),
+    "decoding tokens/s": ("decoding_tokens_per_second", _INTEGER),
+    "sentences/s": ("decoding_sentences_per_second", _TENTHS),
+}
 
 
 def text(report: Report) -> str:
-    """All tables that the report has something for."""
+    """All tables for which the report has values."""
     return "\n\n".join("\n".join(block) for block in _blocks(report))
 
 
@@ -17,118 +42,61 @@ def _blocks(report: Report) -> Iterator[list[str]]:
     yield [f"{key}: {value}" for key, value in report["machine"].items() if value is not None]
     if "model" in report:
         yield _model(report)
-    if report.get("training") or report.get("memory"):
-        yield _training(report)
-    if report.get("training"):
-        yield _times(report["training"])
+    trained = {row["precision"]: row for row in report.get("training", ())}
+    peaks = report.get("memory", {})
+    if trained or peaks:
+        ours = [(f"ours {p}", {**trained.get(p, {}), "peak_memory_mb": peaks.get(p)}) for p in {**trained, **peaks}]
+        yield _table("training", _TRAINING, [*ours, *((row["peer"], row) for row in report["peers_training"])])
+    if trained:
+        kinds = dict.fromkeys(kind for row in trained.values() for kind in row["time"])
+        shares = [(kind, {p: row["time"].get(kind, 0) for p, row in trained.items()}) for kind in kinds]
+        yield _table("training time in", {precision: (precision, _PERCENT) for precision in trained}, shares)
     if "decoding" in report:
         yield _decoding(report)
     if "startup" in report:
-        yield [f"start-up of translate to the first translation: {report['startup']['seconds']:.2f} s"]
+        yield [f"from the start of translate to its first translation: {report['startup']['seconds']:.2f} s"]
     if report.get("ratios"):
-        rows = [(r["what"], r["ours"], r["peer"], f"{r['ratio']:.2f}") for r in report["ratios"]]
-        yield aligned(("ratio", "ours", "against", "times better"), rows)
+        yield _table("ratio", _RATIOS, [(row["what"], row) for row in report["ratios"]])
     for name in dict.fromkeys(row["table"] for row in report.get("growth", ())):
-        yield _growth(name, [row for row in report["growth"] if row["table"] == name])
+        rows = [(f"{row['value']:,}", row) for row in report["growth"] if row["table"] == name]
+        yield _table(f"by {name}", _GROWTH, rows)
 
 
 def _model(report: Report) -> list[str]:
     data, model, rates = report["data"], report["model"], report["machine_rates"]
-    pairs, million = data["pairs"], 1e6
+    pairs = data["pairs"]
     return [
-        f"data: {data['name']}, {pairs:,} pairs of {data['source_tokens'] / pairs:.1f} and "
-        f"{data['target_tokens'] / pairs:.1f} tokens, vocabularies of {data['source_vocabulary']:,} and "
-        f"{data['target_vocabulary']:,}",
-        f"model: {model['parameters']:,} parameters; products of "
-        f"{model['forward_operations_per_target_token'] / million:.1f} million operations forward a target token, "
-        f"{model['training_operations_per_target_token'] / million:.1f} in training",
-        f"this machine, at the model's own products: fp32 {rates['fp32_flops'] / _GIGA:.0f}, bf16 "
-        f"{rates['bf16_flops'] / _GIGA:.0f} GFLOP/s; copies {rates['copy_bytes_per_second'] / _GIGA:.1f} GB/s",
+        f"data: {data['name']}, {pairs:,} pairs with {data['source_tokens'] / pairs:.1f} source and "
+        f"{data['target_tokens'] / pairs:.1f} target tokens on average, vocabularies of {data['source_vocabulary']:,} "
+        f"and {data['target_vocabulary']:,}",
+        f"model: {model['parameters']:,} parameters; matrix products of "
+        f"{model['forward_operations_per_target_token'] / _MILLION:.1f} million operations per target token in the "
+        f"forward pass, {model['training_operations_per_target_token'] / _MILLION:.1f} in training",
+        f"this machine, at the model's own shapes: {rates['fp32_flops'] / _GIGA:.0f} GFLOP/s in fp32, "
+        f"{rates['bf16_flops'] / _GIGA:.0f} in bf16; copies {rates['copy_bytes_per_second'] / _GIGA:.1f} GB/s",
     ]
-
-
-def _training(report: Report) -> list[str]:
-    peaks = report.get("memory", {})
-    rows = [
-        (
-            f"ours {row['precision']}",
-            f"{row['tokens_per_second']:,.0f}",
-            f"{row['sentences_per_second']:,.1f}",
-            _percent(row["share_of_product_rate"]),
-            _megabytes(peaks.get(row["precision"])),
-        )
-        for row in report["training"]
-    ]
-    if not rows:
-        rows = [(f"ours {precision}", "", "", "", _megabytes(peak)) for precision, peak in peaks.items()]
-    rows += [
-        (
-            row["peer"],
-            f"{row['tokens_per_second']:,.0f}",
-            f"{row['sentences_per_second']:,.1f}",
-            "",
-            _megabytes(row["peak_memory_mb"]),
-        )
-        for row in report["peers_training"]
-    ]
-    return aligned(("training", "target tokens/s", "sentences/s", "of the product rate", "peak MiB"), rows)
-
-
-def _times(training: Sequence[Report]) -> list[str]:
-    kinds = list(dict.fromkeys(kind for row in training for kind in row["time"]))
-    rows = [(kind, *(f"{row['time'].get(kind, 0):.0%}" for row in training)) for kind in kinds]
-    return aligned(("training time in", *(row["precision"] for row in training)), rows)
 
 
 def _decoding(report: Report) -> list[str]:
     length = report["forced_length"]
-    title = "decoding, as the model ends" if length is None else f"decoding, {length} tokens each"
-    named = [("ours " + row["precision"], row) for row in report["decoding"]]
-    named += [(row["peer"], row) for row in report["peers_decoding"]]
-    named.sort(key=lambda item: (item[1]["beam"], item[1]["batch"]))
-    rows = [
-        (
-            name,
-            str(row["beam"]),
-            str(row["batch"]),
-            f"{row['sentences_per_second']:,.1f}",
-            f"{row['tokens_per_second']:,.0f}",
-            _percent(row.get("share_of_product_rate")),
-            "" if row["bleu"] is None or length is not None else f"{row['bleu']:.2f}",
-        )
-        for name, row in named
+    title = "decoding, ended by the model" if length is None else f"decoding, {length} tokens each"
+    rows = [(f"ours {row['precision']}", row) for row in report["decoding"]]
+    rows += [(row["peer"], row) for row in report["peers_decoding"]]
+    rows = [(name, {**row, "bleu": row["bleu"] if length is None else None}) for name, row in rows]
+    return _table(title, _DECODING, sorted(rows, key=lambda row: (row[1]["beam"], row[1]["batch"])))
+
+
+def _table(title: str, columns: Columns, rows: Sequence[tuple[str, Report]]) -> list[str]:
+    """A table of named rows; a missing value leaves its cell empty."""
+    cells = [
+        (name, *("" if row.get(key) is None else form.format(row[key]) for key, form in columns.values()))
+        for name, row in rows
     ]
-    return aligned((title, "beam", "batch", "sentences/s", "tokens/s", "of the product rate", "BLEU"), rows)
-
-
-def _growth(name: str, rows: Sequence[Report]) -> list[str]:
-    header = (f"by {name}", "window", "training tokens/s", "peak MiB", "decoding tokens/s", "sentences/s")
-    return aligned(
-        header,
-        [
-            (
-                f"{row['value']:,}",
-                row["window"],
-                f"{row['training_tokens_per_second']:,.0f}" if "training_tokens_per_second" in row else "",
-                _megabytes(row.get("training_peak_memory_mb")),
-                f"{row['decoding_tokens_per_second']:,.0f}",
-                f"{row['decoding_sentences_per_second']:,.1f}",
-            )
-            for row in rows
-        ],
-    )
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.0%}"
-
-
-def _megabytes(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
+    return aligned((title, *columns), cells)
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of columns: the first to the left, the others to the right."""
+    """Lines of aligned columns: the first flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return [
         "  ".join(cell.rjust(width) if number else cell.ljust(width) for number, (cell, width) in enumerate(cells))

@@ -1,4 +1,4 @@
-"""`seq2seq benchmark`: the speed of training and decoding beside that of the machine, and of other toolkits."""
+"""`seq2seq benchmark`: measures training and decoding beside the machine's own rates and other toolkits."""
 
 import json
 import logging
@@ -12,77 +12,78 @@ from typing import Any
 
 import torch
 
-from seq2seq.benchmark import corpora, growth, machine, peers, suite, tables
-from seq2seq.benchmark.training import peak_memory
+from seq2seq.benchmark import corpora, machine, tables
+from seq2seq.benchmark.peers import find_peers
+from seq2seq.benchmark.runs import peak_memory
+from seq2seq.benchmark.suite import Suite, growth_points, measure_growth, ratios
 from seq2seq.cli.files import output_stream
 from seq2seq.config import BenchmarkConfig, parse, to_plain
 from seq2seq.device import choose_device, fastest_fp32_products, keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
-_ALONE = 0.95
-"""Utilisation of a core that nothing else uses, at least."""
+_MIN_UTILISATION = 0.95
+"""Utilisation that a core without other work reaches at least."""
 
 
 def run(config: BenchmarkConfig) -> int:
-    """Measure, then print tables and, in the last line, all of it as JSON."""
+    """Measure, then print tables and, in the last line, the whole report as JSON."""
     start = time.monotonic()
     device = choose_device(config.device)
     keep_freed_memory()
     cores = [config.cpu] if isinstance(config.cpu, int) else config.cpu
-    others = peers.of_config(config, cores)
-    with machine.only(config.threads, cores), TemporaryDirectory() as directory:
+    peers = find_peers(config, cores)
+    with machine.restrict(config.threads, cores), TemporaryDirectory() as directory:
         scratch = Path(directory)
         fp32 = fastest_fp32_products(device)
         report: dict[str, Any] = {"machine": machine.describe(device, config.threads, cores, fp32)}
         if config.measure:
-            task = corpora.prepare(config, scratch)
-            peak = partial(in_process, config)
-            report |= suite.measure(config, task, device, fp32, others, peak, scratch)
-            report["ratios"] = suite.ratios(report)
+            suite = Suite(config, corpora.prepare(config, scratch), device, fp32, peers, scratch)
+            report |= suite.measure(partial(peak_in_process, config))
+            report["ratios"] = ratios(report)
         if config.growth:
-            report["growth"] = [growth.measure(point, device, fp32, scratch) for point in growth.points(config)]
-    warn_of_company(report, device)
+            report["growth"] = [measure_growth(point, device, fp32, scratch) for point in growth_points(config)]
+    _warn_if_shared(report, device)
     report["seconds"] = time.monotonic() - start
     report["options"] = to_plain(config)
     with output_stream("-") as output:
         print(tables.text(report), file=output)
-        print(json.dumps(rounded(report)), file=output)
+        print(json.dumps(_rounded(report)), file=output)
     return 0
 
 
-def warn_of_company(report: dict[str, Any], device: torch.device) -> None:
-    """Say so if something else kept the cores busy: the figures are then too low."""
+def _warn_if_shared(report: dict[str, Any], device: torch.device) -> None:
+    """Warn if something else kept the cores busy, which makes the figures too low."""
     rows = [*report.get("training", ()), *report.get("decoding", ())]
     least = min((row["cpu_utilisation"] for row in rows), default=1.0)
-    if device.type == "cpu" and least < _ALONE:
+    if device.type == "cpu" and least < _MIN_UTILISATION:
         logger.warning(
-            "only %.0f%% of the cores' time was ours: something else runs on them. Measure again.", 100 * least
+            "the benchmark got only %.0f%% of the cores' time: other programs are running. Measure again.", 100 * least
         )
 
 
-def in_process(config: BenchmarkConfig, precision: str) -> float | None:
-    """The peak memory of training, in a process of its own: what was done in this one leaves traces."""
+def peak_in_process(config: BenchmarkConfig, precision: str) -> float | None:
+    """Peak memory of training in a process of its own, since earlier work in this one counts towards its peak."""
     logger.info("training, %s: peak memory", precision)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(train_alone, to_plain(config), precision).result()
 
 
 def train_alone(values: dict[str, Any], precision: str) -> float | None:
-    """What the process does: a plain configuration -> MiB."""
+    """Train in this process, from a plain configuration, and return its peak memory in MiB."""
     config: BenchmarkConfig = parse("benchmark", values)
     device = choose_device(config.device)
     keep_freed_memory()
-    with machine.only(config.threads, None), TemporaryDirectory() as directory:
+    with machine.restrict(config.threads, None), TemporaryDirectory() as directory:
         task = corpora.prepare(config, Path(directory))
         training = task.training(config, precision, device)
         return peak_memory(training, task.prepared, device, fastest_fp32_products(device))
 
 
-def rounded(value: Any) -> Any:
-    """Numbers with five digits: more are noise."""
+def _rounded(value: Any) -> Any:
+    """The value with numbers cut to five digits, below which they are noise."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    return [rounded(item) for item in value] if isinstance(value, list) else value
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

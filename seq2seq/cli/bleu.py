@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from seq2seq.cli.files import check_output, output_stream
-from seq2seq.cli.reading import TARGET, Layout, read_references
+from seq2seq.cli.reading import TARGET, RowLayout, read_references
 from seq2seq.config import BleuConfig, several
 from seq2seq.errors import ConfigError
 from seq2seq.inference import metrics
@@ -18,7 +18,7 @@ def run(config: BleuConfig) -> int:
     if not names:
         raise ConfigError("hypothesis=[]: expected a file, or several, [a,b]; the first is the baseline")
     check_output(config.output)
-    layout = Layout((None, config.target_lang), config.columns)
+    layout = RowLayout((None, config.target_lang), config.columns)
     systems, references = read_references(names, config.reference, layout, TARGET)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(config.target_lang)
     metrics.check_tokenizer(tokenizer)

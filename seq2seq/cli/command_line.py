@@ -21,22 +21,22 @@ from seq2seq.cli.names import CONFIGS, SETTINGS, find_keys, groups, names
 from seq2seq.errors import ConfigError, nearest, nearest_name
 
 _FIXED = ("run.dir", "sweep.subdir", "output_subdir", "job.chdir", "job_logging", "hydra_logging")
-"""Of Hydra's own settings, those that this program makes."""
+"""Hydra's own settings that this program makes."""
 _REFUSED = {
     "config_path": "Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
     "config_name": "Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
     "shell_completion": "Take seq2seq -sc install=bash, without a command.",
     "experimental_rerun": "It would load a pickle, which can run anything.",
 }
-"""Flags of Hydra that are not for this program."""
+"""Flags of Hydra that are refused, and what to do instead."""
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What was asked for."""
+    """What the user asked for."""
 
     flags: dict[str, Any]
-    """Those that were given: `multirun`, `cfg`, `config_dir` and so on."""
+    """Flags that were given: `multirun`, `cfg`, `config_dir` and so on."""
     settings: list[str]
     """Overrides as Hydra's grammar has them."""
     multirun: bool
@@ -46,6 +46,17 @@ class CommandLine:
 
 def read(command: str, words: Sequence[str]) -> CommandLine:
     """Take flags and settings apart. Raises ConfigError for what is neither."""
+    flags, overrides = flags_and_words(words)
+    for name, instead in _REFUSED.items():
+        if name in flags:
+            raise ConfigError(f"--{name.replace('_', '-')}: not for this program. {instead}")
+    multirun = "multirun" in flags or any(re.match(r"\+*hydra\.mode=MULTIRUN", word, re.I) for word in overrides)
+    settings = [settable(command, word, multirun) for word in overrides]
+    return CommandLine(flags, settings, multirun, flags.get("config_dir"))
+
+
+def flags_and_words(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Split a command's words into Hydra's flags, those that are given, and the other words."""
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     given, unknown = parser.parse_known_intermixed_args(list(words))
@@ -56,16 +67,11 @@ def read(command: str, words: Sequence[str]) -> CommandLine:
             f"{unknown[0]}: no such flag.{nearest(flag, known)} Keys are set without dashes, key=value. "
             f"Flags: {', '.join(flag for flag in known if flag.startswith('--'))}."
         )
-    overrides = vars(given).pop("overrides")
+    others = vars(given).pop("overrides")
     flags = {name: value for name, value in vars(given).items() if value not in (None, False)}
-    for name, instead in _REFUSED.items():
-        if name in flags:
-            raise ConfigError(f"--{name.replace('_', '-')}: not for this program. {instead}")
-    configs = flags.get("config_dir")
-    if configs is not None:
-        configs = flags["config_dir"] = str(Path(configs).expanduser())
-    multirun = "multirun" in flags or any(re.match(r"\+*hydra\.mode=MULTIRUN", word, re.I) for word in overrides)
-    return CommandLine(flags, [settable(command, word, multirun) for word in overrides], multirun, configs)
+    if "config_dir" in flags:
+        flags["config_dir"] = str(Path(flags["config_dir"]).expanduser())
+    return flags, others
 
 
 def _refuse(message: str) -> NoReturn:
@@ -73,8 +79,9 @@ def _refuse(message: str) -> NoReturn:
 
 
 def settable(command: str, word: str, multirun: bool = False) -> str:
-    """An override that Hydra takes: `key=value` sets any key, known or not, so that `parse` can name all unknown ones;
-    a/group=option chooses.
+    """Return a word as an override that Hydra takes.
+
+    `key=value` sets any key, known or not, so that `parse` can name all unknown ones; `a/group=option` chooses.
     """
     found = re.fullmatch(r"([+~]*)([^=]*)(=?)(.*)", word, re.DOTALL)
     assert found is not None
@@ -111,17 +118,17 @@ def _refuse_fixed(key: str, value: str) -> None:
 
 
 def quoted(text: str) -> str:
-    """Any text as Hydra's grammar has it: a backslash is taken as it is unless it stands before a quote."""
+    """Quote any text for Hydra's grammar, where a backslash is literal unless it stands before a quote."""
     doubled = re.sub(r'(\\+)("|$)', r"\1\1\2", text)
     return '"' + doubled.replace('"', '\\"') + '"'
 
 
 _SYNTAX = re.compile(r"""["'].*|null|.*(\\|\$\{).*""", re.DOTALL | re.IGNORECASE)
-"""Text that, where Hydra can read it, is Hydra's: quotes, a key without a value, escaped letters, interpolations."""
+"""Text that is left to Hydra where it can read it: quotes, null, escaped letters, interpolations."""
 
 
 def _readable(command: str, key: str, text: str, multirun: bool) -> str:
-    """A value in Hydra's grammar. Raises ConfigError if it is neither that nor can be text."""
+    """Write a value in Hydra's grammar. Raises ConfigError if it is neither that nor can be text."""
     kinds = {kind for known in find_keys(command, key) for kind in known.kinds}
     parsed = _parsed(text)
     several = parsed is not None and parsed.is_sweep_override()
@@ -157,12 +164,12 @@ def _parsed(text: str) -> Override | None:
 
 
 def _each(text: str) -> str:
-    """What commas part, each as it is or quoted."""
+    """Quote each item between commas where it needs it."""
     return ",".join(_text(item.strip()) for item in re.findall(r""""[^"]*"|'[^']*'|[^,]+""", text))
 
 
 def _text(text: str) -> str:
-    """Text, quoted unless Hydra reads the same without."""
+    """Quote text unless Hydra reads the same without."""
     if re.fullmatch(r"""(["']).*\1""", text, re.DOTALL) and _parsed(text) is not None:
         return text
     parsed = _parsed(text)
@@ -171,7 +178,7 @@ def _text(text: str) -> str:
 
 
 def _ambiguous(command: str, key: str, text: str, kinds: Collection[Any]) -> str:
-    """The message about several values."""
+    """Write the message about several values for a key that takes one."""
     ways = [f"a list needs brackets, {key}=[{text}]"] if any(typing.get_origin(kind) is list for kind in kinds) else []
     ways += ["-m runs the command with each of them"] if command != "compare" else []
     ways += [f"text with a comma needs quotes of its own, '{key}=\"{text}\"'"] if str in kinds else []

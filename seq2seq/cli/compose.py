@@ -60,7 +60,7 @@ def _run_once(command: str, line: CommandLine, job: Job) -> None:
     with initialize_config_dir(str(CONFIGS), "seq2seq", version_base="1.3"):
         before = HydraConfig.instance().cfg
         try:
-            with _mistakes(command, line), _surprises():
+            with _mistakes(command, line, begun=()):
                 settings = [*line.settings, *_QUIET, *_sweep_dir(line)]
                 config = hydra.compose(command, settings, return_hydra_config=True)
                 HydraConfig.instance().set_config(config)
@@ -118,7 +118,7 @@ def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
     names = f"hydra.job.config.override_dirname.exclude_keys=[{fixed}]"
     before, sys.argv = sys.argv, [f"seq2seq {command}", *flags, *line.settings, *_QUIET, *_sweep_dir(line), names]
     try:
-        with _mistakes(command, line), _surprises(begun):
+        with _mistakes(command, line, begun):
             task()
     finally:
         sys.argv = before
@@ -210,10 +210,12 @@ _EMBEDDED = "data/embedded/"
 
 
 @contextmanager
-def _mistakes(command: str, line: CommandLine) -> Iterator[None]:
-    """Turn Hydra's complaints into ConfigErrors."""
+def _mistakes(command: str, line: CommandLine, begun: Sequence[bool] = (True,)) -> Iterator[None]:
+    """Turn Hydra's complaints into ConfigErrors; until a job has `begun`, any other error as well."""
     try:
         yield
+    except ConfigError:
+        raise
     except MissingConfigException as error:
         raise ConfigError(_missing(str(error), command, line.user_configs)) from error
     except ConfigCompositionException as error:
@@ -222,15 +224,6 @@ def _mistakes(command: str, line: CommandLine) -> Iterator[None]:
         raise ConfigError(_said(error)) from error
     except RecursionError as error:
         raise ConfigError("the configuration has lists or groups too deep within each other") from error
-
-
-@contextmanager
-def _surprises(begun: Sequence[bool] = ()) -> Iterator[None]:
-    """Turn errors for which Hydra has no class into ConfigErrors; once a job has `begun` they may be its own."""
-    try:
-        yield
-    except (ConfigError, HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError):
-        raise
     except Exception as error:
         if begun:
             raise

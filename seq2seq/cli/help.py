@@ -10,19 +10,6 @@ from seq2seq.cli.names import CONFIGS, find_keys, group_kind, groups, names, opt
 from seq2seq.config import COMMANDS, Option
 from seq2seq.errors import ConfigError, nearest_name
 
-_EXAMPLES = {
-    "train": "data.train=text/train data.valid=text/valid data.source_lang=en data.target_lang=de",
-    "translate": "checkpoint=runs/NAME/best input=source.txt output=translations.txt",
-    "evaluate": "checkpoint=runs/NAME/best source=test.en reference=test.de",
-    "bleu": "hypothesis=translations.txt reference=test.de target_lang=de",
-    "score": "checkpoint=runs/NAME/best source=test.en target=test.de",
-    "align": "checkpoint=runs/NAME/best source=test.en target=test.de gold=test.align",
-    "plot": "checkpoint=runs/NAME/best input=source.txt output=pictures",
-    "shortlist": "checkpoint=runs/NAME/best candidates=100",
-    "average": "run_dir=runs/NAME output=runs/NAME/average",
-    "compare": "runs=[runs/one,runs/other] source=test.en reference=test.de gold=test.align",
-    "benchmark": "experiment=benchmark/model_a threads=1 cpu=0",
-}
 _WIDTH = 100
 _RARE = ("columns", "device", "seed")
 """Keys to list last."""
@@ -38,7 +25,11 @@ def overview() -> str:
 
 def purpose(command: str) -> str:
     """Say what a command makes of what."""
-    return explanation(COMMANDS[command]).partition(": ")[2]
+    return _paragraphs(command)[0].partition(": ")[2]
+
+
+def _paragraphs(command: str) -> list[str]:
+    return (inspect.getdoc(COMMANDS[command]) or "").split("\n\n")
 
 
 def of_command(command: str, user_configs: str | None = None) -> str:
@@ -46,7 +37,7 @@ def of_command(command: str, user_configs: str | None = None) -> str:
     tops = sorted((name for name in names(command) if not re.search("[./]", name)), key=_RARE.__contains__)
     sections = dict.fromkeys(name.partition(".")[0] for name in names(command) if re.match(r"\w+\.", name))
     lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {purpose(command)}", ""]
-    lines += [f"example: seq2seq {command} {_EXAMPLES[command]}", ""]
+    lines += [*_paragraphs(command)[1:], ""]
     lines += [
         f"seq2seq {command} --help KEY explains a key or a group in full.",
         "",

@@ -6,7 +6,6 @@ import importlib
 import io
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -20,16 +19,15 @@ from seq2seq.config import COMMANDS, parse
 from seq2seq.errors import ConfigError, DataError, nearest
 from seq2seq.version import __version__
 
-OK, OURS, YOURS = 0, 1, 2
+OK, INTERNAL, USER = 0, 1, 2
 
 _FEW_KERNELS = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
-"""A kernel is made for each shape of a bf16 product, and by default the last thousand are kept: half a gigabyte of them
-in a training. These settings are read when torch is loaded.
-"""
+"""Limits for oneDNN, which compiles a kernel for each shape of a bf16 product and by default keeps a thousand of them,
+half a gigabyte in a training. Torch reads them when it is loaded."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0 done, 2 the user's mistake, 1 ours, 130 or 143 stopped by a signal."""
+    """Run a command. Exit codes: 0 done, 2 the user's mistake, 1 internal error, 130 or 143 stopped by a signal."""
     with _closed_streams():
         try:
             return _run([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
@@ -37,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _complain(str(error))
         except Stopped as stopped:
             return stopped.exit_code
-        except BrokenPipeError:  # whoever read our output has seen enough
+        except BrokenPipeError:  # the reader of our output has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return OK
         except OSError as error:
@@ -61,12 +59,7 @@ def _run(arguments: list[str]) -> int:
     if command not in COMMANDS:
         return _complain(f"{command}: no such command.{nearest(command, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
     if {"-h", "--help"} & set(words):
-        user_configs = _user_configs(command, words)
-        keys = [word for word in words if not re.search("^-|=", word) and word != user_configs]
-        if keys:
-            print("\n\n".join(usage.of_name(command, key, user_configs) for key in keys))
-        else:
-            print(usage.of_command(command, user_configs))
+        print(_help(command, [word for word in words if word not in ("-h", "--help")]))
         return OK
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name, value in _FEW_KERNELS.items():
@@ -94,17 +87,19 @@ def _run(arguments: list[str]) -> int:
     return max(codes, default=OK)
 
 
-def _user_configs(command: str, words: Sequence[str]) -> str | None:
-    """The directory of --config-dir."""
-    flags = [word for word in words if word not in ("-h", "--help") and (word.startswith("-") or "=" in word)]
-    if not any(word.startswith("-") for word in flags):
-        return None  # Hydra, which knows its flags, is slow to import
-    directory: str | None = importlib.import_module("seq2seq.cli.command_line").read(command, flags).user_configs
-    return directory
+def _help(command: str, words: list[str]) -> str:
+    user_configs = None
+    if any(word.startswith("-") for word in words):  # else spare the import of Hydra, which knows its flags
+        flags, words = importlib.import_module("seq2seq.cli.command_line").flags_and_words(words)
+        user_configs = flags.get("config_dir")
+    keys = [word for word in words if "=" not in word]
+    return "\n\n".join(usage.of_name(command, key, user_configs) for key in keys) or usage.of_command(
+        command, user_configs
+    )
 
 
 class _Closed:
-    """Standard input or output that is closed: what uses it is told."""
+    """A closed standard stream, which raises DataError when it is used."""
 
     def __init__(self, name: str, instead: str) -> None:
         self._message = f"{name}: closed. {instead}"
@@ -115,7 +110,7 @@ class _Closed:
 
 @contextmanager
 def _closed_streams() -> Iterator[None]:
-    """Where a standard stream is closed (`<&-`), its number is not given to the next file that is opened."""
+    """Keep the descriptor of a closed standard stream (`<&-`) from being given to the next file that is opened."""
     before = sys.stdin, sys.stdout, sys.stderr
     if None not in before:
         yield
@@ -134,7 +129,7 @@ def _closed_streams() -> Iterator[None]:
 
 
 class Stopped(BaseException):
-    """A signal ended a run, whose state is saved: other jobs of the command don't begin."""
+    """A signal ended a run, whose state is saved. Other jobs of the command don't start."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -143,7 +138,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def _leaving_at_once() -> Iterator[None]:
-    """While libraries are imported: they swallow a KeyboardInterrupt, and are broken afterwards."""
+    """Exit at once on a signal while libraries are imported: they swallow KeyboardInterrupt and break."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -157,8 +152,9 @@ def _leaving_at_once() -> Iterator[None]:
 
 @contextmanager
 def _keeping_garbage() -> Iterator[None]:
-    """While libraries are imported: of the million objects they make nearly all stay, and looking them through again
-    and again takes a tenth of the time. Nor are they ever looked through afterwards.
+    """Pause garbage collection while libraries are imported, and exempt their million objects from it for good.
+
+    Nearly all of them stay, and scanning them takes a tenth of the time.
     """
     enabled, there = gc.isenabled(), len(sys.modules)
     gc.disable()
@@ -177,7 +173,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _complain(message: str) -> int:
     print(message, file=sys.stderr)
-    return YOURS
+    return USER
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ _SORTED_BATCHES = 16
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """Which columns of a table are source and target."""
 
     languages: tuple[str | None, str | None]
@@ -86,28 +86,28 @@ def _warn_of_tabs(name: str) -> None:
     logger.warning("%s: its lines have tabs and are read whole. With columns=[1,2] it is a table.", name)
 
 
-def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> Layout:
+def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> RowLayout:
     """Return these columns, or for tables of the same kind those that the checkpoint was trained on."""
     paths = [checkpoints] if isinstance(checkpoints, str) else checkpoints
     if not paths:  # load_translator complains
-        return Layout((None, None), columns)
+        return RowLayout((None, None), columns)
     return layout_of(checkpoint.read_data(Path(paths[0])), columns)
 
 
-def layout_of(data: Data, columns: Sequence[str] | None = None) -> Layout:
+def layout_of(data: Data, columns: Sequence[str] | None = None) -> RowLayout:
     """Return these columns, or for tables of the same kind those of a training."""
     languages = (data.source_lang, data.target_lang)
     if columns is not None:
-        return Layout(languages, columns)
+        return RowLayout(languages, columns)
     names = [*several(data.train), *several(data.valid), *several(data.test)]
-    return Layout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))
+    return RowLayout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))
 
 
 # --- references ------------------------------------------------------------------------------------------------------
 
 
 def read_test_set(
-    source: str, reference: str | list[str] | None, layout: Layout
+    source: str, reference: str | list[str] | None, layout: RowLayout
 ) -> tuple[list[str], Sequence[Reference]]:
     """Read source lines and their references; without references, `source` is a corpus as in training."""
     if reference is not None and reference != source:
@@ -122,7 +122,7 @@ def read_test_set(
 
 
 def read_references(
-    names: Sequence[str], reference: str | list[str], layout: Layout, side: int
+    names: Sequence[str], reference: str | list[str], layout: RowLayout, side: int
 ) -> tuple[list[list[str]], list[Reference]]:
     """Read the lines of files, and their references. Raises DataError unless all have the same number of lines.
 
@@ -147,7 +147,7 @@ def read_references(
 # --- pairs to score --------------------------------------------------------------------------------------------------
 
 
-def read_pairs(source: str, target: str, translator: Translator, layout: Layout) -> list[SentencePair]:
+def read_pairs(source: str, target: str, translator: Translator, layout: RowLayout) -> list[SentencePair]:
     """Read a pair from each line; from JSONL its `source`, or its `tokens` and the text they were printed as.
 
     Raises DataError if the sides don't fit together.

@@ -1,4 +1,4 @@
-"""Configurations beside ours, from --config-dir=DIR: they choose and set, and can run and read nothing.
+"""Configuration files of the user, from --config-dir=DIR: they choose and set, and can run and read nothing.
 
 Hydra calls what it finds under `_target_`, or in a configuration of loggers under `()`, before `parse` sees anything;
 OmegaConf's resolvers, `${oc.env:NAME}`, read the environment and make such keys out of text; aliases of aliases fill
@@ -14,10 +14,10 @@ from seq2seq.errors import ConfigError
 from seq2seq.text.json_io import read_bytes
 
 _MOST_BYTES = 1 << 20
-"""Of a file."""
+"""Maximum size of a file."""
 _CALLS = ("_target_", "()")
 _RESOLVED = re.compile(r"\$\{[^}]*(:|\$\{)")
-"""What is more than a copy of another value, `${data.train}`."""
+"""Interpolations that do more than copy another value, such as `${data.train}`."""
 
 
 def check_user_configs(directory: str) -> None:

@@ -38,7 +38,10 @@ _MEASURES = ("training", "memory", "decoding", "startup")
 
 @dataclass
 class BenchmarkConfig:
-    """`seq2seq benchmark`: the speed of training and decoding beside the machine's, and beside other toolkits'."""
+    """`seq2seq benchmark`: Measure training and decoding speed beside the machine's own rate and other toolkits.
+
+    Example: seq2seq benchmark experiment=benchmark/model_a threads=1 cpu=0
+    """
 
     model: Model
     data: Data | None = None

@@ -14,7 +14,10 @@ from seq2seq.config.training import CHANGEABLE, Training
 
 @dataclass
 class TrainConfig:
-    """`seq2seq train`: raw parallel text to a model. Started again, it resumes."""
+    """`seq2seq train`: Train a model on raw parallel text, or resume a training.
+
+    Example: seq2seq train data.train=train data.valid=valid data.source_lang=en data.target_lang=de
+    """
 
     data: Data
     model: Model
@@ -67,7 +70,10 @@ class ReadingConfig:
 
 @dataclass
 class TranslateConfig(ReadingConfig):
-    """`seq2seq translate`: a checkpoint and source text to translations."""
+    """`seq2seq translate`: Translate text with a checkpoint.
+
+    Example: seq2seq translate checkpoint=runs/NAME/best input=source.txt output=translations.txt
+    """
 
     input: str | list[str] = "-"
     """Source text; - is standard input. Several files, [a,b], are translated one after the other, each into a file of
@@ -112,7 +118,10 @@ class TranslateConfig(ReadingConfig):
 
 @dataclass
 class EvaluateConfig(ReadingConfig):
-    """`seq2seq evaluate`: a checkpoint, source and reference to BLEU, chrF and TER, and a report."""
+    """`seq2seq evaluate`: Translate a test set and score it: BLEU, chrF, TER, and a report.
+
+    Example: seq2seq evaluate checkpoint=runs/NAME/best source=test.en reference=test.de
+    """
 
     source: str = REQUIRED
     """Source text."""
@@ -132,7 +141,10 @@ class EvaluateConfig(ReadingConfig):
 
 @dataclass
 class BleuConfig:
-    """`seq2seq bleu`: translations and reference to BLEU, chrF and TER."""
+    """`seq2seq bleu`: Score translations against references: BLEU, chrF, TER, significance.
+
+    Example: seq2seq bleu hypothesis=translations.txt reference=test.de target_lang=de
+    """
 
     hypothesis: str | list[str] = REQUIRED
     """Translations. With several files, [a,b,c], the first is the baseline, and the difference of each other from it is
@@ -154,7 +166,10 @@ class BleuConfig:
 
 @dataclass
 class PlotConfig(ReadingConfig):
-    """`seq2seq plot`: attention matrices as pictures, or in the terminal."""
+    """`seq2seq plot`: Draw attention matrices: pictures, a web page, or in the terminal.
+
+    Example: seq2seq plot checkpoint=runs/NAME/best input=source.txt output=pictures
+    """
 
     input: str = "-"
     """Source text; - is standard input."""
@@ -190,7 +205,10 @@ class ForcedConfig(ReadingConfig):
 
 @dataclass
 class ScoreConfig(ForcedConfig):
-    """`seq2seq score`: source and target to log-probabilities, by forced decoding."""
+    """`seq2seq score`: Compute the log-probabilities of given translations.
+
+    Example: seq2seq score checkpoint=runs/NAME/best source=test.en target=test.de
+    """
 
     output_format: str = choice("text", "jsonl")
     """Log-probability per pair, or JSON with one per token as well."""
@@ -201,7 +219,10 @@ class ScoreConfig(ForcedConfig):
 
 @dataclass
 class AlignConfig(ForcedConfig):
-    """`seq2seq align`: source and target to word alignments, and their AER against gold ones."""
+    """`seq2seq align`: Align the words of sentence pairs, and measure AER against gold alignments.
+
+    Example: seq2seq align checkpoint=runs/NAME/best source=test.en target=test.de gold=test.align
+    """
 
     output_format: str = choice("text", "jsonl", "json")
     """Links i-j, JSON with soft matrices, or (`json`) the comparison with `gold` alone."""
@@ -214,7 +235,10 @@ class AlignConfig(ForcedConfig):
 
 @dataclass
 class ShortlistConfig(ReadingConfig):
-    """`seq2seq shortlist`: a checkpoint and aligned text to the pieces that its translations may use."""
+    """`seq2seq shortlist`: Make the table of target pieces that `decoding.shortlist` chooses from.
+
+    Example: seq2seq shortlist checkpoint=runs/NAME/best candidates=100
+    """
 
     checkpoint: str = REQUIRED
     """A checkpoint or a run directory, for its best one."""
@@ -242,7 +266,10 @@ class ShortlistConfig(ReadingConfig):
 
 @dataclass
 class AverageConfig:
-    """`seq2seq average`: checkpoints of one training to one that has the mean of their weights."""
+    """`seq2seq average`: Average the weights of one training's checkpoints.
+
+    Example: seq2seq average run_dir=runs/NAME output=runs/NAME/average
+    """
 
     checkpoint: list[str] = field(default_factory=list)
     """Checkpoints of one training, [a,b,c]."""
@@ -266,7 +293,10 @@ class AverageConfig:
 
 @dataclass
 class CompareConfig:
-    """`seq2seq compare`: finished runs, or a grid of variants x seeds that it trains, in one table."""
+    """`seq2seq compare`: Compare finished runs, or train and compare a grid of variants x seeds.
+
+    Example: seq2seq compare runs=[runs/one,runs/other] source=test.en reference=test.de gold=test.align
+    """
 
     runs: list[str] = field(default_factory=list)
     """Directories of finished runs. Runs that differ only in their seed are one variant."""

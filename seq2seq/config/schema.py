@@ -1,19 +1,18 @@
 """Options as typed fields of dataclasses, their rules, and the reader of plain values. It knows no option by name."""
 
 import ast
-import contextlib
 import dataclasses
 import functools
 import inspect
 import itertools
 import math
 import operator
-import textwrap
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from seq2seq.errors import LONGEST_SHOWN, nearest, nearest_name, shown
 
@@ -53,14 +52,6 @@ def by_name(*options: type) -> dict[str, type]:
     return {option.name: option for option in options}  # type: ignore[attr-defined]
 
 
-@runtime_checkable
-class Ruled(Protocol):
-    """A dataclass with rules about several of its values together."""
-
-    def problems(self) -> Iterator[str]:
-        """Yield an error for each combination that means nothing: both keys, the reason and the way out."""
-
-
 def sections(config: Any) -> Iterator[Any]:
     """Yield a dataclass and every dataclass below it."""
     yield config
@@ -71,9 +62,13 @@ def sections(config: Any) -> Iterator[Any]:
 
 
 def problems(config: Any) -> Iterator[str]:
-    """Yield what the rules of a dataclass, and of every dataclass below it, object to."""
+    """Yield what the rules of a dataclass, and of every dataclass below it, object to.
+
+    A dataclass with rules about several of its values has a method `problems`, which yields an error for each
+    combination that means nothing: both keys, the reason and the way out.
+    """
     for section in sections(config):
-        if isinstance(section, Ruled):
+        if hasattr(section, "problems"):
             yield from section.problems()
 
 
@@ -143,19 +138,26 @@ def groups(kind: type, tables: Groups, prefix: str = "") -> list[Group]:
     return [entry for entry in entries(kind, tables, prefix) if isinstance(entry, Group)]
 
 
-@functools.cache
 def help_of(kind: type, name: str) -> str:
     """Return the docstring after a field of a dataclass, on one line; empty if the source is not available."""
-    for base in kind.__mro__:
-        with contextlib.suppress(OSError, TypeError):
-            definition = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-            assert isinstance(definition, ast.ClassDef)
-            for entry, after in itertools.pairwise(definition.body):
-                match entry, after:
-                    case ast.AnnAssign(target=ast.Name(id=field)), ast.Expr(value=ast.Constant(value=str(text))):
-                        if field == name:
-                            return " ".join(text.split())
-    return ""
+    texts = (_attribute_docstrings(base.__module__).get((base.__name__, name)) for base in kind.__mro__)
+    return next(filter(None, texts), "")
+
+
+@functools.cache
+def _attribute_docstrings(module: str) -> dict[tuple[str, str], str]:
+    """Map (class, field) to the string after the field, for all classes of a module."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError):
+        return {}
+    texts = {}
+    for definition in tree.body:
+        for entry, after in itertools.pairwise(getattr(definition, "body", ())):
+            match definition, entry, after:
+                case ast.ClassDef(), ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
+                    texts[definition.name, name] = " ".join(text.split())
+    return texts
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

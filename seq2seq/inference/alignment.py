@@ -17,7 +17,7 @@ from seq2seq.inference.forced_scores import ScoredPair
 from seq2seq.inference.models import TrainedModels
 from seq2seq.inference.translation import Translation, Weights
 from seq2seq.text.word_alignments import Link
-from seq2seq.text.words import WordReader, Words
+from seq2seq.text.words import Words, WordSegmenter
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ def align(source: Words, target: Words, attention: Weights) -> WordAlignment:
 class Aligner:
     """Aligns the words of what a model with attention translated or scored."""
 
-    source: WordReader
-    target: WordReader
+    source: WordSegmenter
+    target: WordSegmenter
 
     @classmethod
     def of(cls, models: TrainedModels) -> "Aligner | None":
         """Make the aligner for these models; None if none of them has attention."""
         if not models.attends:
             return None
-        return cls(WordReader(models.source, models.source_lang), WordReader(models.target, models.target_lang))
+        return cls(WordSegmenter(models.source, models.source_lang), WordSegmenter(models.target, models.target_lang))
 
     def translation(self, translation: Translation) -> WordAlignment:
         """Align the raw source line with the printed translation."""

@@ -1,7 +1,7 @@
 """What goes into a translator, and what comes out."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,11 @@ class Translation:
 
     def __repr__(self) -> str:
         return f"Translation({self.text!r}, score={self.score:.2f})"
+
+    def __iter__(self) -> "Iterator[Translation]":
+        """Yield this translation and its alternatives, best first."""
+        yield self
+        yield from self.alternatives
 
 
 @dataclass

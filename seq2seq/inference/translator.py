@@ -24,7 +24,7 @@ from seq2seq.search.protocol import Hypothesis, Limits, Ranking, Stepper
 from seq2seq.search.stepper import ModelStepper
 from seq2seq.text.corpus import in_groups
 from seq2seq.text.tokenizer import EOS, UNK
-from seq2seq.text.words import WordReader
+from seq2seq.text.words import WordSegmenter
 
 logger = logging.getLogger(__name__)
 
@@ -266,7 +266,7 @@ class Translator(TrainedModels):
     ) -> Translation:
         text = self.target.decode(hypothesis.tokens, self.source.protected(line))
         if dictionary is not None and hypothesis.attention is not None and UNK in hypothesis.tokens:
-            words = WordReader(self.source, self.source_lang), WordReader(self.target, self.target_lang)
+            words = WordSegmenter(self.source, self.source_lang), WordSegmenter(self.target, self.target_lang)
             text = replace_unknown(*words, dictionary, line, hypothesis.tokens, hypothesis.attention)
         return Translation(
             line,

@@ -12,7 +12,7 @@ from torch import Tensor
 from seq2seq.errors import DataError
 from seq2seq.text.corpus import read_lines
 from seq2seq.text.tokenizer import UNK
-from seq2seq.text.words import WordReader
+from seq2seq.text.words import WordSegmenter
 
 
 @lru_cache(maxsize=1)
@@ -33,8 +33,8 @@ def read_dictionary(path: Path) -> Mapping[str, str]:
 
 
 def replace_unknown(
-    source: WordReader,
-    target: WordReader,
+    source: WordSegmenter,
+    target: WordSegmenter,
     dictionary: Mapping[str, str],
     line: str,
     tokens: Sequence[int],

@@ -24,7 +24,7 @@ class Last(nn.Module):
 
 
 class Mean(nn.Module):
-    """The mean of the real positions."""
+    """The mean over the real positions."""
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         real = _real(states, lengths)[..., None]
@@ -32,7 +32,7 @@ class Mean(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """Σ_i softmax(u·h)_i h_i over the real positions, u learned."""
+    """Σ_i softmax(u·h)_i h_i over the real positions, with a learned u."""
 
     def __init__(self, memory_size: int) -> None:
         super().__init__()

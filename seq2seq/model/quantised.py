@@ -1,7 +1,7 @@
-"""Copies of a model for decoding whose matrix products take fewer bits.
+"""Copies of a model, for decoding, whose matrix products use fewer bits.
 
-For a few rows of activations a product takes as long as its weights take to be read. What lies between the products
-(gates, attention, softmax) stays as it is, and so do products with a single vector.
+With few rows of activations a product takes as long as reading its weights. What lies between the products (gates,
+attention, softmax) keeps its precision, and so do products with a single vector.
 
 Shapes: n any rows, i input, o output, u some outputs, b batch, t time, g gates, d hidden.
 """
@@ -9,6 +9,7 @@ Shapes: n any rows, i input, o output, u some outputs, b batch, t time, g gates,
 import copy
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +21,11 @@ from seq2seq.model.recurrent.layers import GRU, LSTM, LayerState, Recurrent
 from seq2seq.model.translation import Output, TranslationModel
 
 _TINY = 1e-30
-"""Instead of the largest element of a row of zeros."""
+"""Replaces the largest element of a row of zeros."""
 
 
 class Bf16Product(nn.Module):
-    """x Wᵀ + b with W, b and x rounded to bf16; the result, rounded too, comes in x's own type."""
+    """x Wᵀ + b with W, b and x rounded to bf16; the result, rounded too, has x's own type."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """weight [o i], bias [o]."""
@@ -34,21 +35,22 @@ class Bf16Product(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [.. i] -> [.. o]"""
-        rows = x.reshape(-1, x.size(-1)).bfloat16()  # of other shapes torch may make a product for each batch item
+        rows = x.reshape(-1, x.size(-1)).bfloat16()  # with other shapes torch may run a product per batch item
         return F.linear(rows, self.weight, self.bias).to(x.dtype).view(*x.shape[:-1], -1)
 
     def restricted_to(self, outputs: Tensor) -> "Bf16Product":
-        """Of these outputs alone [u]."""
+        """The product for these outputs [u] alone."""
         part = copy.copy(self)
         part.weight, part.bias = self.weight[outputs], None if self.bias is None else self.bias[outputs]
         return part
 
 
 class Int8Product(nn.Module):
-    """y_no = s_n c_o Σ_i X_ni W_oi + b_o, X and W signed bytes, their sum exact.
+    """y_no = s_n c_o Σ_i X_ni W_oi + b_o, with X and W signed bytes and an exact sum.
 
-    c_o = max_i |w_oi| / m is an output's scale, found once; s_n = max_i |x_ni| / 127 is a row's, found each time, so
-    that what a row gives does not depend on the rows beside it. m is 127, or 63: see `largest_weight`.
+    c_o = max_i |w_oi| / m is the scale of an output, computed once. s_n = max_i |x_ni| / 127 is the scale of a row,
+    computed each time, so that a row's result does not depend on the rows beside it. m is 127 or 63: see
+    `largest_weight`.
     |y − (x Wᵀ + b)| ≤ (c_o Σ_i |x_ni| + s_n Σ_i |w_oi|)/2 + i s_n c_o/4, and roundings of y.
     """
 
@@ -69,7 +71,7 @@ class Int8Product(nn.Module):
         return torch.addcmul(self.bias, sums.to(x.dtype).mul_(largest), self.scale).view(*x.shape[:-1], -1)
 
     def restricted_to(self, outputs: Tensor) -> "Int8Product":
-        """Of these outputs alone [u]."""
+        """The product for these outputs [u] alone."""
         part = copy.copy(self)
         part.weight = _by_columns(self.weight.T[outputs])
         part.scale, part.bias = self.scale[outputs], self.bias[outputs]
@@ -77,21 +79,21 @@ class Int8Product(nn.Module):
 
 
 def _rounded(x: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
-    """x [n i] -> signed bytes [n i], ±most for the largest element of each row, and the size of those [n 1]."""
+    """x [n i] -> signed bytes [n i], ±most for the largest element of each row, and those elements' size [n 1]."""
     largest = x.abs().amax(-1, keepdim=True).clamp_(min=_TINY)
     rounded = torch.div(x, largest / most).round_()
-    # In contiguous format: `to` alone may keep strides of x that `_int_mm` would misread.
+    # Contiguous: `to` alone may keep strides of x that `_int_mm` would misread.
     return rounded.to(torch.int8, memory_format=torch.contiguous_format), largest
 
 
 def _by_columns(weight: Tensor) -> Tensor:
-    """[o i] -> [i o], the same memory, which is fast for few rows. Of a single row one must see how it is laid out."""
+    """[o i] -> [i o] in the same memory, which is fast for few rows; `view` fixes the strides of a single column."""
     return weight.T if weight.size(1) > 1 else weight.view(1, -1)
 
 
 @functools.cache
 def largest_weight() -> int:
-    """127; 63 on CPUs that add two products of bytes in 16 bits (those without VNNI), where larger ones saturate."""
+    """127; on CPUs that add two products of bytes in 16 bits (those without VNNI) 63, since larger ones saturate."""
     bytes_ = torch.full((16, 64), 127, dtype=torch.int8)
     return 127 if (torch._int_mm(bytes_, bytes_.T) == 127 * 127 * 64).all() else 63
 
@@ -101,8 +103,8 @@ Product = type[Bf16Product] | type[Int8Product]
 _PRODUCTS: dict[str, Product] = {"bf16": Bf16Product, "int8": Int8Product}
 
 
-class _ConvertedLayer(Recurrent):
-    """A recurrent layer whose products are modules. A whole sequence, too, goes step by step."""
+class _QuantisedLayer(Recurrent):
+    """A recurrent layer whose products are modules. Whole sequences run step by step."""
 
     def __init__(self, layer: Recurrent, product: Product) -> None:
         nn.Module.__init__(self)
@@ -120,15 +122,13 @@ class _ConvertedLayer(Recurrent):
         return self.step_by_step(x, state)
 
 
-class _ConvertedGRU(_ConvertedLayer, GRU):
-    pass
+_LAYERS: dict[type, Any] = {
+    kind: type(f"Quantised{kind.__name__}", (_QuantisedLayer, kind), {}) for kind in (GRU, LSTM)
+}
+"""Layer class -> its quantised subclass, which keeps its `step`."""
 
 
-class _ConvertedLSTM(_ConvertedLayer, LSTM):
-    pass
-
-
-class _ConvertedOutput(Output):
+class _QuantisedOutput(Output):
     def __init__(self, output: Output, product: Product) -> None:
         nn.Module.__init__(self)
         self.tied_projection, self.weight, self.bias = output.tied_projection, output.weight, output.bias
@@ -142,56 +142,55 @@ class _ConvertedOutput(Output):
 
 
 def quantise(model: TranslationModel, precision: str) -> TranslationModel:
-    """A copy with products in this precision that shares the rest of its weights with the model; fp32: the model.
+    """Copy a model with products in this precision; other weights are shared. For fp32 return the model itself.
 
-    Raises ConfigError for int8 on another device than a CPU.
+    Raises ConfigError for int8 on a device other than a CPU.
     """
     if precision == "fp32":
         return model
     check_quantisation(precision, model.output.bias.device)
     twin = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
-    _convert(twin, _PRODUCTS[precision])
+    _quantise_parts(twin, _PRODUCTS[precision])
     return twin.eval()
 
 
 def check_quantisation(precision: str, device: torch.device) -> None:
-    """Raises ConfigError for int8 on another device than a CPU."""
+    """Raise ConfigError for int8 on a device other than a CPU."""
     if precision == "int8" and device.type != "cpu":
         raise ConfigError(
-            f"precision=int8 and device={device.type}: int8 is for CPUs. Take precision=bf16, or device=cpu."
+            f"precision=int8 and device={device.type}: int8 needs a CPU. Take precision=bf16, or device=cpu."
         )
 
 
-def _convert(module: nn.Module, product: Product) -> None:
+def _quantise_parts(module: nn.Module, product: Product) -> None:
     for name, child in module.named_children():
-        setattr(module, name, child := _in_place_of(child, product))
-        _convert(child, product)
+        setattr(module, name, child := _replacement(child, product))
+        _quantise_parts(child, product)
 
 
-def _in_place_of(module: nn.Module, product: Product) -> nn.Module:
+def _replacement(module: nn.Module, product: Product) -> nn.Module:
     match module:
         case nn.Linear() if module.out_features > 1:
             return product(module.weight, module.bias)
         case HeadLinear() if len(module.weight) == 1 and module.weight.size(1) > 1:
             return product(module.weight[0], None if module.bias is None else module.bias[0])
-        case GRU():
-            return _ConvertedGRU(module, product)
-        case LSTM():
-            return _ConvertedLSTM(module, product)
+        case Recurrent() if type(module) in _LAYERS:
+            layer: nn.Module = _LAYERS[type(module)](module, product)
+            return layer
         case Output():
-            return _ConvertedOutput(module, product)
+            return _QuantisedOutput(module, product)
     return module
 
 
 class QuantisedModels:
-    """The copies of a model that were asked for. What its weights have left behind is made again."""
+    """The copies of a model made so far; each is remade when the model's weights have changed."""
 
     def __init__(self, model: TranslationModel) -> None:
         self.model = model
         self._made: dict[str, tuple[list[int], TranslationModel]] = {}
 
     def at(self, precision: str) -> TranslationModel:
-        """`converted`, or what an earlier call got."""
+        """`quantise` the model, or return the copy of an earlier call."""
         changes = [0 if weight.is_inference() else weight._version for weight in self.model.parameters()]
         before, made = self._made.get(precision, (None, self.model))
         if before != changes:

@@ -1,4 +1,4 @@
-"""Dropout whose noise costs little on a CPU."""
+"""Dropout whose random numbers cost little on a CPU."""
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,9 @@ _LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Zeroes each element with probability p, known to 2⁻¹⁶ and below 1, and divides the rest by 1 − p (Srivastava
-    2014).
+    """Zero each element with probability p (to within 2⁻¹⁶) and divide the rest by 1 − p (Srivastava 2014).
 
-    `variational`: what is drawn for a sequence is the same at all its steps (Gal & Ghahramani 2016, section 4).
+    `variational`: one draw for all steps of a sequence (Gal & Ghahramani 2016, section 4).
     """
 
     def __init__(self, p: float, *, variational: bool = False) -> None:
@@ -20,20 +19,19 @@ class Dropout(nn.Module):
         self.variational = variational
 
     def forward(self, x: Tensor) -> Tensor:
-        """x of any shape; where `variational`, [b t d]."""
+        """x of any shape; [b t d] if `variational`."""
         if not self.training or not self.p:
             return x
         return x * self._drop(torch.ones_like(x[:, :1])) if self.variational else self._drop(x)
 
     def mask(self, like: Tensor, *shape: int) -> Tensor | None:
-        """What to multiply with: 0 or 1/(1 − p) for each element of this shape, of the type of `like`; None: nothing
-        is dropped now."""
+        """Draw factors of this shape, 0 or 1/(1 − p), in the type of `like`; None when nothing is dropped."""
         return self._drop(like.new_ones(shape)) if self.training and self.p else None
 
     def _drop(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        # torch draws one number for each element; each has bits enough for four.
+        # torch draws one number per element; each has enough bits for four elements.
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)
         kept = bits[: x.numel()].view(x.shape) >= min(round(self.p * _LEVELS), _LEVELS - 1) - _LEVELS // 2
         return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
@@ -43,8 +41,10 @@ class Dropout(nn.Module):
 
 
 class WordDropout(nn.Module):
-    """Zeroes the embedding of a word wherever it stands in its sentence, with probability p, and divides the others by
-    1 − p: dropout of the rows of the embedding (Gal & Ghahramani 2016, section 4.2; Sennrich 2016 drops them too)."""
+    """Zero a word's embedding at all its places in a sentence with probability p, and divide the rest by 1 − p.
+
+    This drops rows of the embedding (Gal & Ghahramani 2016, section 4.2; also in Sennrich 2016).
+    """
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -55,10 +55,10 @@ class WordDropout(nn.Module):
         mask = self.dropout.mask(embedded, *tokens.shape)
         if mask is None:
             return embedded
-        first = (tokens[:, :, None] == tokens[:, None]).to(torch.uint8).argmax(-1)  # [b t]: where the word comes first
+        first = (tokens[:, :, None] == tokens[:, None]).to(torch.uint8).argmax(-1)  # [b t]: where the word first occurs
         return embedded * mask.gather(1, first)[..., None]
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x times the mask, if there is one."""
+    """Multiply x with the mask, if there is one."""
     return x if mask is None else x * mask

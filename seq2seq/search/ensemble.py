@@ -1,6 +1,6 @@
-"""Several models that search as one.
+"""Several models that search as one model.
 
-Shapes: n rows (hypotheses), h heads, t target, s source, u columns (the vocabulary, or what a shortlist leaves of it).
+Shapes: n rows (hypotheses), h heads, t target, s source, u columns (the vocabulary, or a shortlist's part of it).
 """
 
 import math
@@ -15,36 +15,33 @@ from seq2seq.search.protocol import Integers, SearchState, Stepper
 
 
 def mean_probability(log_probs: Sequence[Tensor]) -> Tensor:
-    """Log of the mean of the models' probabilities."""
+    """Log of the mean probability over models."""
     return torch.stack(list(log_probs)).logsumexp(0) - math.log(len(log_probs))
 
 
 def mean_attention(weights: Iterable[Tensor | None], heads: int) -> Tensor | None:
-    """The mean over models of the mean over their heads, which are this dimension (of size 1 afterwards).
-
-    Models without attention don't count.
-    """
+    """Mean over models of the mean over heads, dimension `heads`, which keeps size 1; None without any attention."""
     present = [w.mean(heads, keepdim=True) for w in weights if w is not None]
     return torch.stack(present).mean(0) if present else None
 
 
 @dataclass(frozen=True)
 class Member:
-    """A model of an ensemble, and the sources in the pieces it reads. All members have the same shortlist, or none."""
+    """A model of an ensemble, and the sources in its own pieces. All members have the same shortlist, or none."""
 
     stepper: Stepper[Any]
     sources: Sequence[Sequence[int]]
     aligned: bool
-    """Its pieces are those that `start` is given, so its attention counts."""
+    """Whether its pieces are those given to `start`, so that its attention counts."""
 
 
 @dataclass(frozen=True)
 class EnsembleState:
-    """The states of the members, row by row."""
+    """The members' states, which have the same rows."""
 
     members: Sequence[SearchState]
     attention: Tensor | None = None
-    """[n 1 s]: weights of the last step"""
+    """[n 1 s]: weights of the last step."""
 
     @property
     def vocabulary(self) -> Integers | None:
@@ -56,7 +53,7 @@ class EnsembleState:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Models with one target vocabulary; each token's probability is the mean of theirs."""
+    """Models with one target vocabulary: a token's probability is the mean of theirs."""
 
     members: Sequence[Member]
 

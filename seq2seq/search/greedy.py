@@ -1,6 +1,6 @@
-"""Search with one hypothesis a row: greedy search, and ancestral sampling. Finished hypotheses leave the batch.
+"""Search with one hypothesis per row: greedy search, and ancestral sampling. Finished hypotheses leave the batch.
 
-Shapes: n rows (unfinished hypotheses), u columns (the vocabulary, or what a shortlist leaves of it).
+Shapes: n rows (unfinished hypotheses), u columns (the vocabulary, or a shortlist's part of it).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ from seq2seq.search.protocol import Hypothesis, Integers, Limits, Ranking, S, St
 from seq2seq.text.tokenizer import BOS, EOS
 
 Choose = Callable[[Tensor, Integers, int], tuple[Tensor, Tensor]]
-"""Allowed log-probabilities [n u], the numbers of the rows' hypotheses [n], tokens so far -> the log-probability and
-the column of the next token of each row [n]."""
+"""Log-probabilities after all constraints [n u], the numbers of the rows' hypotheses [n], tokens so far -> the
+log-probability and the column of each row's next token [n]."""
 
 
 @torch.inference_mode()
@@ -29,10 +29,9 @@ def greedy(
     ranking: Ranking,
     prefixes: Sequence[Sequence[int]] | None = None,
 ) -> list[list[Hypothesis]]:
-    """The most probable token at every step.
+    """Take the most probable token at every step; return a list with the one hypothesis of each source.
 
-    Source tokens, EOS included, and the tokens each translation begins with -> for each source a list of its one
-    hypothesis (as `beam` gives several).
+    Sources and prefixes are as in `beam`.
     """
     wanted = sentences(sources, limits, prefixes)
     found = _decode_rows(
@@ -43,19 +42,19 @@ def greedy(
 
 @dataclass(frozen=True)
 class Sampling:
-    """From which tokens, and how evenly, the next is drawn."""
+    """Which tokens the next is drawn from, and how evenly."""
 
     temperature: float = 1.0
     top_k: int | None = None
-    """Only the k most probable; None: all."""
+    """Number of most probable tokens to draw from; None: all."""
     top_p: float = 1.0
-    """Only the fewest that have so much probability together (Holtzman 2020), after top_k."""
+    """Draw from the fewest tokens with this much probability together (Holtzman 2020), after top_k."""
 
     def choose(self, log_probs: Tensor, uniform: Tensor) -> Tensor:
         """Log-probabilities [n u], a number in [0, 1) for each row [n] -> columns [n].
 
-        The distribution is inverted in the columns' own order: in that of their probabilities, equal ones would change
-        places with every rounding, and what is drawn with the batch.
+        The distribution is inverted in the columns' own order. Sorted by probability, nearly equal columns would swap
+        with every rounding, and samples would depend on the batch.
         """
         probability = (log_probs.cpu().double() / self.temperature).softmax(-1)
         if self.top_k is not None or self.top_p < 1:
@@ -63,11 +62,11 @@ class Sampling:
         cumulated = probability.cumsum(-1)
         total = cumulated[:, -1:]
         place = (cumulated <= uniform[:, None] * total).sum(-1)
-        last = (cumulated < total).sum(-1)  # whose probability is not 0
+        last = (cumulated < total).sum(-1)  # column with a probability above 0
         return place.minimum(last).to(log_probs.device)
 
     def _allowed(self, probability: Tensor) -> Tensor:
-        """probability [n u] -> whether top_k and top_p leave it [n u]; of equal ones the first are left."""
+        """probability [n u] -> whether top_k and top_p keep it [n u]; of equal ones the first are kept."""
         most = min(self.top_k or probability.size(-1), probability.size(-1))
         best = probability.topk(most, -1).values  # descending
         before = best.cumsum(-1) - best
@@ -88,9 +87,9 @@ def sample(
     seeds: Sequence[Sequence[int]],
     prefixes: Sequence[Sequence[int]] | None = None,
 ) -> list[list[Hypothesis]]:
-    """So many samples of each source, in the order of drawing; they depend on the source and its own seed alone.
+    """Draw `count` samples of each source; they depend only on the source and its own seed.
 
-    Sources, prefixes and result are as in `greedy`; a hypothesis' scores are the model's, whatever the temperature.
+    Sources and prefixes are as in `beam`. Scores are the model's, whatever the temperature.
     """
     wanted = [sentence for sentence in sentences(sources, limits, prefixes) for _ in range(count)]
     uniform = [
@@ -110,10 +109,10 @@ def sample(
 def _decode_rows(
     model: Stepper[S], state: S, wanted: Sequence[Sentence], limits: Limits, ranking: Ranking, choose: Choose
 ) -> list[Hypothesis]:
-    """A hypothesis for each row of the state."""
+    """Decode each row of the state into one hypothesis."""
     constraints, history = Constraints(limits, wanted, state.vocabulary), History()
-    longest = np.array([sentence.longest for sentence in wanted])  # of each row
-    found: dict[int, Hypothesis] = {}
+    longest = np.array([sentence.longest for sentence in wanted])  # per row
+    finished: dict[int, Hypothesis] = {}
     active = np.arange(len(wanted))  # the number of each row's hypothesis
     previous = torch.full((len(wanted),), BOS)
     length = 0
@@ -126,11 +125,11 @@ def _decode_rows(
         length += 1
         done = (tokens == EOS) | (longest <= length)
         for row in np.flatnonzero(done).tolist():
-            found[active[row]] = history.hypothesis(row, wanted[active[row]].source_length, ranking)
+            finished[active[row]] = history.hypothesis(row, wanted[active[row]].source_length, ranking)
         going = np.flatnonzero(~done)
         history.keep(going.tolist())
         if not len(going):
-            return [found[number] for number in range(len(wanted))]
+            return [finished[number] for number in range(len(wanted))]
         if len(going) < len(active):
             state = state.select(torch.from_numpy(going))
             active, longest, tokens = active[going], longest[going], tokens[going]

@@ -1,6 +1,6 @@
 """The path of every hypothesis: which token each step appended to which row.
 
-A step makes candidates: tokens that may continue its rows. Some end, some are dropped, and those that are kept are the
+A step has candidates: tokens that may continue its rows. Some end, some are dropped, and those that are kept are the
 rows of the next step.
 
 Shapes: n rows of a step, c candidates of a step, h heads, t target, s source.
@@ -26,34 +26,34 @@ class _Step(NamedTuple):
 
 @dataclass
 class History:
-    """Steps so far; a hypothesis is read backwards from its last candidate."""
+    """The steps so far. A hypothesis is read backwards from its last candidate."""
 
     _steps: list[_Step] = field(default_factory=list)
-    _kept: list[Sequence[int]] = field(default_factory=list)  # of each step, the candidates that are the next's rows
-    _said: Integers | None = None
+    _kept: list[Sequence[int]] = field(default_factory=list)  # per step, the candidates that are the next rows
+    _tokens: Integers | None = None
 
     def append(
         self, attention: Tensor | None, parents: Sequence[int], tokens: Sequence[int], scores: Sequence[float]
     ) -> None:
-        """A step's attention [n h s], and each candidate's row, token and log-probability [c]."""
+        """Add a step: its attention [n h s], and each candidate's row, token and log-probability [c]."""
         self._steps.append(_Step(attention, parents, tokens, scores))
 
     def keep(self, candidates: Sequence[int]) -> None:
-        """The candidates of the last step that go on, in the order of the next step's rows [n]."""
+        """Record which candidates of the last step continue, in the order of the next step's rows [n]."""
         self._kept.append(candidates)
 
-    def said(self) -> Integers:
-        """The tokens of each row of the next step [n t], after one step or more: extends what the last call found."""
-        for number in range(0 if self._said is None else self._said.shape[1], len(self._kept)):
+    def tokens(self) -> Integers:
+        """The tokens of each row of the next step [n t], after at least one step; extends the last call's result."""
+        for number in range(0 if self._tokens is None else self._tokens.shape[1], len(self._kept)):
             step, kept = self._steps[number], self._kept[number]
             new = np.array([[step.tokens[candidate]] for candidate in kept], np.int64)
             before = [step.parents[candidate] for candidate in kept]
-            self._said = new if self._said is None else np.hstack([self._said[before], new])
-        assert self._said is not None
-        return self._said
+            self._tokens = new if self._tokens is None else np.hstack([self._tokens[before], new])
+        assert self._tokens is not None
+        return self._tokens
 
     def hypothesis(self, candidate: int, source_length: int, ranking: Ranking) -> Hypothesis:
-        """What this candidate of the last step ended; its source has this length."""
+        """The hypothesis that this candidate of the last step ended, with a source of this length."""
         tokens, scores, weights = [], [], []
         for number in range(len(self._steps) - 1, -1, -1):
             step = self._steps[number]

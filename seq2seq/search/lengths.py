@@ -1,4 +1,4 @@
-"""Length limits of translations, from the lengths of the pairs that a model was trained on."""
+"""Length limits of translations, from the lengths of the pairs a model was trained on."""
 
 import math
 from collections.abc import Sequence
@@ -19,21 +19,22 @@ class Lengths:
     """Sentence lengths of a training corpus, in tokens with EOS."""
 
     ratio: float = _LEAST_RATIO
-    """Ratio of (target − MARGIN) to source that limits a translation: 1.5 times the 99.9th percentile, at least 2. A
-    few misaligned pairs do not raise it, and unseen sentences have room."""
+    """Ratio of (target − MARGIN) to source that limits a translation: 1.5 times the 99.9th percentile, at least 2.
+
+    A few misaligned pairs do not raise it, and unseen sentences have room."""
     longest_source: int | None = None
-    """Unknown (None) in checkpoints of older versions."""
+    """None in checkpoints of older versions."""
     longest_target: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for numbers that are no lengths: anybody may have written a checkpoint."""
+        """Raise ValueError for impossible lengths: anybody may have written a checkpoint."""
         whole = [length for length in (self.longest_source, self.longest_target) if length is not None]
         if not (math.isfinite(self.ratio) and 0 < self.ratio <= _MOST_RATIO) or any(length < 1 for length in whole):
             raise ValueError(f"{self}: not the lengths of a corpus")
 
     @classmethod
     def of(cls, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> "Lengths":
-        """Measure the pairs of a corpus [n], one at least."""
+        """Measure the pairs of a corpus, at least one: lengths [n] of each side."""
         ratio = _SLACK * float(np.quantile((targets - MARGIN) / sources, _QUANTILE))
         return cls(min(max(_LEAST_RATIO, ratio), _MOST_RATIO), int(sources.max()), int(targets.max()))
 
@@ -45,7 +46,7 @@ class Lengths:
         min_length_ratio: float = 0.0,
         no_repeat_ngram: int | None = None,
     ) -> Limits:
-        """The limits of a search; what is None follows the corpus."""
+        """Limits of a search; None takes the value from the corpus."""
         return Limits(
             forbidden,
             max(_LEAST_LENGTH, self.longest_target or 0) if max_length is None else max_length,

@@ -1,6 +1,6 @@
-"""What search asks of a model, and what it gives back.
+"""What search asks of a model, and what it returns.
 
-Shapes: n rows (hypotheses), h heads, t target, s source, u columns (the vocabulary, or what a shortlist leaves of it).
+Shapes: n rows (hypotheses), h heads, t target, s source, u columns (the vocabulary, or a shortlist's part of it).
 """
 
 import math
@@ -16,26 +16,27 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 MARGIN = 10
-"""Tokens that a translation may have besides those that its source's length allows."""
+"""Tokens a translation may have beyond what its source's length allows."""
 _LEAST_COVERAGE = 1e-6
-"""What a position without any attention counts as: the logarithm of 0 would forbid hard attention."""
+"""Least coverage of a position: the logarithm of 0 would rule out hard attention."""
 
 
 class SearchState(Protocol):
-    """Everything a model carries between steps, for n hypotheses."""
+    """Everything a model carries from step to step, for n hypotheses."""
 
     @property
     def attention(self) -> Tensor | None:
-        """The weights of the last step [n h s]; None where the model has none, or nobody wants them."""
+        """The weights of the last step [n h s]; None without attention, or where nobody needs them."""
 
     @property
     def vocabulary(self) -> Integers | None:
-        """The tokens that the columns of the log-probabilities stand for [u], ascending, PAD, UNK, BOS and EOS first;
-        None: all, and a token is its column. The same at every step.
+        """The tokens of the log-probabilities' columns [u], ascending, with PAD, UNK, BOS and EOS first.
+
+        None: the whole vocabulary, so that a token is its column. The same at every step.
         """
 
     def select(self, rows: Tensor) -> Self:
-        """The state of these rows, given on the CPU, in that order; rows may be left out or repeated."""
+        """Take these rows [m], given on the CPU, in that order; rows may be left out or repeated."""
 
 
 S = TypeVar("S", bound=SearchState)
@@ -50,7 +51,7 @@ class Stepper(Protocol[S]):
     def step(self, tokens: Tensor, state: S) -> tuple[Tensor, S]:
         """The previous token of each row [n] (BOS first) -> log-probabilities of the next [n u], the next state.
 
-        Tokens come on the CPU. The log-probabilities are search's to overwrite, −∞ where a row may not have a column.
+        Tokens are on the CPU. Search may overwrite the log-probabilities, which are −∞ for columns a row may not have.
         """
 
 
@@ -59,17 +60,17 @@ class Hypothesis:
     """A translation in tokens."""
 
     tokens: list[int]
-    """With EOS last, unless the length limit ended it."""
+    """Tokens, with EOS last unless the length limit ended it."""
     token_scores: list[float]
     """Natural-log probability of each token."""
     rank: float
-    """What search sorts by: see Ranking."""
+    """The number search sorts by: see `Ranking`."""
     attention: Tensor | None
     """[h t s]: a row of source weights for each token."""
 
     @property
     def score(self) -> float:
-        """Log-probability of the whole, no penalty."""
+        """Log-probability of the whole, without penalties."""
         return sum(self.token_scores)
 
 
@@ -85,13 +86,13 @@ class Ranking:
     1e-6 counts as 1e-6."""
 
     def length_penalty(self, length: int) -> float:
-        """lp"""
+        """lp of hypotheses of this length."""
         if self.length_normalisation == "wu":
             return float(((5 + length) / 6) ** self.alpha)
         return float(length) if self.length_normalisation == "average" else 1.0
 
     def coverage_penalty(self, attention: Tensor | None) -> float:
-        """cp of the weights [h t s] of all steps. Raises ValueError where a model has none."""
+        """cp of the weights [h t s] of all steps. Raises ValueError without weights."""
         if not self.coverage:
             return 0.0
         if attention is None:
@@ -105,23 +106,23 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a hypothesis may be."""
+    """The limits of a hypothesis."""
 
     forbidden: Sequence[int]
-    """Tokens never produced."""
+    """Tokens that are never produced."""
     max_length: int
-    """Tokens, EOS included."""
+    """Most tokens, EOS included."""
     max_length_ratio: float
-    """Each sentence is also held to so many times its own source's length, + MARGIN."""
+    """A translation has at most this many times the tokens of its own source, plus MARGIN."""
     min_length_ratio: float = 0.0
-    """No sentence ends before it has so many times its own source's tokens, rounded up; EOS counts on both sides."""
+    """A translation has at least this many times the tokens of its source, rounded up; EOS counts on both sides."""
     no_repeat_ngram: int | None = None
-    """No n-gram of so many tokens comes twice."""
+    """Length of n-grams that may not occur twice; None: all may."""
 
     def longest(self, source: Sequence[int], prefix: Sequence[int]) -> int:
-        """The most tokens for this source, whatever else is in its batch; never fewer than a prefix and its EOS."""
+        """Most tokens for this source, whatever else is in its batch; always enough for the prefix and EOS."""
         return max(len(prefix) + 1, min(self.max_length, int(self.max_length_ratio * len(source)) + MARGIN))
 
     def shortest(self, source: Sequence[int]) -> int:
-        """The fewest tokens for this source."""
+        """Fewest tokens for this source."""
         return math.ceil(self.min_length_ratio * len(source))

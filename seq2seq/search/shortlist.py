@@ -1,8 +1,8 @@
-"""Lexical shortlists: of the target vocabulary, only what the source makes likely (Jean 2015, section 3.3).
+"""Lexical shortlists: the part of the target vocabulary that a source makes likely (Jean 2015, section 3.3).
 
-A sentence's candidates are the special pieces, the most frequent target pieces, and for each of its source pieces the
-target pieces that were aligned to it most often. Only the candidates of a batch are projected to, and of those each
-sentence has its own, over which its probabilities are normalised: they do not depend on its neighbours.
+A sentence's candidates are the special pieces, the most frequent target pieces, and the target pieces most often
+aligned to each of its source pieces. Only the candidates of a batch are projected to. Each sentence's probabilities are
+normalised over its own candidates, so they do not depend on its neighbours.
 
 Shapes: b sentences, n candidates of a piece, u candidates of a batch, v source vocabulary.
 """
@@ -25,17 +25,17 @@ from seq2seq.text.storage import replace_file, within
 from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK
 
 FILE = "shortlist.safetensors"
-"""In a checkpoint's directory."""
+"""File name in a checkpoint's directory."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a batch may say."""
+    """The tokens a batch may use."""
 
     tokens: Integers
-    """[u]: ascending, the special pieces first"""
+    """[u]: ascending, the special pieces first."""
     absent: Tensor | None
-    """[b u]: True where a sentence does not have a token; None: all have all"""
+    """[b u]: True where a sentence may not use a token; None: each may use all."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Shortlist:
     """The candidates of every source piece."""
 
     candidates: NDArray[np.int32]
-    """[v n]: the target pieces aligned to it, most often first; then EOS, where there are fewer"""
+    """[v n]: the target pieces aligned to each source piece, most often first, filled up with EOS."""
     frequent: NDArray[np.int32]
-    """[n]: the most frequent target pieces, most frequent first"""
+    """[n]: the most frequent target pieces, most frequent first."""
 
     def select(
         self, sources: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]], most: int, vocab_size: int
     ) -> Selection:
-        """With the `most` best of each kind, and the tokens that each sentence has to begin with.
+        """Select the `most` best candidates of each kind, and the tokens that each sentence has to begin with.
 
-        Raises ConfigError where fewer are known.
+        Raises ConfigError if the shortlist has fewer.
         """
         if most > self.candidates.shape[1]:
             raise ConfigError(
@@ -70,7 +70,7 @@ class Shortlist:
         return Selection(tokens, torch.from_numpy(absent) if absent.any() else None)
 
     def save(self, directory: Path) -> None:
-        """Into a checkpoint. Raises DataError where it can't be written."""
+        """Write it into a checkpoint. Raises DataError if it can't be written."""
         tensors = {"candidates": torch.from_numpy(self.candidates), "frequent": torch.from_numpy(self.frequent)}
         try:
             with replace_file(directory / FILE) as unfinished:
@@ -80,21 +80,22 @@ class Shortlist:
 
     @classmethod
     def load(cls, directory: Path, source_size: int, target_size: int) -> "Shortlist | None":
-        """That of a checkpoint with vocabularies of these sizes; None where it has none. Raises DataError where it is
-        another's.
+        """Load the shortlist of a checkpoint with vocabularies of these sizes; None if it has none.
+
+        Raises DataError for one that does not fit.
         """
         path = within(directory, FILE)
         if not os.path.isfile(path):
             return None
         try:
             tensors = load_file(path)
-            found = tensors["candidates"], tensors["frequent"]
+            tables = tensors["candidates"], tensors["frequent"]
         except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
             raise DataError(f"{path}: not a readable shortlist ({error})") from error
-        shapes = [list(tensor.shape) for tensor in found]
+        shapes = [list(tensor.shape) for tensor in tables]
         most = shapes[0][1:]
         if (
-            any(tensor.dtype != torch.int32 for tensor in found)
+            any(tensor.dtype != torch.int32 for tensor in tables)
             or len(most) != 1
             or shapes != [[source_size, *most], most]
         ):
@@ -102,7 +103,7 @@ class Shortlist:
                 f"{path}: tables of {shapes[0]} and {shapes[1]}, expected whole numbers for each of the {source_size} "
                 "source pieces of this checkpoint. Make it again with seq2seq shortlist."
             )
-        candidates, frequent = (tensor.numpy() for tensor in found)
+        candidates, frequent = (tensor.numpy() for tensor in tables)
         pieces = np.concatenate([candidates.ravel(), frequent.ravel()])
         if not len(pieces) or pieces.min() < 0 or pieces.max() >= target_size:
             raise DataError(

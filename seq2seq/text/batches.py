@@ -1,4 +1,4 @@
-"""Batches: sentences of similar length together, as many as a token budget allows.
+"""Batches of sentences of similar length, as many as a token budget allows.
 
 Shapes: b batch, s source, t target.
 """
@@ -18,35 +18,34 @@ from seq2seq.text.tokenizer import BOS, PAD
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded pairs. Real tokens are those that are not PAD."""
+    """Padded pairs; real tokens are those other than PAD."""
 
     source: Tensor
     """[b s], EOS last"""
     source_lengths: Tensor
     """[b]"""
     inputs: Tensor
-    """[b t]: BOS, then the target but its last token"""
+    """[b t]: BOS, then the target without its last token"""
     targets: Tensor
     """[b t]: the target, EOS last"""
     links: Tensor | None = None
-    """[b t s]: 1/n for each of the n source pieces that a target piece is linked to; None: no links are given"""
+    """[b t s]: 1/n for each of the n source pieces that a target piece is linked to; None without links"""
 
     def to(self, device: torch.device) -> "Batch":
-        move = [t.to(device, non_blocking=True) for t in (self.source, self.source_lengths, self.inputs, self.targets)]
-        links = None if self.links is None else self.links.to(device, non_blocking=True)
-        return Batch(move[0], move[1], move[2], move[3], links)
+        tensors = {name: value for name, value in vars(self).items() if value is not None}
+        return Batch(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
     def arrays(self) -> "dict[str, NDArray[Any] | None]":
-        """As plain arrays, for another process."""
+        """The fields as plain arrays, for another process."""
         return {name: None if value is None else value.numpy() for name, value in vars(self).items()}
 
     @staticmethod
     def of_arrays(arrays: "Mapping[str, NDArray[Any] | None]") -> "Batch":
-        """What `arrays` gave."""
+        """The batch with the fields that `arrays` gave."""
         return Batch(**{name: torch.from_numpy(value) for name, value in arrays.items() if value is not None})
 
     def split(self, parts: int) -> "list[Batch]":
-        """Every parts-th pair of it, from the first, the second, ..; each as short as it can be, and none empty."""
+        """Deal the pairs out to so many batches, each padded as little as possible; none is empty."""
         if parts == 1:
             return [self]
         return [self._part(slice(first, None, parts)) for first in range(min(parts, len(self.source)))]
@@ -64,12 +63,12 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """Real target tokens."""
+        """The number of real target tokens."""
         return int((self.targets != PAD).sum())
 
 
 def pad(rows: Sequence[Sequence[int] | NDArray[np.uint32]]) -> tuple[Tensor, Tensor]:
-    """Sequences -> padded tokens [b s], lengths [b]."""
+    """Pad sequences to tokens [b s], and give their lengths [b]."""
     lengths = torch.tensor([len(row) for row in rows])
     padded = torch.full((len(rows), int(lengths.max())), PAD)
     for line, row in zip(padded, rows, strict=True):
@@ -78,32 +77,30 @@ def pad(rows: Sequence[Sequence[int] | NDArray[np.uint32]]) -> tuple[Tensor, Ten
 
 
 def make_batch(corpus: EncodedCorpus, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
-    """The pairs of these rows."""
+    """The batch of these rows."""
     links = None if corpus.links is None else [corpus.links[int(row)] for row in rows]
     return pad_pairs([corpus.source[int(row)] for row in rows], [corpus.target[int(row)] for row in rows], links)
 
 
 def pad_pairs(
     sources: Sequence[Sequence[int] | NDArray[np.uint32]],
-    targets_of: Sequence[Sequence[int] | NDArray[np.uint32]],
-    links_of: Sequence[NDArray[np.uint32]] | None = None,
+    target_rows: Sequence[Sequence[int] | NDArray[np.uint32]],
+    links: Sequence[NDArray[np.uint32]] | None = None,
 ) -> Batch:
-    """Sequences of tokens, EOS last, and the target piece and source piece of each link [n 2] -> their batch."""
+    """Make a batch of sequences, EOS last, and of the target piece and source piece of each link [n 2]."""
     source, lengths = pad(sources)
-    targets, target_lengths = pad(targets_of)
+    targets, target_lengths = pad(target_rows)
     inputs = targets.roll(1, 1)
     inputs[:, 0] = BOS
     inputs[torch.arange(inputs.size(1)) >= target_lengths[:, None]] = PAD
-    links = None
-    if links_of is not None:
-        links = spread_links(links_of, targets.size(1), source.size(1))
-    return Batch(source, lengths, inputs, targets, links)
+    spread = None if links is None else spread_links(links, targets.size(1), source.size(1))
+    return Batch(source, lengths, inputs, targets, spread)
 
 
 def spread_links(pieces: Sequence[NDArray[np.uint32]], target_size: int, source_size: int) -> Tensor:
-    """Target piece and source piece of each link [n 2], of each sentence -> [b t s]: a row of ones over its sum.
+    """Spread the target piece and source piece of each link [n 2] of each sentence to [b t s].
 
-    The row of a piece without a link is 0.
+    The row of a piece has equal parts of 1 for the pieces it is linked to, and zeros if there are none.
     """
     linked = torch.zeros(len(pieces), target_size, source_size)
     for matrix, pairs in zip(linked, pieces, strict=True):
@@ -115,17 +112,16 @@ def spread_links(pieces: Sequence[NDArray[np.uint32]], target_size: int, source_
 def plan_batches(
     corpus: EncodedCorpus, batch_tokens: int, seed: Sequence[int] | None, batch_sentences: int | None = None
 ) -> list[NDArray[np.int64]]:
-    """Rows of each batch, sorted by length and cut so that rows x longest target <= batch_tokens (one row at least),
-    and there are no more than batch_sentences of them.
+    """The rows of each batch, sorted by length so that rows x longest target <= batch_tokens, but at least one row.
 
-    Pairs of equal lengths are mixed and the batches shuffled by `seed`; None leaves the order of lengths. The number
-    of batches depends on neither.
+    A batch has at most batch_sentences rows. `seed` mixes pairs of equal lengths and shuffles the batches; None leaves
+    them in the order of lengths. The number of batches does not depend on it.
     """
     generator = None if seed is None else np.random.default_rng(list(seed))
     source, target = corpus.source.lengths, corpus.target.lengths
     mixed = np.arange(len(corpus)) if generator is None else generator.permutation(len(corpus))
     order = np.lexsort((source[mixed], target[mixed]))
-    del source  # of many millions of pairs these are hundreds of megabytes
+    del source  # hundreds of megabytes for many millions of pairs
     rows = mixed[order]
     del mixed, order
     batches = [rows[start:end] for start, end in _cut(target[rows], batch_tokens, batch_sentences)]
@@ -136,7 +132,7 @@ def plan_batches(
 
 
 def _cut(lengths: NDArray[np.int32], budget: int, most: int | None) -> Iterator[tuple[int, int]]:
-    """Ranges of at most so many ascending lengths in which count x longest fits the budget."""
+    """Ranges of at most `most` ascending lengths in which count x longest fits the budget."""
     start = 0
     while start < len(lengths):
         end = min(start + max(budget // int(lengths[start]), 1), start + (most or len(lengths)), len(lengths))

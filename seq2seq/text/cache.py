@@ -1,4 +1,4 @@
-"""Encoded corpora on disk: written once per content and tokenizer, and read from there sentence by sentence."""
+"""Encoded corpora on disk: written once for each content and tokenizer, then read sentence by sentence."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -23,37 +24,36 @@ from seq2seq.text.protection import common
 from seq2seq.text.storage import replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.word_alignments import Link, WordLinks, join_pieces
-from seq2seq.text.words import WordReader
+from seq2seq.text.words import WordSegmenter
 
 _CHUNK = 10_000
+"""Pairs that are encoded, or whose links are checked, at a time."""
 _AT_A_TIME = 1 << 20
-"""Offsets."""
+"""Numbers that are checked at a time."""
 
 
 class Rows(Protocol):
-    """Numbers of every pair."""
+    """The tokens of every sentence, EOS included, or the links of every pair."""
 
     def __getitem__(self, row: int, /) -> NDArray[np.uint32]: ...
 
-
-class Side(Rows, Protocol):
-    """Tokens of every pair, EOS included."""
-
     @property
     def lengths(self) -> NDArray[np.int32]:
-        """How many each has."""
+        """The length of each row."""
 
 
 @dataclass(frozen=True)
-class EncodedSide:
-    """The tokens of every sentence, one after the other, and where each begins."""
+class StoredRows:
+    """Rows of numbers, stored one after the other."""
 
-    tokens: Numbers[np.uint32]
+    numbers: Numbers[np.uint32]
+    """[n] for tokens; [n 2] for links: the target piece and the source piece of each."""
     offsets: Numbers[np.int64]
+    """Where each row begins, and where the last one ends."""
 
     def __getitem__(self, row: int) -> NDArray[np.uint32]:
         begin, end = self.offsets[row : row + 2].tolist()
-        return self.tokens[begin:end]
+        return self.numbers[begin:end]
 
     @property
     def lengths(self) -> NDArray[np.int32]:
@@ -64,31 +64,58 @@ class EncodedSide:
 
 
 @dataclass(frozen=True)
-class EncodedLinks:
-    """Target piece and source piece of every link [n 2], one sentence's after the other's, and where each begins."""
+class JoinedRows:
+    """The rows of several parts, one part after the other, without copies."""
 
-    pieces: Numbers[np.uint32]
-    offsets: Numbers[np.int64]
+    parts: Sequence[Rows]
+    sizes: Sequence[int]
+    """Number of rows of each part."""
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *self.sizes])[:-1]
 
     def __getitem__(self, row: int) -> NDArray[np.uint32]:
-        begin, end = self.offsets[row : row + 2].tolist()
-        return self.pieces[begin:end]
+        part = int(self._starts.searchsorted(row, side="right")) - 1
+        return self.parts[part][row - int(self._starts[part])]
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        return np.concatenate([part.lengths for part in self.parts])
 
 
 @dataclass(frozen=True)
 class EncodedCorpus:
-    """Pairs of token sequences, EOS included, and how many pairs were dropped and why."""
+    """Pairs of token sequences, EOS included, and how many pairs were dropped for which reason."""
 
-    source: Side
-    target: Side
+    source: Rows
+    target: Rows
     counts: dict[str, int]
-    """`kept`, and for each reason of the filters how many were left out for it; with links also `linked`: the target
-    pieces that have one"""
+    """Pairs `kept`, and pairs dropped for each reason of the filters. With links also `linked`: target pieces that
+    have one."""
     links: Rows | None = None
-    """Where word alignments are given: target piece and source piece of each link [n 2]."""
+    """The target piece and the source piece of each link [n 2], where word alignments are given."""
 
     def __len__(self) -> int:
         return self.counts["kept"]
+
+
+def join(corpora: Sequence[EncodedCorpus], weights: Sequence[int]) -> EncodedCorpus:
+    """Join corpora one after the other, each as many times as its weight. One corpus of weight 1 is returned as it is.
+
+    The result has links if all corpora have them.
+    """
+    if len(corpora) == 1 and weights[0] == 1:
+        return corpora[0]
+    parts = [corpus for corpus, weight in zip(corpora, weights, strict=True) for _ in range(weight) if len(corpus)]
+    sizes = [len(part) for part in parts]
+    links = [part.links for part in parts if part.links is not None]
+    return EncodedCorpus(
+        JoinedRows([part.source for part in parts], sizes),
+        JoinedRows([part.target for part in parts], sizes),
+        {"kept": sum(sizes)},
+        JoinedRows(links, sizes) if len(links) == len(parts) else None,
+    )
 
 
 def digest(*parts: object) -> str:
@@ -105,7 +132,7 @@ def encode_corpus(
     cache_dir: Path,
     links: WordLinks | None = None,
 ) -> EncodedCorpus:
-    """The corpus in tokens, from the cache where it is there. Drops pairs with an empty side, and what is filtered."""
+    """Encode a corpus, or take it from the cache. Pairs that the filters reject are dropped."""
     sides = [tokenizer.fingerprint for tokenizer in (source, target)]
     given = [] if links is None else [links.content_hash(), links.languages]
     entry = cache_dir / f"tokens-{digest(text.content_hash(), len(text.files), *sides, *filters.key(), *given)}"
@@ -113,16 +140,14 @@ def encode_corpus(
         with replace_directory(entry, keep=True) as unfinished:
             _encode(text, source, target, filters, links, unfinished)
     try:
-        corpus = _open(entry)
-        _check(corpus, (len(source), len(target)))
+        return _open(entry, (len(source), len(target)))
     except (OSError, ValueError, TypeError, EOFError) as error:
-        raise DataError(f"{entry}: not as it was written ({error}). Delete it, and it is made again.") from error
-    return corpus
+        raise DataError(f"{entry}: damaged ({error}). Delete it, and it is made again.") from error
 
 
 @dataclass
-class _Column:
-    """Rows of numbers written one after the other, and how many each has."""
+class _RowWriter:
+    """Writes rows of numbers one after the other, and remembers the size of each."""
 
     file: BinaryIO
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
@@ -138,93 +163,83 @@ def _encode(
     counts = {"kept": 0, **dict.fromkeys(filters.reasons(), 0)}
     sieve = Sieve(filters, ((source.clean(s), target.clean(t)) for s, t in text.pairs()))
     names = ["source.tokens", "target.tokens"]
-    readers: list[WordReader] = []
+    segmenters: list[WordSegmenter] = []
     rows: Iterator[tuple[str, str, list[Link]]] = ((s, t, []) for s, t in text.pairs())
     if links is not None:
         counts["linked"] = 0
         names.append("links.pieces")
-        readers = [WordReader(source, links.languages[0]), WordReader(target, links.languages[1])]
+        segmenters = [WordSegmenter(source, links.languages[0]), WordSegmenter(target, links.languages[1])]
         rows = links.beside(text)
     with ExitStack() as files:
-        columns = [_Column(files.enter_context((entry / name).open("wb"))) for name in names]
+        writers = [_RowWriter(files.enter_context((entry / name).open("wb"))) for name in names]
         for chunk in in_groups(rows, _CHUNK, lambda row: len(row[0]) + len(row[1])):
-            filled = []
+            kept = []
             for row in chunk:
-                if (reason := sieve.of_text(source.clean(row[0]), target.clean(row[1]))) is None:
-                    filled.append(row)
-                else:
+                if reason := sieve.of_text(source.clean(row[0]), target.clean(row[1])):
                     counts[reason] += 1
-            shared = [common(source.protected(s), target.protected(t)) for s, t, _ in filled]
-            sources = source.encode([s for s, _, _ in filled], shared)
-            targets = target.encode([t for _, t, _ in filled], shared)
-            for row, protected, pair in zip(filled, shared, zip(sources, targets, strict=True), strict=True):
-                if (reason := sieve.of_lengths(*map(len, pair))) is not None:
+                else:
+                    kept.append(row)
+            shared = [common(source.protected(s), target.protected(t)) for s, t, _ in kept]
+            sources = source.encode([s for s, _, _ in kept], shared)
+            targets = target.encode([t for _, t, _ in kept], shared)
+            for row, protected, *pair in zip(kept, shared, sources, targets, strict=True):
+                if reason := sieve.of_lengths(*map(len, pair)):
                     counts[reason] += 1
                     continue
                 counts["kept"] += 1
-                for column, tokens in zip(columns[:2], pair, strict=True):
-                    column.add(tokens)
+                encoded: list[Sequence[int] | NDArray[np.uint32]] = [*pair]
                 if links is not None:
-                    linked = [reader.line(side, protected) for reader, side in zip(readers, row[:2], strict=True)]
-                    joined = join_pieces(row[2], *linked)
-                    counts["linked"] += len(np.unique(joined[:, 0]))
-                    columns[-1].add(joined)
-    for name, column in zip(names, columns, strict=True):
-        offsets = np.zeros(len(column.sizes) + 1, np.int64)
-        np.cumsum(column.sizes, dtype=np.int64, out=offsets[1:])
+                    words = [
+                        segmenter.line(side, protected) for segmenter, side in zip(segmenters, row[:2], strict=True)
+                    ]
+                    encoded.append(pieces := join_pieces(row[2], *words))
+                    counts["linked"] += len(np.unique(pieces[:, 0]))
+                for writer, numbers in zip(writers, encoded, strict=True):
+                    writer.add(numbers)
+    for name, writer in zip(names, writers, strict=True):
+        offsets = np.zeros(len(writer.sizes) + 1, np.int64)
+        np.cumsum(writer.sizes, dtype=np.int64, out=offsets[1:])
         np.save(entry / f"{name.partition('.')[0]}.offsets.npy", offsets)
     (entry / "counts.json").write_text(json.dumps(counts))
 
 
-def _open(entry: Path) -> EncodedCorpus:
-    def tokens(name: str) -> Numbers[np.uint32]:
-        return stored(entry / f"{name}.tokens", np.dtype(np.uint32))
+def _open(entry: Path, vocab_sizes: tuple[int, int]) -> EncodedCorpus:
+    """Open and check a cache entry: others may have written to it, or a file may be cut off.
 
-    def offsets(name: str) -> Numbers[np.int64]:
-        return stored(entry / f"{name}.offsets.npy", np.dtype(np.int64))
-
-    source, target = (EncodedSide(tokens(name), offsets(name)) for name in ("source", "target"))
-    counts = dict(read_json(entry / "counts.json"))
-    if "linked" not in counts:
-        return EncodedCorpus(source, target, counts)
-    links = stored(entry / "links.pieces", np.dtype(np.uint32), 2)
-    return EncodedCorpus(source, target, counts, EncodedLinks(links, offsets("links")))
-
-
-def _check(corpus: EncodedCorpus, sizes: tuple[int, int]) -> None:
-    """Raises ValueError where a number leads out of its file, its vocabulary or its sentence: others may have written
-    there, or a file be cut off.
+    Raises ValueError where a number points outside its file, its vocabulary or its sentence.
     """
-    counts, sides = corpus.counts, (corpus.source, corpus.target)
+    counts = dict(read_json(entry / "counts.json"))
     if not all(isinstance(count, int) for count in counts.values()) or "kept" not in counts:
         raise ValueError("counts.json has no counts")
-    for name, side, size in zip(("source", "target"), sides, sizes, strict=True):
-        assert isinstance(side, EncodedSide)
-        _check_offsets(name, side.offsets, len(side.tokens), counts["kept"], least=1)
-        for start in range(0, len(side.tokens), _AT_A_TIME):
-            if (most := int(side.tokens[start : start + _AT_A_TIME].max())) >= size:
-                raise ValueError(f"{name}.tokens has pieces up to {most}, its tokenizer {size}")
-    if corpus.links is not None:
-        assert isinstance(corpus.links, EncodedLinks)
-        _check_offsets("links", corpus.links.offsets, len(corpus.links.pieces), counts["kept"], least=0)
-        for start in range(0, counts["kept"], _CHUNK):
-            bounds = corpus.links.offsets[start : start + _CHUNK + 1]
-            pieces = corpus.links.pieces[int(bounds[0]) : int(bounds[-1])]
-            for column, side in zip(pieces.T, reversed(sides), strict=True):
-                assert isinstance(side, EncodedSide)
-                lengths = np.diff(side.offsets[start : start + _CHUNK + 1])
-                if (column >= np.repeat(lengths, np.diff(bounds))).any():
-                    raise ValueError("links.pieces links what is not in its sentence")
+    source, target = (_open_rows(entry, f"{side}.tokens", counts["kept"], 1) for side in ("source", "target"))
+    for name, side, size in zip(("source", "target"), (source, target), vocab_sizes, strict=True):
+        for start in range(0, len(side.numbers), _AT_A_TIME):
+            if (most := int(side.numbers[start : start + _AT_A_TIME].max())) >= size:
+                raise ValueError(f"{name}.tokens has pieces up to {most}, its tokenizer only {size}")
+    if "linked" not in counts:
+        return EncodedCorpus(source, target, counts)
+    links = _open_rows(entry, "links.pieces", counts["kept"], 0, width=2)
+    for start in range(0, counts["kept"], _CHUNK):
+        bounds = links.offsets[start : start + _CHUNK + 1]
+        pieces = links.numbers[int(bounds[0]) : int(bounds[-1])]
+        for column, side in zip(pieces.T, (target, source), strict=True):
+            lengths = np.diff(side.offsets[start : start + _CHUNK + 1])
+            if (column >= np.repeat(lengths, np.diff(bounds))).any():
+                raise ValueError("links.pieces links a piece that its sentence does not have")
+    return EncodedCorpus(source, target, counts, links)
 
 
-def _check_offsets(name: str, offsets: Numbers[np.int64], size: int, rows: int, least: int) -> None:
-    """From 0 to the size, and never back."""
-    if len(offsets) != rows + 1:
-        raise ValueError(f"{name}.offsets are {len(offsets)}, expected {rows + 1}")
-    ends = int(offsets[0:1][0]), int(offsets[rows : rows + 1][0])
-    for start in range(0, rows, _AT_A_TIME):
+def _open_rows(entry: Path, name: str, count: int, shortest: int, width: int | None = None) -> StoredRows:
+    """Open rows, and check that their offsets lead from 0 to the end and never back."""
+    label = name.partition(".")[0]
+    numbers = stored(entry / name, np.dtype(np.uint32), width)
+    offsets = stored(entry / f"{label}.offsets.npy", np.dtype(np.int64))
+    if len(offsets) != count + 1:
+        raise ValueError(f"{label}.offsets has {len(offsets)} numbers, expected {count + 1}")
+    valid = (int(offsets[0:1][0]), int(offsets[count : count + 1][0])) == (0, len(numbers))
+    for start in range(0, count, _AT_A_TIME):
         block = offsets[start : start + _AT_A_TIME + 1]
-        if block.min() < 0 or block.max() > size or np.diff(block).min() < least:
-            ends = (-1, -1)
-    if ends != (0, size):
-        raise ValueError(f"{name}.offsets lead out of the {size} numbers they are of")
+        valid = valid and block.min() >= 0 and block.max() <= len(numbers) and np.diff(block).min() >= shortest
+    if not valid:
+        raise ValueError(f"{label}.offsets does not divide the {len(numbers)} numbers into rows")
+    return StoredRows(numbers, offsets)

@@ -1,10 +1,9 @@
-"""White space and format characters made usual, so that what nobody sees changes no translation.
+"""White space and format characters in their usual form, so that what nobody sees changes no translation.
 
-A replacement is a piece of a line and what stands in its place; replacements are in the order of the line.
+A replacement is a piece of a line and the text that takes its place; replacements are in the order of the line.
 """
 
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import regex
@@ -21,7 +20,7 @@ class Replacement(NamedTuple):
     text: str
 
 
-_HIDDEN = regex.compile(r"[[\p{C}\p{Z}]--[\x20]]", regex.VERSION1)
+_HIDDEN = regex.compile(r"(?P<space>[[\p{Z}\p{Cc}]--[\x20]])|\p{Cf}", regex.VERSION1)
 _VISIBLE = regex.compile(r"[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800\uFFF9-\uFFFB]")
 _JOINING = r"[[\p{L}\p{M}]--[\p{Latin}\p{Greek}\p{Cyrillic}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]]"
 _UNSPACED = r"[\p{Line_Break=Complex_Context}\p{Tibetan}\p{Javanese}\p{Balinese}]"
@@ -34,7 +33,7 @@ _NEEDED = regex.compile(
     | (?<=\p{{Mongolian}}) \u180E | [\U00013430-\U0001343F]  # vowels, the layout of hieroglyphs""",
     regex.VERBOSE | regex.VERSION1,
 )
-"""Format characters that a writing needs where they stand."""
+"""Format characters that a writing system needs where they stand."""
 
 
 def clean(line: str) -> str:
@@ -44,27 +43,25 @@ def clean(line: str) -> str:
 
 
 def find_unusual(line: str) -> list[Replacement]:
-    """A space for each other white space or control character, nothing for each format character that no writing
-    needs; for a line on which nothing is visible, nothing for all of it.
+    """Replace other white space and control characters by spaces, and format characters by nothing unless needed.
+
+    A line on which nothing is visible is replaced by nothing.
     """
     if line.isascii() and line.isprintable():  # as most are
         return []
     if not _VISIBLE.search(line):
         return [Replacement(0, len(line), "")]
-    return [] if line.isprintable() else list(_find_hidden(line))
-
-
-def _find_hidden(line: str) -> Iterator[Replacement]:
-    for match in _HIDDEN.finditer(line):
-        category = unicodedata.category(match[0])
-        if category in ("Zs", "Zl", "Zp", "Cc"):
-            yield Replacement(match.start(), match.end(), " ")
-        elif category == "Cf" and not _NEEDED.match(line, match.start()):
-            yield Replacement(match.start(), match.end(), "")
+    if line.isprintable():
+        return []
+    return [
+        Replacement(match.start(), match.end(), " " if match["space"] else "")
+        for match in _HIDDEN.finditer(line)
+        if match["space"] or not _NEEDED.match(line, match.start())
+    ]
 
 
 def replace(line: str, replacements: Iterable[Replacement]) -> str:
-    """The line with these made."""
+    """Make the replacements."""
     text, end = [], 0
     for replacement in replacements:
         text += [line[end : replacement.begin], replacement.text]
@@ -73,36 +70,35 @@ def replace(line: str, replacements: Iterable[Replacement]) -> str:
 
 
 def spans_before(line: str, replacements: Sequence[Replacement], spans: Iterable[Span]) -> list[Span]:
-    """Spans of `replace(line, replacements)` -> where in the line itself they are, without the spaces before them:
-    what these were may be part of a word there.
+    """Map spans of `replace(line, replacements)` to spans of the line itself, without the spaces before them.
+
+    What these spaces replaced may be part of a word in the line.
     """
     text = replace(line, replacements)
     places: list[Span] = []
     end = 0
-    for replacement in replacements:
-        places += [(place, place + 1) for place in range(end, replacement.begin)]
-        places += [(replacement.begin, replacement.end)] * len(replacement.text)
-        end = replacement.end
-    places += [(place, place + 1) for place in range(end, len(line))]
-    places.append((len(line), len(line)))
-    found = []
+    for begin, following, new in [*replacements, Replacement(len(line), len(line), " ")]:  # the last one is the end
+        places += [(place, place + 1) for place in range(end, begin)]
+        places += [(begin, following)] * len(new)
+        end = following
+    mapped = []
     for begin, end in spans:
         first = begin + len(text[begin:end]) - len(text[begin:end].lstrip(" "))
-        first = min(first, max(begin, end - 1))  # a space alone stays one
-        found.append((places[first][0], places[end - 1][1] if end > begin else places[first][0]))
-    return found
+        first = min(first, max(begin, end - 1))  # a span of nothing but spaces keeps its last one
+        mapped.append((places[first][0], places[end - 1][1] if end > begin else places[first][0]))
+    return mapped
 
 
 def spans_after(replacements: Sequence[Replacement], spans: Iterable[Span]) -> list[Span]:
-    """Spans of a line -> where they are once these replacements, each within one span, have been made."""
+    """Map spans of a line to spans of the replaced line; each replacement lies within one span."""
     return [(_after(replacements, begin), _after(replacements, end)) for begin, end in spans]
 
 
 def _after(replacements: Sequence[Replacement], place: int) -> int:
-    return place + sum(len(made.text) - (made.end - made.begin) for made in replacements if made.end <= place)
+    return place + sum(len(text) - (end - begin) for begin, end, text in replacements if end <= place)
 
 
 def overlay(over: Sequence[Replacement], under: Sequence[Replacement]) -> list[Replacement]:
-    """Both in order, of `under` those that lie in none of the others."""
-    free = (one for one in under if not any(made.begin <= one.begin < made.end for made in over))
+    """All of `over`, and those of `under` that lie in none of them, in order."""
+    free = (lower for lower in under if not any(upper.begin <= lower.begin < upper.end for upper in over))
     return sorted([*over, *free])

@@ -1,7 +1,7 @@
 """Reading raw text: UTF-8, one sentence a line, plain or gzip.
 
-Lines end at `\\n` alone, so U+2028 and its like stay inside a line; a byte order mark and a trailing CR are dropped.
-What can't be read is a DataError naming file and line. Memory is bounded by the longest line, and that by MOST_BYTES.
+Only `\\n` ends a line, so U+2028 and its like stay inside; a byte order mark and a trailing CR are dropped. A DataError
+names file and line of what can't be read. Memory is bounded by the longest line, which has MOST_BYTES at most.
 """
 
 import difflib
@@ -19,17 +19,17 @@ from typing import Any, BinaryIO, TypeVar
 from seq2seq.errors import DataError
 
 MOST_BYTES = 1 << 20
-"""Of a line. No sentence is as long, and a file without line ends must not fill the memory."""
+"""Bytes of a line, at most: no sentence is as long, and a file without line ends must not fill the memory."""
 
 _MOST_UNPACKED = 128
-"""Times its own size that a gzip file may unpack to; text makes about 4, a bomb 1000."""
+"""Unpacked size of a gzip file over its own, at most: text has about 4, a decompression bomb 1000."""
 _ALWAYS_UNPACKED = 1 << 26
-"""Bytes that any gzip file may unpack to."""
+"""Bytes that a gzip file may unpack to whatever its own size."""
 
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """A plain or gzip file, read as bytes."""
+    """Open a plain or gzip file to read bytes."""
     try:
         with path.open("rb") as file:
             yield io.BufferedReader(_Unpacked(file, path), 1 << 16) if path.suffix == ".gz" else file
@@ -40,7 +40,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 
 
 class _Unpacked(io.RawIOBase):
-    """What a gzip file unpacks to. Raises DataError where that is out of all proportion to its size."""
+    """The content of a gzip file. Raises DataError if that is out of all proportion to its size."""
 
     def __init__(self, packed: BinaryIO, path: Path) -> None:
         self._file = gzip.GzipFile(fileobj=packed)
@@ -55,19 +55,19 @@ class _Unpacked(io.RawIOBase):
         self._left -= count
         if self._left < 0:
             raise DataError(
-                f"{self._path}: unpacks to more than {_MOST_UNPACKED} times its size, which text does not. If it is "
-                "text, unpack it and give the plain file."
+                f"{self._path}: unpacks to more than {_MOST_UNPACKED} times its size, expected text. If it is text, "
+                "unpack it and give the plain file."
             )
         return count
 
 
 def raw_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines, each with its `\\n`; of one that is too long only as much as shows it."""
+    """Lines, each with its `\\n`; a line that is too long is cut just above the limit."""
     return iter(partial(file.readline, MOST_BYTES + 1), b"")
 
 
 def decode_lines(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[str]:
-    """Raw lines, each with its `\\n` -> text without it; `first` is the number of the first one."""
+    """Decode raw lines and strip their `\\n`; `first` is the number of the first line."""
     for number, raw in enumerate(lines, first):
         if number == 1:
             raw = raw.removeprefix(b"\xef\xbb\xbf")
@@ -91,13 +91,12 @@ def decode_lines(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[
 Item = TypeVar("Item")
 
 _MOST_TEXT = 1 << 24
-"""Characters of a group of lines, about."""
+"""Characters of a group of lines, roughly."""
 
 
 def in_groups(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """At most so many at a time, and of very long ones fewer; `size` is an item's characters."""
-    group: list[Item] = []
-    total = 0
+    """Groups of at most `most` items, fewer if they are very long; `size` gives the characters of an item."""
+    group, total = list[Item](), 0
     for item in items:
         group.append(item)
         total += size(item)
@@ -115,7 +114,7 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def content_hash(*paths: Path) -> str:
-    """SHA-256 of the files' bytes as text, whatever their compression."""
+    """SHA-256 of the uncompressed bytes of files."""
     digest = hashlib.sha256()
     for path in paths:
         with open_binary(path) as file:
@@ -126,13 +125,13 @@ def content_hash(*paths: Path) -> str:
 
 
 def existing(name: str) -> Path | None:
-    """The file of this name, or NAME.gz; None if there is neither."""
+    """The file NAME or NAME.gz; None if there is neither."""
     candidates = (Path(name), Path(f"{name}.gz"))
-    return next((path for path in candidates if os.path.isfile(path)), None)  # unlike Path's, it takes any name
+    return next((path for path in candidates if os.path.isfile(path)), None)  # it takes any name, unlike Path.is_file
 
 
 def find_file(name: str) -> Path:
-    """The file of this name, or NAME.gz. Raises DataError if there is neither."""
+    """Find the file NAME or NAME.gz. Raises DataError if there is neither."""
     path = existing(name)
     if path is None:
         raise DataError(f"{name}: no such file (nor {name}.gz).{near(name, file_names(Path(name).parent))}")
@@ -140,14 +139,14 @@ def find_file(name: str) -> Path:
 
 
 def near(name: str, names: Iterable[str], key: str = "") -> str:
-    """` Did you mean ...?` with the path of the name beside this one that is most like it, or nothing."""
+    """` Did you mean ...?` with the path of the most similar name in the same directory, or nothing."""
     path = Path(name)
     close = difflib.get_close_matches(path.name, list(names), n=1, cutoff=0.7)
     return f" Did you mean {key}{path.with_name(close[0])}?" if close else ""
 
 
 def file_names(directory: Path) -> list[str]:
-    """The names of the files in a directory, without .gz; none where it can't be read."""
+    """The names of the files in a directory, without .gz; none if it can't be read."""
     try:
         with os.scandir(directory) as entries:
             return sorted({entry.name.removesuffix(".gz") for entry in entries if entry.is_file()})

@@ -1,5 +1,6 @@
-"""Which pairs of a training text are left out, and why. Memory grows by eight bytes a pair, and only where pairs that
-come again are looked for.
+"""Which pairs of a training text are dropped, and why.
+
+Memory grows by eight bytes a pair, and only if repeated pairs are dropped.
 """
 
 from collections.abc import Iterable
@@ -12,65 +13,61 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Filters:
-    """What is left out beyond pairs with an empty side."""
+    """What is dropped besides pairs with an empty side."""
 
     max_length: int | None = None
     """Pieces of a side, EOS included."""
     max_length_ratio: float | None = None
-    """The longer side's pieces over the shorter's, EOS left out."""
+    """Pieces of the longer side over those of the shorter, EOS left out."""
     drop_identical: bool = False
     drop_duplicates: bool = False
 
     def key(self) -> list[Any]:
-        """What names a cache entry: without the newer filters the name is as it was before there were any."""
+        """What names a cache entry. Filters added later count only where they are used, so that old names stay."""
         newer = {name: value for name, value in asdict(self).items() if name != "max_length" and value}
         return [self.max_length, *([newer] if newer else [])]
 
     def reasons(self) -> dict[str, str]:
-        """Name of each reason that there can be -> how a person is told of it."""
+        """The reasons that these filters may give, and the words for each."""
         ratio = self.max_length_ratio
-        told = (
-            ("empty", "with an empty side", True),
-            ("identical", "with the same text on both sides", self.drop_identical),
-            ("duplicate", "that stood there before", self.drop_duplicates),
-            ("long", f"longer than data.max_length={self.max_length}", self.max_length is not None),
-            ("ratio", f"with a side over data.max_length_ratio={ratio} times the other", ratio is not None),
-        )
-        return {name: words for name, words, asked in told if asked}
+        reasons = {
+            "empty": "with an empty side",
+            "identical": "with the same text on both sides" if self.drop_identical else "",
+            "duplicate": "that stood there before" if self.drop_duplicates else "",
+            "long": "" if self.max_length is None else f"longer than data.max_length={self.max_length}",
+            "ratio": "" if ratio is None else f"with a side over data.max_length_ratio={ratio} times the other",
+        }
+        return {name: words for name, words in reasons.items() if words}
 
 
 class Sieve:
-    """Filters at work on one text, from its first pair to its last: each pair has one reason, the first that holds."""
+    """Filters at work on one text, from its first pair to its last: each pair has the first reason that holds."""
 
     def __init__(self, filters: Filters, pairs: Iterable[tuple[str, str]]) -> None:
-        """The pairs are read only where those that come again are looked for."""
+        """Prepare to filter these pairs, which are read only if repeated ones are dropped."""
         self.filters = filters
         self._repeated = Repeated(pairs) if filters.drop_duplicates else None
 
     def of_text(self, source: str, target: str) -> str | None:
-        """Why this pair is left out, if its text is enough to say so."""
+        """The reason to drop a pair for its text."""
         source, target = source.strip(), target.strip()
         if not source or not target:
             return "empty"
         if self.filters.drop_identical and source == target:
             return "identical"
-        if self._repeated is not None and self._repeated.again(source, target):
-            return "duplicate"
-        return None
+        return "duplicate" if self._repeated is not None and self._repeated.again(source, target) else None
 
     def of_lengths(self, source: int, target: int) -> str | None:
-        """Why a pair of so many pieces, EOS included, is left out."""
+        """The reason to drop a pair for its numbers of pieces, EOS included."""
         shorter, longer = sorted((source, target))
         if self.filters.max_length is not None and longer > self.filters.max_length:
             return "long"
         ratio = self.filters.max_length_ratio
-        if ratio is not None and longer - 1 > ratio * (shorter - 1):
-            return "ratio"
-        return None
+        return "ratio" if ratio is not None and longer - 1 > ratio * (shorter - 1) else None
 
 
 class Repeated:
-    """Which pairs come more than once, by hashes of 64 bits: of n pairs, n²/2⁶⁵ are taken for others by chance."""
+    """The pairs that occur more than once, by hashes of 64 bits: n²/2⁶⁵ of n pairs collide by chance."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         hashes = np.fromiter((_hash(source.strip(), target.strip()) for source, target in pairs), np.uint64)
@@ -79,7 +76,7 @@ class Repeated:
         self._seen = np.zeros(len(self._hashes), np.bool_)
 
     def again(self, source: str, target: str) -> bool:
-        """Whether this was asked of the same pair before."""
+        """Whether this method was called with the same pair before."""
         value = np.uint64(_hash(source, target))
         place = int(self._hashes.searchsorted(value))
         if place == len(self._hashes) or self._hashes[place] != value:

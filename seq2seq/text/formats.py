@@ -1,6 +1,6 @@
-"""Tables of sentences: TSV, CSV, JSONL and Parquet, and which of their columns are read.
+"""Tables of sentences (TSV, CSV, JSONL and Parquet), and which of their columns are read.
 
-A row is read at a time. One sentence is one line: a line break within a cell becomes a space, and null an empty line.
+Rows are read one at a time. One sentence is one line: a line break inside a cell becomes a space, null an empty line.
 """
 
 import csv
@@ -19,22 +19,22 @@ from seq2seq.version import install_command
 
 Row = Sequence[str] | Mapping[str, Any]
 Key = int | str
-"""A column: its place in a row, from 0, or its name."""
+"""A column: its index in a row, or its name."""
 
 _SIDES = (("source", ("source",)), ("target", ("target", "translation")))
-"""What each side is called, and the names of columns that are taken for it."""
+"""The name of each side, and the usual names of its column."""
 _FEW = 10
-"""Lines that are looked at, or columns that are named."""
+"""Lines that are looked at, or columns that a message lists."""
 
 
 def table_kind(name: str) -> str:
-    """`.tsv`, `.csv`, `.jsonl` or `.parquet` of a file's name, also with .gz; empty for the names of other files."""
+    """The `.tsv`, `.csv`, `.jsonl` or `.parquet` of a file's name, also before .gz; empty for other names."""
     suffix = Path(name.removesuffix(".gz")).suffix
     return suffix if suffix in _READERS else ""
 
 
 def is_tabbed(path: Path) -> bool:
-    """Whether the first lines of this file all have tabs, as a TSV has that is called otherwise."""
+    """Whether the first lines of the file all have tabs, as in a TSV with another ending."""
     lines = list(islice((line for line in read_lines(path) if line.strip()), _FEW))
     return bool(lines) and all("\t" in line.strip() for line in lines)
 
@@ -44,7 +44,7 @@ def _tsv(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Row]]:
-    """As RFC 4180 has it, and with semicolons, as spreadsheets write it where a comma is the decimal point."""
+    """Rows by RFC 4180; also with semicolons, which spreadsheets write where the comma is the decimal point."""
     number = 1
     with open_binary(path) as file:
         lines = decode_lines(raw_lines(file), str(path))
@@ -58,8 +58,8 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
                 number = reader.line_num + 1
         except csv.Error as error:
             raise DataError(
-                f"{path}:{number}: not CSV ({error}). A cell with a comma or a quotation mark in it stands in "
-                "quotation marks, and those in it are doubled."
+                f"{path}:{number}: not CSV ({error}). Put a cell that has a comma or a quotation mark in quotation "
+                "marks, and double those inside it."
             ) from error
 
 
@@ -91,7 +91,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _flat(row: Mapping[str, Any]) -> Row:
-    """With the columns of Hugging Face's `translation` beside the others."""
+    """The row with the columns of Hugging Face's `translation` beside its others."""
     nested = row.get("translation")
     return {**row, **nested} if isinstance(nested, dict) else row
 
@@ -112,7 +112,7 @@ class Table:
     kind: str
     keys: tuple[Key, ...]
     header: bool = False
-    """Whether the first row has the names of the columns."""
+    """Whether the first row holds the names of the columns."""
 
     @classmethod
     def open(
@@ -123,22 +123,22 @@ class Table:
         columns: Sequence[str] | None,
         sides: Sequence[int] = (0, 1),
     ) -> "Table":
-        """`columns` are numbers, from 1, or names, of source and target. None: the first two of a TSV, else by name.
+        """Find the columns of the sides that are read: 0 is the source, 1 the target.
 
-        `sides` are those that are read, 0 the source and 1 the target. Raises DataError where a column is not there.
+        `columns` are numbers, counted from 1, or names, of source and target. None takes the first two columns of a
+        TSV, and those with usual names of other tables. Raises DataError for a column that is not there.
         """
-        numbers = columns is not None and all(column.isdecimal() for column in columns)
-        if columns is not None and (len(set(columns)) < len(columns) or (numbers and "0" in columns)):
+        numbered = columns is not None and all(column.isdecimal() for column in columns)
+        if columns is not None and (len(set(columns)) < len(columns) or (numbered and "0" in columns)):
             raise DataError(f"columns=[{','.join(columns)}]: expected two different ones, numbers from 1 or names")
         _, row = next(_READERS[kind](path), (1, []))
         if isinstance(row, Mapping):
             fields = [name for name, value in row.items() if not isinstance(value, dict)]
             return cls(path, kind, tuple(_find(path, fields, side, languages, columns) for side in sides))
-        if not row or numbers or (columns is None and kind == ".tsv"):
-            return cls(path, kind, tuple(int(columns[side]) - 1 if numbers and columns else side for side in sides))
-        names = list(row)
-        places = (names.index(_find(path, names, side, languages, columns)) for side in sides)
-        return cls(path, kind, tuple(places), header=True)
+        if not row or numbered or (columns is None and kind == ".tsv"):
+            return cls(path, kind, tuple(int(columns[side]) - 1 if numbered and columns else side for side in sides))
+        names = [_find(path, row, side, languages, columns) for side in sides]
+        return cls(path, kind, tuple(map(row.index, names)), header=True)
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """The text in the columns that are read."""
@@ -146,7 +146,7 @@ class Table:
             try:
                 cells = tuple([row[key] for key in self.keys])  # type: ignore[index]
             except (IndexError, KeyError) as error:
-                raise DataError(f"{self.path}:{number}: {self._lacking(row)}") from error
+                raise DataError(f"{self.path}:{number}: {self._missing(row)}") from error
             yield cells if self.kind == ".tsv" else tuple(self._text(cell, number) for cell in cells)
 
     def names(self) -> list[str]:
@@ -155,10 +155,10 @@ class Table:
         return [str(key + 1 if isinstance(key, int) else key) if row is None else row[key] for key in self.keys]  # type: ignore[index]
 
     def is_plain(self) -> bool:
-        """Whether this is a TSV as it comes: source<TAB>target."""
+        """Whether this is a TSV read by default: source<TAB>target."""
         return self.kind == ".tsv" and self.keys == (0, 1) and not self.header
 
-    def _lacking(self, row: Row) -> str:
+    def _missing(self, row: Row) -> str:
         if isinstance(row, Mapping):
             return f"expected {' and '.join(map(str, self.keys))}, got {_listed(row)}"
         expected = ", ".join(str(int(key) + 1) for key in self.keys)
@@ -173,8 +173,8 @@ class Table:
             raise DataError(f"{self.path}:{number}: expected text, got {shown(cell)}")
         if len(cell) > MOST_BYTES or "\0" in cell:
             wrong = "a NUL character" if "\0" in cell else f"more than {MOST_BYTES:,} characters"
-            raise DataError(f"{self.path}:{number}: a cell with {wrong}; expected a sentence in each")
-        return re.sub(r"\r?\n", " ", cell) if "\n" in cell else cell
+            raise DataError(f"{self.path}:{number}: a cell with {wrong}; expected a sentence in each cell")
+        return re.sub(r"\r?\n", " ", cell)
 
 
 def _find(
@@ -189,9 +189,8 @@ def _find(
     code = languages[side] if languages[0] != languages[1] else None
     wanted = [*([] if code is None else [code.casefold(), base_language(code)]), *usual]
     plain = {name.strip().casefold(): name for name in reversed(names)}
-    for name in wanted:
-        if name in plain:
-            return plain[name]
+    for name in filter(plain.__contains__, wanted):
+        return plain[name]
     raise DataError(
         f"{path}: which column is the {title}? None is called {' or '.join(dict.fromkeys(wanted))}. It has "
         f"{_listed(names)}. Give columns=[SOURCE,TARGET], in training data.columns=[SOURCE,TARGET]: "

@@ -1,6 +1,6 @@
-"""Plain values that anybody may have written: files of a stated size at most, JSON, its values by type.
+"""Untrusted plain values: files of limited size, JSON, and values checked by type.
 
-What does not fit is a ValueError, or an OSError where a file can't be had: whoever reads says which file it was.
+A value that does not fit raises ValueError, a file that can't be read OSError. Callers add the name of the file.
 """
 
 import dataclasses
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 _MOST_JSON = 1 << 24
-"""Bytes of a file of JSON."""
+"""Bytes of a JSON file, at most."""
 _DEEPEST = 100
-"""Groups and lists within each other: deeper ones are no settings, and exhaust the stack of whoever walks them."""
-_MOST_WHOLE = 2**63
-"""Whole numbers fit into 64 bits."""
+"""Levels of nested groups and lists, at most: deeper ones are no settings, and exhaust the stack of later readers."""
+_FIRST_TOO_LARGE = 2**63
+"""The first whole number that does not fit into 64 bits."""
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """A regular file of so many bytes at most: a device could be endless, and a pipe never come to anything."""
+    """Read a regular file of at most `most` bytes: a device may be endless, and a pipe may block forever."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     with path.open("rb") as file:
@@ -33,42 +33,33 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a file of JSON."""
+    """Read the value in a JSON file."""
     return parse_json(read_bytes(path, _MOST_JSON).decode("utf-8"))
 
 
 def parse_json(text: str) -> Any:
-    """A value that can be walked and written again: not nested without end, its text valid Unicode."""
+    """Parse a value that can be walked and written again: not nested too deeply, and valid Unicode."""
     try:
         value = json.loads(text)
+        if text.count("[") + text.count("{") > _DEEPEST and _depth(value) > _DEEPEST:
+            raise RecursionError
     except RecursionError as error:
-        raise ValueError("lists and groups too deep within each other") from error
-    if text.count("[") + text.count("{") > _DEEPEST:
-        _check_depth(value)
-    if "\\ud" in text.lower():  # half of a character
+        raise ValueError("groups and lists are nested too deeply") from error
+    if "\\ud" in text.lower():  # half a character
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            item
-            for group in level
-            if isinstance(group, (dict, list))
-            for item in (group.values() if isinstance(group, dict) else group)
-        ]
-        if not level:
-            return
-    raise ValueError("lists and groups too deep within each other")
+def _depth(value: Any) -> int:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, items), default=0)
 
 
 Kind = typing.TypeVar("Kind")
 
 
 def typed(kind: type[Kind], values: Any) -> Kind:
-    """A dataclass of plain fields (numbers, text, lists and groups of them, such dataclasses) of a group of values."""
+    """Make a dataclass from a group of values. Its fields are numbers, text, lists, groups and such dataclasses."""
     if not isinstance(values, dict):
         raise ValueError(f"expected a group of keys, got {type(values).__name__}")
     hints = typing.get_type_hints(kind)
@@ -86,31 +77,29 @@ def typed(kind: type[Kind], values: Any) -> Kind:
 
 
 def _check(hint: Any, value: Any, name: str) -> None:
-    """Raises ValueError for a value of another type."""
+    """Raise ValueError for a value of another type."""
     if isinstance(hint, types.UnionType):
-        members = typing.get_args(hint)
-        if value is None and types.NoneType in members:
+        if value is None:
             return
-        (hint,) = (member for member in members if member is not types.NoneType)
+        (hint,) = (member for member in typing.get_args(hint) if member is not types.NoneType)
     kind: Any = typing.get_origin(hint) or hint
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{name!r} is {type(value).__name__}, expected {kind.__name__}")
-    if isinstance(value, int) and not -_MOST_WHOLE <= value < _MOST_WHOLE:
+    if isinstance(value, int) and not -_FIRST_TOO_LARGE <= value < _FIRST_TOO_LARGE:
         raise ValueError(f"{name!r} does not fit into 64 bits")
     if kind in (list, dict):
-        inner = typing.get_args(hint)[-1]
         group: Any = value
         for item in group.values() if kind is dict else group:
-            _check(inner, item, name)
+            _check(typing.get_args(hint)[-1], item, name)
 
 
 def number(values: Any, name: str) -> float | None:
-    """The number of this name in a group; None where it is absent or null."""
-    found = values.get(name)
-    if found is None:
+    """The number of this name in a group; None if it is absent or null."""
+    value = values.get(name)
+    if value is None:
         return None
-    _check(float, found, name)
-    if not math.isfinite(found):
+    _check(float, value, name)
+    if not math.isfinite(value):
         raise ValueError(f"{name!r} is not finite")
-    return float(found)
+    return float(value)

@@ -1,7 +1,7 @@
-"""The normalisation rules within a sentencepiece model: how long they can make a text, before any text is read.
+"""The normalisation rules in a sentencepiece model: how long they can make a text, before any text is read.
 
-A model is a protocol buffer. Its fields 3 and 5 are the normalizer and the denormalizer, of which field 2 holds the
-rules: the size of an index, the index, and what it leads to, each with a NUL at its end.
+A model is a protocol buffer. Its fields 3 and 5 are the normalizer and the denormalizer. Field 2 of these holds the
+rules: the size of an index, the index, and the texts it points to, each ended by a NUL.
 """
 
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 _NORMALIZERS = (3, 5)
 _RULES = 2
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
-"""Kinds of fields."""
+"""Wire types of fields."""
 
 
 def longest_rule(model: bytes) -> int:
-    """Bytes of the longest text that a rule puts in the place of another; 33 in the rules that sentencepiece has.
+    """Bytes of the longest text that a rule substitutes; 33 in the rules that come with sentencepiece.
 
-    Raises ValueError for what is no protocol buffer.
+    Raises ValueError for anything but a protocol buffer.
     """
     normalizers = [content for field, content in _fields(memoryview(model)) if field in _NORMALIZERS]
-    rules = [content for each in normalizers for field, content in _fields(each) if field == _RULES]
-    return max((_longest(bytes(each)) for each in rules), default=0)
+    rules = [bytes(content) for normalizer in normalizers for field, content in _fields(normalizer) if field == _RULES]
+    return max(map(_longest, rules), default=0)
 
 
 def _longest(rules: bytes) -> int:
@@ -28,7 +28,7 @@ def _longest(rules: bytes) -> int:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of each field that holds bytes."""
+    """The number and the content of each field that holds bytes."""
     place = 0
     while place < len(message):
         key, place = _number(message, place)
@@ -43,7 +43,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _number(message: memoryview, place: int) -> tuple[int, int]:
-    """The number that begins at this place, seven bits a byte, the lowest first, and the place behind it."""
+    """The number that begins at this place, seven bits a byte and the lowest first, and the place after it."""
     value = shift = 0
     while place < len(message):
         byte = message[place]

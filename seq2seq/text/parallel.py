@@ -1,20 +1,24 @@
-"""Parallel text: two files of as many lines, or a table with a column for each side."""
+"""Parallel text: two files with the same number of lines, or a table with a column for each side."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 from seq2seq.errors import DataError
-from seq2seq.text.corpus import content_hash, existing, read_lines
+from seq2seq.text.corpus import content_hash, existing, file_names, near, read_lines
 from seq2seq.text.formats import Table, is_tabbed, table_kind
-from seq2seq.text.guess import no_corpus
+
+_TABLES = "table (.tsv, .csv, .jsonl, .parquet)"
+_MOST_NAMED = 5
+"""Corpora that a message lists at most."""
 
 
 @dataclass(frozen=True)
 class ParallelText:
-    """Pairs of sentences: two files of as many lines, or two columns of a table."""
+    """Pairs of sentences: two files with the same number of lines, or two columns of a table."""
 
     name: str
     files: tuple[Path, ...]
@@ -29,10 +33,10 @@ class ParallelText:
         columns: Sequence[str] | None = None,
         key: str = "data.train",
     ) -> "ParallelText":
-        """`name` is a table, or a prefix: NAME.source_lang and NAME.target_lang, each also as .gz.
+        """Find the corpus `name`: a table, or a prefix of NAME.source_lang and NAME.target_lang, each also as .gz.
 
-        A file of another name is a table too where its lines have tabs. `columns` are those of `Table.open`, and `key`
-        is the option that the name was given with.
+        A file with another ending is a table if its lines have tabs. `columns` are those of `Table.open`; `key` is the
+        option that gave the name.
         """
         languages = (source_lang, target_lang)
         sides = [existing(f"{name}.{language}") for language in languages]
@@ -43,19 +47,18 @@ class ParallelText:
                 return cls(name, (path,), Table.open(path, kind, languages, columns))
         source, target = sides
         if source is None or target is None:
-            raise DataError(no_corpus(name, languages, key))
+            raise DataError(_no_corpus(name, languages, key))
         return cls(name, (source, target))
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Source and target of each line."""
         if self.table is not None:
-            yield from self.table.rows()  # type: ignore[misc]  # of two columns
-            return
+            return self.table.rows()  # type: ignore[return-value]  # it has two columns
         source, target = self.files
-        yield from zip_lines((str(source), str(target)), (read_lines(source), read_lines(target)))
+        return zip_lines((str(source), str(target)), (read_lines(source), read_lines(target)))
 
     def content_hash(self) -> str:
-        """SHA-256 of the files' bytes as text, whatever their compression, and of the columns that are read."""
+        """SHA-256 of the uncompressed bytes of the files, and of the columns that are read."""
         content = content_hash(*self.files)
         if self.table is None or self.table.is_plain():
             return content
@@ -63,7 +66,7 @@ class ParallelText:
 
 
 def zip_lines(names: tuple[str, str], sides: tuple[Iterator[str], Iterator[str]]) -> Iterator[tuple[str, str]]:
-    """Both sides line by line. Raises DataError, with the name of its file, where one ends before the other."""
+    """Both sides line by line. Raises DataError, naming the shorter file, if one ends before the other."""
     for number, (left, right) in enumerate(zip_longest(*sides), 1):
         if left is None or right is None:
             shorter, longer = names if left is None else reversed(names)
@@ -72,3 +75,59 @@ def zip_lines(names: tuple[str, str], sides: tuple[Iterator[str], Iterator[str]]
                 "a parallel corpus needs as many lines on both sides"
             )
         yield left, right
+
+
+def _no_corpus(name: str, languages: tuple[str, str], key: str) -> str:
+    """Why this name is not that of a corpus, and what `key` probably should be."""
+    path = Path(name)
+    both = f"NAME.{languages[0]} and NAME.{languages[1]}"
+    if os.path.isdir(path):
+        inside = [f"{key}={path / corpus}" for corpus in _corpora(path, languages)[:_MOST_NAMED]]
+        hint = f"It has none: neither {both}, nor a {_TABLES}."
+        if inside:
+            hint = f"There {'is' if len(inside) == 1 else 'are'} {', '.join(inside)}."
+        return f"{name}: a directory, expected a corpus in it. {hint}"
+    if existing(name) is not None:
+        return _one_file(name, languages, key)
+    files = file_names(path.parent)
+    guess = near(name, [*_corpora(path.parent, languages), *files], f"{key}=")
+    guess = guess or f" A corpus is two files, {both}, given as {key}=NAME, or a {_TABLES}."
+    if table_kind(name):
+        return f"{name}: no such file (nor {name}.gz).{guess}"
+    missing = next(f"{name}.{code}" for code in languages if existing(f"{name}.{code}") is None)
+    sides = ", ".join(str(path.with_name(file)) for file in files if _is_side(file, path.name))
+    if sides:
+        guess = (
+            f", but there is {sides}. Do data.source_lang={languages[0]} and data.target_lang={languages[1]} say how "
+            "the files end?"
+        )
+    return f"{missing}: no such file (nor {missing}.gz){guess if sides else f'.{guess}'}"
+
+
+def _one_file(name: str, languages: tuple[str, str], key: str) -> str:
+    """Why a file without columns is no corpus: it is one side of a corpus, or its name does not tell its format."""
+    plain = name.removesuffix(".gz")
+    prefix = str(Path(plain).with_suffix(""))
+    if all(existing(f"{prefix}.{code}") for code in languages):
+        return f"{name}: one side of a corpus, expected what both files' names begin with: {key}={prefix}"
+    for code, other in (languages, languages[::-1]):
+        if plain.endswith(f".{code}"):
+            return f"{name}: one side of a corpus, but the other side, {prefix}.{other}, is missing (also as .gz)"
+    return (
+        f"{name}: a file without tabs, expected both sides of a corpus: a {_TABLES}, or two files, "
+        f"{prefix}.{languages[0]} and {prefix}.{languages[1]}, and then {key}={prefix}"
+    )
+
+
+def _is_side(file: str, prefix: str) -> bool:
+    """Whether the name is the prefix and a language code."""
+    code = file.removeprefix(f"{prefix}.")
+    return code != file and code.replace("-", "").replace("_", "").isalpha() and not table_kind(file)
+
+
+def _corpora(directory: Path, languages: tuple[str, str]) -> list[str]:
+    """The prefixes in a directory that have both languages, and the names of its tables."""
+    names = file_names(directory)
+    source, target = (f".{code}" for code in languages)
+    prefixes = [name.removesuffix(source) for name in names if name.endswith(source)]
+    return [*(prefix for prefix in prefixes if f"{prefix}{target}" in names), *filter(table_kind, names)]

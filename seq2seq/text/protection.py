@@ -1,4 +1,4 @@
-"""Text that is kept to the letter: in its place the model reads and says a numbered piece, ⟦0⟧ for the first one."""
+"""Text that is kept to the letter: the model reads and produces a numbered piece in its place, ⟦0⟧ for the first."""
 
 import re
 from collections.abc import Sequence
@@ -11,58 +11,54 @@ _NAMED = {
     "urls": r"(?:https?://|ftp://|www\.)[^\s<>\"]*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
     "markup": r"</?[A-Za-z][^<>]*>|&(?:\w+|#\w+);",
 }
-"""Patterns that have a name. Checkpoints hold the name alone: what it stands for may not change."""
+"""Patterns with names. Checkpoints hold only the name, so the pattern behind it may not change."""
 
 MOST = 10
-"""Different protected texts of a sentence; further ones are ordinary text."""
+"""Distinct protected texts in a sentence, at most; further ones are ordinary text."""
 SYMBOLS = [f"⟦{number}⟧\n" for number in range(MOST)]
-"""Names of their pieces; as lines have no line feed, no text is taken for one."""
+"""Names of the numbered pieces. Lines have no line feed, so no text is mistaken for one."""
 _SYMBOL = re.compile("⟦([0-9])⟧\n")
 
 
 class Protection:
-    """Finds what matches one of the patterns, of overlapping ones what begins first."""
+    """Finds what matches any of the patterns; of overlapping matches the one that begins first."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Patterns are regular expressions, or names of some. Raises DataError for what is neither."""
+        """Compile patterns: regular expressions, or names of known ones. Raises DataError for anything else."""
         self.patterns = [_NAMED.get(pattern, pattern) for pattern in patterns]
         for pattern in self.patterns:
-            _check(pattern)
+            try:
+                empty = re.fullmatch(pattern, "")
+            except re.error as error:
+                raise DataError(
+                    f"data.protect: {pattern} is no regular expression ({error}). Expected one, or a name: "
+                    f"{', '.join(_NAMED)}."
+                ) from error
+            if empty:
+                raise DataError(f"data.protect: {pattern} matches empty text. Let it match at least one character.")
         self._pattern = re.compile("|".join(f"(?:{pattern})" for pattern in self.patterns)) if patterns else None
 
     def find(self, line: str) -> list[str]:
-        """The different texts of a line that are protected, in order."""
+        """The distinct protected texts of a line, in order."""
         if self._pattern is None:
             return []
         return list(dict.fromkeys(match[0] for match in self._pattern.finditer(line) if match[0]))[:MOST]
 
     def remove(self, line: str) -> str:
-        """The line with spaces for what is protected."""
+        """Put a space in place of each protected text."""
         return line if self._pattern is None else self._pattern.sub(" ", line)
 
     def hide(self, line: str, texts: Sequence[str]) -> list[Replacement]:
-        """The symbols in place of these texts, where the line has them as a whole match."""
+        """Replace these texts by their symbols, where they are whole matches in the line."""
         if self._pattern is None or not texts:
             return []
-        numbers = {text: number for number, text in enumerate(texts)}
-        matches = (match for match in self._pattern.finditer(line) if match[0] in numbers)
-        return [Replacement(match.start(), match.end(), SYMBOLS[numbers[match[0]]]) for match in matches]
-
-
-def _check(pattern: str) -> None:
-    try:
-        empty = re.compile(pattern).fullmatch("")
-    except re.error as error:
-        names = ", ".join(_NAMED)
-        raise DataError(
-            f"data.protect: {pattern} is no regular expression ({error}). Expected one, or a name: {names}."
-        ) from error
-    if empty:
-        raise DataError(f"data.protect: {pattern} matches where nothing is. Let it match at least one character.")
+        symbols = dict(zip(texts, SYMBOLS, strict=False))
+        matches = (match for match in self._pattern.finditer(line) if match[0] in symbols)
+        return [Replacement(match.start(), match.end(), symbols[match[0]]) for match in matches]
 
 
 def show(text: str, texts: Sequence[str]) -> list[Replacement]:
-    """These texts in place of the symbols; nothing in place of a symbol that has no text."""
+    """Replace the symbols by these texts, and a symbol without a text by nothing."""
     return [
         Replacement(match.start(), match.end(), texts[number] if (number := int(match[1])) < len(texts) else "")
         for match in _SYMBOL.finditer(text)

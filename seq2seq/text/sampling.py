@@ -1,7 +1,7 @@
-"""Sub-word regularisation: each time a sentence comes it is cut into other pieces.
+"""Sub-word regularisation: a sentence is cut into other pieces each time it occurs.
 
-`unigram` draws from the segmentations' probabilities (Kudo 2018), `bpe` leaves out merges (BPE-dropout, Provilkov
-2020). The text is what the stored pieces spell, so that nothing else has to be kept of a corpus.
+`unigram` draws segmentations by their probabilities (Kudo 2018), `bpe` leaves out merges (BPE-dropout, Provilkov 2020).
+The stored pieces spell the text, so nothing else of a corpus has to be kept.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.text.batches import Batch, pad_pairs
-from seq2seq.text.cache import EncodedCorpus, Side
+from seq2seq.text.cache import EncodedCorpus, Rows
 from seq2seq.text.tokenizer import UNK, Tokenizer
 
 Row = Sequence[int] | NDArray[np.uint32]
@@ -19,26 +19,26 @@ Row = Sequence[int] | NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class SubwordSampling:
-    """How much is drawn, and what with."""
+    """Draws the pieces of both sides anew."""
 
     source: Tokenizer
     target: Tokenizer
     amount: float
-    """α of `unigram`: P(x)^α; p of `bpe`: how often a merge is left out"""
+    """unigram: α in P(x)^α; bpe: the probability that a merge is left out"""
     nbest: int | None
-    """`unigram` draws from so many segmentations, the most probable ones; None: from all"""
+    """Most probable segmentations that unigram draws from; None for all"""
     max_length: int
-    """Pieces of a sentence at most, EOS included"""
+    """Pieces of a sentence, at most, EOS included"""
 
     def batch(self, corpus: EncodedCorpus, rows: Sequence[int] | NDArray[np.int64], seed: Sequence[int]) -> Batch:
-        """The pairs of these rows, cut anew; the same for the same seed."""
+        """The batch of these rows, cut anew; the same for the same seed."""
         source, target = np.random.SeedSequence(list(seed)).generate_state(2).tolist()
         return pad_pairs(
             self._cut(self.source, corpus.source, rows, source), self._cut(self.target, corpus.target, rows, target)
         )
 
-    def _cut(self, tokenizer: Tokenizer, side: Side, rows: Sequence[int] | NDArray[np.int64], seed: int) -> list[Row]:
-        """A sentence stays as it is stored where the new pieces would be too many, or not spell the same text."""
+    def _cut(self, tokenizer: Tokenizer, side: Rows, rows: Sequence[int] | NDArray[np.int64], seed: int) -> list[Row]:
+        """Cut sentences anew; one whose new pieces are too many or spell another text stays as it is stored."""
         stored = [side[int(row)].tolist() for row in rows]
         texts = tokenizer.decode_lines(stored)
         drawn = tokenizer.sample(stored, self.amount, self.nbest, seed)

@@ -1,7 +1,7 @@
-"""Drawing how a word is cut into pieces, from a generator of our own.
+"""Drawing how a word is cut into pieces, reproducibly.
 
-sentencepiece draws too, but since its version 0.2.2 salts its seed with a number that is another one in each process:
-a training that is started again would see other pieces.
+Sentencepiece draws too, but since version 0.2.2 it salts its seed with a number that differs between processes: a
+resumed training would see other pieces.
 """
 
 import math
@@ -10,12 +10,14 @@ from itertools import pairwise
 from random import Random
 
 Scores = Mapping[str, float]
-"""Of each piece: for BPE the higher the earlier it was merged, for unigram its log-probability."""
+"""Scores of pieces: for BPE the higher the earlier they were merged, for unigram log-probabilities."""
 
 
 def drop_merges(word: str, scores: Scores, amount: float, random: Random) -> list[str]:
-    """BPE in which at every step each merge that is possible is left out with probability `amount` (Provilkov 2020,
-    algorithm 1); of equally early ones the first is made."""
+    """Cut a word by BPE, leaving out each possible merge with probability `amount` at every step.
+
+    This is algorithm 1 of Provilkov 2020; of equally early merges the first is made.
+    """
     symbols = list(word)
     while len(symbols) > 1:
         kept = [
@@ -31,20 +33,22 @@ def drop_merges(word: str, scores: Scores, amount: float, random: Random) -> lis
 
 
 def draw_segmentation(word: str, scores: Scores, amount: float, random: Random) -> list[str]:
-    """A segmentation x of all there are, of which there has to be one, with probability ~ P(x)^amount, by forward
-    filtering and backward sampling (Kudo 2018, section 3.2)."""
-    total = [0.0, *[-math.inf] * len(word)]  # of all ways to get so far, in logarithms
+    """Draw a segmentation x with probability ~ P(x)^amount; the word needs to have at least one.
+
+    This is forward filtering and backward sampling (Kudo 2018, section 3.2).
+    """
+    total = [0.0, *[-math.inf] * len(word)]  # of all ways to get this far, as logarithms
     ways: list[list[tuple[int, float]]] = [[]]  # where the last piece begins, and the total of those ways
     for end in range(1, len(word) + 1):
-        found = [
+        last = [
             (start, total[start] + amount * scores[word[start:end]])
             for start in range(end)
             if total[start] > -math.inf and word[start:end] in scores
         ]
-        ways.append(found)
-        if found:
-            most = max(value for _, value in found)
-            total[end] = most + math.log(sum(math.exp(value - most) for _, value in found))
+        ways.append(last)
+        if last:
+            most = max(value for _, value in last)
+            total[end] = most + math.log(sum(math.exp(value - most) for _, value in last))
     pieces, end = [], len(word)
     while end:
         (start,) = random.choices(
@@ -56,7 +60,7 @@ def draw_segmentation(word: str, scores: Scores, amount: float, random: Random) 
 
 
 def choose(candidates: Sequence[Sequence[float]], amount: float, random: Random) -> int:
-    """The number of a segmentation, given by the scores of its pieces, with probability ~ P(x)^amount."""
+    """Draw the index of a segmentation x, given by the scores of its pieces, with probability ~ P(x)^amount."""
     totals = [amount * math.fsum(scores) for scores in candidates]
     most = max(totals)
     return random.choices(range(len(totals)), [math.exp(total - most) for total in totals])[0]

@@ -1,7 +1,7 @@
-"""Held-out pairs of corpora, chosen by the hash of their source, so that no source sentence is in two parts."""
+"""Pairs held out from corpora, chosen by the hash of their source so that no source sentence is in two parts."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,16 +21,19 @@ TRAIN, VALID, TEST = "train", "valid", "test"
 
 @dataclass(frozen=True)
 class Sizes:
-    """Pairs to hold out, or below 1 shares of all."""
+    """Pairs to hold out; values below 1 are shares of all pairs."""
 
     valid: float
     test: float
     seed: int
 
-    def place(self, source: str) -> int:
-        """The place of a source sentence; white space does not count."""
-        text = " ".join(source.split()).encode()
-        return int.from_bytes(blake2b(text, digest_size=8, key=str(self.seed).encode()).digest()) >> (64 - _BITS)
+    def place(self, source: str, target: str) -> int | None:
+        """The place of a pair by its source, whose white space does not count; None if a side has no text."""
+        text = " ".join(source.split())
+        if not text or not target.strip():
+            return None
+        digest = blake2b(text.encode(), digest_size=8, key=str(self.seed).encode()).digest()
+        return int.from_bytes(digest) >> (64 - _BITS)
 
 
 def part_names(corpora: int) -> list[str]:
@@ -39,9 +42,9 @@ def part_names(corpora: int) -> list[str]:
 
 
 def split(texts: Sequence[ParallelText], languages: Sequence[str], sizes: Sizes, directory: Path) -> dict[str, int]:
-    """Write the parts into a directory as PART.LANGUAGE; gives the pairs of each.
+    """Write the parts into a directory as PART.LANGUAGE, and return the number of pairs in each.
 
-    Pairs with an empty side are not held out. Memory is bounded. Raises DataError where nothing is left to train on.
+    Pairs with an empty side are not held out. Memory is bounded. Raises DataError if no pair is left to train on.
     """
     bounds = _bounds(texts, sizes)
     counts = dict.fromkeys([*part_names(len(texts)), VALID, TEST], 0)
@@ -55,7 +58,8 @@ def split(texts: Sequence[ParallelText], languages: Sequence[str], sizes: Sizes,
             if {VALID: sizes.valid, TEST: sizes.test}.get(part, 1)
         }
         for name, text in zip(part_names(len(texts)), texts, strict=True):
-            for pair, place in _places(text, sizes):
+            for pair in text.pairs():
+                place = sizes.place(*pair)
                 part = name if place is None or place >= bounds[1] else VALID if place < bounds[0] else TEST
                 counts[part] += 1
                 for file, side in zip(files[part], pair, strict=True):
@@ -64,17 +68,17 @@ def split(texts: Sequence[ParallelText], languages: Sequence[str], sizes: Sizes,
 
 
 def _bounds(texts: Sequence[ParallelText], sizes: Sizes) -> tuple[int, int]:
-    """The places before the first bound are held out to validate, those from there to the second one to test."""
+    """The ends of the places held out for validation, which come first, and for the test, which come next."""
     pairs = array("Q", bytes(8 << _BITS))
     for text in texts:
-        for _, place in _places(text, sizes):
-            if place is not None:
+        for pair in text.pairs():
+            if (place := sizes.place(*pair)) is not None:
                 pairs[place] += 1
     up_to = np.cumsum(np.frombuffer(pairs, np.uint64))
     total = int(up_to[-1])
-    wanted = [ceil(size * total) if size < 1 else int(size) for size in (sizes.valid, sizes.test)]
     bounds = [0]
-    for size in wanted:  # a frequent source may make a part larger than it was asked for
+    for share in (sizes.valid, sizes.test):  # a frequent source may make a part larger than asked
+        size = ceil(share * total) if share < 1 else int(share)
         taken = int(up_to[bounds[-1] - 1]) if bounds[-1] else 0
         bounds.append(int(up_to.searchsorted(taken + size)) + 1 if size else bounds[-1])
     _, valid, test = bounds
@@ -84,9 +88,3 @@ def _bounds(texts: Sequence[ParallelText], sizes: Sizes) -> tuple[int, int]:
             "text on both sides, and some have to be left to train on. Hold out fewer, or a share such as 0.05."
         )
     return valid, test
-
-
-def _places(text: ParallelText, sizes: Sizes) -> Iterator[tuple[tuple[str, str], int | None]]:
-    """Each pair, and its place where both sides have text."""
-    for source, target in text.pairs():
-        yield (source, target), sizes.place(source) if source.strip() and target.strip() else None

@@ -1,4 +1,4 @@
-"""Directories and files that appear whole or not at all."""
+"""Directories and files that appear complete or not at all."""
 
 import hashlib
 import os
@@ -18,49 +18,46 @@ from seq2seq.errors import DataError
 def replace_directory(final: Path, *, keep: bool = False, keep_previous: bool = False) -> Iterator[Path]:
     """A directory to write into, which gets its name only when it is complete and on the disk.
 
-    One that is there already is replaced then, and until then stays as it is. For the moment between two renames it
-    is called `previous_name(final)`, and with `keep_previous` until the next one comes. With `keep` one that another
-    process has made in the meantime is kept: its name says what is in it, and others may be reading it.
+    Until then an existing directory of that name stays as it is. It is called `previous_name(final)` for the moment
+    between two renames, and with `keep_previous` until it is replaced in turn. With `keep`, a directory that another
+    process has made in the meantime is kept: its name tells its content, and others may be reading it.
     """
     unfinished = final.with_name(f"{final.name}.tmp-{platform.node()}-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
-        for path in unfinished.iterdir():
+        for path in (*unfinished.iterdir(), unfinished):
             _flush(path)
-        _flush(unfinished)
         if not (keep and final.is_dir()):
-            _take_name(unfinished, final, keep_previous)
+            previous = previous_name(final)
+            if final.exists():
+                shutil.rmtree(previous, ignore_errors=True)
+                final.rename(previous)
+            unfinished.rename(final)
+            _flush(final.parent)
+            if not keep_previous:
+                shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         raise DataError(f"{final}: can't be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _take_name(unfinished: Path, final: Path, keep_previous: bool) -> None:
-    previous = previous_name(final)
-    if final.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        final.rename(previous)
-    unfinished.rename(final)
-    _flush(final.parent)
-    if not keep_previous:
-        shutil.rmtree(previous, ignore_errors=True)
-
-
 def previous_name(final: Path) -> Path:
-    """What a directory is called while another takes its name; a crash in that moment leaves it there."""
+    """The name of a directory while another takes its place; a crash in that moment leaves it there."""
     return final.parent / f"{final.name}.previous"
 
 
 def within(directory: Path, name: str) -> Path:
-    """The file or directory of this name. Raises DataError where it is a link that leads out of the directory: what
-    others have packed together must not make us read, or write, anything else.
+    """The path of a file or directory inside another.
+
+    Raises DataError for a link that leads out of it: a packed directory from elsewhere must not make us read or write
+    anything else.
     """
     path, top = directory / name, os.path.realpath(directory)
     if os.path.commonpath([top, os.path.realpath(path)]) != top:
-        raise DataError(f"{path}: a link that leads out of {directory}. Put in its place a copy of what it leads to.")
+        raise DataError(f"{path}: a link that leads out of {directory}. Replace it by a copy of what it leads to.")
     return path
 
 
@@ -68,27 +65,27 @@ def within(directory: Path, name: str) -> Path:
 def replace_file(final: Path) -> Iterator[Path]:
     """A path to write a file to, which gets its name only when it is complete and on the disk.
 
-    Raises OSError where it can't be written.
+    Raises OSError if the file can't be written.
     """
     unfinished = final.with_name(f"{final.name}.tmp")
-    unfinished.unlink(missing_ok=True)  # a link there would lead what is written elsewhere
+    unfinished.unlink(missing_ok=True)  # writing would follow a link to elsewhere
     try:
         unfinished.touch(exist_ok=False)
         mode = unfinished.stat().st_mode
         yield unfinished
-        unfinished.chmod(mode)  # a library may have made it anew, for its owner alone
+        unfinished.chmod(mode)  # a library may have created it again, for its owner alone
         rename_file(unfinished, final)
     finally:
-        with suppress(OSError):  # it would hide what went wrong before
+        with suppress(OSError):  # it would hide an earlier error
             unfinished.unlink(missing_ok=True)
 
 
 def rename_file(unfinished: Path, final: Path) -> None:
-    """Flush a complete file to the disk and give it this name, with mode and owner of the file that had it before."""
+    """Flush a complete file to the disk and rename it, keeping mode and owner of the file that it replaces."""
     _flush(unfinished)
     if final.exists():
         previous = final.stat()
-        with suppress(PermissionError):  # only root gives files away
+        with suppress(PermissionError):  # only root may give files away
             os.chown(unfinished, previous.st_uid, previous.st_gid)
         unfinished.chmod(stat.S_IMODE(previous.st_mode))
     unfinished.replace(final)
@@ -96,16 +93,16 @@ def rename_file(unfinished: Path, final: Path) -> None:
 
 
 def file_name(label: str) -> str:
-    """A label as part of a file's name; one that does not fit is told from others by a hash."""
+    """A label as part of a file's name; a hash distinguishes labels that had to be changed."""
     plain = re.sub(r"[^A-Za-z0-9_+=,.-]+", "_", label)[:60].lstrip(".-")
     return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def remove_unfinished(directory: Path, idle: float = 0.0) -> None:
-    """Delete the directories that `replace_directory` was writing here when its process was killed.
+    """Delete the directories that `replace_directory` left here when its process was killed.
 
-    Only those that nothing was written to for `idle` seconds: where a directory is shared between machines, a process
-    that this one does not have may well live on another.
+    Keeps those written to in the last `idle` seconds: in a directory shared between machines, a process that does not
+    run on this one may still run on another.
     """
     for path in directory.glob("*.tmp-*"):
         number = path.name.rpartition("-")[2]
@@ -114,22 +111,22 @@ def remove_unfinished(directory: Path, idle: float = 0.0) -> None:
 
 
 def _is_running(process: int) -> bool:
-    if os.name != "posix":  # elsewhere to ask is to kill
+    if os.name != "posix":  # elsewhere this call would end the process
         return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it is somebody else's
-        return True
+    except OSError:  # it belongs to another user
+        pass
     return True
 
 
 def _written(directory: Path) -> float:
-    """When it or a file in it was last written to, in seconds since 1970."""
+    """When the directory or a file in it was last written to, in seconds since 1970."""
     try:
         return max(path.stat().st_mtime for path in (directory, *directory.iterdir()))
-    except OSError:  # it goes away
+    except OSError:  # it is being removed
         return time.time()
 
 

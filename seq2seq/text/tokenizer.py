@@ -1,4 +1,4 @@
-"""Sub-words, by sentencepiece: training, encoding, decoding."""
+"""Sub-words by sentencepiece: training, encoding, decoding."""
 
 import hashlib
 import io
@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -22,48 +23,51 @@ from seq2seq.text.protection import SYMBOLS, Protection, show
 from seq2seq.text.segmentation import choose, draw_segmentation, drop_merges
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
-"""Numbers that every vocabulary gives to its special pieces."""
+"""Numbers of the special pieces in every vocabulary."""
 
-_SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
+_SPECIALS = {"pad": "<pad>", "unk": "<unk>", "bos": "<s>", "eos": "</s>"}
+"""Sentencepiece's names of the special pieces, in the order of their numbers, and ours."""
 _HIDDEN = "\n"
-"""Ends the names of special pieces in a vocabulary: lines have no line feed, so that no text is taken for one."""
+"""Ends the names of special pieces in a vocabulary. Lines have no line feed, so no text is mistaken for one."""
 
 _COVERAGE, _LEAST_COVERAGE = 0.9995, 0.98
-"""Share of the text whose characters have pieces: sentencepiece's default, and its minimum."""
+"""Share of the text whose characters have pieces: the default of sentencepiece, and its minimum."""
 _RARE = 3
-"""How many times a character may come and, beyond that share, have no piece of its own."""
+"""Occurrences up to which a character beyond that share has no piece of its own."""
 _ALPHABET = 256
-"""Characters that have pieces even if these are more than half of all."""
+"""Characters that have pieces even if these are more than half of all pieces."""
 
 _RESERVED = "\u2581\u2585"
-"""Signs that stand for a space and for an unknown character in learning."""
+"""Signs that stand for a space and for an unknown character during learning."""
 
 _SAMPLE = 2_000_000
-"""Lines at most that pieces are learned from."""
+"""Lines that pieces are learned from, at most."""
 _LOOKED_AT = 10_000
-"""Lines that tell what all are like."""
+"""Lines that are taken as typical of all."""
 _CHARACTERS = 250_000_000
-"""Of these lines at most: each takes four bytes in learning, together a gigabyte."""
+"""Characters of these lines, at most: each takes four bytes during learning, all together a gigabyte."""
 _LONG, _LONG_CHARACTERS = 20, 6_000_000
-"""Words of more characters are hardly ever the same twice, as where there are no spaces, and each of their characters
-takes 170 bytes: so many of them at most, which is a gigabyte too."""
+"""Length above which words hardly ever repeat, as in writing without spaces, and how many of their characters are
+learned from at most: each takes 170 bytes, all together another gigabyte."""
 
 _BREAKING = ("\0", "\n", "\r")
 """Characters that no output line may hold; with byte fallback they are pieces of their own."""
+_SPACES = str.maketrans(dict.fromkeys(_BREAKING, " "))
 
 _MOST_MODEL = 1 << 26
-"""Bytes of a sentencepiece model; one of 32,000 pieces has less than one million."""
+"""Bytes of a sentencepiece model, at most; one of 32,000 pieces has less than a million."""
 _MOST_RULE = 256
-"""Bytes that a tokenizer may put in the place of a character, or of an unknown word."""
+"""Bytes, at most, that a tokenizer may substitute for a character or an unknown word."""
 _MOST_TEXT = 1 << 32
-"""Characters of what pieces are learned from, which are held in memory several times."""
+"""Characters of the text that pieces are learned from, at most: it is held in memory several times."""
 _WORDS = re.compile("\u2581?[^\u2581]+|\u2581")
-"""In the pieces' spelling, where that sign stands for the white space before a word."""
+"""A word in the spelling of the pieces, where that sign stands for the white space before a word."""
 
 
 class Tokenizer:
-    """A trained sentencepiece model, from its serialised bytes; with `raw_text` it reads lines as they are, and what
-    matches a pattern of `protect` it keeps to the letter.
+    """A trained sentencepiece model, given by its serialised bytes.
+
+    With `raw_text` it reads lines as they are. It keeps to the letter what matches a pattern of `protect`.
     """
 
     def __init__(self, model: bytes, name: str, *, raw_text: bool = False, protect: Sequence[str] = ()) -> None:
@@ -71,13 +75,11 @@ class Tokenizer:
         self.raw_text = raw_text
         self._protection = Protection(protect)
         self._processor = sentencepiece.SentencePieceProcessor()
-        self._names: dict[int, str] = {}  # of the pieces that were asked for: asking takes its time
         try:
             self._processor.LoadFromSerializedProto(model)
         except RuntimeError as error:
             raise DataError(f"{name}: not a sentencepiece model ({error})") from error
-        specials = (self._processor.pad_id(), self._processor.unk_id(), self._processor.bos_id(),
-                    self._processor.eos_id())  # fmt: skip
+        specials = tuple(getattr(self._processor, f"{special}_id")() for special in _SPECIALS)
         if specials != (PAD, UNK, BOS, EOS):
             raise DataError(
                 f"{name}: expected pad, unk, bos, eos to be pieces {(PAD, UNK, BOS, EOS)}, got {specials}. Train it "
@@ -86,16 +88,16 @@ class Tokenizer:
         if protect and self._processor.PieceToId(SYMBOLS[0]) == UNK:
             raise DataError(f"{name}: has no pieces for what data.protect={list(protect)} finds; take null")
         try:
-            for piece in range(len(self)):
-                self._processor.IdToPiece(piece)
+            self._vocabulary = [str(self._processor.IdToPiece(piece)) for piece in range(len(self))]
             longest = max(longest_rule(model), len(self._processor.decode([UNK])))
         except ValueError as error:
             raise DataError(f"{name}: not a sentencepiece model of UTF-8 text ({error})") from error
         if longest > _MOST_RULE:
             raise DataError(
-                f"{name}: puts {longest:,} bytes in the place of a character, at most {_MOST_RULE} can be read; "
-                "expected a model that was trained here"
+                f"{name}: substitutes {longest:,} bytes for a character, expected at most {_MOST_RULE}; use a model "
+                "that was trained here"
             )
+        self._names = [piece.removesuffix(_HIDDEN) for piece in self._vocabulary]
 
     @classmethod
     def load(cls, path: Path, *, raw_text: bool = False, protect: Sequence[str] = ()) -> "Tokenizer":
@@ -117,18 +119,21 @@ class Tokenizer:
         raw_text: bool = False,
         protect: Sequence[str] = (),
     ) -> "Tokenizer":
-        """Learn `vocab_size` pieces from the lines, which are read twice where there is no `character_coverage`; `kind`
-        is bpe, unigram, char or word.
+        """Learn `vocab_size` pieces of a `kind` (bpe, unigram, char or word) from the lines.
 
-        Raises DataError when the text has too little for so many pieces.
+        Without `character_coverage` the lines are read twice. Raises DataError if the text is too short for so many
+        pieces.
         """
         learned = io.BytesIO()
-        bytes_too = kind in ("bpe", "unigram") if byte_fallback is None else byte_fallback
+        subwords = kind in ("bpe", "unigram")
+        bytes_too = subwords if byte_fallback is None else byte_fallback
         symbols = SYMBOLS if protect else []
-        room = vocab_size - len(_SPECIALS) - len(symbols) - 256 * bytes_too if kind in ("bpe", "unigram") else None
-        # What only one side has is not protected, and is ordinary text there.
+        room = vocab_size - len(_SPECIALS) - len(symbols) - 256 * bytes_too if subwords else None
+        specials: dict[str, Any] = {f"{name}_id": number for number, name in enumerate(_SPECIALS)}
+        specials |= {f"{name}_piece": f"{piece}{_HIDDEN}" for name, piece in _SPECIALS.items()}
+        # A text that only one side has is not protected there, so its characters count.
         counted = _read(lines, raw_text, ()) if character_coverage is None else ()
-        text = _Remembering(_read(lines, raw_text, protect))
+        text = _CheckedLines(_read(lines, raw_text, protect))
         remaining = iter(text)
         begin = list(islice(remaining, _LOOKED_AT))
         try:
@@ -137,9 +142,8 @@ class Tokenizer:
                 model_writer=learned,
                 model_type=kind,
                 vocab_size=vocab_size,
-                # characters and words are as many as the text has, whatever the coverage
-                use_all_vocab=kind == "char",
-                hard_vocab_limit=kind in ("bpe", "unigram"),
+                use_all_vocab=kind == "char",  # the text decides how many characters and words there are
+                hard_vocab_limit=subwords,
                 byte_fallback=bytes_too,
                 character_coverage=_LEAST_COVERAGE if character_coverage is None else character_coverage,
                 required_chars=_frequent_characters(counted, room, normalization),
@@ -147,16 +151,9 @@ class Tokenizer:
                 input_sentence_size=_sample_size(begin),
                 shuffle_input_sentence=True,
                 max_sentence_length=1 << 16,
-                pad_id=PAD,
-                unk_id=UNK,
-                bos_id=BOS,
-                eos_id=EOS,
-                pad_piece=_SPECIALS[PAD] + _HIDDEN,
-                unk_piece=_SPECIALS[UNK] + _HIDDEN,
-                bos_piece=_SPECIALS[BOS] + _HIDDEN,
-                eos_piece=_SPECIALS[EOS] + _HIDDEN,
                 user_defined_symbols=symbols,
                 minloglevel=2,
+                **specials,
             )
         except RuntimeError as error:
             if text.failure is not None:
@@ -171,17 +168,17 @@ class Tokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the pieces and how lines are read: of two tokenizers with the same one every line has the same."""
+        """A name of the pieces and of how lines are read: tokenizers that share it encode every line alike."""
         digest = hashlib.sha256(self.model).hexdigest()
         reading = [self.raw_text, *self._protection.patterns]
         return digest if reading == [True] else f"{digest}-{json.dumps(reading)}"
 
     def clean(self, line: str) -> str:
-        """The line as it is cut into pieces, but for what is protected: see `find_unusual`."""
+        """The line that is cut into pieces, before anything is protected: see `find_unusual`."""
         return line if self.raw_text else clean(line)
 
     def is_blank(self, line: str) -> bool:
-        """Whether nothing is there to be translated."""
+        """Whether the line has nothing to translate."""
         return not self.clean(line).strip()
 
     def protected(self, line: str) -> list[str]:
@@ -189,8 +186,9 @@ class Tokenizer:
         return self._protection.find(line)
 
     def encode(self, lines: Sequence[str], protected: Iterable[Sequence[str]] | None = None) -> list[list[int]]:
-        """Lines -> piece numbers of each, EOS included. `protected` texts of each line, by default all of its own, are
-        numbered pieces.
+        """Encode lines as the numbers of their pieces, EOS included.
+
+        The `protected` texts of each line, by default all its own, become numbered pieces.
         """
         tables = map(self.protected, lines) if protected is None else protected
         read = [replace(line, self._changes(line, texts)) for line, texts in zip(lines, tables, strict=True)]
@@ -202,14 +200,15 @@ class Tokenizer:
         return overlay(self._protection.hide(line, protected), unusual) if protected else unusual
 
     def decode(self, tokens: Sequence[int], protected: Sequence[str] = ()) -> str:
-        """Piece numbers -> one line of text; specials vanish, invalid UTF-8 becomes U+FFFD, and numbered pieces are the
-        texts that are `protected`.
+        """Decode the numbers of pieces to one line of text.
+
+        Special pieces vanish, invalid UTF-8 becomes U+FFFD, and numbered pieces become the `protected` texts.
         """
         text = self._decode([token for token in tokens if token not in (PAD, BOS, EOS)])
         return _one_line(replace(text, show(text, protected)))
 
     def decode_lines(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """`decode` of several sequences of pieces that hold no PAD and no BOS, and EOS only as their last."""
+        """Decode several sequences that hold no PAD and no BOS, and EOS only at the end."""
         decoded: list[str] = self._decode([row[:-1] if row[-1:] == [EOS] else row for row in rows])
         return decoded
 
@@ -220,8 +219,7 @@ class Tokenizer:
             raise DataError(f"the tokenizer makes text that is not UTF-8 ({error})") from error
 
     def sample(self, rows: Sequence[Sequence[int]], amount: float, nbest: int | None, seed: int) -> list[list[int]]:
-        """What `encode` gave of some lines -> pieces of the same that are drawn: on every machine and in every process
-        the same for the same seed.
+        """Draw other pieces for encoded lines; the same for the same seed on every machine and in every process.
 
         unigram: a segmentation x with probability ~ P(x)^amount, of the `nbest` most probable ones or of all (Kudo
         2018, section 3.2); bpe: each merge is left out with probability `amount` (Provilkov 2020).
@@ -231,22 +229,18 @@ class Tokenizer:
             return [self._cut(row, amount, random) for row in rows]
         drawn = []
         for row, text in zip(rows, self.decode_lines(rows), strict=True):
-            found: list[list[int]] = self._processor.nbest_encode_as_ids(text, nbest)
-            # Where there is little to choose from, some spell a symbol in bytes.
-            candidates = [one for one in found if self._symbols_of(one) == self._symbols_of(row)]
+            segmentations: list[list[int]] = self._processor.nbest_encode_as_ids(text, nbest)
+            # Where there is little to choose from, some segmentations spell a symbol in bytes.
+            candidates = [tokens for tokens in segmentations if self._symbols_of(tokens) == self._symbols_of(row)]
             scores = [[self._processor.GetScore(token) for token in candidate] for candidate in candidates]
             drawn.append([*candidates[choose(scores, amount, random)], EOS] if candidates else list(row))
         return drawn
 
-    def _symbols_of(self, tokens: Sequence[int]) -> list[int]:
-        return [token for token in tokens if token in self._symbols]
-
-    @cached_property
-    def _symbols(self) -> frozenset[int]:
-        return frozenset({self._processor.PieceToId(symbol) for symbol in SYMBOLS} - {UNK})
+    def _symbols_of(self, tokens: Sequence[int]) -> list[str]:
+        return [piece for piece in map(self._vocabulary.__getitem__, tokens) if piece in SYMBOLS]
 
     def _cut(self, row: Sequence[int], amount: float, random: Random) -> list[int]:
-        """A sentence cut anew. Words are on their own, for no piece is of two; bytes and specials stay."""
+        """Cut a sentence anew, word by word since no piece spans two; bytes and special pieces stay."""
         cut: list[int] = []
         draw = drop_merges if self._merges else draw_segmentation
         named = zip(self.pieces(row), row, strict=True)
@@ -261,11 +255,11 @@ class Tokenizer:
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        """Of the pieces that are text, neither special nor a byte."""
-        of = self._processor
-        special = (of.IsControl, of.IsUnknown, of.IsUnused, of.IsByte)
-        names = {of.IdToPiece(n): n for n in range(len(self)) if not any(is_so(n) for is_so in special)}
-        return {name: number for name, number in names.items() if not name.endswith(_HIDDEN)}
+        """The numbers of the pieces that are text, neither special nor a byte."""
+        model = self._processor
+        kinds = (model.IsControl, model.IsUnknown, model.IsUnused, model.IsByte)
+        texts = {name: n for n, name in enumerate(self._vocabulary) if not any(is_kind(n) for is_kind in kinds)}
+        return {name: number for name, number in texts.items() if not name.endswith(_HIDDEN)}
 
     @cached_property
     def _scores(self) -> dict[str, float]:
@@ -273,18 +267,17 @@ class Tokenizer:
 
     @cached_property
     def _merges(self) -> bool:
-        """It is BPE, whose scores are the negative numbers of merges; unigram's are log-probabilities."""
+        """Whether this is BPE: its scores are the negative numbers of merges, those of unigram log-probabilities."""
         return all(score == round(score) for score in self._scores.values())
 
-    def pieces(self, tokens: Sequence[int]) -> list[str]:
-        """The pieces by name."""
-        new = set(tokens) - self._names.keys()
-        self._names.update((token, str(self._processor.IdToPiece(token)).removesuffix(_HIDDEN)) for token in new)
+    def pieces(self, tokens: Iterable[int]) -> list[str]:
+        """The names of the pieces."""
         return [self._names[token] for token in tokens]
 
     def encode_spans(self, line: str, protected: Sequence[str] | None = None) -> list[Span]:
-        """Where in the line each piece that `encode` makes of it stands, EOS left out. A piece that is only a part of a
-        character has an empty span in front of it.
+        """The span in the line of each piece that `encode` makes of it, EOS left out.
+
+        A piece that is only a part of a character has an empty span in front of it.
         """
         changes = self._changes(line, self.protected(line) if protected is None else protected)
         text = replace(line, changes)
@@ -293,60 +286,55 @@ class Tokenizer:
 
     @property
     def whole_words(self) -> bool:
-        """Every piece is a word: what is not among them is unknown."""
-        return all(name.startswith("\u2581") for name in self.pieces(range(EOS + 1, len(self))))
+        """Whether every piece is a word, so that other words are unknown."""
+        return all(name.startswith("\u2581") for name in self._names[EOS + 1 :])
 
     def decode_spans(self, pieces: Sequence[str], protected: Sequence[str] = ()) -> tuple[str, list[Span | None]]:
-        """`decode` of these pieces, given by name, and where in it each stands; None for those that vanish there."""
+        """Decode pieces given by name, and find the span of each in the text; None for those that vanish."""
         vanishing = set(self.pieces((PAD, BOS, EOS)))
         kept = [self._full_names.get(piece, piece) for piece in pieces if piece not in vanishing]
         decoded = self._decode(kept, return_type="offset_mapping")
         shown = show(decoded["text"], protected)
-        spans = iter(spans_after(shown, decoded["offsets"]) if shown else decoded["offsets"])
+        spans = iter(spans_after(shown, decoded["offsets"]))
         text = _one_line(replace(decoded["text"], shown))
         return text, [None if piece in vanishing else next(spans) for piece in pieces]
 
     @cached_property
     def _full_names(self) -> dict[str, str]:
-        """The names in the vocabulary of pieces that are called otherwise outside."""
-        names = map(self._processor.IdToPiece, range(len(self)))
-        return {name.removesuffix(_HIDDEN): name for name in names if name.endswith(_HIDDEN)}
+        """The names in the vocabulary of pieces that have another name outside."""
+        return {name: full for name, full in zip(self._names, self._vocabulary, strict=True) if name != full}
 
     def forbidden(self) -> list[int]:
-        """Pieces that search may never produce: PAD, BOS, and whatever would break a line."""
+        """Pieces that search may never produce: PAD, BOS, and those that would break a line."""
         breaking = {f"<0x{ord(character):02X}>" for character in _BREAKING}
-        names = self.pieces(range(len(self)))
         return [
             number
-            for number, name in enumerate(names)
+            for number, name in enumerate(self._names)
             if number in (PAD, BOS) or name in breaking or any(c in name for c in _BREAKING)
         ]
 
 
 def _one_line(text: str) -> str:
-    """The same characters, without those that would break the line: search never says them, but a tokenizer that was
-    not trained here may have them for an unknown word.
+    """The text with spaces for the characters that would break a line.
+
+    Search never produces these, but a tokenizer trained elsewhere may have them for an unknown word.
     """
-    return text.translate(_SPACES) if any(character in text for character in _BREAKING) else text
-
-
-_SPACES = str.maketrans(dict.fromkeys(_BREAKING, " "))
+    return text.translate(_SPACES)
 
 
 def _read(lines: Iterable[str], raw_text: bool, protect: Sequence[str]) -> Iterable[str]:
-    """Lines to learn from, without what is protected."""
+    """The lines to learn from, without what is protected."""
     lines = map(Protection(protect).remove, lines) if protect else lines
     return lines if raw_text else map(clean, lines)
 
 
 def _frequent_characters(lines: Iterable[str], room: int | None, normalization: str) -> str:
-    """Those that need a piece of their own; where there is not room for all the most frequent of them."""
-    normalizer = None
-    if normalization != "identity":
-        normalizer = sentencepiece.SentencePieceNormalizer(rule_name=normalization)
+    """The characters that need a piece of their own; the most frequent of them where `room` is too small for all."""
     counts: Counter[str] = Counter()
+    if normalization != "identity":
+        lines = map(sentencepiece.SentencePieceNormalizer(rule_name=normalization).normalize, lines)
     for line in lines:
-        counts.update(line if normalizer is None else normalizer.normalize(line))
+        counts.update(line)
     most = None if room is None else max(room // 2, min(room - 1, _ALPHABET), 0)
     required, left = "", counts.total()
     for character, count in counts.most_common(most):
@@ -357,14 +345,15 @@ def _frequent_characters(lines: Iterable[str], room: int | None, normalization: 
     return required
 
 
-class _Remembering:
-    """Lines, how many there were, and the error that ended them: sentencepiece reports its own instead."""
+@dataclass
+class _CheckedLines:
+    """Lines, their number, and the error that ended them: sentencepiece reports its own instead."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.lines = lines
-        self.count = 0
-        self.size = 0
-        self.failure: DataError | None = None
+    lines: Iterable[str]
+    count: int = 0
+    size: int = 0
+    """Characters of all lines."""
+    failure: DataError | None = None
 
     def __iter__(self) -> Iterator[str]:
         try:
@@ -383,7 +372,7 @@ class _Remembering:
 
 
 def _sample_size(lines: Sequence[str]) -> int:
-    """Lines to learn from, of a text that begins with these."""
+    """How many lines to learn from, of a text that begins with these."""
     characters = sum(map(len, lines))
     long = sum(len(word) for line in lines for word in line.split() if len(word) > _LONG)
     most = min(_CHARACTERS / max(characters, 1), _LONG_CHARACTERS / max(long, 1)) * len(lines)
@@ -393,7 +382,7 @@ def _sample_size(lines: Sequence[str]) -> int:
 def _explain(error: str) -> str:
     """Sentencepiece's message in terms of what to change."""
     if most := re.search(r"value <= (\d+)", error):
-        return f"the training text has too little for so many pieces. Take data.vocab_size={most[1]} or less."
+        return f"the training text is too short for so many pieces. Take data.vocab_size={most[1]} or less."
     if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
         return (
             f"fewer than the characters that need a piece of their own. Take data.vocab_size={least[1]} or more, "

@@ -1,6 +1,6 @@
-"""Word alignments that come with a parallel text, and which of its pieces they join.
+"""Word alignments given with a parallel text, and the pieces they link.
 
-Shapes: t target pieces, s source pieces, i source words, j target words, n joined pairs of pieces.
+Shapes: t target pieces, s source pieces, i source words, j target words, n linked pairs of pieces.
 """
 
 import re
@@ -18,7 +18,7 @@ from seq2seq.text.parallel import ParallelText
 from seq2seq.text.words import Words, find_words
 
 Link = tuple[int, int]
-"""Source word, target word, counted from 0."""
+"""Source word and target word, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -27,55 +27,52 @@ class WordLinks:
 
     path: Path
     languages: tuple[str, str]
-    """Of source and target; they say what a word is."""
+    """Languages of source and target, which decide what a word is."""
 
     @classmethod
     def find(cls, name: str, source_lang: str, target_lang: str) -> "WordLinks":
-        """`name` is the file, also as .gz."""
+        """Find the file `name`, or NAME.gz."""
         return cls(find_file(name), (source_lang, target_lang))
 
     def beside(self, text: ParallelText) -> Iterator[tuple[str, str, list[Link]]]:
-        """Source, target and links of each pair. Raises DataError unless every link is between words of its pair."""
-        lines = read_lines(self.path)
-        for number, (pair, line) in enumerate(zip_longest(text.pairs(), lines), 1):
+        """Source, target and links of each pair. Raises DataError unless every link joins two words of its pair."""
+        for number, (pair, line) in enumerate(zip_longest(text.pairs(), read_lines(self.path)), 1):
+            where = f"{self.path}:{number}"
             if line is None:
                 raise DataError(
-                    f"{self.path}:{number}: the file ends here, but {text.name} has a pair {number}; "
+                    f"{where}: the file ends here, but {text.name} has a pair {number}; "
                     "a line is needed for each pair, blank where nothing is linked"
                 )
             if pair is None:
                 raise DataError(
-                    f"{self.path}:{number}: {text.name} has no pair {number}; "
-                    "a line is needed for each pair, and no more"
+                    f"{where}: {text.name} has no pair {number}; a line is needed for each pair, and no more"
                 )
-            links = [self._read(link, number) for link in line.split()]
-            self._check(links, pair, number)
+            links = [_parse(link, where) for link in line.split()]
+            words = [len(find_words(side, language)) for side, language in zip(pair, self.languages, strict=True)]
+            for i, j in links:
+                if i >= words[0] or j >= words[1]:
+                    raise DataError(
+                        f"{where}: the link {i}-{j} is out of range: this pair has {words[0]} source and "
+                        f"{words[1]} target words, counted from 0; source comes first"
+                    )
             yield *pair, links
 
-    def _read(self, text: str, number: int) -> Link:
-        parts = re.fullmatch("([0-9]{1,9})-([0-9]{1,9})", text)
-        if not parts:
-            raise DataError(f"{self.path}:{number}: {text[:60]!r} is no link; expected i-j, words counted from 0")
-        return int(parts[1]), int(parts[2])
-
-    def _check(self, links: list[Link], pair: tuple[str, str], number: int) -> None:
-        words = [len(find_words(side, language)) for side, language in zip(pair, self.languages, strict=True)]
-        for i, j in links:
-            if i >= words[0] or j >= words[1]:
-                raise DataError(
-                    f"{self.path}:{number}: the link {i}-{j} is out of range: this pair has {words[0]} source and "
-                    f"{words[1]} target words, counted from 0; source comes first"
-                )
-
     def content_hash(self) -> str:
-        """SHA-256 of the text, whatever its compression."""
+        """SHA-256 of the uncompressed bytes."""
         return content_hash(self.path)
 
 
-def join_pieces(links: Iterable[Link], source: Words, target: Words) -> NDArray[np.uint32]:
-    """The links of words -> [n 2], each target piece with each source piece of the words that its own are linked to.
+def _parse(link: str, where: str) -> Link:
+    parts = re.fullmatch("([0-9]{1,9})-([0-9]{1,9})", link)
+    if not parts:
+        raise DataError(f"{where}: {link[:60]!r} is no link; expected i-j, words counted from 0")
+    return int(parts[1]), int(parts[2])
 
-    In the order of the target, each pair once.
+
+def join_pieces(links: Iterable[Link], source: Words, target: Words) -> NDArray[np.uint32]:
+    """Each target piece with each source piece that the links of their words join [n 2].
+
+    Pairs are in the order of the target, each of them once.
     """
     linked = np.zeros((len(target.words), len(source.words)))  # [j i]
     for i, j in links:

@@ -15,9 +15,8 @@ from seq2seq.config import Data, TrainConfig, several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.unknown import read_dictionary
-from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus
+from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus, join
 from seq2seq.text.filters import Filters
-from seq2seq.text.joined_corpus import join
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer

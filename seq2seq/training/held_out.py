@@ -12,8 +12,8 @@ from seq2seq.config import Data, several
 from seq2seq.errors import ConfigError
 from seq2seq.text.cache import digest
 from seq2seq.text.json_io import read_json
+from seq2seq.text.languages import count_letters, described, is_foreign
 from seq2seq.text.parallel import ParallelText
-from seq2seq.text.scripts import count_letters, described, is_foreign
 from seq2seq.text.split import TEST, VALID, Sizes, part_names, split
 from seq2seq.text.storage import replace_directory
 

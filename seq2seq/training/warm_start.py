@@ -79,10 +79,11 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
     train.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
+    first_names = dict(model.named_parameters())
     for prefix in prefixes:
         tensors = [tensor for name, tensor in parameters.items() if f"{name}.".startswith(f"{prefix}.")]
         if not tensors:
-            raise ConfigError(f"training.freeze: {prefix!r}: no part of this model.{_nearest(prefix, parameters)}")
+            raise ConfigError(f"training.freeze: {prefix!r}: no part of this model.{_nearest(prefix, first_names)}")
         for tensor in tensors:
             tensor.requires_grad_(False)
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)

@@ -10,7 +10,7 @@ FORMATS = sorted(path for path in Path(__file__).parent.iterdir() if (path / "co
 
 
 def test_there_is_one_of_each_format() -> None:
-    assert [path.name for path in FORMATS] == ["format1"]
+    assert [path.name for path in FORMATS] == ["format1", "format2"]
 
 
 @pytest.mark.parametrize("path", FORMATS, ids=lambda path: path.name)

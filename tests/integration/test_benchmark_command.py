@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.sentences import PAIRS, write_pairs
 
-from seq2seq.benchmark import growth, products, suite, training
+from seq2seq.benchmark import machine, runs, suite
 from seq2seq.cli.benchmark import train_alone
 from seq2seq.cli.main import main
 from seq2seq.config import parse, to_plain
@@ -47,18 +47,18 @@ def last_line(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_PROFILED", 1)
-    monkeypatch.setattr(training, "_MEMORY", 1)
-    monkeypatch.setattr(products, "_LEAST_SECONDS", 1e-4)
-    monkeypatch.setattr(products, "_SENTENCES", 2)
+    monkeypatch.setattr(runs, "_PROFILED_UPDATES", 1)
+    monkeypatch.setattr(runs, "_MEMORY_UPDATES", 1)
+    monkeypatch.setattr(machine, "_MIN_SECONDS", 1e-4)
+    monkeypatch.setattr(machine, "_SAMPLED_SENTENCES", 2)
     monkeypatch.setattr(suite, "_STARTS", 1)
 
 
 def test_generated_sentences_are_measured(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_LENGTHS", "_BATCHES", "_BEAMS"):
-        monkeypatch.setattr(growth, name, (3,))
-    monkeypatch.setattr(growth, "_VOCABULARIES", (12,))
-    monkeypatch.setattr(growth, "_PAIRS", 20)
+        monkeypatch.setattr(suite, name, (3,))
+    monkeypatch.setattr(suite, "_VOCABULARIES", (12,))
+    monkeypatch.setattr(suite, "_PAIRS", 20)
     assert main([*TINY, "measure=[training,decoding]", "growth=true", "decode_precisions=[fp32,bf16]"]) == 0
     report = last_line(capfd)
     assert report["data"]["name"] == "generated"

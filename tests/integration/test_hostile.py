@@ -31,7 +31,7 @@ import seq2seq
 from seq2seq import checkpoint
 from seq2seq.cli.files import arriving_lines, output_stream
 from seq2seq.cli.main import main
-from seq2seq.cli.reading import Layout, read_pairs
+from seq2seq.cli.reading import RowLayout, read_pairs
 from seq2seq.config import parse, to_plain
 from seq2seq.errors import DataError
 from seq2seq.inference.forced_scores import SentencePair
@@ -147,7 +147,7 @@ def configurations(place: Place) -> None:
         place.edit(f"config-{name}", change)
         place.translate(f"config-{name}", says)
     (place.checkpoint("config-deep") / "config.json").write_text("[" * 200_000)
-    place.translate("config-deep", "too deep within each other")
+    place.translate("config-deep", "nested too deeply")
     (place.checkpoint("config-missing") / "config.json").unlink()
     place.translate("config-missing", "not a readable checkpoint")
 
@@ -233,7 +233,7 @@ def tokenizers(place: Place) -> None:
     models = {
         "octets": ("not a sentencepiece model of UTF-8", sentencepiece_model([*SPECIALS, (b"\xff", -1.0, NORMAL)])),
         "unknown": ("at most 256", sentencepiece_model([*SPECIALS, (b"a", -1.0, NORMAL)], trainer=[(44, b"x" * 1000)])),
-        "growing": ("puts 50,000 bytes", growing_tokenizer(place.root / "rules.tsv")),
+        "growing": ("substitutes 50,000 bytes", growing_tokenizer(place.root / "rules.tsv")),
         "cut": ("not a sentencepiece model", (MODEL / "source.model").read_bytes()[:-100] + b"\xff" * 9),
     }
     for name, (says, content) in models.items():
@@ -405,7 +405,7 @@ def test_a_pickled_cache_or_training_state_is_not_loaded(tmp_path: Path) -> None
     (entry,) = (tmp_path / "cache").iterdir()
     array = np.array([Harmful(tmp_path / "executed")], dtype=object)
     np.save(entry / "source.offsets.npy", array, allow_pickle=True)
-    with pytest.raises(DataError, match=r"not as it was written .* Delete it"):
+    with pytest.raises(DataError, match=r"damaged .* Delete it"):
         encode_corpus(corpus, pieces, pieces, filters=Filters(), cache_dir=tmp_path / "cache")
     for name in ("state.json", "state.safetensors"):
         (tmp_path / name).write_bytes(pickle.dumps(Harmful(tmp_path / "executed")))
@@ -619,7 +619,7 @@ def test_a_shortlist_of_another_shape_is_named(
 
 
 def test_lines_that_look_like_json_are_lines(tmp_path: Path) -> None:
-    translator, layout = load_translator(MODEL), Layout((None, None))
+    translator, layout = load_translator(MODEL), RowLayout((None, None))
     for line in ("[" * 100_000, '{"a":' * 2000, '{"source": "a", "tokens": ["\\ud800"]}', "9" * 5000):
         (tmp_path / "text").write_text(f"{line}\n")
         assert read_pairs(str(tmp_path / "text"), str(tmp_path / "text"), translator, layout) == [

@@ -241,10 +241,10 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
 ) -> None:
     """While it works on its share, and while it waits for the next one."""
     own, others = os.getpid(), set(multiprocessing.active_children())  # other tests' pools may still end
-    of_share = GradientStep._of_share
+    of_share = GradientStep._share
 
     def killed(gradient: GradientStep, work: Any, *share: Any) -> Any:
-        if work.update == 3 and not work.trying and os.getpid() != own:
+        if work.update == 3 and not work.dry_run and os.getpid() != own:
             os.kill(os.getpid(), signal.SIGKILL)
         return of_share(gradient, work, *share)
 
@@ -255,7 +255,7 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
 
     with monkeypatch.context() as patched:
         if at_work:
-            patched.setattr(GradientStep, "_of_share", killed)
+            patched.setattr(GradientStep, "_share", killed)
         else:
             at_update(2, kill_the_worker, patched)
         assert train("training.max_updates=7", "training.processes=2") == 1

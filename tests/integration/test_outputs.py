@@ -15,7 +15,7 @@ import pytest
 
 from seq2seq.cli.files import input_lines, is_typed, progress
 from seq2seq.cli.main import main
-from seq2seq.cli.reading import Layout, read_pairs
+from seq2seq.cli.reading import RowLayout, read_pairs
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError
 from seq2seq.inference.loading import load_translator
@@ -310,14 +310,14 @@ def test_a_complete_output_of_another_input_is_refused(refused: Callable[..., No
 
 def test_tabbed_text_is_a_table_as_in_training_or_said_to_be_none(caplog: pytest.LogCaptureFixture) -> None:
     Path("tabs.txt").write_text("ein Haus\ta house\n")
-    assert list(Layout(("en", "de"), ["2", "1"], frozenset({".tsv"})).lines("tabs.txt", 0)) == ["a house"]
-    assert list(Layout(("en", "de")).lines("tabs.txt", 0)) == ["ein Haus\ta house"]
+    assert list(RowLayout(("en", "de"), ["2", "1"], frozenset({".tsv"})).lines("tabs.txt", 0)) == ["a house"]
+    assert list(RowLayout(("en", "de")).lines("tabs.txt", 0)) == ["ein Haus\ta house"]
     assert "tabs.txt: its lines have tabs" in caplog.text
 
 
 def test_translations_are_scored_whatever_the_columns_of_training() -> None:
     run(output="out.jsonl", output_format="jsonl")
-    columns = Layout(("en", "de"), ["en", "de"], frozenset({".jsonl"}))
+    columns = RowLayout(("en", "de"), ["en", "de"], frozenset({".jsonl"}))
     pairs = read_pairs("in.txt", "out.jsonl", load_translator(MODEL), columns)
     assert [pair.source for pair in pairs] == LINES
 

@@ -1,4 +1,4 @@
-"""A few lines, strange ones among them, and tokenizers learned from them."""
+"""A few lines, some of them strange, and tokenizers learned from them."""
 
 from typing import Any
 

@@ -1,14 +1,14 @@
-"""Protocol buffers by hand: enough to make sentencepiece models that no training makes."""
+"""Protocol buffers written by hand: enough for sentencepiece models that no training would make."""
 
 import struct
 from collections.abc import Sequence
 
 Field = tuple[int, int | float | bytes]
-"""Number and value: varint, 32-bit float, or bytes."""
+"""Number and value of a field: varint, 32-bit float or bytes."""
 
 
 def varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
+    """Encode a number with seven bits a byte, the lowest first."""
     value &= (1 << 64) - 1
     encoded = bytearray()
     while value > 0x7F:
@@ -18,7 +18,7 @@ def varint(value: int) -> bytes:
 
 
 def message(fields: Sequence[Field]) -> bytes:
-    """The fields one after the other."""
+    """Encode the fields one after the other."""
     encoded = b""
     for number, value in fields:
         if isinstance(value, bytes):
@@ -36,7 +36,7 @@ UNIGRAM, BPE, WORD, CHAR = range(1, 5)
 """Kinds of models."""
 
 Piece = tuple[bytes, float, int]
-"""Name, score, kind."""
+"""Name, score and kind of a piece."""
 SPECIALS: list[Piece] = [(b"<pad>", 0.0, CONTROL), (b"<unk>", 0.0, UNKNOWN), (b"<s>", 0.0, CONTROL),
                          (b"</s>", 0.0, CONTROL)]  # fmt: skip
 
@@ -49,7 +49,7 @@ def sentencepiece_model(
     normalizer: Sequence[Field] = (),
     denormalizer: Sequence[Field] = (),
 ) -> bytes:
-    """With the special pieces' numbers as ours are."""
+    """Make a model whose special pieces have our numbers."""
     listed = [(1, message([(1, name), (2, score), (3, of)])) for name, score, of in pieces]
     numbers: list[Field] = [(40, 1), (41, 2), (42, 3), (43, 0)]  # unk, bos, eos, pad
     parts: list[Field] = [*listed, (2, message([(3, kind), *numbers, *trainer])), (3, message(normalizer))]

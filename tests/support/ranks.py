@@ -1,4 +1,4 @@
-"""Several processes that train together, for tests: forked, so that they need not import anything."""
+"""Several processes that train together, for tests; forked, which saves their imports."""
 
 import multiprocessing
 import os
@@ -18,11 +18,11 @@ from support import trainers
 
 CPU = torch.device("cpu")
 SECONDS = 60
-"""After which a test gives up waiting."""
+"""Timeout of a test that waits for processes."""
 
 
 def together(directory: Path, ranks: int, work: Callable[[ProcessGroup], Any]) -> list[Any]:
-    """What each of so many ranks makes of its team; the error instead where there is one, None where it was killed."""
+    """Run `work` on so many ranks; return each result, the error of a failed rank, or None for a killed one."""
     context = multiprocessing.get_context("fork")
     store = directory / f"store-{os.urandom(4).hex()}"
     running = []
@@ -55,7 +55,7 @@ def _serve(store: str, rank: int, ranks: int, work: Callable[[ProcessGroup], Any
 
 
 def make(directory: Path, team: ProcessGroup, *more: str, run: str = "run") -> Trainer:
-    """As `trainers.make`, for a team. The corpus is there."""
+    """Make a trainer like `trainers.make` for a process group, on a corpus that exists."""
     config = trainers.settings([*trainers.told(directory), *more])
     (directory / run).mkdir(exist_ok=True)
     trainer = make_trainer(config, prepare_data(config), directory / run, CPU, team)

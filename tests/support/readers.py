@@ -1,7 +1,7 @@
-"""Whatever strangers can write, and what reads it: for each reader inputs of all kinds, and one property for all.
+"""Readers of untrusted input, inputs of all kinds for each, and one property that all must have.
 
-An input is read, or refused in one clear message; nothing else is raised. tests/unit/test_readers.py tries a few of
-each, tests/fuzz.py as many as it is told.
+An input is read, or refused with one clear message; no other error is raised. tests/unit/test_readers.py tries a few
+inputs of each reader, tests/fuzz.py as many as it is asked for.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from seq2seq import checkpoint
 from seq2seq.cli import main as command_line
 from seq2seq.cli.grid import Cell, read_result, read_run, settings
-from seq2seq.cli.reading import Layout, read_gold_file, read_pairs, score_all
+from seq2seq.cli.reading import RowLayout, read_gold_file, read_pairs, score_all
 from seq2seq.cli.rows import scored_row
 from seq2seq.cli.translate import requests
 from seq2seq.config import COMMANDS, GROUPS, KINDS, Decoding, parse, to_plain
@@ -60,15 +60,15 @@ Inputs = st.SearchStrategy[Any]
 
 @dataclass(frozen=True)
 class Reader:
-    """Something that reads."""
+    """A reader and its inputs."""
 
     inputs: Inputs
     read: Callable[[Any, Path], object]
-    """Takes an input and a directory to put it into, which may have the last one."""
+    """Takes an input and a directory to write it to, which may still hold the previous one."""
 
 
 def check(reader: Reader, value: Any, directory: Path) -> bool:
-    """Whether it was read; else it was refused. All else is raised."""
+    """Whether the input was read, rather than refused. Other errors are raised."""
     try:
         reader.read(value, directory)
     except (ConfigError, DataError) as error:
@@ -92,7 +92,7 @@ octets = text.map(lambda line: line.encode("utf-8", "surrogatepass")) | st.binar
 
 
 def lines_of(good: Inputs) -> Inputs:
-    """Files of lines, most of them good ones: bytes."""
+    """Bytes of files of lines, most of them valid."""
     line = good.map(lambda line: str(line).encode("utf-8", "surrogatepass"))
     ends = st.sampled_from([b"\n", b"\n", b"\r\n", b"\n\n", b""])
     few = st.lists(line, max_size=6) | st.lists(line | octets, max_size=6)
@@ -101,7 +101,7 @@ def lines_of(good: Inputs) -> Inputs:
 
 @st.composite
 def mutated(draw: st.DrawFn, content: bytes, most: int = 3) -> bytes:
-    """The same bytes with a few changed, left out, put in, or said twice."""
+    """The bytes with a few changed, left out, inserted or repeated."""
     changed = bytearray(content)
     for _ in range(draw(st.integers(0, most))):
         place = draw(st.integers(0, len(changed)))
@@ -139,7 +139,7 @@ values = st.recursive(
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every group or list in a value, with each of its keys or numbers."""
+    """Each group or list in a value, with each of its keys or indices."""
     keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for key in list(keys):
         yield value, key
@@ -148,7 +148,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 @st.composite
 def edited(draw: st.DrawFn, base: Any, most: int = 3) -> Any:
-    """The same plain values with a few replaced, left out, or added."""
+    """The plain values with a few replaced, left out or added."""
     value = copy.deepcopy(base)
     for _ in range(draw(st.integers(0, most))):
         places = list(_places(value))
@@ -168,12 +168,12 @@ def edited(draw: st.DrawFn, base: Any, most: int = 3) -> Any:
 
 
 def as_text(value: Any) -> bytes:
-    """JSON, with what JSON has no word for as Python writes it."""
+    """JSON as Python writes it, also for values that JSON does not have."""
     return json.dumps(value).encode()
 
 
 def documents(base: Any) -> Inputs:
-    """Files of JSON: bytes. Some are nested without end, some broken."""
+    """Bytes of JSON files; some are nested very deeply, some broken."""
     deep = st.sampled_from([b"[" * 100_000, b'{"a":' * 5000, b"[" * 300 + b"]" * 300, b"9" * 5000, b"", b"null", b"[]"])
     broken = mutated(as_text(base))
     return st.one_of(edited(base).map(as_text), edited(base).map(as_text), edited(base).map(as_text), broken, deep)
@@ -184,7 +184,7 @@ def documents(base: Any) -> Inputs:
 
 @functools.cache
 def translator() -> Translator:
-    """A small one."""
+    """A small translator."""
     return load_translator(MODEL)
 
 
@@ -223,14 +223,14 @@ _packed = lines_of(text).map(lambda content: gzip.compress(content, mtime=0))
 
 
 def _linked(kinds: str, most: int) -> Inputs:
-    """Lines of links between words up to a number; one of the kinds of mark stands between the two."""
+    """Lines of links between words up to `most`, separated by a mark of one of the `kinds`."""
     word = st.integers(0, most)
     link = st.builds(lambda i, kind, j: f"{i}{kind}{j}", word, st.sampled_from(kinds), word)
     return st.lists(link, max_size=5).map(" ".join)
 
 
 def _three(kinds: str) -> Inputs:
-    """A line for each of the pairs that are read beside; or any."""
+    """A line for each of the three pairs read with it, or any lines."""
     each = st.tuples(_linked(kinds, 4), _linked(kinds, 1), st.just(""))
     return each.map(lambda rows: "".join(f"{row}\n" for row in rows).encode()) | lines_of(_linked(kinds, 4))
 
@@ -263,7 +263,7 @@ def read_entries(value: bytes, directory: Path) -> None:
 
 
 def read_requests(value: tuple[tuple[bytes, bytes], bool], directory: Path) -> None:
-    """Translated too: one line out for each line in."""
+    """Read and translate requests: each line in gives one line out."""
     (lines, prefixes), alone = value
     names = {"input": _put(directory, "input", lines), "prefix": _put(directory, "prefix", prefixes)}
     config = parse("translate", {"checkpoint": "c", **({"input": names["input"]} if alone else names)})
@@ -296,9 +296,9 @@ def _records(draw: st.DrawFn) -> bytes:
 
 
 def read_records(value: bytes, directory: Path) -> None:
-    """Scored and aligned too."""
+    """Read, score and align records."""
     name = _put(directory, "records.jsonl", value)
-    pairs = read_pairs(name, name, translator(), Layout(("en", "de")))
+    pairs = read_pairs(name, name, translator(), RowLayout(("en", "de")))
     aligner = Aligner.of(translator())
     assert aligner is not None
     for scored in score_all(translator(), pairs, 4):
@@ -349,7 +349,7 @@ _result = {
 
 
 def read_cell(value: bytes, directory: Path) -> None:
-    """And the table made again from it."""
+    """Read a cell, and make the table from it again."""
     cell = Cell("one", parse("train", _run))
     belongs_to = {"training": settings(cell.training), "decoding": to_plain(Decoding()), "bleu_tokenizer": "13a",
                   "contents": {}}  # fmt: skip
@@ -381,7 +381,7 @@ def _stored() -> Any:
 
 
 def _checkpoint(directory: Path, name: str, content: bytes) -> Path:
-    """That of MODEL with one other file."""
+    """The checkpoint MODEL with another content of one file."""
     for file in MODEL.iterdir():
         if not (directory / file.name).exists():
             _put(directory, file.name, file.read_bytes())
@@ -398,7 +398,7 @@ def _file_of_checkpoint(name: str) -> Callable[[bytes, Path], None]:
 
 
 def _tensors(path: Path) -> Inputs:
-    """Files of tensors with lies in their headers."""
+    """Tensor files with false headers."""
     whole = path.read_bytes()
     (size,) = struct.unpack("<Q", whole[:8])
     header, body = json.loads(whole[8 : 8 + size]), whole[8 + size :]
@@ -461,7 +461,7 @@ def _shortlists() -> Inputs:
 
 
 def read_tokenizer(value: bytes, directory: Path) -> None:
-    """And used as a translator does."""
+    """Load a tokenizer, and use it as a translator does."""
     tokenizer = Tokenizer.load(Path(_put(directory, "source.model", value)))
     tokenizer.forbidden()
     line = "the cat  猫 e\u0301\u2028 ."
@@ -556,7 +556,7 @@ def _entries(draw: st.DrawFn) -> dict[str, bytes]:
 
 @functools.cache
 def _trainer() -> Any:
-    """Of a run that did one update."""
+    """The trainer of a run that did one update."""
     import tempfile
 
     directory = Path(tempfile.mkdtemp(prefix="readers-"))
@@ -630,7 +630,7 @@ _commands = st.tuples(
 
 
 def read_command(value: tuple[str, list[str]], directory: Path) -> None:
-    """Only composed and parsed: the command itself does nothing."""
+    """Compose and parse the options of a command without running it."""
     command, rest = value
     out, errors = io.StringIO(), io.StringIO()
     stack = contextlib.ExitStack()
@@ -667,7 +667,7 @@ data: {train: t, valid: '${data.train}'}
 
 
 def read_own(value: bytes, directory: Path) -> None:
-    """An experiment of --config-dir."""
+    """Read an experiment from --config-dir."""
     _put(directory, "configs/experiment/own.yaml", value)
     sides = ["data.source_lang=en", "data.target_lang=de"]
     read_command(("train", [f"--config-dir={directory}/configs", "experiment=own", *sides]), directory)
@@ -690,7 +690,7 @@ def _columns() -> Inputs:
 
 
 def _sides() -> Inputs:
-    """Two files, often of as many lines."""
+    """Two files, often with the same number of lines."""
     rows = st.lists(st.tuples(text, text), max_size=6)
     alike = rows.map(lambda pairs: tuple("".join(f"{side}\n" for side in sides) for sides in zip(*pairs, strict=True)))
     as_bytes = alike.filter(bool).map(lambda sides: tuple(side.encode("utf-8", "surrogatepass") for side in sides))
@@ -719,7 +719,7 @@ READERS: dict[str, Callable[[], Reader]] = {
     "command line": lambda: Reader(_commands, read_command),
     "--config-dir": lambda: Reader(_own(), read_own),
 }
-"""By name; they are made when they are asked for."""
+"""Readers by name, made on demand."""
 
 SLOW = {
     "metrics.jsonl": 3, "config.json of a run": 3, "cells of a comparison": 3, "config.json of a checkpoint": 3,
@@ -727,4 +727,4 @@ SLOW = {
     "JSONL of translations": 10, "input and prefixes": 20, "command line": 100,
     "--config-dir": 100,
 }  # fmt: skip
-"""How many times as long as of other readers an input takes, about."""
+"""How many times longer an input takes than with other readers, roughly."""

@@ -1,4 +1,4 @@
-"""Sentences for tests of whole commands: every combination of a few parts, word for word in both languages."""
+"""Sentences for tests of whole commands: combinations of a few parts, translated word for word."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def _combine(verbs: Parts, objects: Parts) -> list[tuple[str, str]]:
 
 
 def write_pairs(prefix: str | Path, pairs: Parts) -> None:
-    """PREFIX.en and PREFIX.de."""
+    """Write pairs to PREFIX.en and PREFIX.de."""
     for side, language in enumerate(("en", "de")):
         Path(f"{prefix}.{language}").write_text("".join(f"{pair[side]}\n" for pair in pairs))
 

@@ -1,4 +1,4 @@
-"""Trainings on a corpus of a few sentences: what makes them small, trainers for tests of single updates."""
+"""Small trainings on a corpus of a few sentences, and trainers for tests of single updates."""
 
 import json
 import os
@@ -22,27 +22,27 @@ SMALL = [
     "model.embedding_size=12", "model.hidden_size=12", "training.batch_tokens=64", "training.learning_rate=0.01",
     "device=cpu",
 ]  # fmt: skip
-"""For `train`, on any of these corpora."""
+"""Options of `train` for any of these corpora."""
 TINY = [*SMALL, "training.processes=1", "decoding.max_length=3"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
-"""Of a process of its own that runs this package, in one thread."""
+"""Environment of a separate process that runs this package in one thread."""
 
 
 def write_corpus(directory: Path) -> list[str]:
-    """The corpus in a directory, and what tells `train` of it."""
+    """Write the corpus to a directory; return the options of `train` that name it."""
     write_pairs(directory / "train", PAIRS * 3)
     write_pairs(directory / "valid", PAIRS[::5])
     return told(directory)
 
 
 def told(directory: Path) -> list[str]:
-    """What tells `train` of a corpus that is there."""
+    """Return the options of `train` that name a corpus in this directory."""
     names = {"data.train": "train", "data.valid": "valid", "data.cache_dir": "cache"}
     return [*TINY, *(f"{key}={directory / name}" for key, name in names.items())]
 
 
 def settings(overrides: Sequence[str]) -> TrainConfig:
-    """What `train` would make of them, without Hydra, which takes longer than such a training."""
+    """Parse options as `train` would, without Hydra, which takes longer than such a training."""
     attention = {"score": "additive", "window": "global", "normaliser": "softmax", "placement": "before"}
     named = {group: {"name": name} for group, name in attention.items()}
     values: dict[str, Any] = {"model": {"attention": named, "bridge": {"name": "last"}}}
@@ -62,12 +62,12 @@ def settings(overrides: Sequence[str]) -> TrainConfig:
 
 
 def weights(checkpoint: str | Path) -> dict[str, Tensor]:
-    """Those of a checkpoint."""
+    """Read the weights of a checkpoint."""
     return load_file(Path(checkpoint) / "model.safetensors")
 
 
 def make(directory: Path, *more: str, precise: bool = False, run: str = "run") -> Trainer:
-    """A trainer at update 0, or as its run directory left off; in float64 if `precise`."""
+    """Make a trainer at update 0, or resumed from its run directory; in float64 if `precise`."""
     config = settings([*write_corpus(directory), *more])
     (directory / run).mkdir(exist_ok=True)
     trainer = make_trainer(config, prepare_data(config), directory / run, torch.device("cpu"))

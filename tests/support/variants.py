@@ -7,6 +7,7 @@
 A row is a dictionary of an axis' name to its value. What is impossible is found by asking `config.parse`.
 """
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -65,6 +66,12 @@ def attention_rows() -> list[Row]:
 
 def attention_options(row: Row) -> config.Attention:
     """The parsed options of a row of `attention_rows`."""
+    return _attention_options(tuple(row.items()))
+
+
+@functools.cache
+def _attention_options(items: "Items") -> config.Attention:
+    row = dict(items)
     plain = {
         "score": variants(config.Score)[row["score"]],
         "window": variants(config.Window)[row["window"]],
@@ -77,8 +84,13 @@ def attention_options(row: Row) -> config.Attention:
 
 
 def build_attention(row: Row, query_size: int = QUERY_SIZE, memory_size: int = MEMORY_SIZE) -> Attention:
-    """A row's attention in float64, not training."""
-    attention = build.attention(attention_options(row), query_size, memory_size)
+    """A new copy of a row's attention in float64, in evaluation mode."""
+    return copy.deepcopy(_attention(tuple(row.items()), query_size, memory_size))
+
+
+@functools.cache
+def _attention(items: "Items", query_size: int, memory_size: int) -> Attention:
+    attention = build.attention(_attention_options(items), query_size, memory_size)
     assert isinstance(attention, Attention)
     return fill(attention.double()).eval()
 
@@ -200,8 +212,13 @@ def model_options(row: Row) -> config.Model:
 
 
 def build_model(row: Row) -> TranslationModel:
-    """A row's model in float64, not training."""
-    return fill(build.translation_model(model_options(row), VOCAB, VOCAB).double()).eval()
+    """A new copy of a row's model in float64, in evaluation mode."""
+    return copy.deepcopy(_model(tuple(row.items())))
+
+
+@functools.cache
+def _model(items: "Items") -> TranslationModel:
+    return fill(build.translation_model(model_options(dict(items)), VOCAB, VOCAB).double()).eval()
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -337,7 +354,7 @@ def assert_translated(model: TranslationModel, logits: Tensor, alone: list[Tenso
     loss, expected_loss = logits.new_zeros(()), logits.new_zeros(())
     for b, expected in enumerate(alone):
         actual = logits[b, : len(expected)]
-        torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
+        assert_close(actual, expected, 1e-10, 1e-10)
         factors = numbers(*expected.shape, offset=b)
         loss = loss + (factors * actual.log_softmax(-1)).sum()
         expected_loss = expected_loss + (factors * expected.log_softmax(-1)).sum()
@@ -348,9 +365,14 @@ def assert_same(actual: dict[str, Tensor], expected: dict[str, Tensor], toleranc
     """Equal by name within the tolerance."""
     assert actual.keys() == expected.keys()
     for name, value in actual.items():
-        torch.testing.assert_close(
-            value, expected[name], rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
-        )
+        assert_close(value, expected[name], tolerance, tolerance, name)
+
+
+def assert_close(actual: Tensor, expected: Tensor, rtol: float, atol: float, name: str = "") -> None:
+    """`torch.testing.assert_close`, which is slow and so is only asked where something differs."""
+    alike = (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
+    if not (alike and torch.allclose(actual, expected, rtol=rtol, atol=atol)):
+        torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol, msg=lambda text: f"{name}: {text}")
 
 
 def log_probs(model: TranslationModel, source: Tensor, lengths: Tensor, inputs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Runs commands of seq2seq in a process that has little memory and records what they open, start and connect to.
 
-`python tests/support/watched.py COMMANDS RESULTS`: a file with a JSON list of lists of arguments, and a file for the exit
-code, the output and the events of each.
+`python tests/support/watched.py COMMANDS RESULTS`: a file with a JSON list of lists of arguments, and a file for the
+exit code, the output and the events of each.
 """
 
 import importlib

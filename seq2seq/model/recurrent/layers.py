@@ -62,13 +62,11 @@ class Recurrent(nn.Module, ABC):
 
     def gates(self, x: Tensor) -> Tensor:
         """The input's part of the gates: [.. i] -> [.. g]."""
-        (weight, bias), _ = self.products
-        return linear(x, weight, bias)
+        return linear(x, *self.products[0])
 
     def recurrent_gates(self, h: Tensor) -> Tensor:
         """The previous state's part of the gates: [b d] -> [b g]."""
-        _, (weight, bias) = self.products
-        return linear(h, weight, bias)
+        return linear(h, *self.products[1])
 
     def state_mask(self, x: Tensor) -> Tensor | None:
         """Draw dropout of the previous state, one mask for the whole of each sequence of x [b ..]: [b d]; None: none.

@@ -5,6 +5,7 @@ import torch
 from support.variants import (
     MEMORY_SIZE,
     Row,
+    assert_close,
     attention_inputs,
     attention_rows,
     build_attention,
@@ -28,7 +29,7 @@ def attended(attention: Attention, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
 
 
 def same(actual: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
+    assert_close(actual, expected, 1e-10, 1e-12)
 
 
 @every_attention

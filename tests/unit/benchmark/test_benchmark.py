@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.benchmark import corpora, decoding, growth, machine, peers, products, suite, tables, training
+from seq2seq.benchmark import corpora, machine, peers, runs, suite, tables
 from seq2seq.benchmark.corpora import Task
-from seq2seq.benchmark.machine import Took
-from seq2seq.benchmark.products import Product
-from seq2seq.benchmark.training import Run
+from seq2seq.benchmark.machine import Product
+from seq2seq.benchmark.runs import DecodingRun, Measurement, training_run
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import BenchmarkConfig, LocalM, parse, to_plain
 from seq2seq.device import peak_mb
@@ -71,8 +70,8 @@ def test_products_are_those_of_the_equations(cell: str, gates: int, task: Task) 
     config = composed(*TINY, f"model.cell={cell}", "model/attention=bahdanau2015_tanh")
     corpus = task.prepared.train
     s, t = int(corpus.source.lengths[0]), int(corpus.target.lengths[0])
-    model = products.countable(task.fresh_model(config))
-    found = products.forward_products(model, make_batch(corpus, [0]))
+    model = machine.countable(task.fresh_model(config))
+    found = machine.forward_products(model, make_batch(corpus, [0]))
     encoder = s * 2 * gates * (d // 2) * (e + d // 2)
     bridge = (1 if cell == "gru" else 2) * m * d
     attention = s * m * d + t * d * d + t * s * d + t * s * m  # keys, queries, energies, contexts
@@ -86,15 +85,15 @@ def test_operations_are_a_target_token_s(task: Task, config: BenchmarkConfig) ->
     """Of sentences of equal length, so that each is as good as another."""
     options = dataclasses.replace(config.generated, least_length=5, most_length=5, pairs=3)
     corpus = corpora.prepare(dataclasses.replace(config, generated=options), Path()).prepared.train
-    model = products.countable(task.fresh_model(config))
-    one = sum(product.operations for product in products.forward_products(model, make_batch(corpus, [1])))
-    assert products.forward_operations(model, corpus) == one / 5
+    model = machine.countable(task.fresh_model(config))
+    one = sum(product.operations for product in machine.forward_products(model, make_batch(corpus, [1])))
+    assert machine.forward_operations(model, corpus) == one / 5
 
 
 def test_padding_is_not_counted(task: Task, config: BenchmarkConfig) -> None:
-    model, corpus = products.countable(task.fresh_model(config)), task.prepared.train
+    model, corpus = machine.countable(task.fresh_model(config)), task.prepared.train
     short, long = corpus.target.lengths.argmin(), corpus.target.lengths.argmax()
-    both = products.forward_products(model, make_batch(corpus, [int(short), int(long)]))
+    both = machine.forward_products(model, make_batch(corpus, [int(short), int(long)]))
     (vocabulary,) = [product for product in both if product.shape[3] == 30]
     assert vocabulary.shape[1] == corpus.target.lengths[short] + corpus.target.lengths[long]
 
@@ -113,12 +112,12 @@ def test_model_a_is_model_a(tmp_path: Path) -> None:
 
 def test_the_product_rate_weighs_shapes_by_their_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {10: 1.0, 20: 4.0}
-    monkeypatch.setattr(products, "_seconds", lambda shape, dtype, device: seconds[shape[1]])
+    monkeypatch.setattr(machine, "_seconds", lambda shape, dtype, device: seconds[shape[1]])
     shapes = [Product((1, 10, 5, 5), 3), Product((1, 20, 5, 5), 2)]
     operations = 2 * 10 * 25 * 3 + 2 * 20 * 25 * 2
-    assert products.product_rate(shapes, torch.float32, CPU) == operations / (3 * 1.0 + 2 * 4.0)
+    assert machine.product_rate(shapes, torch.float32, CPU) == operations / (3 * 1.0 + 2 * 4.0)
     many, vector, little = Product((7, 10, 5, 5), 1), Product((1, 99, 99, 1), 1), Product((1, 1, 1, 2), 1)
-    assert products.by_a_matrix([*shapes, many, vector, little]) == shapes
+    assert machine.dominant([*shapes, many, vector, little]) == shapes
 
 
 # --- what is measured on ---------------------------------------------------------------------------------------------
@@ -136,7 +135,7 @@ def test_generated_sentences_are_of_the_lengths_and_words_asked_for(task: Task, 
     assert again.sources == task.sources
     other = corpora.prepare(dataclasses.replace(config, seed=2), Path())
     assert other.sources != task.sources
-    counts = np.sort(np.bincount(task.prepared.train.source.tokens, minlength=30)[4:])[::-1]
+    counts = np.sort(np.bincount(task.prepared.train.source.numbers, minlength=30)[4:])[::-1]
     assert counts[0] > 3 * counts[-5]  # Zipf
 
 
@@ -169,7 +168,7 @@ def test_the_peers_pieces_are_ours(config: BenchmarkConfig, work: Path, tmp_path
     assert len(found.prepared.source) == 4 + len(PIECES)
     corpus = found.prepared.train
     assert corpus.source.lengths.tolist() == [7, 3]
-    assert len(set(corpus.source.tokens[:].tolist())) == 1 + len(PIECES)  # none is unknown, none is another
+    assert len(set(corpus.source.numbers[:].tolist())) == 1 + len(PIECES)  # none is unknown, none is another
     assert found.prepared.source.encode(found.sources)[0] == corpus.source[0].tolist()
     assert found.references is None
     trained = corpora.prepare(dataclasses.replace(asked, checkpoint="some"), tmp_path)
@@ -179,10 +178,10 @@ def test_the_peers_pieces_are_ours(config: BenchmarkConfig, work: Path, tmp_path
 
 def test_threads_and_cores_are_kept_to_and_given_back() -> None:
     before = torch.get_num_threads()
-    with machine.only(before + 1, None):
+    with machine.restrict(before + 1, None):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
-    with pytest.raises(ConfigError, match=r"cpu=\[4095\]"), machine.only(1, [4095]):
+    with pytest.raises(ConfigError, match=r"cpu=\[4095\]"), machine.restrict(1, [4095]):
         pass
     assert machine.describe(CPU, 1, None, "highest")["torch"] == torch.__version__
 
@@ -193,9 +192,9 @@ def test_threads_and_cores_are_kept_to_and_given_back() -> None:
 def test_a_slice_of_training_counts_real_tokens(
     task: Task, config: BenchmarkConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_PROFILED", 1)
+    monkeypatch.setattr(runs, "_PROFILED_UPDATES", 1)
     seen, products_were = [], set()
-    with Run(task.training(config, "fp32", CPU), task.prepared, CPU, "high") as run:
+    with training_run(task.training(config, "fp32", CPU), task.prepared, CPU, "high") as run:
         step = run.trainer.step
 
         def watched(batch: Batch) -> Any:
@@ -204,11 +203,11 @@ def test_a_slice_of_training_counts_real_tokens(
             return step(batch)
 
         run.trainer.step = watched  # type: ignore[method-assign]
-        done = run.go(3)
+        done = run.train(3)
         assert done.updates == len(seen) == 3
         assert done.sentences == sum(len(batch.source) for batch in seen) <= 3 * 8
         assert done.tokens == sum(int((batch.targets != PAD).sum()) for batch in seen)
-        assert run.go(1, 0.05).took.seconds >= 0.05
+        assert run.train(1, 0.05).seconds >= 0.05
         shares = run.profile()
     assert sum(shares.values()) == pytest.approx(1)
     assert {"matrix products", "loss", "optimizer", "dropout"} <= shares.keys()
@@ -227,12 +226,13 @@ def test_training_has_a_process_for_each_thread_at_most(task: Task, config: Benc
 def test_search_makes_the_products_of_the_decoder(task: Task) -> None:
     v, e, d = 30, 6, 8
     config = composed(*TINY, "model/attention=bahdanau2015_tanh", "decoding.batch_size=5", "decoding.beam_size=2")
-    row = decoding.Row.of(config.decoding, [], products.countable(task.fresh_model(config)), [4, 5, 6, EOS])
+    counted = machine.countable(task.fresh_model(config))
+    row = DecodingRun(config.decoding, [], *machine.search_products(counted, [4, 5, 6, EOS], 5 * 2))
     encoding = 4 * 2 * 3 * (d // 2) * (e + d // 2) + d * d + 4 * d * d  # states, bridge, keys
     step = 3 * d * (e + 2 * d) + d * d + 2 * 4 * d + d * (e + 2 * d) + d * v  # gates, query, attention, readout
     assert sum(product.operations for product in row.encoding) == 2 * encoding
     assert sum(product.operations for product in row.step) == 2 * 5 * 2 * step
-    row.passes, row.rates = [decoding.Pass(3, 45, Took(0.5, 1.0))], [1000.0]
+    row.turns, row.rates = [Measurement(3, 45, 0.5, 1.0)], [1000.0]
     assert row.report()["share_of_product_rate"] == pytest.approx(2 * (6 * encoding + 90 * 2 * step) / 1000)
     int8 = dataclasses.replace(row, options=dataclasses.replace(row.options, precision="int8"), rates=[])
     int8.measure_products(CPU)
@@ -245,9 +245,9 @@ def test_forced_translations_have_so_many_tokens(beam: int, task: Task, config: 
     model = translator(config, task)
     torch.nn.init.constant_(model.model.output.bias[EOS : EOS + 1], 10.0)  # it would end at once
     lines = ["w1", *task.sources[:5]]
-    done, texts = decoding.translate(model, lines, decoding.forced(base, 15))
+    done, texts = runs.translate(model, lines, runs.forced(base, 15))
     assert (done.sentences, done.tokens, len(texts)) == (6, 6 * 15, 6)
-    assert decoding.translate(model, lines, decoding.forced(base, None))[0].tokens == 6
+    assert runs.translate(model, lines, runs.forced(base, None))[0].tokens == 6
 
 
 def test_lines_that_fit_come_from_all_over_in_whole_batches(
@@ -257,16 +257,16 @@ def test_lines_that_fit_come_from_all_over_in_whole_batches(
     options = dataclasses.replace(config.decoding, batch_size=8)
     rate = 10.0
     monkeypatch.setattr(
-        decoding, "translate", lambda _, few, __: (decoding.Pass(len(few), 1, Took(len(few) / rate, 1.0)), list(few))
+        runs, "translate", lambda _, few, __: (Measurement(len(few), 1, len(few) / rate, 1.0), list(few))
     )
-    chosen = decoding.as_many_as_fit(translator(config, task), lines, options, 2.1)
+    chosen = runs.sample_lines(translator(config, task), lines, options, 2.1)
     assert chosen == [str(number) for number in (0, 6, 12, 18, 25, 31, 37, 43, 50, 56, 62, 68, 75, 81, 87, 93)]
-    assert len(decoding.as_many_as_fit(translator(config, task), lines, options, 0.0)) == 8
-    assert decoding.as_many_as_fit(translator(config, task), lines, options, 99.0) == lines
+    assert len(runs.sample_lines(translator(config, task), lines, options, 0.0)) == 8
+    assert runs.sample_lines(translator(config, task), lines, options, 99.0) == lines
 
 
 def test_growth_changes_one_thing_at_a_time(config: BenchmarkConfig, tmp_path: Path) -> None:
-    points = list(growth.points(config))
+    points = list(suite.growth_points(config))
     assert {point.table for point in points} == {"length", "batch", "beam", "vocabulary"}
     lengths = [point for point in points if point.table == "length"]
     assert {(point.value, point.window) for point in lengths} >= {(10, "global"), (200, "local_m")}
@@ -274,7 +274,7 @@ def test_growth_changes_one_thing_at_a_time(config: BenchmarkConfig, tmp_path: P
     assert all(point.config.generated.least_length == point.value == point.config.forced_length for point in lengths)
     assert [p.config.generated.vocab_size for p in points if p.table == "vocabulary"][-1] == 64_000
     small = dataclasses.replace(lengths[1], config=dataclasses.replace(lengths[1].config, seconds=0.01))
-    measured = growth.measure(small, CPU, "highest", tmp_path)
+    measured = suite.measure_growth(small, CPU, "highest", tmp_path)
     assert measured["training_tokens_per_second"] > 0
     assert measured["decoding_tokens_per_second"] == pytest.approx(10 * measured["decoding_sentences_per_second"])
     assert (measured["training_peak_memory_mb"] is None) == (peak_mb(CPU) is None)
@@ -296,7 +296,7 @@ def peer_of(config: BenchmarkConfig, work: Path, scripts: Path, **changes: Any) 
     for name in ("train.py", "decode.py"):
         (scripts / name).write_text(SCRIPT)
     where = {"peers": str(scripts), "peers_work": str(work), "peers_toolkits": ["any"]}
-    (peer,) = peers.of_config(changed(config, **where, **changes), [0, 1])
+    (peer,) = peers.find_peers(changed(config, **where, **changes), [0, 1])
     return peer
 
 
@@ -322,12 +322,12 @@ def test_what_a_peer_can_not_do_is_said(config: BenchmarkConfig, work: Path, tmp
     peer = peer_of(config, work, tmp_path)
     with pytest.raises(DataError, match="out of order"):
         dataclasses.replace(peer, toolkit="broken").train()
-    with pytest.raises(ConfigError, match=r"score=none: the peers have additive, general"):
+    with pytest.raises(ConfigError, match=r"score=none: the peers have only additive, general"):
         peer_of(config, work, tmp_path, model={"attention": {"placement": {"name": "none"}}})
-    with pytest.raises(ConfigError, match="batch_sentences=null: the peers count sentences"):
+    with pytest.raises(ConfigError, match="batch_sentences=null: the peers' batches count sentences"):
         peer_of(config, work, tmp_path, training={"batch_sentences": None})
-    with pytest.raises(ConfigError, match=r"train\.py: not there"):
-        peers.of_config(changed(config, peers=str(work), peers_work=str(work)), None)
+    with pytest.raises(ConfigError, match=r"train\.py: not found"):
+        peers.find_peers(changed(config, peers=str(work), peers_work=str(work)), None)
     with pytest.raises(DataError, match=r"data\.json: can't be read"):
         corpora.prepare(changed(config, peers=str(work), peers_work=str(tmp_path)), tmp_path)
 

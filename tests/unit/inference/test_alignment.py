@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from seq2seq.errors import DataError
 from seq2seq.inference.alignment import Gold, agreement, align, read_gold
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
-from seq2seq.text.words import WordReader, Words, assign, find_words
+from seq2seq.text.words import Words, WordSegmenter, assign, find_words
 
 LINES = ["the cat sees a dog", "a dog sees the cat", "the old dog sleeps", "Größe und Maß", "a cat sleeps on"] * 4
 ODD = [
@@ -53,7 +53,7 @@ def spelled(words: Words, tokens: list[int]) -> list[str]:
 
 def check_line(line: str) -> None:
     (tokens,) = PIECES.encode([line])
-    words = WordReader(PIECES, "en").line(line)
+    words = WordSegmenter(PIECES, "en").line(line)
     assert words.words == line.split()
     assert spelled(words, tokens) == words.words
     assert [len(owners) for owners in words.owners[:-1]] == [1 if words.words else 0] * (len(tokens) - 1)
@@ -62,7 +62,7 @@ def check_line(line: str) -> None:
 
 def check_cleaned_line(line: str) -> None:
     (tokens,) = CLEANING.encode([line])
-    words = WordReader(CLEANING, "en").line(line)
+    words = WordSegmenter(CLEANING, "en").line(line)
     assert words.words == line.split()
     for word, spelt in zip(words.words, spelled(words, tokens), strict=True):
         assert CLEANING.is_blank(word) or spelt.split() == CLEANING.clean(word).split()
@@ -88,7 +88,7 @@ def test_every_token_belongs_to_the_word_it_spells_whatever_the_text(line: str) 
 def test_what_a_model_produces_is_read_by_the_words_that_are_printed(tokens: list[int]) -> None:
     tokens = [token for token in tokens if token not in PIECES.forbidden()]
     text = PIECES.decode(tokens)
-    words = WordReader(PIECES, "en").produced(text, PIECES.pieces(tokens))
+    words = WordSegmenter(PIECES, "en").produced(text, PIECES.pieces(tokens))
     assert words.words == text.split()
     assert len(words.owners) == len(tokens)
     for token, owners in zip(tokens, words.owners, strict=True):
@@ -101,7 +101,7 @@ def test_unknown_pieces_and_broken_characters_are_words_too() -> None:
     broken = next(token for token in cat if PIECES.pieces([token])[0].startswith("<0x"))
     (the,) = PIECES.encode(["the"])
     tokens = [*the[:-1], UNK, *the[:-1], broken, EOS]
-    reader = WordReader(PIECES, "en")
+    reader = WordSegmenter(PIECES, "en")
     words = reader.produced(PIECES.decode(tokens), PIECES.pieces(tokens))
     assert words.words == ["the", "⁇", "the\ufffd"]
     length = len(the) - 1

@@ -11,13 +11,13 @@ from torch import Tensor
 from seq2seq.errors import DataError
 from seq2seq.inference.unknown import read_dictionary, replace_unknown
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
-from seq2seq.text.words import WordReader
+from seq2seq.text.words import WordSegmenter
 
 LINES = ["the cat sees a dog", "a dog sees the cat", "the old dog sleeps"] * 5
 WORDS = Tokenizer.train(
     LINES, kind="word", vocab_size=50, byte_fallback=None, character_coverage=1.0, normalization="identity"
 )
-READER = WordReader(WORDS, "en")
+READER = WordSegmenter(WORDS, "en")
 
 
 def say(text: str) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seq2seq.text.batches import plan_batches
-from seq2seq.text.cache import EncodedCorpus, EncodedSide
+from seq2seq.text.cache import EncodedCorpus, StoredRows
 from seq2seq.text.disk_arrays import Stored, stored
 
 SLICES = [slice(None), slice(0, 3), slice(2, 4), slice(3, 99), slice(4, 2), slice(-2, None), slice(None, None, 2)]
@@ -69,6 +69,6 @@ def test_a_plan_takes_few_bytes_a_pair() -> None:
     assert most / pairs < 45
 
 
-def side_of(sizes: Any) -> EncodedSide:
+def side_of(sizes: Any) -> StoredRows:
     offsets = np.concatenate([[0], sizes.cumsum()])
-    return EncodedSide(np.zeros(offsets[-1], np.uint32), offsets)
+    return StoredRows(np.zeros(offsets[-1], np.uint32), offsets)

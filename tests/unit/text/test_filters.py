@@ -1,4 +1,4 @@
-"""What of a training text is left out, and for which reason it is counted."""
+"""Which pairs of a training text are dropped, and for which reason."""
 
 import hashlib
 from pathlib import Path

@@ -7,15 +7,14 @@ from seq2seq.cli.grid import changes, settings
 from seq2seq.config import Decoding, parse, to_plain
 from seq2seq.errors import ConfigError
 from seq2seq.text.batches import make_batch, plan_batches
-from seq2seq.text.cache import EncodedCorpus, EncodedLinks, EncodedSide
-from seq2seq.text.joined_corpus import join
+from seq2seq.text.cache import EncodedCorpus, StoredRows, join
 
 LENGTHS = [[(2, 3), (5, 1), (4, 4)], [], [(1, 6), (3, 3)]]
 
 
-def side(sizes: list[int], first: int) -> EncodedSide:
+def side(sizes: list[int], first: int) -> StoredRows:
     offsets = np.cumsum([0, *sizes])
-    return EncodedSide((first + np.arange(offsets[-1])).astype(np.uint32), offsets)
+    return StoredRows((first + np.arange(offsets[-1])).astype(np.uint32), offsets)
 
 
 def corpora() -> list[EncodedCorpus]:
@@ -24,7 +23,7 @@ def corpora() -> list[EncodedCorpus]:
     for number, lengths in enumerate(LENGTHS):
         pairs = np.zeros((len(lengths) * (1 + number // 2), 2), np.uint32)
         pairs[1::2, 1] = number // 2
-        links = EncodedLinks(pairs, np.arange(len(lengths) + 1) * (1 + number // 2))
+        links = StoredRows(pairs, np.arange(len(lengths) + 1) * (1 + number // 2))
         sides = [side([pair[k] for pair in lengths], 100 * number + 50 * k + 4) for k in range(2)]
         found.append(EncodedCorpus(sides[0], sides[1], {"kept": len(lengths), "empty": 1}, links))
     return found

@@ -49,7 +49,7 @@ def test_only_regular_files_of_a_stated_size_are_read(tmp_path: Path) -> None:
 
 @dataclass
 class Part:
-    """Within another."""
+    """A dataclass inside another."""
 
     count: int = 0
 

@@ -23,7 +23,7 @@ from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.word_alignments import WordLinks
-from seq2seq.text.words import WordReader
+from seq2seq.text.words import WordSegmenter
 from seq2seq.training.corpora import prepare_data
 
 NAMED = ["placeholders", "urls", "markup"]
@@ -82,7 +82,7 @@ def test_each_text_is_one_piece_and_comes_back_to_the_letter(kind: str) -> None:
     for places in (spans[:-1], tokenizer.encode_spans(line)):
         of_symbols = [place for place, name in zip(places, names, strict=False) if "⟦" in name]
         assert [line[begin:end].strip() for begin, end in of_symbols] == ["{0}", "{name}", texts[2], "{0}"]  # type: ignore[misc]
-    words = WordReader(tokenizer, "en")
+    words = WordSegmenter(tokenizer, "en")
     assert words.produced(line, names, texts).owners == words.line(line).owners
 
 
@@ -191,7 +191,7 @@ def test_a_checkpoint_protects_by_itself(tmp_path: Path) -> None:
     ("given", "complaint"),
     [
         ('"a("', r"data\.protect: a\( is no regular expression .*placeholders, urls, markup"),
-        ('"a*"', r"data\.protect: a\* matches where nothing is"),
+        ('"a*"', r"data\.protect: a\* matches empty text"),
         ('"urls" data.tokenizer_model=x', r"data\.protect=urls and data\.tokenizer_model=x: .*no pieces"),
     ],
 )

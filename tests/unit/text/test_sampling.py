@@ -9,14 +9,14 @@ from support.pieces import LINES, STRANGE, tokenizer
 from seq2seq import config
 from seq2seq.errors import ConfigError
 from seq2seq.text.batches import Batch
-from seq2seq.text.cache import EncodedCorpus, EncodedSide
+from seq2seq.text.cache import EncodedCorpus, StoredRows
 from seq2seq.text.sampling import SubwordSampling
 from seq2seq.text.tokenizer import EOS, PAD, UNK, Tokenizer
 
 
-def side(rows: list[list[int]]) -> EncodedSide:
+def side(rows: list[list[int]]) -> StoredRows:
     offsets = np.cumsum([0, *map(len, rows)])
-    return EncodedSide(np.array([token for row in rows for token in row], np.uint32), offsets)
+    return StoredRows(np.array([token for row in rows for token in row], np.uint32), offsets)
 
 
 def drawn(pieces: Tokenizer, lines: list[str], seed: tuple[int, ...] = (1, 0, 1), **options: Any) -> Batch:

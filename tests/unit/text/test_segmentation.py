@@ -22,7 +22,7 @@ DRAWS = 4000
 
 
 def segmentations(word: str) -> list[tuple[str, ...]]:
-    """All, by trying every subset of the places between letters."""
+    """All segmentations, by trying every subset of the places between letters."""
     found = []
     for cuts in itertools.product((False, True), repeat=len(word) - 1):
         places = [0, *(place for place, cut in enumerate(cuts, 1) if cut), len(word)]

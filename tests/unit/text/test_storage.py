@@ -68,7 +68,7 @@ def killed_after(steps: int, work: Callable[[], None]) -> bool:
 @LINUX
 @pytest.mark.parametrize("saves", [1, 2])
 def test_a_kill_at_any_step_leaves_the_state_of_before_or_after(tmp_path: Path, saves: int) -> None:
-    """With one state there already, and with two."""
+    """The kill comes with one earlier state there, and with two."""
     begun, run = tmp_path / "begun", tmp_path / "run"
     for number in range(saves):
         write(begun / "last", float(number))

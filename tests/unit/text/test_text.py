@@ -9,7 +9,7 @@ import pytest
 
 from seq2seq.errors import DataError
 from seq2seq.text.batches import make_batch, plan_batches
-from seq2seq.text.cache import EncodedCorpus, EncodedSide, encode_corpus
+from seq2seq.text.cache import EncodedCorpus, StoredRows, encode_corpus
 from seq2seq.text.corpus import decode_lines, read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
@@ -32,9 +32,9 @@ def tokenizer(**options: object) -> Tokenizer:
 
 
 def corpus_of(lengths: list[tuple[int, int]]) -> EncodedCorpus:
-    def side(sizes: list[int]) -> EncodedSide:
+    def side(sizes: list[int]) -> StoredRows:
         offsets = np.cumsum([0, *sizes])
-        return EncodedSide(np.concatenate([np.arange(4, 4 + n) for n in sizes]).astype(np.uint32), offsets)
+        return StoredRows(np.concatenate([np.arange(4, 4 + n) for n in sizes]).astype(np.uint32), offsets)
 
     return EncodedCorpus(side([s for s, _ in lengths]), side([t for _, t in lengths]), {"kept": len(lengths)})
 
@@ -191,7 +191,7 @@ def test_encoding_counts_what_it_drops_and_comes_from_the_cache_the_second_time(
     before = entry.stat().st_mtime_ns
     second = encode_corpus(text, pieces, pieces, filters=Filters(10), cache_dir=tmp_path / "cache")
     assert entry.stat().st_mtime_ns == before
-    assert second.source.tokens[:].tolist() == first.source.tokens[:].tolist()
+    assert second.source.numbers[:].tolist() == first.source.numbers[:].tolist()
     encode_corpus(text, pieces, pieces, filters=Filters(11), cache_dir=tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 2
 

@@ -33,7 +33,7 @@ from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import PAD, Tokenizer
 from seq2seq.text.word_alignments import WordLinks, join_pieces
-from seq2seq.text.words import WordReader, Words
+from seq2seq.text.words import Words, WordSegmenter
 from seq2seq.training.loss import ProjectedCrossEntropy, TranslationLoss, guided_cross_entropy
 from seq2seq.training.run_directory import default_run_dir
 
@@ -118,7 +118,7 @@ def test_links_stay_with_their_pairs_when_others_are_dropped(text: ParallelText,
     linked = 0
     for row, number in enumerate(KEPT):
         source, target, line = PAIRS[number]
-        of_source, of_target = WordReader(tokenizer, "en").line(source), WordReader(tokenizer, "de").line(target)
+        of_source, of_target = WordSegmenter(tokenizer, "en").line(source), WordSegmenter(tokenizer, "de").line(target)
         links = {tuple(map(int, link.split("-"))) for link in line.split()}
         expected = [
             [t, s]
@@ -164,13 +164,13 @@ def test_links_come_from_the_cache_until_their_file_changes(text: ParallelText, 
     assert entry.stat().st_mtime_ns == before
     assert first.links is not None
     assert second.links is not None
-    assert isinstance(second.links.pieces, Stored)
-    assert second.links.pieces[:].tolist() == first.links.pieces[:].tolist()
+    assert isinstance(second.links.numbers, Stored)
+    assert second.links.numbers[:].tolist() == first.links.numbers[:].tolist()
     write(tmp_path, "t.align", ["0-4", "", "", "", "", ""])
     third = encoded(text, tmp_path, given(tmp_path))
     assert third.links is not None
     assert len(list((tmp_path / "cache").iterdir())) == 2
-    assert {int(t) for t in third.links.pieces[:][:, 0]} != {int(t) for t in first.links.pieces[:][:, 0]}
+    assert {int(t) for t in third.links.numbers[:][:, 0]} != {int(t) for t in first.links.numbers[:][:, 0]}
 
 
 def test_without_links_nothing_is_stored_of_them(text: ParallelText, tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def test_without_links_nothing_is_stored_of_them(text: ParallelText, tmp_path: P
     assert corpus.counts == {"kept": 4, "empty": 1, "long": 1}
     assert make_batch(corpus, [0, 1]).links is None
     linked = encoded(text, tmp_path, given(tmp_path))
-    assert linked.source.tokens[:].tolist() == corpus.source.tokens[:].tolist()
-    assert linked.target.tokens[:].tolist() == corpus.target.tokens[:].tolist()
+    assert linked.source.numbers[:].tolist() == corpus.source.numbers[:].tolist()
+    assert linked.target.numbers[:].tolist() == corpus.target.numbers[:].tolist()
 
 
 @pytest.mark.parametrize("kept", [0, 4])
@@ -195,7 +195,7 @@ def test_a_corpus_may_have_no_link_at_all(text: ParallelText, tmp_path: Path, ke
     )
     assert (len(corpus), corpus.counts["linked"]) == (kept, 0)
     assert corpus.links is not None
-    assert corpus.links.pieces[:].shape == (0, 2)
+    assert corpus.links.numbers[:].shape == (0, 2)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from seq2seq.config import Data, Split, parse
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.text.scripts import count_letters, described, is_foreign
+from seq2seq.text.languages import count_letters, described, is_foreign
 from seq2seq.training.held_out import Texts, check_columns, find_test, find_texts, show
 
 ROWS = [(f"source {number // 2}", f"target {number}") for number in range(400)]

@@ -107,9 +107,12 @@ def test_words_come_as_often_as_the_model_says() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"scheduled_sampling": "linear"}, ("scheduled_sampling=linear", "training.sampled_inputs_half=null")),
-        ({"sampled_inputs_half": 9}, ("scheduled_sampling=none", "training.sampled_inputs_half=9", "inverse_sigmoid")),
-        ({"sampled_inputs_most": 0.5}, ("scheduled_sampling=none", "training.sampled_inputs_most=0.5")),
+        ({"scheduled_sampling": "linear"}, ("scheduled_sampling=linear", "training.scheduled_sampling_half=null")),
+        (
+            {"sampled_inputs_half": 9},
+            ("scheduled_sampling=none", "training.scheduled_sampling_half=9", "inverse_sigmoid"),
+        ),
+        ({"sampled_inputs_most": 0.5}, ("scheduled_sampling=none", "training.scheduled_sampling_max=0.5")),
     ],
 )
 def test_halves_of_the_option_are_refused(values: dict[str, Any], words: tuple[str, ...]) -> None:
