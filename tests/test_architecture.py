@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import seq2seq
+from seq2seq.config import COMMANDS
 
 PACKAGE = Path(seq2seq.__file__).parent
 LAYERS = [
@@ -77,6 +78,13 @@ def test_the_lowest_layers_know_little() -> None:
             assert not [imported for imported in inside(path) if imported.startswith("seq2seq.config")], path
         if path.parent.name != "cli":
             assert not [i for i in imports(path) if i.split(".")[0] in ("hydra", "omegaconf")], path
+
+
+def test_no_command_imports_a_command() -> None:
+    commands = {f"seq2seq.cli.{command}" for command in COMMANDS}
+    for path in (PACKAGE / "cli").glob("*.py"):
+        imported = {module for i in inside(path) for module in (i, i.rpartition(".")[0])}
+        assert not imported & commands - {name(path)}, path
 
 
 def test_there_are_no_cycles() -> None:

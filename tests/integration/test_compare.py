@@ -13,7 +13,7 @@ import pytest
 from sacrebleu.significance import PairedTest
 from support.sentences import write_pairs
 
-from seq2seq.cli import train
+from seq2seq.cli import grid as grid_module
 from seq2seq.cli.main import main
 from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Failed, Measured
@@ -68,15 +68,15 @@ def work(grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The run directories that are trained."""
+    """The run directories that are trained"""
     names: list[str] = []
-    run = train.run
+    run = grid_module.run_training
 
     def note(config: Any) -> int:
         names.append(Path(config.run_dir).name.rpartition("-")[0])
         return run(config)
 
-    monkeypatch.setattr(train, "run", note)
+    monkeypatch.setattr(grid_module, "run_training", note)
     return names
 
 
@@ -186,7 +186,7 @@ def test_our_own_mistake_has_another_exit_code(
     def broken(config: Any) -> int:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(train, "run", broken)
+    monkeypatch.setattr(grid_module, "run_training", broken)
     assert main(["compare", *GRID[:2], "seeds=[1,5]", *MEASURE]) == 1
     captured = capfd.readouterr()
     assert captured.out.count("seed 5 failed: RuntimeError: out of luck") == 2

@@ -19,7 +19,6 @@ from support import trainers
 from support.trainers import ENVIRONMENT
 
 from seq2seq.cli.main import main
-from seq2seq.cli.names import CONFIGS
 
 MODEL = Path(__file__).parent.parent / "compatibility/format1"
 SHOWN = ["train", "experiment=smoke"]
@@ -53,11 +52,7 @@ def test_flags_of_hydra(capfd: pytest.CaptureFixture[str], flags: list[str], fir
     assert not errors
 
 
-def test_configurations_of_ones_own(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    found: list[Any] = []
-    monkeypatch.setattr("seq2seq.cli.train.run", lambda config: bool(found.append(config)))
+def test_configurations_of_ones_own(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for path, text in (
         ("experiment/mine", "# @package _global_\nseed: 7\n"),
         ("experiment/日本/größe", "# @package _global_\nseed: 8\n"),
@@ -70,11 +65,12 @@ def test_configurations_of_ones_own(
         file = folder / f"own/{path}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    command = ["train", "--config-dir", "own", *trainers.told(folder)]
-    assert main([*command, "experiment=mine", "model/attention=ours"]) == 0
-    assert (found[0].seed, found[0].model.attention.placement.name) == (7, "none")
-    assert main([*command, "experiment=日本/größe"]) == 0
-    assert found[1].seed == 8
+    command = ["train", "--config-dir", "own", *trainers.write_corpus(folder), "training.max_updates=1"]
+    assert main([*command, "experiment=mine", "model/attention=ours", "run_dir=first"]) == 0
+    first = json.loads(Path("first/config.json").read_text())
+    assert (first["seed"], first["model"]["attention"]["placement"]["name"]) == (7, "none")
+    assert main([*command, "experiment=日本/größe", "run_dir=second"]) == 0
+    assert json.loads(Path("second/config.json").read_text())["seed"] == 8
     capfd.readouterr()
     for more in ([], ["-m", "seed=1,2"]):
         assert main([*command, "experiment=plain", *more]) == 2
@@ -220,16 +216,12 @@ def test_a_thread_runs_commands(folder: Path) -> None:
     assert Path("run/best/model.safetensors").is_file()
 
 
-def test_the_embedded_corpus_is_there_wherever_one_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[Any] = []
-    monkeypatch.setattr("seq2seq.cli.train.run", lambda config: bool(found.append(config.data)))
-    assert main(["train", "experiment=demo"]) == 0
-    for name in (found[0].train, found[0].valid, found[0].test):
-        assert Path(f"{name}.en").is_file()
-    assert found[0].train == str(CONFIGS.parent / "data/embedded/train")
+def test_the_embedded_corpus_is_there_wherever_one_is(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["bleu", "hypothesis=data/embedded/valid.de", "reference=data/embedded/valid.de"]
+    assert main(command) == 0
     (folder / "data/embedded").mkdir(parents=True)
-    assert main(["train", "experiment=demo"]) == 0
-    assert found[1].train == "data/embedded/train"
+    assert main(command) == 2
+    assert "data/embedded/valid.de: no such file" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/bin/bash").exists(), reason="needs bash")

@@ -25,13 +25,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from support import FORMAT_1, ROOT, trainers
 from support.protobuf import NORMAL, SPECIALS, sentencepiece_model
+from support.sentences import PAIRS, write_pairs
 
 import seq2seq
 from seq2seq import checkpoint
 from seq2seq.cli.files import arriving_lines, output_stream
 from seq2seq.cli.main import main
-from seq2seq.cli.reading import RowLayout
-from seq2seq.cli.score import read_pairs
+from seq2seq.cli.reading import RowLayout, read_pairs
 from seq2seq.config import parse, to_plain
 from seq2seq.errors import DataError
 from seq2seq.inference.forced_scores import SentencePair
@@ -565,17 +565,16 @@ def test_configurations_of_others_only_set_and_choose(
 def test_configurations_of_ones_own_are_used_where_they_are_whole(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found: list[Any] = []
-    monkeypatch.setattr("seq2seq.cli.train.run", lambda config: bool(found.append(config)))
+    monkeypatch.chdir(tmp_path)
+    write_pairs("t", PAIRS)
     (tmp_path / "experiment").mkdir()
     text = (
         "# @package _global_\ndefaults: [override /model/attention: none]\ndata: {train: t, valid: '${data.train}'}\n"
     )
     (tmp_path / "experiment/mine.yaml").write_text(text)
-    command = ["train", "experiment=mine", "data.source_lang=en", "data.target_lang=de"]
+    command = ["train", "experiment=mine", *trainers.TINY, "check=true"]
     assert main([*command, f"--config-dir={tmp_path}"]) == 0
-    assert found[0].data.valid == "t"
-    assert found[0].model.attention.placement.name == "none"
+    assert "run_dir would be runs/t-none-" in capfd.readouterr().err
     (tmp_path / "more").symlink_to(tmp_path / "experiment")
     assert main([*command, f"--config-dir={tmp_path}"]) == 2
     for other in (f"--config-path={tmp_path}", "--config-name=mine", f"hydra.searchpath=[file://{tmp_path}]"):

@@ -391,11 +391,7 @@ LONG = "n" * 300
 @pytest.mark.parametrize(
     ("command", "key", "value"),
     [("translate", "output", value) for value in ("in.txt/x", LONG, "no/x", "directory", "shut/x")]
-    + [
-        (command, "output", value)
-        for command in ("evaluate", "bleu", "score", "align")
-        for value in ("no/x", "directory")
-    ]
+    + [(command, "output", value) for command in list(FILES)[1:] for value in ("no/x", "directory")]
     + [("plot", "output", value) for value in ("in.txt/x", LONG, "shut/x")]
     + [(command, "output", "in.txt/x") for command in ("compare", "average")]
     + [("plot", "output", "in.txt"), ("compare", "output", "in.txt")]

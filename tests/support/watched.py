@@ -1,7 +1,7 @@
-"""Commands of seq2seq in a process that notes what they open, start and connect to, and has little memory left.
+"""Runs commands of seq2seq in a process that has little memory and records what they open, start and connect to.
 
-`python tests/support/watched.py COMMANDS RESULTS`: a JSON list of lists of arguments, and a file for what came of each:
-its exit code, what it said, and its events.
+`python tests/support/watched.py COMMANDS RESULTS`: a file with a JSON list of lists of arguments, and a file for the
+exit code, the output and the events of each.
 """
 
 import importlib
@@ -10,26 +10,21 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 MEMORY = 1 << 30
-"""Bytes beyond what is taken when everything has been imported."""
+"""Bytes of memory on top of what imports take"""
 _STARTED = ("os.exec", "os.posix_spawn", "os.system", "os.fork", "os.forkpty", "subprocess.Popen", "os.startfile")
 _CONNECTED = ("socket.connect", "socket.bind", "socket.getaddrinfo", "urllib.Request")
 _EXECUTED = ("pickle.find_class",)
-
-_WITH_HYDRA = ("average", "compare")
-"""The others are spared it, which takes longer than what they do."""
 
 events: list[str] = []
 
 
 def note(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook."""
+    """Record an event, as an audit hook."""
     if event == "open":
         if not isinstance(arguments[0], int):
             events.append(f"open {os.path.realpath(os.fsdecode(arguments[0]))}")
@@ -37,25 +32,11 @@ def note(event: str, arguments: tuple[Any, ...]) -> None:
         events.append(f"{event} {arguments}")
 
 
-def run_plain(command: str, overrides: Sequence[str], job: Callable[[dict[str, Any]], None]) -> None:
-    """`run_composed` of what needs no composition: keys and their values."""
-    values: dict[str, Any] = {}
-    for override in overrides:
-        key, _, text = override.partition("=")
-        *path, last = key.split(".")
-        section = values
-        for name in path:
-            section = section.setdefault(name, {})
-        section[last] = int(text) if text.isdigit() else text
-    job(values)
-
-
 def main(commands: list[list[str]]) -> list[dict[str, Any]]:
-    """Each of them, one after the other."""
-    from seq2seq.cli import compose
+    """Run each command, one after the other."""
     from seq2seq.cli import main as command_line
 
-    for command in {arguments[0] for arguments in commands}:
+    for command in {arguments[0] for arguments in commands} | {"compose"}:
         importlib.import_module(f"seq2seq.cli.{command}")
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY
@@ -65,12 +46,10 @@ def main(commands: list[list[str]]) -> list[dict[str, Any]]:
     for arguments in commands:
         events.clear()
         out, errors = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(errors), ExitStack() as stack:
-            if arguments[0] not in _WITH_HYDRA:
-                stack.enter_context(mock.patch.object(compose, "run_composed", run_plain))
+        with redirect_stdout(out), redirect_stderr(errors):
             try:
                 code: object = command_line.main(arguments)
-            except BaseException as error:  # what nobody has caught ends as a traceback
+            except BaseException as error:  # uncaught, it would end as a traceback
                 code = f"{type(error).__name__}: {error}"
         out.flush()
         said = out.buffer.getvalue().decode()  # type: ignore[attr-defined]

@@ -70,7 +70,7 @@ def test_products_are_chosen_for_training_alone(
     monkeypatch.setattr(
         Trainer, "step", lambda *given: (seen.append(torch.get_float32_matmul_precision()), update(*given))[1]
     )
-    monkeypatch.setattr("seq2seq.cli.train.fastest_fp32_products", lambda _: "medium")
+    monkeypatch.setattr("seq2seq.cli.training.fastest_fp32_products", lambda _: "medium")
     before = torch.get_float32_matmul_precision()
     command = ["train", *trainers.write_corpus(tmp_path), "training.max_updates=1"]
     assert main([*command, f"run_dir={tmp_path / 'fp32'}"]) == 0
