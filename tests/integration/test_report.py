@@ -205,7 +205,7 @@ def test_a_report_that_fails_leaves_the_former_one(work: Path, monkeypatch: pyte
 
     monkeypatch.setattr(command, "page", failing)
     with pytest.raises(KeyboardInterrupt):
-        command.run(_config("local"), {})
+        command.run(_config("local"))
     assert content("report") == before
 
 
