@@ -1,12 +1,14 @@
-"""The most memory that a training takes, by the size of its corpus.
+"""Measure the peak memory of training by corpus size.
 
     python scripts/memory.py 200000 1000000 [data.joint=false ...]
 
-For each number of pairs: made-up text in a temporary directory, and three processes. `seq2seq train check=true` learns
-the sub-words, encodes, plans an epoch and tries the largest batch; a second one, with another data.max_length, finds
-the sub-words and encodes anew; and a training over what that left in the cache. The last lines are what a pair more
-takes, and what twenty million of them would; not for sub-words, which are learned from a sample of a gigabyte at most,
-so that what they take stops growing there. Words have the frequencies of a language (Zipf 1935), but no meaning.
+For each number of pairs, the script writes made-up text to a temporary directory and starts three processes:
+1. `seq2seq train check=true` learns sub-words, encodes the corpus, plans an epoch and tries the largest batch.
+2. The same with another data.max_length reuses the sub-words and encodes again.
+3. A training reads the encoded corpus from the cache.
+
+The last lines give the memory per additional pair and extrapolate to twenty million pairs. Learning sub-words is left
+out of them: it samples at most a gigabyte of text, so its memory stops growing. Word frequencies follow Zipf (1935).
 """
 
 import os
@@ -28,7 +30,7 @@ _MODEL = [
 
 
 def write(directory: Path, pairs: int) -> None:
-    """train.xx and train.yy, of 5 to 40 words a line, and a small valid.xx and valid.yy."""
+    """Write train.xx and train.yy with 5 to 40 words a line, and a small valid.xx and valid.yy."""
     generator = np.random.default_rng(1)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyzäöüß"))
     words = ["".join(generator.choice(letters, 2 + rank.bit_length() // 2)) for rank in range(_WORDS)]
@@ -43,36 +45,36 @@ def write(directory: Path, pairs: int) -> None:
 
 
 def peak(directory: Path, *more: str) -> float:
-    """MiB at most of a training."""
+    """Train, and return the peak memory in MiB."""
     data = [f"data.train={directory}/train", f"data.valid={directory}/valid", f"data.cache_dir={directory}/cache"]
     languages = ["data.source_lang=xx", "data.target_lang=yy", f"run_dir={directory}/run"]
     command = [sys.executable, "-m", "seq2seq", "train", *_MODEL, *data, *languages, *more]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    said = process.stderr.read()
+    errors = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(said)
+        raise SystemExit(errors)
     return used.ru_maxrss / 1024
 
 
 def main(sizes: list[int], more: list[str]) -> None:
-    """Measure each size."""
-    found = []
+    """Measure each number of pairs."""
+    peaks = []
     for pairs in sizes:
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
             write(directory, pairs)
             text = sum(path.stat().st_size for path in directory.glob("train.*"))
             again = [*more, "data.max_length=190"]
-            found.append([peak(directory, *one) for one in (["check=true", *more], ["check=true", *again], again)])
-        parts = ", ".join(f"{name} {most:,.0f} MiB" for name, most in zip(_PARTS, found[-1], strict=True))
+            peaks.append([peak(directory, *given) for given in (["check=true", *more], ["check=true", *again], again)])
+        parts = ", ".join(f"{name} {most:,.0f} MiB" for name, most in zip(_PARTS, peaks[-1], strict=True))
         print(f"{pairs:,} pairs, {text / 2**20:,.0f} MiB of text: {parts}", flush=True)
     if len(sizes) > 1:
-        for name, first, last in list(zip(_PARTS, found[0], found[-1], strict=True))[1:]:
+        for name, first, last in list(zip(_PARTS, peaks[0], peaks[-1], strict=True))[1:]:
             slope = (last - first) / (sizes[-1] - sizes[0])
             print(
-                f"{name}: {2**20 * slope:,.0f} bytes a pair more, which would make "
+                f"{name}: {2**20 * slope:,.0f} bytes per additional pair, or "
                 f"{last + (_MANY - sizes[-1]) * slope:,.0f} MiB for {_MANY:,} pairs"
             )
 

@@ -1,18 +1,18 @@
-"""Train the same models with two checkouts, and compare all weights bit by bit, and some translations.
+"""Train the same models with two checkouts, then compare their weights bit by bit and some translations.
 
     python scripts/same_bits.py ../before
     python scripts/same_bits.py ../before --this data.raw_text=true --jobs 4 gru-before lstm-after
 
-For a change that should change nothing. Twelve small models, which together have the cells, placements, windows and
-most of the attentions, are trained for some updates on short sentences of the embedded corpus, in fp32 and in bf16:
-once with the checkout that this script stands in, once with the other, each training in a process of its own with one
-thread. Only the command line and the files of weights are used, so the two may differ inside as they like.
+Use it to check that a refactoring changes no arithmetic. Twelve small models cover the cells, placements, windows and
+most attentions. Each is trained briefly on short sentences of the embedded corpus, in fp32 and in bf16, with this
+checkout and with the other one. Every training runs in its own process with one thread. The script uses only the
+command line and the weight files, so the two checkouts may differ inside.
 
-Weights are equal where both sides have the same tensors, each as often, by the SHA-256 of its bytes: names and shapes
-may differ, and names without an equal on the other side are printed (`this:`, `other:`). Options whose meaning has
-changed are given to one side by --this and --other. What fails alike on both
-sides, as bf16 may on some processors, is told and left out. A row for each training; the exit code is 1 if any differs,
-or none could be compared.
+Weights are the same if both sides have the same tensors, each the same number of times, by the SHA-256 of their bytes.
+Names and shapes may differ. The script prints the names of tensors without a counterpart (`this:`, `other:`). --this
+and --other give settings to one side only, for options whose meaning has changed. A training that fails on both sides,
+as bf16 does on some processors, is reported but not compared. The table has one row per training. The exit code is 1
+if any training differs or none could be compared.
 """
 
 import argparse
@@ -70,12 +70,12 @@ for words in json.loads(sys.argv[1]):
         if end.code:
             raise
 """
-"""Commands one after the other, as `python -m seq2seq` runs each: starting takes longer than such a training."""
+"""Runs several commands in one process, since starting Python takes longer than such a training."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """A checkout, what only its trainings are given, and a directory with the corpus for them."""
+    """A checkout, the settings for its trainings alone, and a directory with the corpus."""
 
     name: str
     checkout: Path
@@ -83,8 +83,10 @@ class Side:
     work: Path
 
     def results(self, variant: str, precision: str, updates: int) -> tuple[dict[str, str], list[str]]:
-        """SHA-256 of each weight by its name, and the translations of the held-out sentences; where the machine can't
-        train this, no weights, and the last line of what was said."""
+        """Train and translate: the SHA-256 of each weight by name, and the translations of the held-out sentences.
+
+        If a command fails: no weights, and the last line of its error output.
+        """
         run = f"{variant}-{precision}"
         limits = [f"training.max_updates={updates}", f"training.precision={precision}", f"run_dir={run}"]
         commands = [
@@ -92,17 +94,17 @@ class Side:
             ["translate", f"checkpoint={run}/last", "input=valid.en", f"output={run}.txt", *DECODING],
         ]
         environment = {**os.environ, "PYTHONPATH": str(self.checkout), "OMP_NUM_THREADS": "1"}
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", RUN, json.dumps(commands)],
             cwd=self.work, env=environment, capture_output=True, text=True,
         )  # fmt: skip
-        if told.returncode:
-            return {}, told.stderr.strip().split("\n")[-1:]
+        if done.returncode:
+            return {}, done.stderr.strip().split("\n")[-1:]
         return hashes(self.work / run / "last"), (self.work / f"{run}.txt").read_text().split("\n")
 
 
 def hashes(checkpoint: Path) -> dict[str, str]:
-    """SHA-256 of the bytes of each weight by its name."""
+    """SHA-256 of the bytes of each weight, by name."""
     tensors = load_file(checkpoint / "model.safetensors")
     return {
         name: hashlib.sha256(tensor.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
@@ -111,7 +113,7 @@ def hashes(checkpoint: Path) -> dict[str, str]:
 
 
 def differing(this: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Names of tensors that have no equal on the other side, by the hashes of both; a name that is on both once."""
+    """Names of the tensors without a counterpart; a name listed for both sides appears once, without a prefix."""
     left, right = Counter(this.values()), Counter(other.values())
     here = {name for name, value in this.items() if left[value] > right[value]}
     there = {name for name, value in other.items() if right[value] > left[value]}
@@ -121,7 +123,7 @@ def differing(this: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 
 def write_corpus(work: Path) -> None:
-    """The first short pairs of the embedded corpus, which all trainings have, and some held out."""
+    """Write the first short pairs of the embedded corpus as training set, and the next ones as held-out set."""
     work.mkdir()
     both = [(ROOT / f"data/embedded/train.{language}").read_text().splitlines() for language in ("en", "de")]
     pairs = [pair for pair in zip(*both, strict=True) if max(map(len, pair)) <= LONGEST]
@@ -131,37 +133,37 @@ def write_corpus(work: Path) -> None:
 
 
 def compared(sides: Sequence[Side], variant: str, precision: str, updates: int) -> tuple[bool | None, str]:
-    """Whether a variant is the same on both sides, None where both fail alike, and its rows of the table."""
+    """Whether a variant is the same on both sides (None: it fails on both), and its rows of the table."""
     begin = time.monotonic()
-    (weights, lines), (weights_there, lines_there) = (side.results(variant, precision, updates) for side in sides)
-    names = differing(weights, weights_there)
-    apart = sum(one != other for one, other in zip_longest(lines, lines_there))
+    (weights, lines), (other_weights, other_lines) = (side.results(variant, precision, updates) for side in sides)
+    names = differing(weights, other_weights)
+    unequal = sum(left != right for left, right in zip_longest(lines, other_lines))
     equal = "same" if weights else "failed"
-    words = [f"{count} DIFFER" if count else equal for count in (len(names), apart)]
+    words = [f"{count} DIFFER" if count else equal for count in (len(names), unequal)]
     row = f"{variant:12} {precision:5} {len(weights):7}  {words[0]:10} {words[1]:12} {time.monotonic() - begin:7.0f} s"
     failed = [
-        f"    {side.name} failed: {said[0]}"
-        for side, found, said in zip(sides, (weights, weights_there), (lines, lines_there), strict=True)
-        if not found
+        f"    {side.name} failed: {lines_of_side[0]}"
+        for side, trained, lines_of_side in zip(sides, (weights, other_weights), (lines, other_lines), strict=True)
+        if not trained
     ]
-    same = None if len(failed) == 2 and not apart else not names and not apart
+    same = None if len(failed) == 2 and not unequal else not names and not unequal
     return same, "\n".join([row, *failed, *(f"    {name}" for name in names)])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, help="the other checkout")
-    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"all unless given: {', '.join(VARIANTS)}")
-    parser.add_argument("--this", default="", metavar="SETTINGS", help="for the trainings of this checkout alone")
-    parser.add_argument("--other", default="", metavar="SETTINGS", help="for those of the other one")
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"default: all of {', '.join(VARIANTS)}")
+    parser.add_argument("--this", default="", metavar="SETTINGS", help="settings for this checkout only")
+    parser.add_argument("--other", default="", metavar="SETTINGS", help="settings for the other checkout only")
     parser.add_argument("--updates", type=int, default=40)
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings that run at the same time")
     given = parser.parse_intermixed_args()
     if unknown := set(given.variants) - set(VARIANTS):
         parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(VARIANTS)}")
     if not (given.checkout / "seq2seq").is_dir():
-        parser.error(f"{given.checkout}: no checkout of seq2seq")
-    found = []
+        parser.error(f"{given.checkout}: not a checkout of seq2seq")
+    results = []
     with tempfile.TemporaryDirectory() as name:
         sides = tuple(
             Side(side, checkout.resolve(), shlex.split(more), Path(name) / side)
@@ -171,20 +173,20 @@ def main() -> int:
             write_corpus(side.work)
         print(f"{'variant':12} {'':5} tensors  weights    translations", flush=True)
         with ThreadPoolExecutor(given.jobs) as pool:
-            waiting = [
+            futures = [
                 pool.submit(compared, sides, variant, precision, given.updates)
                 for variant in given.variants or VARIANTS
                 for precision in PRECISIONS
             ]
             try:
-                for one in waiting:
-                    equal, rows = one.result()
+                for future in futures:
+                    same, rows = future.result()
                     print(rows, flush=True)
-                    found.append(equal)
+                    results.append(same)
             finally:
                 pool.shutdown(cancel_futures=True)
-    print(f"same {found.count(True)}, different {found.count(False)}, failed alike on both sides {found.count(None)}")
-    return False in found or True not in found
+    print(f"same {results.count(True)}, different {results.count(False)}, failed on both sides {results.count(None)}")
+    return False in results or True not in results
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Kill a training at random moments, start it again with the same command, and compare its end with an undisturbed one.
+"""Kill a training run at random moments, resume it with the same command, and compare it with an undisturbed run.
 
     python scripts/soak.py --kills 100
     python scripts/soak.py --kills 20 training.processes=2 model/attention=luong2015_local_p
 
-A small model is trained on a part of the embedded corpus, with all that is drawn and remembered in training: dropout,
-sub-word sampling, averaged weights, updates in parts, a plateau schedule, the best checkpoints. Once it is left alone;
-once `seq2seq train` gets SIGKILL so many times, a quarter of them before its first update and the others anywhere in an
-update, a validation or a save. Then all tensors, the state and the metrics have to be the same. Settings for both
-trainings may follow. The exit code is 0 if nothing differs.
+A small model is trained on part of the embedded corpus with everything that has randomness or state: dropout, sub-word
+sampling, averaged weights, gradient accumulation, a plateau schedule, the best checkpoints. One run is left alone. The
+other gets SIGKILL as often as --kills says: a quarter of the kills come before the first update of a process, the rest
+anywhere in an update, a validation or a save. Both runs must end with the same tensors, state and metrics. Any further
+settings apply to both runs. The exit code is 0 if nothing differs.
 """
 
 import argparse
@@ -36,12 +36,12 @@ SETTINGS = [
 ]  # fmt: skip
 PAIRS, HELD_OUT = 400, 6
 MEASURED = ("tokens", "tokens_per_second", "peak_memory_mb")
-"""What of a line of metrics depends on the machine and its stops."""
+"""Values in a line of metrics that depend on the machine and on interruptions."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training in a run directory of its own."""
+    """A training run in its own directory."""
 
     work: Path
     name: str
@@ -59,29 +59,29 @@ class Training:
             return subprocess.Popen(command, cwd=self.work, env=environment, stdout=log, stderr=log)
 
     def finish(self, process: "subprocess.Popen[bytes]") -> None:
-        """Wait for its end, which has to be a good one."""
+        """Wait for the process; exit if it failed."""
         if code := process.wait():
             log = (self.work / f"{self.name}.log").read_text()
             raise SystemExit(f"{self.name}: exit code {code}\n{log[-2000:]}")
 
     def updates(self) -> int:
-        """That are saved."""
-        for name in ("last", "last.previous"):  # for a moment there is only the second
+        """Updates in the latest saved state."""
+        for name in ("last", "last.previous"):  # while a save renames directories, only the second exists
             with suppress(OSError):
                 return int(json.loads((self.run_dir / name / "state.json").read_text())["position"]["update"])
         return 0
 
     def result(self) -> dict[str, str]:
-        """SHA-256 of the weights, the state's tensors, its values and the metrics, but for what was measured."""
+        """SHA-256 of the weights, the state and the metrics, leaving out measured values."""
         files = [self.run_dir / "last/state.safetensors", self.run_dir / "last/model.safetensors"]
         files += self.run_dir.glob("best*/model.safetensors")
-        found = {str(path.relative_to(self.run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        hashes = {str(path.relative_to(self.run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
         state = json.loads((self.run_dir / "last/state.json").read_text())
         for key in ("hours", "metrics_size"):
             del state["position"][key]
         lines = [json.loads(line) for line in (self.run_dir / "metrics.jsonl").read_text().splitlines()]
         metrics = [{key: value for key, value in line.items() if key not in MEASURED} for line in lines]
-        return {**found, "last/state.json": digest(state), "metrics.jsonl": digest(metrics)}
+        return {**hashes, "last/state.json": digest(state), "metrics.jsonl": digest(metrics)}
 
 
 def digest(values: Any) -> str:
@@ -90,22 +90,22 @@ def digest(values: Any) -> str:
 
 @dataclass
 class Killer:
-    """Ends processes of a training of so many updates."""
+    """Kills the processes of a training run at random moments."""
 
     training: Training
     updates: int
     startup: float
-    """Seconds until the first update is saved"""
+    """Seconds until the first update is saved."""
     pace: float
-    """Seconds of an update"""
+    """Seconds per update."""
     draw: random.Random
     early: int = 0
-    """Kills before anything was added to what was saved"""
+    """Kills before a further update was saved."""
     unfinished: int = 0
-    """Kills in the midst of a save"""
+    """Kills during a save."""
 
     def kill(self, left: int) -> None:
-        """Start the training and kill it, so that `left` more kills find something left to do."""
+        """Start the training and kill it early enough to leave work for `left` more kills."""
         done = self.training.updates()
         process = self.training.start()
         if self.draw.random() < 0.25:
@@ -121,13 +121,13 @@ class Killer:
         process.send_signal(signal.SIGKILL)
         if process.wait() != -signal.SIGKILL or not alive:
             self.training.finish(process)
-            raise SystemExit(f"the training ended before kill number {left} from the last: take more --updates")
+            raise SystemExit(f"the training ended with {left + 1} kills to go: increase --updates")
         self.early += self.training.updates() <= done
         self.unfinished += any(self.training.run_dir.glob("*.tmp-*"))
 
 
 def soak(work: Path, kills: int, updates: int, seed: int, settings: list[str]) -> bool:
-    """Both trainings. Prints what differs, and a summary; gives whether nothing does."""
+    """Run both trainings, print differences and a summary, and return whether they are identical."""
     for name, first, count in (("train", 0, PAIRS), ("valid", PAIRS, HELD_OUT)):
         for language in ("en", "de"):
             lines = (ROOT / f"data/embedded/train.{language}").read_text().splitlines(keepends=True)
@@ -145,13 +145,13 @@ def soak(work: Path, kills: int, updates: int, seed: int, settings: list[str]) -
     for left in reversed(range(kills)):
         killer.kill(left)
     parts.finish(parts.start())
-    expected, found = whole.result(), parts.result()
-    for name in sorted(expected.keys() | found):
-        if found.get(name) != expected.get(name):
-            print(f"{name}: {found.get(name)} instead of {expected.get(name)}")
-    same = found == expected
+    expected, actual = whole.result(), parts.result()
+    for name in sorted(expected.keys() | actual):
+        if actual.get(name) != expected.get(name):
+            print(f"{name}: {actual.get(name)} instead of {expected.get(name)}")
+    same = actual == expected
     print(
-        f"{kills} kills ({killer.early} before an update was added, {killer.unfinished} within a save), "
+        f"{kills} kills ({killer.early} before a further update was saved, {killer.unfinished} during a save), "
         f"{updates} updates: weights, state and metrics {'identical' if same else 'DIFFERENT'}, sha256 of the weights "
         f"{expected['last/model.safetensors']}"
     )
@@ -161,10 +161,10 @@ def soak(work: Path, kills: int, updates: int, seed: int, settings: list[str]) -
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--updates", type=int, help="of the training; ten for each kill unless given")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("settings", nargs="*", help="for both trainings, as `seq2seq train` takes them")
-    parser.add_argument("--work", type=Path, help="a new directory to keep the runs and their logs in")
+    parser.add_argument("--updates", type=int, help="updates of each training (default: ten per kill, at least 60)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random moments")
+    parser.add_argument("settings", nargs="*", help="settings of `seq2seq train` for both trainings")
+    parser.add_argument("--work", type=Path, help="new directory in which to keep the runs and their logs")
     given = parser.parse_args()
     updates = given.updates or max(10 * given.kills, 60)
     with tempfile.TemporaryDirectory() as passing:

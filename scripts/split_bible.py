@@ -1,15 +1,16 @@
-"""Split the Greek-English New Testament of the package bible-alignments, links included, into train, valid and test.
+"""Split the Greek-English New Testament of the package bible-alignments into train, valid and test, with word links.
 
     pip download --no-deps --ignore-requires-python bible-alignments==0.4.2
     python scripts/split_bible.py bible_alignments-0.4.2-py3-none-any.whl bible
 
-The Greek is the SBL Greek New Testament, without punctuation as the package has it; the English is the Berean Standard
-Bible, as printed; the word links were made by hand. Test and valid are a book each. Not a gospel: Matthew, Mark and
-Luke tell much the same in the same words, so that one of them in training says how the others are aligned. Romans and
-Hebrews have no such parallel.
+The Greek is the SBL Greek New Testament, without punctuation as in the package. The English is the Berean Standard
+Bible as printed. The word links were made by hand. Test and valid are one book each, but not a gospel: Matthew, Mark
+and Luke tell much the same in the same words, so training on one of them reveals how the others are aligned. Romans
+and Hebrews have no such parallel.
 
-Writes NAME.grc, NAME.en and NAME.align: a verse a line, and its links `i-j` between words of white space, source first
-and from 0. Verses that one side lacks, that have no link or a link into another verse are left out, and counted.
+The script writes NAME.grc, NAME.en and NAME.align with one verse a line. A link `i-j` joins source word i and target
+word j, separated by white space and counted from 0. Verses that are missing on one side, have no link, or have a link
+into another verse are left out and counted.
 """
 
 import argparse
@@ -35,18 +36,18 @@ _FIRST_BOOK = 40
 
 @dataclass(frozen=True)
 class Token:
-    """A word or a punctuation mark of either side."""
+    """A word or punctuation mark of either language."""
 
     name: str
     text: str
     verse: str
     joined: bool = False
-    """The next one follows without a space."""
+    """Whether the next token follows without a space."""
 
 
 @dataclass(frozen=True)
 class Verse:
-    """Words of white space, and the links between them."""
+    """Words separated by white space, and the links between them."""
 
     source: list[str]
     target: list[str]
@@ -54,7 +55,7 @@ class Verse:
 
 
 def by_verse(tokens: Iterable[Token]) -> dict[str, list[Token]]:
-    """The tokens of each verse, in their order."""
+    """Group tokens by verse, keeping their order."""
     verses: dict[str, list[Token]] = defaultdict(list)
     for token in tokens:
         verses[token.verse].append(token)
@@ -62,7 +63,7 @@ def by_verse(tokens: Iterable[Token]) -> dict[str, list[Token]]:
 
 
 def printed(tokens: Iterable[Token]) -> tuple[list[str], dict[str, int]]:
-    """The words of white space that the tokens make, and the word that each token, by its name, stands in."""
+    """Join tokens into words separated by white space; also return the index of each token's word, by token name."""
     words: list[str] = []
     places: dict[str, int] = {}
     joined = False
@@ -78,7 +79,7 @@ def printed(tokens: Iterable[Token]) -> tuple[list[str], dict[str, int]]:
 
 
 def read_verses(package: Path | zipfile.Path) -> tuple[dict[str, Verse], int]:
-    """The verses that are whole, by BBCCCVVV and in the order of the books, and the number of those left out."""
+    """Read the complete verses, by BBCCCVVV in the order of the books, and the number of verses left out."""
     source = {row["id"]: Token(row["id"], row["text"], row["id"][1:9]) for row in _table(package / GREEK)}
     target = {
         row["id"]: Token(row["id"], row["text"], row["source_verse"], row["skip_space_after"] == "y")
@@ -96,21 +97,21 @@ def read_verses(package: Path | zipfile.Path) -> tuple[dict[str, Verse], int]:
             links[verses.pop()] += [(i, j) for i in record["source"] for j in record["target"]]
 
     greek, english = by_verse(source.values()), by_verse(target.values())
-    found = {}
+    complete = {}
     for verse in sorted((greek.keys() & english.keys() & links.keys()) - torn):
-        (words, i_of), (others, j_of) = printed(greek[verse]), printed(english[verse])
-        found[verse] = Verse(words, others, sorted({(i_of[i], j_of[j]) for i, j in links[verse]}))
-    return found, len(greek.keys() | english.keys()) - len(found)
+        (greek_words, i_of), (english_words, j_of) = printed(greek[verse]), printed(english[verse])
+        complete[verse] = Verse(greek_words, english_words, sorted({(i_of[i], j_of[j]) for i, j in links[verse]}))
+    return complete, len(greek.keys() | english.keys()) - len(complete)
 
 
 def columns(verses: list[Verse]) -> tuple[list[list[str]], list[list[str]], list[list[str]]]:
-    """The words of both sides and the links `i-j`, of each verse."""
+    """Source words, target words and links `i-j` of each verse."""
     links = [[f"{i}-{j}" for i, j in verse.links] for verse in verses]
     return [verse.source for verse in verses], [verse.target for verse in verses], links
 
 
 def write(stem: Path, verses: list[Verse]) -> None:
-    """STEM.grc, STEM.en and STEM.align."""
+    """Write STEM.grc, STEM.en and STEM.align."""
     for end, column in zip(("grc", "en", "align"), columns(verses), strict=True):
         text = "".join(" ".join(line) + "\n" for line in column)
         stem.with_name(f"{stem.name}.{end}").write_text(text, encoding="utf-8")
@@ -123,9 +124,9 @@ def _table(file: Path | zipfile.Path) -> list[dict[str, str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", type=Path, help="the wheel, or the directory that it was unpacked into")
-    parser.add_argument("output", type=Path, help="a directory for train.grc, train.en, train.align and so on")
-    parser.add_argument("--test", choices=BOOKS, default="ROM", metavar="BOOK", help="one of " + " ".join(BOOKS))
+    parser.add_argument("package", type=Path, help="the wheel, or the directory it was unpacked into")
+    parser.add_argument("output", type=Path, help="directory for train.grc, train.en, train.align and so on")
+    parser.add_argument("--test", choices=BOOKS, default="ROM", metavar="BOOK", help=f"one of {' '.join(BOOKS)}")
     parser.add_argument("--valid", choices=BOOKS, default="HEB", metavar="BOOK")
     arguments = parser.parse_args()
     if arguments.test == arguments.valid:

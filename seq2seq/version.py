@@ -1,4 +1,4 @@
-"""The version, and how this installation gets an optional part, in a module that all others can import."""
+"""The version, and the command that installs an optional dependency."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,7 @@ DISTRIBUTION = "seq2seq-attention-trainer"
 
 
 def install_command(extra: str) -> str:
-    """The command that adds an extra of pyproject.toml to this installation: from the checkout that is running, or from
-    where it was installed.
-    """
+    """The command that adds an extra of pyproject.toml, from the running checkout or the origin of the installation."""
     root = Path(__file__).resolve().parent.parent
     if (root / "pyproject.toml").is_file():
         return f'pip install -e "{"." if root == Path.cwd() else root}[{extra}]"'
@@ -22,8 +20,8 @@ def install_command(extra: str) -> str:
 
 
 def _source() -> str | None:
-    """The URL that an installer has recorded (PEP 610); None where it took the project from an index."""
-    from importlib.metadata import PackageNotFoundError, distribution  # only messages need it
+    """The URL recorded by the installer (PEP 610); None if the project came from an index."""
+    from importlib.metadata import PackageNotFoundError, distribution  # slow to import, needed for messages only
 
     try:
         recorded = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")

@@ -30,10 +30,10 @@ def run(config: AlignConfig) -> int:
     links: list[Sequence[Link]] = []
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
         for scored in score_all(translator, pairs, config.batch_size, config.precision, advance=advance):
-            alignment = aligner.scored(scored)
+            alignment = aligner.align(scored)
             links.append(alignment.links)
             if config.output_format == "jsonl":
-                print(alignment_row(scored.pair.source, scored.pair.target, alignment, scored), file=output)
+                print(alignment_row(scored, alignment), file=output)
             elif config.output_format == "text":
                 print(alignment, file=output)
         if gold is not None:

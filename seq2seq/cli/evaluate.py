@@ -11,14 +11,15 @@ from typing import TextIO
 from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream, progress
 from seq2seq.cli.reading import layout
 from seq2seq.cli.references import read_test_set
-from seq2seq.cli.rows import translation_row
+from seq2seq.cli.rows import result_row
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
+from seq2seq.inference.heatmap import of_translation
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.metrics import LengthBin, Reference, Scores
 from seq2seq.inference.pages import write_heatmaps
-from seq2seq.inference.report import HEATMAPS, Collector, Report, draw_lengths, page
+from seq2seq.inference.report import HEATMAPS, Report, draw_lengths, page
 from seq2seq.inference.sentences import LongSources
 from seq2seq.inference.translation import Translation
 from seq2seq.inference.translator import Translator
@@ -42,8 +43,10 @@ def run(config: EvaluateConfig) -> int:
     with progress(len(sources)) as advance:
         translations = translate(config, translator, sources, advance)
         if config.report is not None:
-            collector = Collector(translator, config.decoding, tokenizer)
-            report = write_report(config, config.report, collector, translations, references)
+            conditions = {key: getattr(config, key) for key in ("checkpoint", "source", "reference")}
+            conditions |= {"decoding": to_plain(config.decoding), "version": __version__}
+            report = Report(conditions, translator, config.decoding, tokenizer)
+            write_report(config.report, report, translations, references)
             scores, lengths = report.scores, report.lengths
         else:
             hypotheses = [best.text for best in translations]
@@ -80,42 +83,35 @@ def show(scores: Scores, lengths: Sequence[LengthBin], output_format: str, outpu
 
 
 def write_report(
-    config: EvaluateConfig,
-    name: str,
-    collector: Collector,
-    translations: Iterator[Translation],
-    references: Sequence[Reference],
-) -> Report:
+    name: str, report: Report, translations: Iterator[Translation], references: Sequence[Reference]
+) -> None:
     """Write report.html, report.json, translations.txt and .jsonl (as `translate` does), a plot, and heat maps.
 
     They appear together when the last one is complete; until then those of an earlier report stay, as do other files in
     the directory. Raises ConfigError or DataError before anything is translated if that is impossible.
     """
     directory = make_directory(name)
-    translator = collector.translator
+    translator = report.translator
     plots = importlib.util.find_spec("matplotlib") is not None
     if not plots:
         logger.info("the report lacks %s: pictures need matplotlib. Install it: %s", _PLOT, install_command("plots"))
     files = ["report.html", "report.json", "translations.txt", "translations.jsonl"]
     files += [_PLOT] * plots + [HEATMAPS] * translator.attends
-    conditions = {key: getattr(config, key) for key in ("checkpoint", "source", "reference")}
-    conditions |= {"decoding": to_plain(config.decoding), "version": __version__}
     with ExitStack() as stack:
         streams = {file: stack.enter_context(output_stream(str(directory / file))) for file in files}
         aligner = Aligner.of(translator)
         remaining = iter(references)
-        while group := list(islice(translations, translator.group_size(config.decoding))):
-            collector.read(group, list(islice(remaining, len(group))))
-            for translation in group:
-                row = translation_row(translation, aligner.translation(translation) if aligner else None)
-                print(row, file=streams["translations.jsonl"])
+        while group := list(islice(translations, translator.group_size(report.decoding))):
+            alignments = [aligner.align(translation) if aligner else None for translation in group]
+            report.read(group, list(islice(remaining, len(group))), alignments)
+            for translation, alignment in zip(group, alignments, strict=True):
+                print(result_row(translation, alignment), file=streams["translations.jsonl"])
                 print(translation.text, file=streams["translations.txt"])
-        report = collector.report(conditions)
         plot = draw_lengths(report.lengths) if plots else None
         if plot is not None:
             streams[_PLOT].write(plot)
         if translator.attends:
-            maps = ((sentence.number, sentence.heatmap()) for sentence, _ in report.worst)
+            maps = [(each.number, of_translation(each.translation, each.windows)) for each in report.worst]
             drawn = [(number, heatmap) for number, heatmap in maps if heatmap is not None]
             write_heatmaps(streams[HEATMAPS], "Worst sentences", report.languages, drawn)
         streams["report.html"].write(page(report, plot))
@@ -123,4 +119,3 @@ def write_report(
     for file in {_PLOT, HEATMAPS} - set(files):  # left by an earlier report
         (directory / file).unlink(missing_ok=True)
     logger.info("the report is in %s", directory / "report.html")
-    return report

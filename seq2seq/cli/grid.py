@@ -356,7 +356,7 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     aer = None
     if task.gold is not None and aligner is not None:
         scored = score_all(translator, task.pairs, config.decoding.batch_size)
-        links = [aligner.scored(pair).links for pair in scored]
+        links = [aligner.align(pair).links for pair in scored]
         aer = agreement(links, task.gold).aer
     weights = load_file(checkpoint.find(run_dir) / "model.safetensors")
     spent = effort(run_dir)

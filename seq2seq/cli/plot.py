@@ -11,11 +11,10 @@ from seq2seq.cli.reading import SOURCE, find_aligner, layout, read_pairs, score_
 from seq2seq.config import PlotConfig, several
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.forced_scores import ScoredPair
-from seq2seq.inference.heatmap import Heatmap, in_words
+from seq2seq.inference.forced_scores import Result
+from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.pages import write_heatmaps
-from seq2seq.inference.translation import Translation
 from seq2seq.inference.translator import Translator
 from seq2seq.inference.windows import token_windows
 from seq2seq.text.words import Words
@@ -61,18 +60,15 @@ def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> I
 def _drawn(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[tuple[int, Heatmap, Words]]:
     """Yield the number, the heat map and the target words of every line with attention."""
     columns, decoding = layout(config.checkpoint, config.columns), config.decoding
-    results: Iterator[tuple[str, str, list[str] | None, Translation | ScoredPair]]
+    results: Iterator[Result]
     if config.target is None:
-        translations = translator.translate_lines(columns.lines(config.input, SOURCE), decoding)
-        results = ((best.source, best.text, best.tokens, best) for best, *_ in translations)
+        results = (best for best, *_ in translator.translate_lines(columns.lines(config.input, SOURCE), decoding))
     else:
         pairs = read_pairs(config.input, config.target, translator, columns)
-        scored = score_all(translator, pairs, decoding.batch_size, decoding.precision, decoding.shortlist)
-        results = ((each.pair.source, each.pair.target, each.pair.tokens, each) for each in scored)
-    for number, (source, target, tokens, result) in enumerate(results, 1):
-        if result.attention is not None:
-            rest = (result.source_tokens, result.tokens, result.attention, result.token_scores, result.score)
-            yield number, Heatmap(source, target, *rest), aligner.target_words(source, target, tokens)
+        results = score_all(translator, pairs, decoding.batch_size, decoding.precision, decoding.shortlist)
+    for number, result in enumerate(results, 1):
+        if (heatmap := of_translation(result)) is not None:
+            yield number, heatmap, aligner.target_words(result)
 
 
 def _page(output: str) -> str:

@@ -4,26 +4,18 @@ import json
 from typing import Any
 
 from seq2seq.inference.alignment import WordAlignment
-from seq2seq.inference.forced_scores import ScoredPair
+from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.translation import Translation
 
 
-def translation_row(translation: Translation, alignment: WordAlignment | None) -> str:
-    """Return a translation as a line of JSON; `sentences` is there only for joined ones."""
-    values = _row(translation.source, translation.text, translation, alignment)
-    return _json(values if translation.sentences == 1 else {**values, "sentences": translation.sentences})
+def result_row(result: Result, alignment: WordAlignment | None) -> str:
+    """Return a translation or a scored pair as a line of JSON; `sentences` is there only for joined ones.
 
-
-def scored_row(scored: ScoredPair, alignment: WordAlignment | None) -> str:
-    """Return a scored pair as a line of JSON."""
-    return _json(_row(scored.pair.source, scored.pair.target, scored, alignment))
-
-
-def _row(source: str, target: str, result: Translation | ScoredPair, alignment: WordAlignment | None) -> dict[str, Any]:
-    """`alignment` is null if the model has no attention."""
-    return {
-        "source": source,
-        "translation": target,
+    `alignment` is null if the model has no attention.
+    """
+    values = {
+        "source": result.source,
+        "translation": result.text,
         "score": result.score,
         **({"rank": result.rank} if isinstance(result, Translation) else {}),
         "tokens": result.tokens,
@@ -31,16 +23,19 @@ def _row(source: str, target: str, result: Translation | ScoredPair, alignment: 
         "shortlist": result.shortlist,
         "alignment": alignment and str(alignment),
     }
+    if isinstance(result, Translation) and result.sentences > 1:
+        values["sentences"] = result.sentences
+    return _json(values)
 
 
-def alignment_row(source: str, target: str, alignment: WordAlignment, result: ScoredPair | Translation) -> str:
+def alignment_row(result: Result, alignment: WordAlignment) -> str:
     """Return an alignment as a line of JSON.
 
     `matrix` has a row for each target word, `attention` (the mean over heads) one for each token.
     """
     values = {
-        "source": source,
-        "translation": target,
+        "source": result.source,
+        "translation": result.text,
         "source_words": alignment.source,
         "target_words": alignment.target,
         "alignment": str(alignment),

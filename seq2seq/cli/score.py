@@ -2,7 +2,7 @@
 
 from seq2seq.cli.files import check_output, output_stream, progress
 from seq2seq.cli.reading import layout, read_pairs, score_all
-from seq2seq.cli.rows import scored_row
+from seq2seq.cli.rows import result_row
 from seq2seq.config import ScoreConfig
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.loading import load_translator
@@ -17,7 +17,7 @@ def run(config: ScoreConfig) -> int:
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
         for scored in score_all(translator, pairs, config.batch_size, config.precision, config.shortlist, advance):
             if config.output_format == "jsonl":
-                print(scored_row(scored, aligner.scored(scored) if aligner else None), file=output)
+                print(result_row(scored, aligner.align(scored) if aligner else None), file=output)
             else:
                 print(f"{scored.score:.6f}", file=output)
     return 0

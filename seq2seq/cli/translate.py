@@ -24,7 +24,7 @@ from seq2seq.cli.files import (
     whole_lines,
 )
 from seq2seq.cli.reading import SOURCE, is_jsonl, layout, read_record
-from seq2seq.cli.rows import alignment_row, translation_row
+from seq2seq.cli.rows import alignment_row, result_row
 from seq2seq.config import TranslateConfig, several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment
@@ -188,17 +188,15 @@ class Work:
         advance(len(group))
 
     def _align(self, translation: Translation) -> WordAlignment | None:
-        return None if self.aligner is None else self.aligner.translation(translation)
+        return None if self.aligner is None else self.aligner.align(translation)
 
     def _rows(self, translation: Translation, alignment: WordAlignment | None) -> Iterator[str]:
         """Yield what a translation is in the output, and in the file of alignments if there is one."""
         config = self.config
-        yield translation_row(translation, alignment) if config.output_format == "jsonl" else translation.text
+        yield result_row(translation, alignment) if config.output_format == "jsonl" else translation.text
         if config.alignments is not None and alignment is not None:
             soft = config.alignments.removesuffix(".gz").endswith(".jsonl")
-            yield (
-                alignment_row(translation.source, translation.text, alignment, translation) if soft else str(alignment)
-            )
+            yield alignment_row(translation, alignment) if soft else str(alignment)
 
     def _check_sources(self, job: Job, path: Path, done: int, total: int) -> None:
         """Raise DataError if a file, complete or not, has the translations of another input."""

@@ -79,7 +79,7 @@ class BenchmarkConfig:
     forced_length: int | None = number(15, ge=1)
     """Tokens of every translation. null: each ends where the model ends it."""
     growth: bool = False
-    """Also tabulate rates against lengths, batches, beams and vocabularies of generated sentences."""
+    """Measure rates against lengths, batches, beams and vocabularies of generated sentences as well."""
     peers: str | None = None
     """Directory with train.py and decode.py, which run other toolkits and print JSON. All then work on their data."""
     peers_work: str | None = None

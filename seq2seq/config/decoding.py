@@ -28,7 +28,7 @@ class Decoding:
     max_length: int | None = number(None, ge=1)
     """Maximum output tokens, EOS included. null: the longest target that the model was trained on, at least 256."""
     max_length_ratio: float | None = number(None, gt=0, le=1000)
-    """Also limit each translation to this many times its source's tokens, plus 10. null: 1.5 times the ratio that 99.9
+    """Limit each translation to this many times its source's tokens, plus 10. null: 1.5 times the ratio that 99.9
     % of the training pairs stay below, at least 2. Truncated translations are counted and reported."""
     min_length_ratio: float = number(0.0, ge=0, le=1000)
     """Minimum output tokens as a multiple of the source's, EOS included."""

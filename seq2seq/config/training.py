@@ -115,7 +115,7 @@ class Training:
     samples: int = number(3, ge=0)
     """Translations that each validation shows with their attention. RUN_DIR/validation has all of them."""
     tensorboard: bool = False
-    """Also write metrics for TensorBoard."""
+    """Write metrics for TensorBoard as well."""
 
     def problems(self) -> Iterator[str]:
         """Yield an error for each option without effect and for each pair that does not fit."""

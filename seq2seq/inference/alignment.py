@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import DataError
-from seq2seq.inference.forced_scores import ScoredPair
+from seq2seq.inference.forced_scores import Result, ScoredPair
 from seq2seq.inference.models import TrainedModels
-from seq2seq.inference.translation import Translation, Weights
+from seq2seq.inference.translation import Weights
 from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import Words, WordSegmenter
 
@@ -68,28 +68,20 @@ class Aligner:
             return None
         return cls(WordSegmenter(models.source, models.source_lang), WordSegmenter(models.target, models.target_lang))
 
-    def translation(self, translation: Translation) -> WordAlignment:
-        """Align the raw source line with the printed translation."""
-        return self._align(translation.source, translation.text, translation.tokens, translation.attention)
-
-    def scored(self, scored: ScoredPair) -> WordAlignment:
-        """Align the raw lines of a pair."""
-        return self._align(scored.pair.source, scored.pair.target, scored.pair.tokens, scored.attention)
-
-    def _align(
-        self, source_line: str, target_line: str, tokens: Sequence[str] | None, attention: Weights | None
-    ) -> WordAlignment:
-        source, target = self.source.line(source_line), self.target_words(source_line, target_line, tokens)
-        if attention is None:  # a blank line
+    def align(self, result: Result) -> WordAlignment:
+        """Align the raw source line with the printed translation, or the raw lines of a scored pair."""
+        source, target = self.source.line(result.source), self.target_words(result)
+        if result.attention is None:  # a blank line
             return WordAlignment(source.words, target.words, np.zeros((len(target.words), len(source.words))), [])
-        return align(source, target, attention)
+        return align(source, target, result.attention)
 
-    def target_words(self, source_line: str, target_line: str, tokens: Sequence[str] | None) -> Words:
-        """Return the words of a target line that was produced as these tokens; None: that was given as text."""
-        protected = self.source.tokenizer.protected(source_line)
+    def target_words(self, result: Result) -> Words:
+        """Return the words of a target line, which was produced as tokens or given as text."""
+        tokens = result.pair.tokens if isinstance(result, ScoredPair) else result.tokens
+        protected = self.source.tokenizer.protected(result.source)
         if tokens is None:
-            return self.target.line(target_line, protected)
-        return self.target.produced(target_line, tokens, protected)
+            return self.target.line(result.text, protected)
+        return self.target.produced(result.text, tokens, protected)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 import statistics
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Measured:
     """Real target tokens; None if the run did not measure it"""
     decoding_sentences_per_second: float
     peak_memory_mb: float | None
-    """Of training; None if the run did not measure it"""
+    """MiB at most in training; None if the run did not measure it."""
     signatures: dict[str, str]
     machine: str
     """What it was measured on: device, threads, versions"""
@@ -62,7 +62,7 @@ class Spread:
     def of(cls, values: Sequence[float | None]) -> "Spread | None":
         """Compute them; None if a value is missing."""
         known = [value for value in values if value is not None]
-        if not known or len(known) < len(values):
+        if len(known) < len(values):
             return None
         return cls(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
 
@@ -96,30 +96,19 @@ class Comparison:
     """The whole table."""
 
     baseline: str
+    conditions: list[str]
+    """How and on what it was measured"""
     rows: list[Row]
     failed: list[Failed]
     signatures: dict[str, str]
     """Signatures of scores and tests by title"""
-    conditions: list[str]
-    """How and on what it was measured"""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as comparison.json has them."""
-        return {
-            "baseline": self.baseline,
-            "conditions": self.conditions,
-            "rows": [
-                {
-                    "label": row.label,
-                    "seeds": row.seeds,
-                    **{key: spread and vars(spread) for key, spread in row.values.items()},
-                    "p_values": row.p_values,
-                }
-                for row in self.rows
-            ],
-            "failed": [vars(failed) for failed in self.failed],
-            "signatures": self.signatures,
-        }
+        plain = asdict(self)
+        for row in plain["rows"]:
+            row |= {**row.pop("values"), "p_values": row.pop("p_values")}
+        return plain
 
 
 def compare(
@@ -149,7 +138,7 @@ def compare(
         for metric, by_test in first.signatures.items():
             signatures |= {f"{TITLES[metric]}, {TESTS[test]}": text for test, text in by_test.items()}
     conditions = [f"{len(references)} sentences, {decoding}", *dict.fromkeys(cell.machine for cell in cells)]
-    return Comparison(baseline, rows, list(failed), signatures, conditions)
+    return Comparison(baseline, conditions, rows, list(failed), signatures)
 
 
 def _test(
@@ -225,14 +214,11 @@ def _harmless(text: str) -> str:
 
 def draw(comparison: Comparison, path: Path) -> None:
     """Draw BLEU, and AER beside it: a dot and its spread for each variant. Needs matplotlib."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     keys = [key for key in ("bleu", "aer") if any(row.values[key] for row in comparison.rows)]
-    height = 0.32 * len(comparison.rows) + 1.2
-    figure, panels = pyplot.subplots(1, len(keys), squeeze=False, sharey=True, figsize=(5.0 * len(keys), height))
+    figure = Figure(figsize=(5.0 * len(keys), 0.32 * len(comparison.rows) + 1.2))
+    panels = figure.subplots(1, len(keys), squeeze=False, sharey=True)
     places = range(len(comparison.rows))
     for axes, key in zip(panels[0], keys, strict=True):
         for place, row in enumerate(comparison.rows):
@@ -246,4 +232,3 @@ def draw(comparison: Comparison, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # in a label that the font lacks
         figure.savefig(path, format="png", dpi=150, bbox_inches="tight")
-    pyplot.close(figure)

@@ -6,8 +6,8 @@ Needs matplotlib. The package noto-cjk-sans-otc brings a font for Chinese, Japan
 import functools
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
+from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, weight_dict
 from matplotlib.ft2font import FT2Font
 
@@ -64,12 +64,8 @@ class Fonts:
 
 def is_cff(face: Face) -> bool:
     """Whether a face has PostScript outlines, as most fonts for Chinese do."""
-    with Path(face[1]).open("rb") as file:
-        head = file.read(16)
-        if head[:4] == b"ttcf":  # a collection: the place of its first font follows version and count
-            file.seek(int.from_bytes(head[12:16]))
-            head = file.read(4)
-    return head[:4] == b"OTTO"
+    with TTFont(face[1], fontNumber=face[2], lazy=True) as font:
+        return bool(font.sfntVersion == "OTTO")
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2seq.inference.models import TrainedModels, check_length
 from seq2seq.inference.teacher_forcing import PairBatch, Tokens, force_pairs
-from seq2seq.inference.translation import Weights
+from seq2seq.inference.translation import Translation, Weights
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
 from seq2seq.search.shortlist import Selection
@@ -49,12 +49,26 @@ class ScoredPair:
     """Number of shortlist candidates that probabilities are normalised over; None: the whole vocabulary"""
 
     @property
+    def source(self) -> str:
+        """The source line."""
+        return self.pair.source
+
+    @property
+    def text(self) -> str:
+        """The target line."""
+        return self.pair.target
+
+    @property
     def score(self) -> float:
         """Log-probability of the whole, without penalty."""
         return sum(self.token_scores)
 
     def __repr__(self) -> str:
-        return f"ScoredPair({self.pair.target!r}, score={self.score:.2f})"
+        return f"ScoredPair({self.text!r}, score={self.score:.2f})"
+
+
+Result = Translation | ScoredPair
+"""A sentence, its translation, and what a model says about it"""
 
 
 def score_pairs(

@@ -6,6 +6,7 @@ local window their sum may be below 1; `share` is each position's part of that s
 Shapes: h heads, t target tokens, s source tokens with EOS last, r rows of numbers: the mean over heads, then each head.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ class HealthAccumulator:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}  # [r]
-        self._counts: dict[str, int] = {}
+        self._counts = Counter[str]()
 
     def add(
         self, attention: Tensor | Weights | None, windows: Windows | None = None, outside: OutsideWindow | None = None
@@ -75,14 +76,14 @@ class HealthAccumulator:
         if attention is None or not attention.shape[1]:
             return
         for name, (total, count) in measure(attention, windows, outside).items():
-            self._sums[name] = self._sums[name] + total if name in self._sums else total
-            self._counts[name] = self._counts.get(name, 0) + count
+            self._sums[name] = self._sums.get(name, 0) + total
+            self._counts[name] += count
 
     def health(self) -> Health | None:
         """Return the means over all sentences so far; None if none has attention."""
         if not self._sums:
             return None
-        means = {name: (self._sums[name] / n).tolist() for name in QUANTITIES if (n := self._counts.get(name, 0))}
+        means = {name: (self._sums[name].double() / n).tolist() for name in QUANTITIES if (n := self._counts[name])}
         rows = [{name: values[row] for name, values in means.items()} for row in range(len(means["entropy"]))]
         return Health(rows[0], rows[1:] or rows)
 
@@ -95,7 +96,7 @@ def measure(
     r is 1 for one head.
     """
     weights = _with_mean(torch.as_tensor(attention).detach().cpu().double())  # [r t s]
-    _, t, s = weights.shape
+    r, t, s = weights.shape
     mass = weights.sum(-1)  # [r t]
     share = weights / mass.clamp(min=1e-30)[..., None]  # [r t s]
     entropy = torch.special.entr(share).sum(-1)  # [r t]
@@ -114,18 +115,18 @@ def measure(
         "imbalance": ((1 - received).abs().sum(-1), s - 1),
     }
     if windows is not None:
-        first, last = (torch.tensor([getattr(window, side) for window in windows]) for side in ("first", "last"))
+        sides = ([getattr(window, side) for window in windows] for side in ("first", "last", "centre"))
+        first, last, centre = map(torch.tensor, sides)  # [t]
         width = (last - first + 1).double()
         cutting = _edges(first, last, s)  # [t s]
-        sums["width"] = (width.sum().expand(len(weights)), t)
-        centre = torch.tensor([window.centre for window in windows])
-        sums["at_ends"] = (((centre < 0.5) | (centre >= s - 1.5)).sum().double().expand(len(weights)), t)
+        sums["width"] = (width.expand(r, t).sum(-1), t)
+        sums["at_ends"] = (((centre < 0.5) | (centre >= s - 1.5)).expand(r, t).sum(-1), t)
         sums["lost"] = ((1 - mass).clamp(min=0).sum(-1), t)
         sums["edge"] = ((share * cutting).sum((1, 2)), t)
-        sums["edge_evenly"] = ((cutting.sum(-1) / width).sum().expand(len(weights)), t)
+        sums["edge_evenly"] = ((cutting.sum(-1) / width).expand(r, t).sum(-1), t)
     if outside is not None:
         sums["outside"] = (_with_mean(outside.weight.detach().cpu().double()).sum(-1), t)
-        sums["outside_evenly"] = (outside.positions.cpu().double().sum().expand(len(weights)), t)
+        sums["outside_evenly"] = (outside.positions.cpu().double().expand(r, t).sum(-1), t)
     several = width > 1
     sums["relative_entropy"] = ((entropy[:, several] / width[several].log()).sum(-1), int(several.sum()))
     return sums
@@ -157,9 +158,8 @@ _HARMLESS = dict.fromkeys(("at_ends", "lost", "edge", "outside"), 0.0) | dict.fr
 def verdicts(health: Health) -> list[str]:
     """Say what is surely wrong, a sentence each; nothing if nothing is."""
     flat = [head.get("relative_entropy", 0.0) > _UNIFORM for head in health.heads]
-    still = [
-        head.get("movement", 1.0) < _STILL and not uniform for head, uniform in zip(health.heads, flat, strict=True)
-    ]
+    stuck = [head.get("movement", 1.0) < _STILL for head in health.heads]
+    still = [head_stuck and not head_flat for head_stuck, head_flat in zip(stuck, flat, strict=True)]
     values = {**_HARMLESS, **health.together}
     checks = (
         (

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seq2seq.inference.alignment import align
+from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.translation import Translation, Weights
 from seq2seq.inference.windows import Windows
 from seq2seq.text.words import Words
@@ -74,20 +75,12 @@ def _brackets(spans: Sequence[tuple[int, int]]) -> str:
     return line
 
 
-def of_translation(translation: Translation, windows: Windows | None = None) -> Heatmap | None:
-    """Return a translation's heat map; None for a blank line or a model without attention."""
-    if translation.attention is None:
+def of_translation(result: Result, windows: Windows | None = None) -> Heatmap | None:
+    """Return the heat map of a translation or scored pair; None for a blank line or a model without attention."""
+    if result.attention is None:
         return None
-    return Heatmap(
-        translation.source,
-        translation.text,
-        translation.source_tokens,
-        translation.tokens,
-        translation.attention,
-        translation.token_scores,
-        translation.score,
-        windows,
-    )
+    names, scores = (result.source_tokens, result.tokens), (result.token_scores, result.score)
+    return Heatmap(result.source, result.text, *names, result.attention, *scores, windows)
 
 
 def text_heatmap(translation: Translation, width: int | None = None) -> str:

@@ -4,13 +4,13 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from seq2seq.config import Decoding, several
 from seq2seq.inference import metrics
-from seq2seq.inference.alignment import Aligner, WordAlignment
+from seq2seq.inference.alignment import WordAlignment
 from seq2seq.inference.health import QUANTITIES, Health, HealthAccumulator, verdicts
-from seq2seq.inference.heatmap import Heatmap, of_translation
 from seq2seq.inference.metrics import TITLES, LengthBin, Reference, Scores, alternatives, sentence_metric
 from seq2seq.inference.pages import templates
 from seq2seq.inference.translation import Translation
@@ -31,6 +31,7 @@ class Sentence:
     """Number of its line, from 1"""
     reference: Reference
     translation: Translation
+    alignment: WordAlignment | None
     chrf: float
     bleu: float
     windows: Windows | None
@@ -40,27 +41,98 @@ class Sentence:
         """Mean log-probability of a token; None without tokens."""
         return self.translation.score / len(self.translation.tokens) if self.translation.tokens else None
 
-    def heatmap(self) -> Heatmap | None:
-        """Return the heat map of its attention, if it has any."""
-        return of_translation(self.translation, self.windows)
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as in report.json."""
+        return {
+            "number": self.number,
+            "source": self.translation.source,
+            "reference": self.reference,
+            "translation": self.translation.text,
+            "chrf": self.chrf,
+            "bleu": self.bleu,
+            "score": self.translation.score,
+            "log_prob_per_token": self.log_prob_per_token,
+            "alignment": self.alignment and str(self.alignment),
+        }
 
 
-@dataclass(frozen=True)
 class Report:
-    """What there is to know about one model or ensemble on one test set."""
+    """What there is to know about one model or ensemble on one test set.
 
-    conditions: dict[str, Any]
-    """What was measured, and how"""
-    languages: tuple[str, str]
-    scores: Scores
-    """With intervals"""
-    lengths: list[LengthBin]
-    counts: dict[str, int]
-    """Sentences, words of translations and references, translations that are empty or were cut off"""
-    worst: list[tuple[Sentence, WordAlignment | None]]
-    """Lowest chrF first; exact translations are left out"""
-    health: Health | None
-    """None without attention"""
+    It reads translations a few at a time, and keeps only the text of most.
+    """
+
+    def __init__(
+        self, conditions: dict[str, Any], translator: Translator, decoding: Decoding, bleu_tokenizer: str
+    ) -> None:
+        """`conditions` tell what is measured, and how."""
+        self.conditions = conditions
+        self.translator = translator
+        self.decoding = decoding
+        self.languages = (translator.source_lang, translator.target_lang)
+        self.worst: list[Sentence] = []
+        """Lowest chrF first; exact translations are left out"""
+        self._tokenizer = bleu_tokenizer
+        self._chrf, self._bleu = (sentence_metric(name, bleu_tokenizer) for name in ("chrf", "bleu"))
+        self._attention = HealthAccumulator()
+        self._hypotheses: list[str] = []
+        self._references: list[Reference] = []
+        self._lengths: list[int] = []
+        self._empty = self._cut = 0
+
+    def read(
+        self,
+        translations: Sequence[Translation],
+        references: Sequence[Reference],
+        alignments: Sequence[WordAlignment | None],
+    ) -> None:
+        """Read the next sentences, with as many references."""
+        sources, tokens = [each.source for each in translations], [each.tokens for each in translations]
+        options = self.decoding.precision, self.decoding.batch_size
+        windows = token_windows(self.translator, sources, tokens, *options)
+        for translation, reference, alignment, seen in zip(translations, references, alignments, windows, strict=True):
+            self._attention.add(translation.attention, seen)
+            self._hypotheses.append(translation.text)
+            self._references.append(reference)
+            self._lengths.append(len(find_words(translation.source, self.languages[0])))
+            self._empty += not translation.text.strip()
+            self._cut += translation.cut
+            if all(translation.text.split() != text.split() for text in alternatives(reference)):
+                scores = self._chrf(translation.text, reference), self._bleu(translation.text, reference)
+                self.worst.append(Sentence(len(self._hypotheses), reference, translation, alignment, *scores, seen))
+        self.worst.sort(key=lambda sentence: (sentence.chrf, sentence.bleu, sentence.number))
+        del self.worst[_WORST:]
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Scores with intervals."""
+        return metrics.score(self._hypotheses, self._references, self._tokenizer, bootstrap=True)
+
+    @cached_property
+    def lengths(self) -> list[LengthBin]:
+        """BLEU by source length, with intervals."""
+        read = self._hypotheses, self._references, self._tokenizer
+        return metrics.bleu_by_length(self._lengths, *read, bootstrap=True)
+
+    @cached_property
+    def health(self) -> Health | None:
+        """The health of the attention; None without attention."""
+        return self._attention.health()
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Sentences, words of translations and references, translations that are empty or were cut off."""
+        texts = [text for reference in self._references for text in alternatives(reference)]
+        return {
+            "sentences": len(self._hypotheses),
+            "translation_words": self._words(self._hypotheses),
+            "reference_words": self._words(texts) // len(alternatives(self._references[0])),
+            "empty_translations": self._empty,
+            "cut_translations": self._cut,
+        }
+
+    def _words(self, lines: Sequence[str]) -> int:
+        return sum(len(find_words(line, self.languages[1])) for line in lines)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in report.json; they include the keys of `evaluate output_format=json`."""
@@ -71,82 +143,8 @@ class Report:
             {**bin.as_dict(), "bleu_interval": bin.interval and vars(bin.interval)} for bin in self.lengths
         ]
         plain["attention"] = self.health and self.health.as_dict()
-        plain["worst"] = [_as_dict(sentence, alignment) for sentence, alignment in self.worst]
+        plain["worst"] = [sentence.as_dict() for sentence in self.worst]
         return plain
-
-
-def _as_dict(sentence: Sentence, alignment: WordAlignment | None) -> dict[str, Any]:
-    return {
-        "number": sentence.number,
-        "source": sentence.translation.source,
-        "reference": sentence.reference,
-        "translation": sentence.translation.text,
-        "chrf": sentence.chrf,
-        "bleu": sentence.bleu,
-        "score": sentence.translation.score,
-        "log_prob_per_token": sentence.log_prob_per_token,
-        "alignment": alignment and str(alignment),
-    }
-
-
-class Collector:
-    """Reads translations a few at a time, and keeps only the text of most."""
-
-    def __init__(self, translator: Translator, decoding: Decoding, tokenizer: str) -> None:
-        """`tokenizer` is BLEU's."""
-        self.translator = translator
-        self.decoding = decoding
-        self.tokenizer = tokenizer
-        self._chrf, self._bleu = (sentence_metric(name, tokenizer) for name in ("chrf", "bleu"))
-        self._attention = HealthAccumulator()
-        self._hypotheses: list[str] = []
-        self._references: list[Reference] = []
-        self._lengths: list[int] = []
-        self._worst: list[Sentence] = []
-        self._empty = self._cut = 0
-
-    def read(self, translations: Sequence[Translation], references: Sequence[Reference]) -> None:
-        """Read the next sentences, with as many references."""
-        sources, tokens = [each.source for each in translations], [each.tokens for each in translations]
-        options = self.decoding.precision, self.decoding.batch_size
-        windows = token_windows(self.translator, sources, tokens, *options)
-        for translation, reference, seen in zip(translations, references, windows, strict=True):
-            self._attention.add(translation.attention, seen)
-            self._hypotheses.append(translation.text)
-            self._references.append(reference)
-            self._lengths.append(len(find_words(translation.source, self.translator.source_lang)))
-            self._empty += not translation.text.strip()
-            self._cut += translation.cut
-            if all(translation.text.split() != text.split() for text in alternatives(reference)):
-                scores = self._chrf(translation.text, reference), self._bleu(translation.text, reference)
-                self._worst.append(Sentence(len(self._hypotheses), reference, translation, *scores, seen))
-        self._worst.sort(key=lambda sentence: (sentence.chrf, sentence.bleu, sentence.number))
-        del self._worst[_WORST:]
-
-    def report(self, conditions: dict[str, Any]) -> Report:
-        """Report on everything read so far."""
-        read = (self._hypotheses, self._references, self.tokenizer)
-        aligner = Aligner.of(self.translator)
-        counts = {
-            "sentences": len(self._hypotheses),
-            "translation_words": self._words(self._hypotheses),
-            "reference_words": self._words([text for reference in self._references for text in alternatives(reference)])
-            // len(alternatives(self._references[0])),
-            "empty_translations": self._empty,
-            "cut_translations": self._cut,
-        }
-        return Report(
-            conditions,
-            (self.translator.source_lang, self.translator.target_lang),
-            metrics.score(*read, bootstrap=True),
-            metrics.bleu_by_length(self._lengths, *read, bootstrap=True),
-            counts,
-            [(each, None if aligner is None else aligner.translation(each.translation)) for each in self._worst],
-            self._attention.health(),
-        )
-
-    def _words(self, lines: Sequence[str]) -> int:
-        return sum(len(find_words(line, self.translator.target_lang)) for line in lines)
 
 
 # --- the plot --------------------------------------------------------------------------------------------------------
@@ -191,22 +189,19 @@ def page(report: Report, plot: str | None) -> str:
     checkpoint, reference = conditions["checkpoint"], conditions["reference"] or conditions["source"]
     changed = {key: value for key, value in conditions["decoding"].items() if value != getattr(Decoding(), key)}
     search = {key: conditions["decoding"][key] for key in ("search", "beam_size")} | changed
-    return (
-        templates()
-        .get_template("report.html")
-        .render(
-            report=report,
-            checkpoint=", ".join(several(checkpoint)),
-            reference=", ".join(several(reference)),
-            search=", ".join(f"{key}={value}" for key, value in search.items()),
-            scores=[(name, title, getattr(report.scores, name)) for name, title in TITLES.items()],
-            plot=plot and base64.b64encode(plot.encode()).decode("ascii"),
-            quantities=QUANTITIES,
-            verdicts=verdicts(report.health) if report.health else [],
-            heatmaps=HEATMAPS,
-            alternatives=alternatives,
-            parts=_parts,
-        )
+    template = templates().get_template("report.html")
+    return template.render(
+        report=report,
+        checkpoint=", ".join(several(checkpoint)),
+        reference=", ".join(several(reference)),
+        search=", ".join(f"{key}={value}" for key, value in search.items()),
+        titles=TITLES,
+        plot=plot and base64.b64encode(plot.encode()).decode("ascii"),
+        quantities=QUANTITIES,
+        verdicts=verdicts,
+        heatmaps=HEATMAPS,
+        alternatives=alternatives,
+        parts=_parts,
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+import torch
+from numpy.typing import NDArray
 
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import WordAlignment
@@ -60,7 +61,7 @@ def join_translations(line: str, parts: Sequence[Translation], language: str) ->
         [token for part in parts for token in part.source_tokens],
         [token for part in parts for token in part.tokens],
         [score for part in parts for score in part.token_scores],
-        _block_diagonal(attention, np.float32) if attention else None,
+        np.stack([_block_diagonal(heads) for heads in zip(*attention, strict=True)]) if attention else None,
         shortlist=parts[0].shortlist,
         cut=any(part.cut for part in parts),
         sentences=len(parts),
@@ -76,15 +77,12 @@ def join_alignments(parts: Sequence[WordAlignment]) -> WordAlignment:
         links += [(i + len(source), j + len(target)) for i, j in part.links]
         source += part.source
         target += part.target
-    return WordAlignment(source, target, _block_diagonal([part.matrix for part in parts], np.float64), links)
+    return WordAlignment(source, target, _block_diagonal([part.matrix for part in parts]), links)
 
 
-def _block_diagonal(blocks: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
-    """Join blocks [.. r c] along the diagonal of a matrix that is 0 elsewhere."""
-    *outer, rows, columns = np.array([block.shape for block in blocks]).T
-    joined = np.zeros((*(sizes[0] for sizes in outer), rows.sum(), columns.sum()), dtype)
-    for block, row, column in zip(blocks, rows.cumsum(), columns.cumsum(), strict=True):
-        joined[..., row - block.shape[-2] : row, column - block.shape[-1] : column] = block
+def _block_diagonal(blocks: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Join matrices along the diagonal of one that is 0 elsewhere."""
+    joined: NDArray[Any] = torch.block_diag(*map(torch.from_numpy, blocks)).numpy()  # type: ignore[no-untyped-call]
     return joined
 
 

@@ -104,8 +104,8 @@ class Translator(TrainedModels):
                 "another placement."
             )
         if isinstance(sources, str) and isinstance(targets, str):
-            return aligner.scored(self.score(sources, targets, **options))
-        return [aligner.scored(pair) for pair in self.score(list(sources), list(targets), **options)]
+            return aligner.align(self.score(sources, targets, **options))
+        return [aligner.align(pair) for pair in self.score(list(sources), list(targets), **options)]
 
     # --- for commands and training -----------------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ class Decoded:
     features: Tensor
     """[n t r], of a single step [n r]: what the vocabulary is projected from."""
     attended: AttentionOutput
-    """Of the layer that alignments are read from."""
+    """What the layer attended to that alignments are read from."""
     state: DecoderState
     """After these tokens."""
 

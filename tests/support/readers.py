@@ -25,7 +25,7 @@ from seq2seq import checkpoint
 from seq2seq.cli import main as command_line
 from seq2seq.cli.grid import Cell, read_result, read_run, settings
 from seq2seq.cli.reading import RowLayout, read_gold_file, read_pairs, score_all
-from seq2seq.cli.rows import scored_row
+from seq2seq.cli.rows import result_row
 from seq2seq.cli.translate import requests
 from seq2seq.config import COMMANDS, GROUPS, KINDS, Decoding, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
@@ -302,7 +302,7 @@ def read_records(value: bytes, directory: Path) -> None:
     aligner = Aligner.of(translator())
     assert aligner is not None
     for scored in score_all(translator(), pairs, 4):
-        scored_row(scored, aligner.scored(scored)).encode()
+        result_row(scored, aligner.align(scored)).encode()
 
 
 # --- what a run leaves -----------------------------------------------------------------------------------------------

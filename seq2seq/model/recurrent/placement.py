@@ -34,7 +34,7 @@ class RecurrentState(DecoderState):
     """What a recurrent decoder carries from step to step. b decoder rows, h heads, s source, d hidden size."""
 
     layers: tuple[LayerState, ...]
-    """Of each layer, (h,) or (h, c), each [b d]."""
+    """State of each layer: (h,) or (h, c), each [b d]."""
     input_feed: Tensor | None = None
     """[b d]: the vector that input feeding hands to the next step."""
     coverage: Tensor | None = None

@@ -59,3 +59,15 @@ def test_what_a_page_leads_to_is_there(page: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= 8192
+
+
+def test_the_worked_diff_fits_the_code() -> None:
+    """Each line that it keeps or removes stands in the file, in that order."""
+    (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "docs/attention.md").read_text(), re.DOTALL)
+    files = re.findall(r"--- (\S+)\n(.*?)(?=--- |\Z)", diff, re.DOTALL)
+    assert len(files) == 3
+    for name, hunk in files:
+        code = (ROOT / name).read_text()
+        for block in re.findall(r"(?:^(?:[ -].*)?\n)+", hunk, re.MULTILINE):
+            old = "".join(f"{line[1:]}\n" for line in block.splitlines())
+            assert not old.strip() or old.rstrip() in code, (name, old)

@@ -98,15 +98,15 @@ def test_alignments_of_a_checkpoint_are_of_the_text(tmp_path: Path) -> None:
         assert one.tokens == other.tokens
         assert one.token_scores == pytest.approx(other.token_scores, abs=1e-5)
         assert one.source_tokens == [*(f"\u2581{word}" for word in line.split()), "</s>"]
-        links.append(aligners[0].translation(one).links)
-        assert links[-1] == mirrored(aligners[1].translation(other).links, line)
+        links.append(aligners[0].align(one).links)
+        assert links[-1] == mirrored(aligners[1].align(other).links, line)
     assert any(i != len(line.split()) - 1 - i for line, of in zip(LINES, links, strict=True) for i, _ in of)
     targets = ["w1 w2 w3", "w4 w4", "w0"]
     forced = score_pairs(turned, [SentencePair(*pair) for pair in zip(LINES, targets, strict=True)], 2)
     others = score_pairs(plain, [SentencePair(*pair) for pair in zip(BACKWARDS, targets, strict=True)], 2)
     for line, one, other in zip(LINES, forced, others, strict=True):
         assert one.token_scores == pytest.approx(other.token_scores, abs=1e-5)
-        assert aligners[0].scored(one).links == mirrored(aligners[1].scored(other).links, line)
+        assert aligners[0].align(one).links == mirrored(aligners[1].align(other).links, line)
 
 
 def test_a_shortlist_is_of_the_same_links() -> None:

@@ -74,7 +74,7 @@ def test_forced_scores_and_alignments_are_those_of_search(rows: list[dict[str, A
             (forced,) = score_pairs(models, [SentencePair(translation.source, translation.text, translation.tokens)], 3)
             torch.testing.assert_close(forced.token_scores, translation.token_scores, rtol=1e-9, atol=1e-9)
             torch.testing.assert_close(forced.attention, translation.attention, rtol=1e-5, atol=1e-6)
-            assert aligner.scored(forced).links == aligner.translation(translation).links
+            assert aligner.align(forced).links == aligner.align(translation).links
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("int8", 1e-6)])

@@ -162,7 +162,7 @@ def test_alignments_are_between_the_words_of_the_raw_line() -> None:
     assert aligner is not None
     line = "\tmy\u00a0fri\u00adend \u200bsees it"
     (best, *_) = next(reads.translate_lines([line], Decoding(max_length=5)))
-    alignment = aligner.translation(best)
+    alignment = aligner.align(best)
     assert alignment.source == line.split()
     assert alignment.matrix.sum(1).max() > 0.5
 

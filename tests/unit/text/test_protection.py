@@ -171,13 +171,13 @@ def test_scores_and_alignments_are_of_the_same_pieces() -> None:
     (best, *_) = next(reads.translate_lines(["press {count} to open"], Decoding(max_length=6)))
     aligner = Aligner.of(reads)
     assert aligner is not None
-    assert aligner.translation(best).target == best.text.split()
-    assert aligner.translation(best).source == ["press", "{count}", "to", "open"]
+    assert aligner.align(best).target == best.text.split()
+    assert aligner.align(best).source == ["press", "{count}", "to", "open"]
     (by_tokens,) = score_pairs(reads, [SentencePair(best.source, best.text, best.tokens)], 1)
     assert by_tokens.token_scores == pytest.approx(best.token_scores, abs=1e-4)
     (by_text,) = score_pairs(reads, [SentencePair("press {count}", "{count} press")], 1)
     assert "⟦0⟧" in by_text.tokens
-    assert aligner.scored(by_text).target == ["{count}", "press"]
+    assert aligner.align(by_text).target == ["{count}", "press"]
 
 
 def test_a_checkpoint_protects_by_itself(tmp_path: Path) -> None:

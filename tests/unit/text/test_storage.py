@@ -21,7 +21,7 @@ from seq2seq.text.storage import previous_name, remove_unfinished, replace_direc
 CPU = torch.device("cpu")
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 STEPS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "shutil.rmtree"}
-SAVED = checkpoint({})
+SAVED = checkpoint({"encoder_layers": 1, "decoder_layers": 1, "bidirectional": False})
 
 
 def write(path: Path, number: float) -> None:
