@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TextIO
 
 from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream, progress
-from seq2seq.cli.reading import layout, read_test_set
+from seq2seq.cli.reading import layout
+from seq2seq.cli.references import read_test_set
 from seq2seq.cli.rows import result_row
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics

@@ -272,21 +272,21 @@ def finished_sentences(names: Sequence[str], total: int | None, lines_each: int)
     if len(partials) < len(names):
         return None, 0
     started = [path for path in partials if os.path.isfile(path)]
-    paths = partials if started else [Path(name) for name in names]
-    for path in paths if started else []:
-        if path not in started:
-            raise DataError(
-                f"{path}: not there, but {started[0]} is. Resume with the outputs of the stopped run, or delete "
-                f"{started[0]} to start over."
-            )
-    lines = [
-        sum(1 for _ in whole_lines(path, packed=name.endswith(".gz"))) if os.path.isfile(path) else -1
-        for path, name in zip(paths, names, strict=True)
-    ]
-    if started:
-        return paths[0], min(lines) // lines_each
-    complete = total is not None and set(lines) == {total * lines_each}
-    return (paths[0], total or 0) if complete else (None, 0)
+    if started and (missing := [path for path in partials if path not in started]):
+        raise DataError(
+            f"{missing[0]}: not there, but {started[0]} is. Resume with the outputs of the stopped run, or delete "
+            f"{started[0]} to start over."
+        )
+    paths = started or [Path(name) for name in names]
+    lines = {_count_lines(path, name) for path, name in zip(paths, names, strict=True)}
+    if not started and (total is None or lines != {total * lines_each}):
+        return None, 0
+    return paths[0], min(lines) // lines_each
+
+
+def _count_lines(path: Path, name: str) -> int:
+    """Return the number of whole lines; -1 if the file is missing."""
+    return sum(1 for _ in whole_lines(path, packed=name.endswith(".gz"))) if os.path.isfile(path) else -1
 
 
 # --- progress --------------------------------------------------------------------------------------------------------

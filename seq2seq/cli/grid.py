@@ -26,7 +26,8 @@ from seq2seq import checkpoint
 from seq2seq.cli.compose import composed
 from seq2seq.cli.files import output_stream
 from seq2seq.cli.main import Stopped
-from seq2seq.cli.reading import layout_of, read_gold_file, read_test_set, score_all
+from seq2seq.cli.reading import layout_of, read_gold_file, score_all
+from seq2seq.cli.references import read_test_set
 from seq2seq.cli.training import run_training
 from seq2seq.config import CompareConfig, Data, TrainConfig, parse, several, to_plain
 from seq2seq.device import choose_device

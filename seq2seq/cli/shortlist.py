@@ -1,4 +1,4 @@
-"""`seq2seq shortlist`: which target pieces go with each source piece, into the checkpoint."""
+"""`seq2seq shortlist`: adds to a checkpoint the target pieces that go with each source piece."""
 
 import logging
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: ShortlistConfig) -> int:
-    """Align, count, and write the table beside the weights."""
+    """Align pairs, count links, and write the table beside the weights."""
     directory = checkpoint.find(Path(config.checkpoint))
     check_output(str(directory / FILE))
     trained = checkpoint.load(directory, choose_device(config.device))
@@ -42,7 +42,7 @@ def run(config: ShortlistConfig) -> int:
 
 
 def _pairs(config: ShortlistConfig, data: Data) -> tuple[str, Iterable[Pair]]:
-    """What is to be aligned, and its name. Raises DataError where it is not there."""
+    """Return the name of the text to align, and its pairs. Raises DataError if it is missing."""
     if config.source is not None:
         return config.source, layout(config.checkpoint, config.columns).pairs(config.source, config.target)
     try:

@@ -95,23 +95,23 @@ VARIANTS = [[], ["model/attention/normaliser=reinforce", "training.schedule=cosi
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     corpus: Path, variant: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [*variant, "training.max_updates=23", "training.validate_every=5", "training.plateau_patience=0"]
+    command = [*variant, "training.max_updates=13", "training.validate_every=3", "training.plateau_patience=0"]
     assert train("run_dir=whole", *command) == 0
     advance, updates = Progress.advance, itertools.count(1)
 
-    def stop_after_eleven(progress: Progress, tokens: int) -> None:
+    def stop_after_seven(progress: Progress, tokens: int) -> None:
         advance(progress, tokens)
-        if next(updates) == 11:
+        if next(updates) == 7:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Progress, "advance", stop_after_eleven)
+    monkeypatch.setattr(Progress, "advance", stop_after_seven)
     assert train("run_dir=parts", *command) == 128 + signal.SIGTERM
-    assert json.loads(Path("parts/last/state.json").read_text())["position"]["update"] == 11
+    assert json.loads(Path("parts/last/state.json").read_text())["position"]["update"] == 7
     assert train("run_dir=parts", *command) == 0
     for name, tensor in weights("whole/last").items():
         assert torch.equal(tensor, weights("parts/last")[name]), name
     events = [json.loads(line) for line in Path("parts/metrics.jsonl").read_text().splitlines()]
-    assert [event["update"] for event in events] == [5, 10, 10, 15, 20, 20, 23, 23]
+    assert [event["update"] for event in events] == [3, 6, 9, 10, 12, 13, 13]
 
 
 def test_a_finished_run_has_nothing_to_do_until_its_limit_is_raised(
@@ -154,8 +154,7 @@ def test_the_run_directory_follows_the_words_that_were_swapped(corpus: Path) -> 
     assert sum("-none-" in name for name in names) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_the_same_command_goes_on(corpus: Path, number: signal.Signals) -> None:
+def test_a_signal_saves_and_the_same_command_resumes(corpus: Path) -> None:
     command = [sys.executable, "-m", "seq2seq", "train", *TINY, "run_dir=run", "training.validate_every=100000"]
     process = subprocess.Popen(
         [*command, "training.max_updates=1000000", "training.max_epochs=null"],
@@ -164,9 +163,9 @@ def test_a_signal_saves_and_the_same_command_goes_on(corpus: Path, number: signa
     while "\n" not in (Path("run/metrics.jsonl").read_text() if Path("run/metrics.jsonl").exists() else ""):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in errors
     done = json.loads(Path("run/last/state.json").read_text())["position"]["update"]
     assert done >= 10
@@ -181,8 +180,8 @@ def test_tensorboard_gets_the_metrics(corpus: Path) -> None:
 
 
 def test_one_word_each_makes_several_runs(corpus: Path) -> None:
-    assert train("training.max_updates=1", "--multirun", "model/attention=none,luong2015_global", "seed=1,2") == 0
-    assert len([path for path in Path("runs").iterdir() if (path / "best").is_dir()]) == 4
+    assert train("training.max_updates=1", "--multirun", "model/attention=none,luong2015_global") == 0
+    assert len([path for path in Path("runs").iterdir() if (path / "best").is_dir()]) == 2
 
 
 def test_any_key_makes_several_runs_in_directories_of_their_own(
@@ -297,10 +296,10 @@ def test_a_missing_test_set_or_tokenizer_is_named_before_training(
 
 
 def test_a_limit_that_is_raised_leaves_no_trace(corpus: Path) -> None:
-    command = ["training.schedule=plateau", "training.plateau_patience=0", "training.validate_every=5"]
-    assert train("run_dir=whole", *command, "training.max_updates=20") == 0
-    assert train("run_dir=parts", *command, "training.max_updates=8") == 0
-    assert train("run_dir=parts", *command, "training.max_updates=20") == 0
+    command = ["training.schedule=plateau", "training.plateau_patience=0", "training.validate_every=3"]
+    assert train("run_dir=whole", *command, "training.max_updates=12") == 0
+    assert train("run_dir=parts", *command, "training.max_updates=5") == 0
+    assert train("run_dir=parts", *command, "training.max_updates=12") == 0
     for name, tensor in weights("whole/last").items():
         assert torch.equal(tensor, weights("parts/last")[name]), name
 

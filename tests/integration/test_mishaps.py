@@ -94,7 +94,7 @@ def test_a_full_disk_ends_it_with_the_last_state_whole(
 
 
 @LINUX
-@pytest.mark.parametrize(("bytes_", "name"), [(60_000, "last"), (20_000, "metrics.jsonl")])
+@pytest.mark.parametrize(("bytes_", "name"), [(60_000, "last"), (10_000, "metrics.jsonl")])
 def test_a_file_that_can_not_grow_ends_it_with_a_message(bytes_: int, name: str) -> None:
     """The system's own error, in the tensors and in the metrics."""
     assert train("training.max_updates=1", "training.validate_every=1000") == 0

@@ -226,7 +226,7 @@ def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
         ([], "expected two checkpoints or more"),
         (["checkpoint=[run,run]", "choose=last"], "choose=last without run_dir"),
         (["run_dir=other"], "run_dir=other: has 0 checkpoints best-UPDATE"),
-        (["run_dir=other", "choose=last"], "0 checkpoints last-UPDATE, and two or more are averaged. Train with "
+        (["run_dir=other", "choose=last"], "0 checkpoints last-UPDATE; expected two or more. Train with "
          "training.keep_last=5"),
         (["checkpoint=[run,nowhere]"], "nowhere: no checkpoint here"),
     ],
@@ -241,4 +241,4 @@ def test_what_cannot_be_averaged_is_named(
 
 def test_nothing_is_overwritten(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["average", "run_dir=run", "output=run"]) == 2
-    assert "output=run: is there already" in capfd.readouterr().err
+    assert "output=run: already exists" in capfd.readouterr().err
