@@ -1,6 +1,7 @@
 """What a command line may name: the groups of a command, their options, its keys; and how a word may go on."""
 
 import functools
+import glob
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from seq2seq.config import COMMANDS, GROUPS, RENAMED, Option, keys
 from seq2seq.config import groups as groups_below
+from seq2seq.errors import nearest_name
 
 _PACKAGE = Path(__file__).parent.parent
 CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
@@ -57,6 +59,12 @@ def names(command: str) -> list[str]:
     return [*groups(command), *dict.fromkeys(key.name for key in command_keys(command))]
 
 
+def meant(command: str, name: str, rest: str = "") -> str:
+    """Return ` Did you mean ...?` with the group or key that is most like a name, and what follows it; or nothing."""
+    near = nearest_name(name, names(command))
+    return f" Did you mean {near + rest!r}?" if near else ""
+
+
 def completions(line: str) -> list[str]:
     """List what the last word of a command line may become, up to the next dot, slash or equals sign."""
     *before, last = re.split(r"\s+", line.lstrip())
@@ -84,9 +92,6 @@ def _starting(start: str, words: Iterable[str]) -> list[str]:
 def _paths(start: str) -> list[str]:
     """List files and directories whose path begins so."""
     folder, name = os.path.split(start)
-    try:
-        with os.scandir(os.path.expanduser(folder) or ".") as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries if entry.name.startswith(name)]
-    except OSError:
-        return []
-    return sorted(os.path.join(folder, entry) + "/" * is_dir for entry, is_dir in found)
+    root = os.path.expanduser(folder) or "."
+    found = glob.glob(f"{glob.escape(name)}*", root_dir=root, include_hidden=True)
+    return sorted(os.path.join(folder, entry) + "/" * os.path.isdir(os.path.join(root, entry)) for entry in found)
