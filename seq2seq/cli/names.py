@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from seq2seq.config import COMMANDS, GROUPS, RENAMED, Option, keys
-from seq2seq.config import groups as groups_below
+from seq2seq.config import COMMANDS, GROUPS, RENAMED, Group, Option, entries
 from seq2seq.errors import nearest_name
 
 _PACKAGE = Path(__file__).parent.parent
@@ -20,15 +19,20 @@ SETTINGS = {"train": "experiment", "benchmark": "experiment", "compare": "compar
 
 
 @functools.cache
+def _entries(command: str) -> list[Option | Group]:
+    return list(entries(COMMANDS[command], GROUPS))
+
+
+@functools.cache
 def groups(command: str) -> Mapping[str, Mapping[str, type]]:
     """Map each group of a command to the table of its options, empty where they are files."""
-    below = {group.path: group.options for group in groups_below(COMMANDS[command], GROUPS)}
+    below = {entry.path: entry.options for entry in _entries(command) if isinstance(entry, Group)}
     return {SETTINGS[command]: {}, **below} if command in SETTINGS else below
 
 
 def group_kind(command: str, path: str) -> type | None:
     """Return the dataclass that a group's options are kinds of; None where they are files with any settings."""
-    return next((group.kind for group in groups_below(COMMANDS[command], GROUPS) if group.path == path), None)
+    return next((each.kind for each in _entries(command) if isinstance(each, Group) and each.path == path), None)
 
 
 def options(group: str, user_configs: str | None = None) -> list[str]:
@@ -46,7 +50,7 @@ def options(group: str, user_configs: str | None = None) -> list[str]:
 @functools.cache
 def command_keys(command: str) -> list[Option]:
     """List each key of a command; those of a group's options once for each option that has it."""
-    return keys(COMMANDS[command], GROUPS)
+    return [entry for entry in _entries(command) if isinstance(entry, Option)]
 
 
 def find_keys(command: str, name: str) -> list[Option]:

@@ -91,7 +91,7 @@ class Option:
     @property
     def help(self) -> str:
         """Explanation of the key: the docstring after its field, on one line."""
-        bases, name = self.owner.__mro__, self.field.name
+        bases, name = self.owner.__mro__[:-1], self.field.name
         texts = (_attribute_docstrings(base.__module__).get((base.__name__, name)) for base in bases)
         return next(filter(None, texts), "")
 
@@ -131,25 +131,11 @@ def entries(
             yield Option(name, kinds, entry, default, kind, option)
 
 
-def keys(kind: type, tables: Groups, prefix: str = "") -> list[Option]:
-    """List each key below a dataclass; those of a group's options once for each option that has it."""
-    return [entry for entry in entries(kind, tables, prefix) if isinstance(entry, Option)]
-
-
-def groups(kind: type, tables: Groups, prefix: str = "") -> list[Group]:
-    """List each group below a dataclass."""
-    return [entry for entry in entries(kind, tables, prefix) if isinstance(entry, Group)]
-
-
 @functools.cache
 def _attribute_docstrings(module: str) -> dict[tuple[str, str], str]:
     """Map (class, field) to the string after the field, for all classes of a module."""
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except (OSError, TypeError):
-        return {}
     texts = {}
-    for definition in tree.body:
+    for definition in ast.parse(inspect.getsource(sys.modules[module])).body:
         for entry, after in itertools.pairwise(getattr(definition, "body", ())):
             match definition, entry, after:
                 case ast.ClassDef(), ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):

@@ -172,8 +172,9 @@ def verdicts(health: Health) -> list[str]:
         "{at_ends:.0%} of the windows are centred at an end of the source: the centres do not follow the translation. "
         "Take another model/attention/window.": values["at_ends"] > _MOSTLY,
         "{lost:.0%} of the weight is lost to the gain of the window: what fits best lies far from the predicted "
-        "centre. Raise model.attention.window.half_width, or take another model/attention/window.": values["lost"]
-        > _MOSTLY,
+        "centre. Raise model.attention.window.half_width, or take another model/attention/window.": (
+            values["lost"] > _MOSTLY
+        ),
         "{edge:.0%} of the weight is at the ends of the window, {edge_evenly:.0%} if it were uniform: what fits best "
         "often lies outside. Raise model.attention.window.half_width.": values["edge"] > 2 * values["edge_evenly"],
         "{outside:.0%} of the weight would be outside the window if that were all of the source, "
