@@ -17,8 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from seq2seq.cli.names import CONFIGS, SETTINGS, find_keys, groups, names
-from seq2seq.errors import ConfigError, nearest, nearest_name
+from seq2seq.cli.names import CONFIGS, SETTINGS, find_keys, groups, meant, names
+from seq2seq.errors import ConfigError, nearest
 
 _FIXED = ("run.dir", "sweep.subdir", "output_subdir", "job.chdir", "job_logging", "hydra_logging")
 """Hydra's own settings that this program makes."""
@@ -39,9 +39,7 @@ class CommandLine:
     """Flags that were given: `multirun`, `cfg`, `config_dir` and so on."""
     settings: list[str]
     """Overrides as Hydra's grammar has them."""
-    multirun: bool
-    user_configs: str | None
-    """Directory of --config-dir."""
+    multirun: bool = False
 
 
 def read(command: str, words: Sequence[str]) -> CommandLine:
@@ -52,7 +50,7 @@ def read(command: str, words: Sequence[str]) -> CommandLine:
             raise ConfigError(f"--{name.replace('_', '-')}: not for this program. {instead}")
     multirun = "multirun" in flags or any(re.match(r"\+*hydra\.mode=MULTIRUN", word, re.I) for word in overrides)
     settings = [settable(command, word, multirun) for word in overrides]
-    return CommandLine(flags, settings, multirun, flags.get("config_dir"))
+    return CommandLine(flags, settings, multirun)
 
 
 def flags_and_words(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -87,26 +85,9 @@ def settable(command: str, word: str, multirun: bool = False) -> str:
     assert found is not None
     mark, key, equals, value = found.groups()
     if not equals and "~" not in mark:
-        raise ConfigError(f"{word}: expected key=value, or group=option.{_meant(command, key, '')}")
+        raise ConfigError(f"{word}: expected key=value, or group=option.{meant(command, key, '=')}")
     if not re.fullmatch(r"[\w.$/@:-]*", key, re.ASCII):
-        raise ConfigError(f"{key}: no such key; they have letters of ASCII.{_meant(command, key, value)}")
-    _refuse_fixed(key, value)
-    tops = {name.partition(".")[0] for name in names(command)}
-    if re.fullmatch(r"\w+", key) and key not in tops and (near := nearest(key, [SETTINGS.get(command, "")])):
-        raise ConfigError(f"{key}: no such group.{near}")
-    if equals:
-        value = _readable(command, key, value, multirun)
-    is_key = re.fullmatch(r"[A-Za-z_][\w.-]*", key) and not os.path.isdir(CONFIGS / key)
-    plus = "++" if equals and not mark and is_key and not key.startswith("hydra.") else mark
-    return f"{plus}{key}{equals}{value}"
-
-
-def _meant(command: str, name: str, value: str) -> str:
-    found = nearest_name(name, names(command))
-    return f" Did you mean {f'{found}={value}'!r}?" if found else ""
-
-
-def _refuse_fixed(key: str, value: str) -> None:
+        raise ConfigError(f"{key}: no such key; they have letters of ASCII.{meant(command, key, f'={value}')}")
     own = key.replace("/", ".").removeprefix("hydra.")
     if key.startswith("hydra.searchpath"):
         raise ConfigError(f"{key}: not for this program. {_REFUSED['config_path']}")
@@ -115,6 +96,14 @@ def _refuse_fixed(key: str, value: str) -> None:
             f"{key}={value}: not used here, where Hydra makes no directories and no log. Leave it out; run_dir=DIR is "
             "where a training writes, by default each run of a --multirun in a directory of its own."
         )
+    tops = {name.partition(".")[0] for name in names(command)}
+    if re.fullmatch(r"\w+", key) and key not in tops and (near := nearest(key, [SETTINGS.get(command, "")])):
+        raise ConfigError(f"{key}: no such group.{near}")
+    if equals:
+        value = _readable(command, key, value, multirun)
+    is_key = re.fullmatch(r"[A-Za-z_][\w.-]*", key) and not os.path.isdir(CONFIGS / key)
+    plus = "++" if equals and not mark and is_key and not key.startswith("hydra.") else mark
+    return f"{plus}{key}{equals}{value}"
 
 
 def quoted(text: str) -> str:
@@ -139,9 +128,8 @@ def _readable(command: str, key: str, text: str, multirun: bool) -> str:
         return _each(text)
     if listed:
         return f"[{_each(text[1:-1])}]"
-    is_list = (
-        parsed is not None and isinstance(parsed.value(), list) and any(typing.get_origin(k) is list for k in kinds)
-    )
+    takes_list = any(typing.get_origin(kind) is list for kind in kinds)
+    is_list = takes_list and parsed is not None and isinstance(parsed.value(), list)
     if str in kinds and not is_list and not (parsed is not None and _SYNTAX.fullmatch(text)):
         if "," in text and list[str] in kinds:
             raise ConfigError(_ambiguous(command, key, text, kinds))

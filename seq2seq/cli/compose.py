@@ -24,10 +24,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.cli.command_line import CommandLine, quoted, read, settable
-from seq2seq.cli.names import CONFIGS, SETTINGS, groups, names, options
+from seq2seq.cli.names import CONFIGS, SETTINGS, groups, meant, options
 from seq2seq.cli.user_configs import check_user_configs
 from seq2seq.config import COMMANDS, GROUPS, REQUIRED, default_of, removed, to_plain, upgrade
-from seq2seq.errors import ConfigError, nearest, nearest_name
+from seq2seq.errors import ConfigError, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,8 @@ def run_composed(command: str, words: Sequence[str], job: Job) -> None:
     line = read(command, words)
     if command == "compare" and line.multirun:
         raise ConfigError("--multirun: compare makes a multirun of its cells by itself. Leave it out.")
-    if line.user_configs is not None:
-        check_user_configs(line.user_configs)
+    if "config_dir" in line.flags:
+        check_user_configs(line.flags["config_dir"])
     register()
     run = _run_by_hydra if line.flags or line.multirun else _run_once
     run(command, line, job)
@@ -157,7 +157,7 @@ def _sweep_dir(line: CommandLine) -> list[str]:
 
 def composed(command: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return, inside a job, the values of another command's configuration."""
-    line = CommandLine({}, [settable(command, word) for word in overrides], False, None)
+    line = CommandLine({}, [settable(command, word) for word in overrides])
     register()
     with _mistakes(command, line):
         return _settled(command, line, hydra.compose(command, line.settings))
@@ -186,18 +186,17 @@ def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directo
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Return what Hydra composed as plain values."""
-    values = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): _here(value) for key, value in values.items()}
+    """Return what Hydra composed as plain values, paths resolved."""
+    values: dict[str, Any] = _resolved(OmegaConf.to_container(config, resolve=True))
+    return values
 
 
-def _here(value: Any) -> Any:
+def _resolved(value: Any) -> Any:
     """Resolve paths: `~/` is the home directory, and the embedded corpus comes with the program."""
     if isinstance(value, dict):
-        return {key: _here(inner) for key, inner in value.items()}
+        return {key: _resolved(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_here(inner) for inner in value]
+        return [_resolved(inner) for inner in value]
     if isinstance(value, str) and value.startswith("~/"):
         return os.path.expanduser(value)
     if isinstance(value, str) and value.startswith(_EMBEDDED) and not os.path.isdir(_EMBEDDED):
@@ -217,7 +216,7 @@ def _mistakes(command: str, line: CommandLine, begun: Sequence[bool] = (True,)) 
     except ConfigError:
         raise
     except MissingConfigException as error:
-        raise ConfigError(_missing(str(error), command, line.user_configs)) from error
+        raise ConfigError(_missing(str(error), command, line.flags.get("config_dir"))) from error
     except ConfigCompositionException as error:
         raise ConfigError(_unknown_group(_said(error), command, line)) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
@@ -280,7 +279,5 @@ def _unknown_group(message: str, command: str, line: CommandLine) -> str:
     if not found:
         return message
     given = next((word for word in line.settings if word.startswith(f"{found[1]}=")), found[1])
-    near = nearest_name(found[1], names(command))
-    value = given.removeprefix(found[1])
-    guess = f" Did you mean {near + value!r}?" if near else ""
+    guess = meant(command, found[1], given.removeprefix(found[1]))
     return f"{given}: no such group.{guess} Groups: {', '.join(groups(command)) or 'none'}."

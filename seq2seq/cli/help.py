@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from seq2seq.cli.names import CONFIGS, find_keys, group_kind, groups, names, options
+from seq2seq.cli.names import CONFIGS, find_keys, group_kind, groups, meant, names, options
 from seq2seq.config import COMMANDS, Option
-from seq2seq.errors import ConfigError, nearest_name
+from seq2seq.errors import ConfigError
 
 _WIDTH = 100
 _RARE = ("columns", "device", "seed")
@@ -17,10 +17,8 @@ _RARE = ("columns", "device", "seed")
 
 def overview() -> str:
     """Return what `seq2seq --help` prints."""
-    rows = [f"  {command:10} {purpose(command)}" for command in COMMANDS]
-    return "\n".join(
-        ["usage: seq2seq COMMAND [key=value ...]", "", *rows, "", "seq2seq COMMAND --help lists its keys."]
-    )
+    rows = "\n".join(f"  {command:10} {purpose(command)}" for command in COMMANDS)
+    return f"usage: seq2seq COMMAND [key=value ...]\n\n{rows}\n\nseq2seq COMMAND --help lists its keys."
 
 
 def purpose(command: str) -> str:
@@ -37,12 +35,8 @@ def of_command(command: str, user_configs: str | None = None) -> str:
     tops = sorted((name for name in names(command) if not re.search("[./]", name)), key=_RARE.__contains__)
     sections = dict.fromkeys(name.partition(".")[0] for name in names(command) if re.match(r"\w+\.", name))
     lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {purpose(command)}", ""]
-    lines += [*_paragraphs(command)[1:], ""]
-    lines += [
-        f"seq2seq {command} --help KEY explains a key or a group in full.",
-        "",
-        *_listed(command, tops, user_configs),
-    ]
+    lines += [*_paragraphs(command)[1:], "", f"seq2seq {command} --help KEY explains a key or a group in full.", ""]
+    lines += _listed(command, tops, user_configs)
     for section in sections:
         lines += ["", f"{section}:", *_listed(command, _below(command, section), user_configs)]
     return "\n".join(lines)
@@ -63,8 +57,7 @@ def of_name(command: str, name: str, user_configs: str | None = None) -> str:
         return "\n".join(line for block in blocks for line in block)
     if below := _below(command, key):
         return "\n".join(_listed(command, below, user_configs))
-    near = nearest_name(name, names(command))
-    raise ConfigError(f"{name}: no such key.{f' Did you mean {near!r}?' if near else ''}")
+    raise ConfigError(f"{name}: no such key.{meant(command, name)}")
 
 
 def _below(command: str, section: str) -> list[str]:

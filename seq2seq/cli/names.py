@@ -1,13 +1,14 @@
 """What a command line may name: the groups of a command, their options, its keys; and how a word may go on."""
 
 import functools
+import glob
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from seq2seq.config import COMMANDS, GROUPS, RENAMED, Option, keys
-from seq2seq.config import groups as groups_below
+from seq2seq.config import COMMANDS, GROUPS, RENAMED, Group, Option, entries
+from seq2seq.errors import nearest_name
 
 _PACKAGE = Path(__file__).parent.parent
 CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
@@ -18,15 +19,20 @@ SETTINGS = {"train": "experiment", "benchmark": "experiment", "compare": "compar
 
 
 @functools.cache
+def _entries(command: str) -> list[Option | Group]:
+    return list(entries(COMMANDS[command], GROUPS))
+
+
+@functools.cache
 def groups(command: str) -> Mapping[str, Mapping[str, type]]:
     """Map each group of a command to the table of its options, empty where they are files."""
-    below = {group.path: group.options for group in groups_below(COMMANDS[command], GROUPS)}
+    below = {entry.path: entry.options for entry in _entries(command) if isinstance(entry, Group)}
     return {SETTINGS[command]: {}, **below} if command in SETTINGS else below
 
 
 def group_kind(command: str, path: str) -> type | None:
     """Return the dataclass that a group's options are kinds of; None where they are files with any settings."""
-    return next((group.kind for group in groups_below(COMMANDS[command], GROUPS) if group.path == path), None)
+    return next((each.kind for each in _entries(command) if isinstance(each, Group) and each.path == path), None)
 
 
 def options(group: str, user_configs: str | None = None) -> list[str]:
@@ -44,7 +50,7 @@ def options(group: str, user_configs: str | None = None) -> list[str]:
 @functools.cache
 def command_keys(command: str) -> list[Option]:
     """List each key of a command; those of a group's options once for each option that has it."""
-    return keys(COMMANDS[command], GROUPS)
+    return [entry for entry in _entries(command) if isinstance(entry, Option)]
 
 
 def find_keys(command: str, name: str) -> list[Option]:
@@ -55,6 +61,12 @@ def find_keys(command: str, name: str) -> list[Option]:
 def names(command: str) -> list[str]:
     """List all groups and keys of a command."""
     return [*groups(command), *dict.fromkeys(key.name for key in command_keys(command))]
+
+
+def meant(command: str, name: str, rest: str = "") -> str:
+    """Return ` Did you mean ...?` with the group or key that is most like a name, and what follows it; or nothing."""
+    near = nearest_name(name, names(command))
+    return f" Did you mean {near + rest!r}?" if near else ""
 
 
 def completions(line: str) -> list[str]:
@@ -84,9 +96,6 @@ def _starting(start: str, words: Iterable[str]) -> list[str]:
 def _paths(start: str) -> list[str]:
     """List files and directories whose path begins so."""
     folder, name = os.path.split(start)
-    try:
-        with os.scandir(os.path.expanduser(folder) or ".") as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries if entry.name.startswith(name)]
-    except OSError:
-        return []
-    return sorted(os.path.join(folder, entry) + "/" * is_dir for entry, is_dir in found)
+    root = os.path.expanduser(folder) or "."
+    found = glob.glob(f"{glob.escape(name)}*", root_dir=root, include_hidden=True)
+    return sorted(os.path.join(folder, entry) + "/" * os.path.isdir(os.path.join(root, entry)) for entry in found)

@@ -53,8 +53,7 @@ class Heatmap:
         margin = max(map(_width, targets), default=0)
         height = max(map(len, sources), default=0)
         lines = []
-        for level in range(height):  # source tokens read downwards
-            letters = [source.rjust(height)[level] for source in sources]
+        for letters in zip(*(source.rjust(height) for source in sources), strict=True):  # they read downwards
             lines.append(" " * (margin + 2) + "".join(letter + " " * (2 - _width(letter)) for letter in letters))
         if words := word_spans(self.columns):
             lines.append(" " * (margin + 2) + _brackets(words))
