@@ -23,9 +23,9 @@ from seq2seq.errors import ConfigError, nearest
 _FIXED = ("run.dir", "sweep.subdir", "output_subdir", "job.chdir", "job_logging", "hydra_logging")
 """Hydra's own settings that this program makes."""
 _REFUSED = {
-    "config_path": "Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
-    "config_name": "Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
-    "shell_completion": "Take seq2seq -sc install=bash, without a command.",
+    "config_path": "Use --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
+    "config_name": "Use --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
+    "shell_completion": "Use seq2seq -sc install=bash, without a command.",
     "experimental_rerun": "It would load a pickle, which can run anything.",
 }
 """Flags of Hydra that are refused, and what to do instead."""

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            return _complain(f"{error.filename}: the name is too long for a file. Take a shorter one.")
+            return _complain(f"{error.filename}: the name is too long for a file. Use a shorter one.")
         except KeyboardInterrupt:
             return 130
 

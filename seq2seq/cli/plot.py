@@ -86,7 +86,7 @@ def _check_output(config: PlotConfig) -> None:
             import seq2seq.inference.picture  # noqa: F401
         except ImportError as error:
             raise ConfigError(
-                f"output_format={config.output_format}: pictures need matplotlib. Take output_format=html or text, or "
+                f"output_format={config.output_format}: pictures need matplotlib. Use output_format=html or text, or "
                 f"install it: {install_command('plots')}"
             ) from error
         check_directory(config.output)

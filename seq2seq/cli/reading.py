@@ -136,7 +136,7 @@ def _pair_of_record(source: str, line: str, place: str, translator: Translator) 
     if strange := [token for token in tokens if token not in known]:
         raise DataError(
             f"{place}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
-            "score the text instead, or take the checkpoint that translated"
+            "score the text instead, or use the checkpoint that translated"
         )
     if record.get("sentences", 1) != 1:
         raise DataError(
@@ -221,6 +221,6 @@ def find_aligner(translator: Translator, checkpoint: str | Sequence[str], purpos
     if (aligner := Aligner.of(translator)) is None:
         raise ConfigError(
             f"checkpoint={checkpoint}: a model with model/attention/placement=none has no attention {purpose}. "
-            "Take a checkpoint with another placement."
+            "Use a checkpoint with another placement."
         )
     return aligner

@@ -27,7 +27,7 @@ def run(config: ShortlistConfig) -> int:
     if not trained.model.attends:
         raise ConfigError(
             f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "
-            "by. Take a checkpoint with another placement."
+            "by. Use a checkpoint with another placement."
         )
     name, pairs = _pairs(config, data)
     filled = ((s, t) for s, t in pairs if not (source.is_blank(s) or target.is_blank(t)))

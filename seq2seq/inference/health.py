@@ -170,16 +170,16 @@ def verdicts(health: Health) -> list[str]:
             values["covered"] < _MOSTLY and values["received"] > 0.75  # else translations have just few tokens
         ),
         "{at_ends:.0%} of the windows are centred at an end of the source: the centres do not follow the translation. "
-        "Take another model/attention/window.": values["at_ends"] > _MOSTLY,
+        "Use another model/attention/window.": values["at_ends"] > _MOSTLY,
         "{lost:.0%} of the weight is lost to the gain of the window: what fits best lies far from the predicted "
-        "centre. Raise model.attention.window.half_width, or take another model/attention/window.": (
+        "centre. Raise model.attention.window.half_width, or use another model/attention/window.": (
             values["lost"] > _MOSTLY
         ),
         "{edge:.0%} of the weight is at the ends of the window, {edge_evenly:.0%} if it were uniform: what fits best "
         "often lies outside. Raise model.attention.window.half_width.": values["edge"] > 2 * values["edge_evenly"],
         "{outside:.0%} of the weight would be outside the window if that were all of the source, "
         "{outside_evenly:.0%} if it were uniform: the window misses what fits best. Raise "
-        "model.attention.window.half_width, or take model/attention/window=global.": (
+        "model.attention.window.half_width, or use model/attention/window=global.": (
             values["outside"] > max(_MOSTLY, values["outside_evenly"])
         ),
     }

@@ -100,7 +100,7 @@ def check_tokenizer(name: str) -> None:
         BLEU(tokenize=name).corpus_score(["a"], [["a"]])
     except (RuntimeError, ImportError, OSError) as error:
         raise ConfigError(
-            f"bleu_tokenizer={name}: can't run here ({' '.join(str(error).split())}). Install it, or take "
+            f"bleu_tokenizer={name}: can't run here ({' '.join(str(error).split())}). Install it, or use "
             "bleu_tokenizer=char, whose scores count characters and compare with no others."
         ) from error
 

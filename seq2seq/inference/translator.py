@@ -208,12 +208,12 @@ class Translator(TrainedModels):
             if value and not self.attends:
                 raise ConfigError(
                     f"decoding.{key}={str(value).lower()}: a model with model/attention/placement=none has no "
-                    f"attention that could {purpose}. Take decoding.{key}={off}."
+                    f"attention that could {purpose}. Use decoding.{key}={off}."
                 )
         if decoding.replace_unknown and not self.target.whole_words:
             raise ConfigError(
                 "decoding.replace_unknown=true: this model's vocabulary is of sub-words, which spell what they do not "
-                "know. It is for models with data.tokenizer=word; take decoding.replace_unknown=false."
+                "know. It is for models with data.tokenizer=word; use decoding.replace_unknown=false."
             )
 
     def _search(

@@ -152,7 +152,7 @@ def _check_same_tokenizers(start: Path, theirs: Data, ours: Data) -> None:
         wanted = " ".join(f"data.{key}={_word(getattr(theirs, key))}" for key in differing)
         raise ConfigError(
             f"{now} and training.start_from={start}: its sub-words, without which its embeddings are worth "
-            f"nothing, were learned otherwise. Give {wanted}, or take training.start_from=null."
+            f"nothing, were learned otherwise. Give {wanted}, or use training.start_from=null."
         )
 
 

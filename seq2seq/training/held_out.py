@@ -149,7 +149,7 @@ def _way_out(text: ParallelText, data: Data) -> str:
             "data.target_lang."
         )
     columns = ",".join(reversed(text.table.names()))
-    return f"Source and target seem to be swapped: take data.columns=[{columns}]."
+    return f"Source and target seem to be swapped: use data.columns=[{columns}]."
 
 
 def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) -> None:

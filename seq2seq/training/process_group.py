@@ -181,12 +181,12 @@ def device_of_rank(device: torch.device) -> torch.device:
         return device
     if device.type != "cuda":
         raise ConfigError(
-            f"device={device.type} and torchrun: several processes train on cuda or cpu. Take device=cpu."
+            f"device={device.type} and torchrun: several processes train on cuda or cpu. Use device=cpu."
         )
     number, gpus = int(os.environ.get("LOCAL_RANK") or 0), torch.cuda.device_count()
     if number >= gpus:
         raise ConfigError(
-            f"device=cuda: no GPU is left for process {number} of this machine, which has {gpus}. Take "
+            f"device=cuda: no GPU is left for process {number} of this machine, which has {gpus}. Use "
             f"torchrun --nproc-per-node={gpus}, or device=cpu."
         )
     torch.cuda.set_device(number)

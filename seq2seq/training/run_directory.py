@@ -115,7 +115,7 @@ def _stored_config(run_dir: Path) -> TrainConfig | None:
         training = {key: value for key, value in values.get("training", {}).items() if key not in _RETIRED}
         config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"]), "training": training})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
-        raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
+        raise ConfigError(f"{path}: can't be read ({error}). Restore it, or use another run_dir.") from error
     return config
 
 
@@ -130,7 +130,7 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> list[str]:
         listed = "\n".join(f"  {change}" for change in refused)
         raise ConfigError(
             f"run_dir={run_dir}: holds a run with other settings:\n{listed}\n"
-            f"Take another run_dir, or the old settings to go on. What may change: {', '.join(_FREE)}; and, named in "
+            f"Use another run_dir, or the old settings to go on. What may change: {', '.join(_FREE)}; and, named in "
             f"change=[...], {', '.join(f'training.{name}' for name in CHANGEABLE)}."
         )
     return changes
@@ -166,7 +166,7 @@ def check_contents(state: Path, hashes: Mapping[str, str]) -> dict[str, str]:
     changed = [f"data.{name}" for name in names if recorded.get(name) != hashes.get(name)]
     if changed:
         raise ConfigError(
-            f"run_dir={state.parent}: the corpus has changed since this run began ({', '.join(changed)[:300]}). Take "
+            f"run_dir={state.parent}: the corpus has changed since this run began ({', '.join(changed)[:300]}). Use "
             "another run_dir, or the text of then."
         )
     return recorded
@@ -202,7 +202,7 @@ def check_space(run_dir: Path, needed: int) -> None:
     if needed > taken + free:
         raise ConfigError(
             f"run_dir={run_dir}: its checkpoints take up to {_mb(needed)} ({_mb(taken)} are there), and {_mb(free)} "
-            "are free on this disk. Make room, take a run_dir on another disk, or keep fewer checkpoints "
+            "are free on this disk. Make room, use a run_dir on another disk, or keep fewer checkpoints "
             "(training.keep_best, training.keep_last)."
         )
 
@@ -270,7 +270,7 @@ class RunLock:
             holder = os.read(descriptor, 32).decode(errors="replace").strip()
             raise ConfigError(
                 f"run_dir={self.run_dir}: another process trains in it{holder and f' (process {holder})'}. Wait until "
-                "it has ended, or take another run_dir."
+                "it has ended, or use another run_dir."
             ) from None
         except OSError as error:
             logger.warning(

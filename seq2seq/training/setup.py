@@ -104,7 +104,7 @@ def _check_metric(metric: str, validation: Validation) -> None:
     if not can_rise(metric, validation.references, validation.bleu_tokenizer):
         logger.warning(
             "training.metric=%s: no reference of data.valid has four tokens (%s), so BLEU stays 0 whatever is learned, "
-            "and the loss alone chooses the best checkpoint. Take training.metric=chrf or training.metric=loss",
+            "and the loss alone chooses the best checkpoint. Use training.metric=chrf or training.metric=loss",
             metric,
             validation.bleu_tokenizer,
         )
@@ -160,7 +160,7 @@ def _processes(training: Training, device: torch.device, group: ProcessGroup) ->
     if (training.processes or 1) > 1:
         raise ConfigError(
             f"training.processes={training.processes} and {group.ranks} processes of torchrun: each batch is shared "
-            "already. Take training.processes=null and as many processes of torchrun as there are cores or GPUs."
+            "already. Use training.processes=null and as many processes of torchrun as there are cores or GPUs."
         )
     return 1
 

@@ -82,7 +82,7 @@ class StoppingRule:
         if not math.isfinite(number):
             raise ConfigError(
                 f"training.learning_rate={self.options.learning_rate}: the {name} is {number} at update "
-                f"{progress.update}. Take a lower rate, or a training.clip_norm above 0 (now "
+                f"{progress.update}. Use a lower rate, or a training.clip_norm above 0 (now "
                 f"{self.options.clip_norm}), and another run_dir; what {self.run_dir} holds is from before."
             )
 

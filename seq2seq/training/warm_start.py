@@ -66,7 +66,7 @@ def start_from(model: nn.Module, trained: nn.Module, name: str) -> None:
     result = reuse(model, trained)
     if not result.reused:
         raise ConfigError(
-            f"training.start_from={name}: none of its tensors has the name and shape of one of this model's. Take the "
+            f"training.start_from={name}: none of its tensors has the name and shape of one of this model's. Use the "
             "sizes of that model, or training.start_from=null."
         )
     logger.info("training.start_from=%s:\n%s", name, result)

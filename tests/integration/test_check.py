@@ -85,7 +85,7 @@ def test_the_disk_has_to_have_room(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("usage", "total used free")(10, 0, 100_000))
     assert train(*more) == 2
     assert "run_dir=run: its checkpoints take up to 0." in (said := capfd.readouterr().err)
-    assert "and 0.1 MB are free on this disk. Make room, take a run_dir on another disk, or keep fewer" in said
+    assert "and 0.1 MB are free on this disk. Make room, use a run_dir on another disk, or keep fewer" in said
     assert not Path("run").exists()
 
 

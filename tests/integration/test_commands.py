@@ -231,8 +231,8 @@ def test_check_trains_nothing(corpus: Path, capfd: pytest.CaptureFixture[str]) -
         (["model.attention=none"], ["chosen with a slash: model/attention=none"]),
         (["model/attentoin=none"], ["model/attentoin=none: no such group. Did you mean 'model/attention=none'?"]),
         (["data.train=nowhere"], ["nowhere.en: no such file"]),
-        (["data.vocab_size=100000"], ["Take data.vocab_size="]),
-        (["model/attention=none", "model/bridge=zero"], ["model/bridge=zero", "Take another bridge"]),
+        (["data.vocab_size=100000"], ["Use data.vocab_size="]),
+        (["model/attention=none", "model/bridge=zero"], ["model/bridge=zero", "Use another bridge"]),
         (["device=cuda"] if not torch.cuda.is_available() else ["device=gpu"], ["device=", "cpu"]),
         (["model.dropout=[1,2"], ["model.dropout=[1,2"]),
     ],
@@ -282,7 +282,7 @@ def test_another_corpus_under_a_run_is_refused(corpus: Path, capfd: pytest.Captu
 def test_diverging_training_stops_with_advice(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     wild = ["training.learning_rate=1e30", "training.optimizer=sgd", "training.clip_norm=0"]
     assert train("run_dir=run", *wild) == 2
-    assert "Take a lower rate" in capfd.readouterr().err
+    assert "Use a lower rate" in capfd.readouterr().err
 
 
 def test_a_missing_test_set_or_tokenizer_is_named_before_training(

@@ -147,7 +147,7 @@ def test_a_metric_that_stays_at_zero_is_told(tmp_path: Path, caplog: pytest.LogC
         patch.setattr(trainers, "PAIRS", [(source, target.partition(" ")[0]) for source, target in trainers.PAIRS])
         trainers.make(tmp_path / "two", "data.vocab_size=320")
     assert "training.metric=bleu: no reference of data.valid has four tokens (13a)" in caplog.text
-    assert "Take training.metric=chrf or training.metric=loss" in caplog.text
+    assert "Use training.metric=chrf or training.metric=loss" in caplog.text
 
 
 def test_nothing_else_is_deleted(tmp_path: Path) -> None:
