@@ -125,11 +125,11 @@ class Killer:
         if self.draw.random() < 0.25:
             end = time.monotonic() + self.draw.uniform(0, self.startup)
             while time.monotonic() < end and self.training.updates() <= done:
-                time.sleep(0.001)
+                time.sleep(0.005)
         else:
             wanted = done + self.draw.uniform(0, 2) * (self.updates - done) / (left + 3)
             while process.is_alive() and self.training.updates() < wanted:
-                time.sleep(0.001)
+                time.sleep(0.005)
             time.sleep(self.draw.uniform(0, 2 * self.pace))
         alive = process.is_alive()
         process.kill()
@@ -153,7 +153,7 @@ def soak(work: Path, kills: int, updates: int, seed: int, settings: list[str]) -
     begin = time.monotonic()
     process = whole.start()
     while process.is_alive() and not whole.updates():
-        time.sleep(0.001)
+        time.sleep(0.005)
     startup = time.monotonic() - begin
     whole.finish(process)
     pace = (time.monotonic() - begin - startup) / updates

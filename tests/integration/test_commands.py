@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import forked
 from support.sentences import PAIRS, write_pairs
 from support.trainers import ENVIRONMENT, SMALL, weights
 
@@ -156,21 +157,19 @@ def test_the_run_directory_follows_the_words_that_were_swapped(corpus: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(corpus: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "seq2seq", "train", *TINY, "run_dir=run", "training.validate_every=100000"]
-    process = subprocess.Popen(
-        [*command, "training.max_updates=1000000", "training.max_epochs=null"],
-        env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    command = ["train", *TINY, "run_dir=run", "training.validate_every=100000", "training.max_epochs=null"]
+    process = forked.start([*command, "training.max_updates=1000000"], Path("log"))
     while "\n" not in (Path("run/metrics.jsonl").read_text() if Path("run/metrics.jsonl").exists() else ""):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.05)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert "Traceback" not in errors
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == 128 + number
+    assert "Traceback" not in Path("log").read_text()
     done = json.loads(Path("run/last/state.json").read_text())["position"]["update"]
     assert done >= 10
-    assert main([*command[3:], f"training.max_updates={done + 3}", "training.max_epochs=null"]) == 0
+    assert main([*command, f"training.max_updates={done + 3}"]) == 0
     assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] == done + 3
 
 
