@@ -42,7 +42,7 @@ SETTINGS = [
     "training.plateau_patience=0", "training.patience=null", "training.processes=1",
     "decoding.max_length=4", "device=cpu",
 ]  # fmt: skip
-PAIRS, HELD_OUT, LONGEST = 400, 6, 40
+PAIRS, HELD_OUT, LONGEST = 200, 6, 28
 MEASURED = ("tokens", "tokens_per_second", "peak_memory_mb")
 """What of a line of metrics depends on the machine and its stops."""
 

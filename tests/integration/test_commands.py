@@ -19,7 +19,7 @@ import seq2seq
 from seq2seq.cli.main import main
 from seq2seq.training.progress import Progress
 
-TINY = [*SMALL, "data.train=train", "data.valid=valid"]
+TINY = [*SMALL, "data.train=train", "data.valid=valid", "decoding.max_length=5"]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def train(*more: str) -> int:
 
 
 def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    quick = ["model.hidden_size=32", "model.embedding_size=32", "training.batch_tokens=400"]
+    quick = ["model.hidden_size=32", "model.embedding_size=32", "training.batch_tokens=400", "decoding.max_length=50"]
     limits = ["training.max_epochs=50", "training.validate_every=60"]
     assert train(*quick, "training.learning_rate=0.02", *limits, "run_dir=run", "data.test=valid") == 0
     assert json.loads(Path("run/test.json").read_text())["bleu"] > 90
