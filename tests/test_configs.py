@@ -1,11 +1,13 @@
 """Every file under configs/ is composed, parsed, built and stepped."""
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.composition import remembered
 
 from seq2seq import build
 from seq2seq.cli.compose import CONFIGS, run_composed
@@ -23,6 +25,12 @@ PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement"
 """With an option of their own."""
 LAUNCHERS = sorted(path.stem for path in (CONFIGS / "hydra/launcher").glob("*.yaml"))
 OPTIONS = [(group, option) for group, table in groups("train").items() for option in table]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _composition() -> Iterator[None]:
+    with remembered():
+        yield
 
 
 def compose(command: str, *overrides: str) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -80,9 +80,9 @@ class ProcessGroup:
         """Return the maximum of each value over the ranks."""
         return list(values)
 
-    def all_gather(self, text: str) -> list[str]:
-        """Return the texts of all ranks in their order."""
-        return [text]
+    def all_gather(self, value: Any) -> list[Any]:
+        """Return the plain values of all ranks in their order."""
+        return [value]
 
     @contextmanager
     def rank_zero_first(self) -> Iterator[None]:
@@ -117,11 +117,7 @@ class DistributedGroup(ProcessGroup):
 
     @torch.no_grad()
     def broadcast_parameters(self, model: nn.Module) -> None:
-        weights: list[Tensor] = list(model.parameters())
-        flat = torch.cat([weight.flatten() for weight in weights])
-        _or_lost(lambda: dist.broadcast(flat, 0))
-        parts = torch.split(flat, [weight.numel() for weight in weights])
-        torch._foreach_copy_(weights, [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)])
+        _or_lost(lambda: [dist.broadcast(weight, 0) for weight in model.parameters()])
 
     def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
         return self._all_reduce(values, dist.ReduceOp.SUM)
@@ -134,17 +130,9 @@ class DistributedGroup(ProcessGroup):
         _or_lost(lambda: dist.all_reduce(numbers, operation))
         return numbers.tolist()
 
-    def all_gather(self, text: str) -> list[str]:
-        raw = text.encode()
-        sizes = [int(size) for size in self._all_gather(torch.tensor([len(raw)]))]
-        padded = torch.zeros(max(sizes), dtype=torch.uint8)
-        padded[: len(raw)] = torch.frombuffer(bytearray(raw or b"\0"), dtype=torch.uint8)[: len(raw)]
-        gathered = zip(self._all_gather(padded), sizes, strict=True)
-        return [bytes(row[:size].tolist()).decode() for row, size in gathered]
-
-    def _all_gather(self, mine: Tensor) -> list[Tensor]:
-        gathered = [torch.empty_like(mine) for _ in range(self.ranks)]
-        _or_lost(lambda: dist.all_gather(gathered, mine))
+    def all_gather(self, value: Any) -> list[Any]:
+        gathered: list[Any] = [None] * self.ranks
+        _or_lost(lambda: dist.all_gather_object(gathered, value))
         return gathered
 
     @contextmanager
@@ -219,9 +207,8 @@ def store_of_this_start(store: Store, rank: int, ranks: int) -> Store:
     stores a random name; rank 0 repeats the names it reads until all others have found their own. Raises ProcessLost
     if a process does not come.
     """
-    own, end = os.urandom(8).hex(), time.monotonic() + _PATIENCE.total_seconds()
+    own, end, others = os.urandom(8).hex(), time.monotonic() + _PATIENCE.total_seconds(), range(1, ranks)
     store.set(f"process-{rank}", own)
-    others = range(1, ranks)
     while time.monotonic() < end:
         if rank:
             first, *names = store.get("start").decode().split() if store.check(["start"]) else [""]

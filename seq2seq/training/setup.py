@@ -1,7 +1,6 @@
 """Makes a trainer from a training configuration and its corpora."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -206,7 +205,7 @@ def check_alike(trainer: Trainer, config: TrainConfig) -> None:
         "run_dir": vars(trainer.progress),
         "training.precision": config.training.precision,
     }
-    first, *others = (json.loads(theirs) for theirs in trainer.group.all_gather(json.dumps(mine)))
+    first, *others = trainer.group.all_gather(mine)
     for rank, theirs in enumerate(others, 1):
         differing = [key for key in mine if theirs[key] != first[key]]
         if differing:

@@ -1,6 +1,5 @@
 """Validation: the loss on tokens, and the scores of decoded translations on raw text."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,8 +55,8 @@ class Validation:
         cuts.add(translations[row] for row in own)
         CutCount(*group.all_reduce_sum([cuts.cut, cuts.total])).warn(translator.limits(self.decoding))
         texts = [""] * len(self.sources)
-        for rank, of_rank in enumerate(group.all_gather(json.dumps([translations[row].text for row in own]))):
-            texts[rank :: group.ranks] = json.loads(of_rank)
+        for rank, of_rank in enumerate(group.all_gather([translations[row].text for row in own])):
+            texts[rank :: group.ranks] = of_rank
         if not group.rank:
             _write_lines(file, texts)
         scores = metrics.score(texts, self.references, self.bleu_tokenizer)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import forked
 from support.sentences import PAIRS, write_pairs
 from support.trainers import ENVIRONMENT, SMALL, weights
 
@@ -18,7 +19,7 @@ import seq2seq
 from seq2seq.cli.main import main
 from seq2seq.training.progress import Progress
 
-TINY = [*SMALL, "data.train=train", "data.valid=valid"]
+TINY = [*SMALL, "data.train=train", "data.valid=valid", "decoding.max_length=5"]
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def train(*more: str) -> int:
 
 
 def test_from_raw_text_to_scores(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    quick = ["model.hidden_size=32", "model.embedding_size=32", "training.batch_tokens=400"]
+    quick = ["model.hidden_size=32", "model.embedding_size=32", "training.batch_tokens=400", "decoding.max_length=50"]
     limits = ["training.max_epochs=50", "training.validate_every=60"]
     assert train(*quick, "training.learning_rate=0.02", *limits, "run_dir=run", "data.test=valid") == 0
     assert json.loads(Path("run/test.json").read_text())["bleu"] > 90
@@ -154,22 +155,21 @@ def test_the_run_directory_follows_the_words_that_were_swapped(corpus: Path) -> 
     assert sum("-none-" in name for name in names) == 1
 
 
-def test_a_signal_saves_and_the_same_command_resumes(corpus: Path) -> None:
-    command = [sys.executable, "-m", "seq2seq", "train", *TINY, "run_dir=run", "training.validate_every=100000"]
-    process = subprocess.Popen(
-        [*command, "training.max_updates=1000000", "training.max_epochs=null"],
-        env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_same_command_goes_on(corpus: Path, number: signal.Signals) -> None:
+    command = ["train", *TINY, "run_dir=run", "training.validate_every=100000", "training.max_epochs=null"]
+    process = forked.start([*command, "training.max_updates=1000000"], Path("log"))
     while "\n" not in (Path("run/metrics.jsonl").read_text() if Path("run/metrics.jsonl").exists() else ""):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGINT
-    assert "Traceback" not in errors
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == 128 + number
+    assert "Traceback" not in Path("log").read_text()
     done = json.loads(Path("run/last/state.json").read_text())["position"]["update"]
     assert done >= 10
-    assert main([*command[3:], f"training.max_updates={done + 3}", "training.max_epochs=null"]) == 0
+    assert main([*command, f"training.max_updates={done + 3}"]) == 0
     assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] == done + 3
 
 

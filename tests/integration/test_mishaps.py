@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import trainers
+from support import forked, trainers
 
 from seq2seq.checkpoint import damage, load_state
 from seq2seq.cli.main import main
@@ -40,10 +40,10 @@ def train(*more: str) -> int:
     return main([*COMMAND, *more])
 
 
-def process(*more: str, **how: Any) -> subprocess.CompletedProcess[str]:
+def process(*more: str) -> subprocess.CompletedProcess[str]:
     """`train` in a process of its own."""
     command = [sys.executable, "-m", "seq2seq", *COMMAND, *more]
-    return subprocess.run(command, env=trainers.ENVIRONMENT, capture_output=True, text=True, timeout=200, **how)
+    return subprocess.run(command, env=trainers.ENVIRONMENT, capture_output=True, text=True, timeout=200)
 
 
 def saved() -> int:
@@ -103,10 +103,12 @@ def test_a_file_that_can_not_grow_ends_it_with_a_message(bytes_: int, name: str)
     if name == "metrics.jsonl":
         more += ["training.save_every=1000"]
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (bytes_, bytes_))
-    ended = process("training.validate_every=1000", *more, preexec_fn=limit)
-    assert ended.returncode == 2, ended.stderr
-    assert f"run/{name}: can't be written (" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    ended = forked.start([*COMMAND, "training.validate_every=1000", *more], Path("log"), limit)
+    ended.join(200)
+    said = Path("log").read_text()
+    assert ended.exitcode == 2, said
+    assert f"run/{name}: can't be written (" in said
+    assert "Traceback" not in said
     assert saved() == 1
     assert Path("run/last/state.safetensors").read_bytes() == before
 
