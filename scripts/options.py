@@ -71,7 +71,7 @@ def _old_words() -> Iterator[str]:
     for old, today in RENAMED.items():
         yield f"| `{old}` | {', '.join(f'`{name}`' for name in today)} |"
     for old in REMOVED:
-        yield f"| `{old}` | no longer does anything |"
+        yield f"| `{old}` | no longer has any effect |"
 
 
 def _cell(text: str) -> str:

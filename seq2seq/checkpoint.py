@@ -269,9 +269,7 @@ def find_state(path: Path) -> Path | None:
         elif os.path.isfile(where / "state.json"):
             return where
     if damaged:
-        raise DataError(
-            f"{'; '.join(damaged)}. There is no other state; restore it, or use another run_dir. {_EDITED}"
-        )
+        raise DataError(f"{'; '.join(damaged)}. There is no other state; restore it, or use another run_dir. {_EDITED}")
     return None
 
 

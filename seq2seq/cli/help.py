@@ -1,4 +1,4 @@
-"""Help: every command, every key with its default, choices and explanation, every group with its options."""
+"""Help texts: commands, keys with default, choices and explanation, and groups with their options."""
 
 import inspect
 import re
@@ -22,7 +22,7 @@ def overview() -> str:
 
 
 def purpose(command: str) -> str:
-    """Say what a command makes of what."""
+    """Return the one-line description of a command."""
     return _paragraphs(command)[0].partition(": ")[2]
 
 
@@ -43,7 +43,7 @@ def of_command(command: str, user_configs: str | None = None) -> str:
 
 
 def of_name(command: str, name: str, user_configs: str | None = None) -> str:
-    """Return what `seq2seq COMMAND --help KEY` prints: all about a key, a group or a section."""
+    """Return what `seq2seq COMMAND --help KEY` prints: the explanation of a key, a group or a section."""
     group, key = name.replace(".", "/"), name.replace("/", ".")
     if group in groups(command):
         lines = [group, *_wrapped(explanation(group_kind(command, group)), 4)]
@@ -65,7 +65,7 @@ def _below(command: str, section: str) -> list[str]:
 
 
 def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> Iterator[str]:
-    """Yield each group with its options and each key with its default and choices, with a sentence each."""
+    """Yield each group with its options and each key with its default and choices, with a sentence on each."""
     for name in listed:
         if name in groups(command):
             default = re.search(rf"^  - {name}: (\w+)", (CONFIGS / f"{command}.yaml").read_text(), re.MULTILINE)
@@ -80,7 +80,7 @@ def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> It
 
 
 def _head(command: str, key: Option) -> str:
-    """Show a key with its default and choices, and the options that have it if others lack it."""
+    """Show a key with its default and choices, and the options that have it if not all do."""
     choices = " | ".join(key.field.metadata.get("choices", ()))
     having = [other.option for other in find_keys(command, key.name) if other.option]
     rows = groups(command).get(key.name.rpartition(".")[0].replace(".", "/"), ())
@@ -89,7 +89,7 @@ def _head(command: str, key: Option) -> str:
 
 
 def shown_default(key: Option) -> str:
-    """Show a default as the command line has it."""
+    """Show a default as on the command line."""
     default = key.default
     if isinstance(default, list):
         return f"[{','.join(map(str, default))}]"

@@ -1,4 +1,4 @@
-"""`seq2seq COMMAND [overrides]`: finds the command, composes its configuration, turns mistakes into exit codes."""
+"""`seq2seq COMMAND [overrides]`: finds the command, composes its configuration, turns errors into exit codes."""
 
 import errno
 import gc
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            return _complain(f"{error.filename}: the name is too long for a file. Use a shorter one.")
+            return _complain(f"{error.filename}: the file name is too long. Use a shorter one.")
         except KeyboardInterrupt:
             return 130
 
@@ -117,8 +117,8 @@ def _closed_streams() -> Iterator[None]:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
-    sys.stdin = sys.stdin or cast(TextIO, _Closed("stdin", "Give the text as a file, or by a pipe."))
-    sys.stdout = sys.stdout or cast(TextIO, _Closed("stdout", "Give output=FILE, or send it somewhere."))
+    sys.stdin = sys.stdin or cast(TextIO, _Closed("stdin", "Give the text as a file or through a pipe."))
+    sys.stdout = sys.stdout or cast(TextIO, _Closed("stdout", "Give output=FILE, or redirect the output."))
     sys.stderr = sys.stderr or io.StringIO()
     try:
         yield

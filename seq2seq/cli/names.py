@@ -1,4 +1,4 @@
-"""What a command line may name: the groups of a command, their options, its keys; and how a word may go on."""
+"""The names on a command line: the groups of a command, their options and its keys; completions of words."""
 
 import functools
 import glob
@@ -31,12 +31,12 @@ def groups(command: str) -> Mapping[str, Mapping[str, type]]:
 
 
 def group_kind(command: str, path: str) -> type | None:
-    """Return the dataclass that a group's options are kinds of; None where they are files with any settings."""
+    """Return the base dataclass of a group's options; None where they are files with any settings."""
     return next((each.kind for each in _entries(command) if isinstance(each, Group) and each.path == path), None)
 
 
 def options(group: str, user_configs: str | None = None) -> list[str]:
-    """List the options of a group: rows of its table, then files, of ours and of the user's own directory."""
+    """List the options of a group: rows of its table, then files of ours and of the user's directory."""
     tables, files = groups("train"), set()
     for folder in (CONFIGS / group, *([Path(user_configs) / group] if user_configs else [])):
         for path in folder.rglob("*.yaml"):
@@ -49,12 +49,12 @@ def options(group: str, user_configs: str | None = None) -> list[str]:
 
 @functools.cache
 def command_keys(command: str) -> list[Option]:
-    """List each key of a command; those of a group's options once for each option that has it."""
+    """List the keys of a command; a key of several options of a group is listed once for each."""
     return [entry for entry in _entries(command) if isinstance(entry, Option)]
 
 
 def find_keys(command: str, name: str) -> list[Option]:
-    """List the keys of a command with this name, or with the name that an old word has today."""
+    """List the keys of a command with this name, or with the current name of an old word."""
     return [key for key in command_keys(command) if key.name in RENAMED.get(name, (name,))]
 
 
@@ -64,13 +64,13 @@ def names(command: str) -> list[str]:
 
 
 def meant(command: str, name: str, rest: str = "") -> str:
-    """Return ` Did you mean ...?` with the group or key that is most like a name, and what follows it; or nothing."""
+    """Return ` Did you mean ...?` with the most similar group or key, followed by `rest`; or nothing."""
     near = nearest_name(name, names(command))
     return f" Did you mean {near + rest!r}?" if near else ""
 
 
 def completions(line: str) -> list[str]:
-    """List what the last word of a command line may become, up to the next dot, slash or equals sign."""
+    """List the completions of the last word of a command line, up to the next dot, slash or equals sign."""
     *before, last = re.split(r"\s+", line.lstrip())
     if len(before) == 1:
         return _starting(last, COMMANDS)
@@ -94,7 +94,7 @@ def _starting(start: str, words: Iterable[str]) -> list[str]:
 
 
 def _paths(start: str) -> list[str]:
-    """List files and directories whose path begins so."""
+    """List files and directories whose path begins with this text."""
     folder, name = os.path.split(start)
     root = os.path.expanduser(folder) or "."
     found = glob.glob(f"{glob.escape(name)}*", root_dir=root, include_hidden=True)

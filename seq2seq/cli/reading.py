@@ -1,4 +1,4 @@
-"""Text that commands run a checkpoint on: lines, pairs and gold alignments, in every format of training."""
+"""Reads the inputs of commands: lines, pairs and gold alignments, in every format of training."""
 
 import functools
 import logging
@@ -46,7 +46,7 @@ class RowLayout:
         If columns were asked for, a file whose lines have tabs is a table, whatever its name.
         """
         if name == "-" and self.columns is not None and self.kinds is None:
-            raise DataError(f"columns=[{','.join(self.columns)}] and -: stdin is plain text; give a file")
+            raise DataError(f"columns=[{','.join(self.columns)}] and -: stdin is plain text. Give a file")
         kind = table_kind(name)
         if not kind and self._is_tabbed(name):
             if self._columns(".tsv") is None:
@@ -82,11 +82,11 @@ class RowLayout:
 @functools.cache
 def _warn_of_tabs(name: str) -> None:
     """Warn once, although a file may be read twice."""
-    logger.warning("%s: its lines have tabs and are read whole. With columns=[1,2] it is a table.", name)
+    logger.warning("%s: lines contain tabs and are read as a whole. Use columns=[1,2] to read a table.", name)
 
 
 def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> RowLayout:
-    """Return these columns, or for tables of the same kind those that the checkpoint was trained on."""
+    """Return these columns; by default, for tables of the same kind, those that the checkpoint was trained on."""
     paths = [checkpoints] if isinstance(checkpoints, str) else checkpoints
     if not paths:  # load_translator complains
         return RowLayout((None, None), columns)
@@ -94,7 +94,7 @@ def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> R
 
 
 def layout_of(data: Data, columns: Sequence[str] | None = None) -> RowLayout:
-    """Return these columns, or for tables of the same kind those of a training."""
+    """Return these columns; by default, for tables of the same kind, those of a training."""
     languages = (data.source_lang, data.target_lang)
     if columns is not None:
         return RowLayout(languages, columns)
@@ -136,7 +136,7 @@ def _pair_of_record(source: str, line: str, place: str, translator: Translator) 
     if strange := [token for token in tokens if token not in known]:
         raise DataError(
             f"{place}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
-            "score the text instead, or use the checkpoint that translated"
+            "score the text instead, or use the checkpoint that produced the translation"
         )
     if record.get("sentences", 1) != 1:
         raise DataError(
@@ -180,7 +180,7 @@ def score_all(
     shortlist: int | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
 ) -> Iterator[ScoredPair]:
-    """Score pairs in order, a few batches at a time, so that only their attention is in memory.
+    """Score pairs in order, a few batches at a time, which limits the attention in memory.
 
     `advance` is called with the number of pairs that each group finishes.
     """

@@ -1,4 +1,4 @@
-"""Translations and the references they are scored against, in every format of training."""
+"""Reads translations and their references, in every format of training."""
 
 from collections.abc import Sequence
 

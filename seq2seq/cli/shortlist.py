@@ -1,4 +1,4 @@
-"""`seq2seq shortlist`: adds to a checkpoint the target pieces that go with each source piece."""
+"""`seq2seq shortlist`: adds to a checkpoint the table of likely target pieces for each source piece."""
 
 import logging
 from collections.abc import Iterable

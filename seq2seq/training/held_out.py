@@ -81,7 +81,7 @@ def _split(data: Data, directory: Path | None) -> Path:
             (unfinished / _ABOUT).write_text(json.dumps({"key": key, "pairs": counts}) + "\n")
     counts = read_json(where / _ABOUT)["pairs"]
     parts = ", ".join(f"{pairs:,} pairs in {part}" for part, pairs in counts.items() if pairs)
-    logger.info("data.split: %s; no source is in two of them: %s", parts, where)
+    logger.info("data.split: %s; no source sentence is in two of them: %s", parts, where)
     return where
 
 
@@ -110,7 +110,7 @@ def _unsplit(texts: Texts, data: Data) -> list[ParallelText]:
 
 
 def show(texts: Texts, data: Data) -> None:
-    """Log the first pairs, and warn about anything strange in a corpus that the options name."""
+    """Log the first pairs, and warn about anything suspicious in the corpora that the options name."""
     trains = _unsplit(texts, data)
     held_out = [("data.valid", text) for text in texts.valid if data.valid is not None]
     held_out += [("data.test", texts.test)] if texts.test is not None and data.test is not None else []
@@ -142,7 +142,7 @@ def _check_scripts(text: ParallelText, data: Data) -> None:
 
 
 def _way_out(text: ParallelText, data: Data) -> str:
-    """Return the advice for swapped source and target."""
+    """Return advice for swapped source and target."""
     if text.table is None:
         return (
             "Source and target seem to be swapped: exchange the names of the two files, or data.source_lang and "
@@ -167,8 +167,8 @@ def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str)
     if shared_sources:
         key_of_part = key.replace("data.", "data.split.")
         logger.warning(
-            "%s=%s: %d of its %d pairs are also in data.train, and the source of %d of them. Scores say little of new "
-            "text then; %s=1000 instead holds out pairs whose source is in no other part.",
+            "%s=%s: %d of its %d pairs are also in data.train, and the sources of %d. Its scores say little about new "
+            "text. Use %s=1000 instead to hold out pairs whose source is in no other part.",
             *(key, text.name, shared, pairs.total(), shared_sources, key_of_part),
         )
 

@@ -1,4 +1,4 @@
-"""The directory of a run: its name, whether a run may resume there, disk space, and the lock on it."""
+"""The run directory: its name, its lock, disk space, and whether a run may resume in it."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ _FREE = (
     "training.keep_last", "training.save_every", "training.log_every", "training.samples", "training.tensorboard",
     "training.processes", "data.test", "data.cache_dir",
 )  # fmt: skip
-"""Keys that a resumed run may change, and that are not part of the name of a default run directory."""
+"""Keys that a resumed run may change; they are not part of the name of a default run directory."""
 
 _OLD_LIMITS = {"decoding.max_length": 256, "decoding.max_length_ratio": 2.0}
 """Defaults of older versions that are null now."""
@@ -55,14 +55,14 @@ _CORPORA = ("data.train", "data.valid", "data.alignments")
 """Keys of files that may have moved when a run resumes: `check_contents` compares their contents."""
 
 _DEFAULTS_VERSION = 2
-"""Increase it when a default changes: hashes of default run directories leave out options at their default."""
+"""Version of the defaults. Increase it when one changes: hashes of run directories leave out default values."""
 
 
 def default_run_dir(config: TrainConfig, attention: str, swept: Mapping[str, str] | None = None) -> Path:
-    """Return runs/<corpus>-<attention>-<hash>; of several corpora the first one and the number of others.
+    """Return runs/<corpus>-<attention>-<hash>; with several corpora, the first one and the number of others.
 
-    The hash covers all settings but the free ones and those at their default, so that options added later change no
-    name. `swept` are the keys that a multirun varies, with the values of this run as text: those that are not in the
+    The hash covers all settings but the free ones and those at their default, so that options added later do not change
+    names. `swept` are the keys that a multirun varies, with the values of this run as text: those that are not in the
     hash are appended.
     """
     settings, known = {}, set()
@@ -130,8 +130,8 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> list[str]:
         listed = "\n".join(f"  {change}" for change in refused)
         raise ConfigError(
             f"run_dir={run_dir}: holds a run with other settings:\n{listed}\n"
-            f"Use another run_dir, or the old settings to go on. What may change: {', '.join(_FREE)}; and, named in "
-            f"change=[...], {', '.join(f'training.{name}' for name in CHANGEABLE)}."
+            f"Use another run_dir, or resume with the old settings. These may change: {', '.join(_FREE)}; and, if "
+            f"listed in change=[...], {', '.join(f'training.{name}' for name in CHANGEABLE)}."
         )
     return changes
 
@@ -149,7 +149,7 @@ def _may_change(key: str, stored: TrainConfig, config: TrainConfig, run_dir: Pat
 
 
 def _began_with(start: str | None, run_dir: Path) -> bool:
-    """Whether the state of the run says that it began with the weights of this checkpoint."""
+    """Whether the run began with the weights of this checkpoint, according to its state."""
     state = checkpoint.find_state(run_dir / "last")
     if start is None or state is None:
         return False
@@ -157,7 +157,7 @@ def _began_with(start: str | None, run_dir: Path) -> bool:
 
 
 def check_contents(state: Path, hashes: Mapping[str, str]) -> dict[str, str]:
-    """Return the hashes of the files that a state was trained on. Raises ConfigError if today's differ.
+    """Return the hashes of the files that a state was trained on. Raises ConfigError if the files have changed.
 
     The checkpoint that the run began with is not compared: the state does not need it any more.
     """
@@ -167,7 +167,7 @@ def check_contents(state: Path, hashes: Mapping[str, str]) -> dict[str, str]:
     if changed:
         raise ConfigError(
             f"run_dir={state.parent}: the corpus has changed since this run began ({', '.join(changed)[:300]}). Use "
-            "another run_dir, or the text of then."
+            "another run_dir, or restore the old text."
         )
     return recorded
 
@@ -201,8 +201,8 @@ def check_space(run_dir: Path, needed: int) -> None:
     free = shutil.disk_usage(_existing(run_dir)).free
     if needed > taken + free:
         raise ConfigError(
-            f"run_dir={run_dir}: its checkpoints take up to {_mb(needed)} ({_mb(taken)} are there), and {_mb(free)} "
-            "are free on this disk. Make room, use a run_dir on another disk, or keep fewer checkpoints "
+            f"run_dir={run_dir}: its checkpoints take up to {_mb(needed)} ({_mb(taken)} already exist), and "
+            f"{_mb(free)} are free on this disk. Make room, use a run_dir on another disk, or keep fewer checkpoints "
             "(training.keep_best, training.keep_last)."
         )
 
@@ -220,7 +220,7 @@ _held: set[int] = set()
 
 
 def _release_inherited() -> None:
-    """Close inherited locks in a forked process, which else would keep them when its parent is killed."""
+    """Close inherited locks in a forked process, which would otherwise hold them after its parent is killed."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -231,7 +231,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class RunLock:
-    """The operating system's lock on RUN_DIR/.lock. It ends with the process, however that ends."""
+    """A lock of the operating system on RUN_DIR/.lock, released when the process ends in any way."""
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
@@ -241,7 +241,7 @@ class RunLock:
     def held(self) -> Iterator[None]:
         """Hold the lock inside the block.
 
-        Raises ConfigError if another process has it, OSError where there can be no such file.
+        Raises ConfigError if another process has it, OSError if the file can't be created.
         """
         self._descriptor = os.open(within(self.run_dir, ".lock"), os.O_RDWR | os.O_CREAT, 0o666)
         _held.add(self._descriptor)
@@ -269,12 +269,12 @@ class RunLock:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode(errors="replace").strip()
             raise ConfigError(
-                f"run_dir={self.run_dir}: another process trains in it{holder and f' (process {holder})'}. Wait until "
-                "it has ended, or use another run_dir."
+                f"run_dir={self.run_dir}: another process is training in it{holder and f' (process {holder})'}. Wait "
+                "until it ends, or use another run_dir."
             ) from None
         except OSError as error:
             logger.warning(
-                "%s can't be locked (%s): see that no other process trains in it", self.run_dir, error.strerror
+                "%s can't be locked (%s): make sure that no other process trains in it", self.run_dir, error.strerror
             )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -296,7 +296,7 @@ def claim_run_dir(lock: RunLock, config: TrainConfig) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(run_dir, error) from error
     for change in changes:
-        logger.info("%s: goes on with %s", run_dir, change)
+        logger.info("%s: continues with %s", run_dir, change)
     with held:
         yield
 

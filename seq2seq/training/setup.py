@@ -102,8 +102,8 @@ def _check_metric(metric: str, validation: Validation) -> None:
     """Warn if the metric that selects the best checkpoint can't rise above 0."""
     if not can_rise(metric, validation.references, validation.bleu_tokenizer):
         logger.warning(
-            "training.metric=%s: no reference of data.valid has four tokens (%s), so BLEU stays 0 whatever is learned, "
-            "and the loss alone chooses the best checkpoint. Use training.metric=chrf or training.metric=loss",
+            "training.metric=%s: no reference of data.valid has four tokens (%s), so BLEU stays 0, and only the loss "
+            "selects the best checkpoint. Use training.metric=chrf or training.metric=loss",
             metric,
             validation.bleu_tokenizer,
         )
@@ -151,15 +151,15 @@ def _processes(training: Training, device: torch.device, group: ProcessGroup) ->
     if group.ranks == 1:
         if (training.processes or 1) > 1 and not can_fork(device):
             logger.info(
-                "training.processes=%d: processes share batches on Linux's CPUs; here it is one", training.processes
+                "training.processes=%d: only CPUs under Linux can share batches; using one process", training.processes
             )
             return 1
         warn_of_few_cores(training.processes or 1)
         return training.processes or default_processes(device, training.batch_tokens // training.accumulate)
     if (training.processes or 1) > 1:
         raise ConfigError(
-            f"training.processes={training.processes} and {group.ranks} processes of torchrun: each batch is shared "
-            "already. Use training.processes=null and as many processes of torchrun as there are cores or GPUs."
+            f"training.processes={training.processes} and {group.ranks} processes of torchrun: torchrun already shares "
+            "each batch. Use training.processes=null and as many processes of torchrun as there are cores or GPUs."
         )
     return 1
 
@@ -210,6 +210,6 @@ def check_alike(trainer: Trainer, config: TrainConfig) -> None:
         differing = [key for key in mine if theirs[key] != first[key]]
         if differing:
             raise ConfigError(
-                f"{'; '.join(differing)}: not the same for process {rank} as for process 0. On several machines the "
-                "corpora, data.cache_dir and run_dir have to be in a file system that all of them share."
+                f"{'; '.join(differing)}: process {rank} and process 0 differ. On several machines, the "
+                "corpora, data.cache_dir and run_dir must be in a shared file system."
             )

@@ -147,4 +147,4 @@ def test_an_old_word_in_a_list_of_changes() -> None:
 def test_a_word_without_effect_is_logged(key: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert composed(f"{key}=true") == composed()
-    assert caplog.messages == [f"{key}: no longer does anything. Leave it out"]
+    assert caplog.messages == [f"{key}: no longer has any effect. Leave it out"]

@@ -320,7 +320,7 @@ def test_training_goes_on_while_the_loss_falls_though_bleu_stays_at_zero(
 def test_patience_ends_what_no_longer_learns(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     still = ["training.learning_rate=1e-12", "training.validate_every=1", "training.schedule=constant"]
     assert train("run_dir=run", *still, "training.patience=3", "training.max_updates=200") == 0
-    assert "nor the loss got better in 3 validations" in capfd.readouterr().err
+    assert "nor the loss improved in 3 validations" in capfd.readouterr().err
     assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] < 200
 
 

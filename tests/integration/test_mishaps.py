@@ -129,7 +129,7 @@ def test_a_directory_that_goes_away_is_made_again_with_the_state(
     with monkeypatch.context() as patched:
         at_update(6, lambda: shutil.rmtree("run"), patched)
         assert train("training.max_updates=7") == 2
-    assert "run_dir=run: was removed in mid-run. It is there again with the state after update 6" in (
+    assert "run_dir=run: was removed during the run. It was created again with the state after update 6" in (
         said := capfd.readouterr().err
     )
     assert "Traceback" not in said
@@ -160,7 +160,7 @@ def test_two_trainings_in_one_directory(monkeypatch: pytest.MonkeyPatch) -> None
         at_update(3, lambda: seconds.append(process("training.max_updates=7")), patched)
         assert train("training.max_updates=7") == 0
     assert seconds[0].returncode == 2
-    assert f"run_dir=run: another process trains in it (process {os.getpid()})" in seconds[0].stderr
+    assert f"run_dir=run: another process is training in it (process {os.getpid()})" in seconds[0].stderr
     assert "Traceback" not in seconds[0].stderr
     assert ends_like_a_whole_one()
 
@@ -199,7 +199,7 @@ def test_a_damaged_state_is_named_and_training_goes_on_from_the_one_before(
     assert train("training.max_updates=7") == 0
     said = capfd.readouterr().err
     assert said.count(f"run/last: damaged: {name} (") == said.count("damaged: ") == 1
-    assert "going on from update" in said
+    assert "resuming from update" in said
     assert saved() == 7
     assert (Path("run/last.damaged") / name).is_file()
     assert ends_like_a_whole_one()
@@ -262,7 +262,7 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
             at_update(2, kill_the_worker, patched)
         assert train("training.max_updates=7", "training.processes=2") == 1
     said = capfd.readouterr().err
-    assert "run: a process that shares the batches ended (exit code -9); killed, as the system does" in said
+    assert "run: a process that shares the batches ended (exit code -9); it was killed, as the system does" in said
     assert "run the same command again to resume from the last saved state" in said
     assert "Traceback" not in said
     assert saved() == 2
@@ -291,8 +291,8 @@ def test_what_changed_is_told_whether_it_may_or_not(capfd: pytest.CaptureFixture
     capfd.readouterr()
     assert train("training.max_updates=3", "training.log_every=2") == 0
     said = capfd.readouterr().err
-    assert "run: goes on with training.log_every: was 1, now 2" in said
-    assert "run: goes on with training.max_updates: was 2, now 3" in said
+    assert "run: continues with training.log_every: was 1, now 2" in said
+    assert "run: continues with training.max_updates: was 2, now 3" in said
     assert train("training.max_updates=4", "model.dropout=0.5", "training.batch_tokens=70") == 2
     said = capfd.readouterr().err
     assert "model.dropout: was 0.2, now 0.5" in said
