@@ -91,20 +91,18 @@ class GradientStep:
         needed = int(self.group.all_reduce_max([self._micro_batches_used])[0])  # all ranks resume with the same draws
         if needed > self.micro_batches:
             logger.warning(
-                "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on each "
-                "update is done in %d",
-                *(self.micro_batches, needed),
+                f"the largest batch does not fit into memory in {self.micro_batches} part(s) (training.accumulate): "
+                f"from now on each update is done in {needed}"
             )
         self.micro_batches = self._micro_batches_used = needed
 
     def _shared(self, batch: Batch, work: _Work) -> Loss:
         shares = batch.split(self.group.shares)
-        parts = self.group.gradient(
-            self.model,
-            shares,
-            lambda number: self._share(work, number, shares[number]),
-            lambda number: (work, number, shares[number].arrays()),
-        )
+
+        def message(number: int) -> Any:
+            return work, number, shares[number].arrays()
+
+        parts = self.group.gradient(self.model, shares, lambda n: self._share(work, n, shares[n]), message)
         return Loss.of_parts(parts)
 
     def _answer(self, message: tuple[_Work, int, dict[str, Any]]) -> Any:
@@ -119,8 +117,8 @@ class GradientStep:
         )
         if self._micro_batches_used > work.micro_batches and not work.dry_run:
             logger.warning(
-                "update %d: its batch did not fit into memory in %d part(s), and is done in %d",
-                *(work.update, work.micro_batches, self._micro_batches_used),
+                f"update {work.update}: its batch did not fit into memory in {work.micro_batches} part(s), and is "
+                f"done in {self._micro_batches_used}"
             )
         return loss
 

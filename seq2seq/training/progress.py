@@ -200,10 +200,9 @@ class Progress:
 
     def _estimate(self, updates: int, needed: float, seconds: float) -> None:
         """Log the estimated time of an epoch and of the rest."""
+        end = f"{updates} updates{'' if self._pace.validations else ', validations not included'}"
         if needed > seconds:
             end = "training.max_hours"
-        else:
-            end = f"{updates} updates{'' if self._pace.validations else ', validations not included'}"
         epoch = duration(self._seconds(self._epoch) or 0.0)
         rest = duration(min(needed, seconds))
         logger.info("estimated time: %s per epoch (%d updates), %s to the end (%s)", epoch, self._epoch, rest, end)
@@ -300,8 +299,8 @@ def check_board() -> None:
     summary_writer()
     if find_spec("matplotlib") is None:
         logger.info(
-            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: %s",
-            install_command("plots"),
+            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: "
+            + install_command("plots")
         )
 
 

@@ -39,9 +39,7 @@ def can_fork(device: torch.device) -> bool:
 
 def default_processes(device: torch.device, batch_tokens: int) -> int:
     """One process per thread that torch would use, with at least `_LEAST_TOKENS` each; 1 where fork is impossible."""
-    if not can_fork(device):
-        return 1
-    return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS))
+    return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS)) if can_fork(device) else 1
 
 
 def warn_of_few_cores(processes: int) -> None:
@@ -49,8 +47,8 @@ def warn_of_few_cores(processes: int) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if processes > cores:
         logger.warning(
-            "%d processes share each batch, on %d core(s): they take turns. training.processes=%d is faster",
-            *(processes, cores, cores),
+            f"{processes} processes share each batch, on {cores} core(s): they take turns. "
+            f"training.processes={cores} is faster"
         )
 
 
