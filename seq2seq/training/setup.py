@@ -1,6 +1,5 @@
 """Makes a trainer from a training configuration and its corpora."""
 
-import hashlib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -187,10 +186,10 @@ def _sampled_inputs(training: Training) -> SampledInputs | None:
 
 def check_alike(trainer: Trainer, config: TrainConfig) -> None:
     """Raise ConfigError unless all ranks have the same corpora, tokenizers and saved state."""
-    pieces = [trainer.keeper.checkpoint.source.model, trainer.keeper.checkpoint.target.model]
+    saved = trainer.keeper.checkpoint
     mine = {
         "data.train, data.valid": trainer.keeper.hashes,
-        "data.cache_dir (sub-words)": [hashlib.sha256(model).hexdigest() for model in pieces],
+        "data.cache_dir (sub-words)": [saved.source.model, saved.target.model],
         "run_dir": vars(trainer.progress),
         "training.precision": config.training.precision,
     }
