@@ -7,6 +7,7 @@ choices, so the result is the same: tests/integration/test_composition.py compar
 import functools
 import os
 import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,7 @@ _composed: dict[Any, bytes] = {}
 
 
 def _is_value(word: str) -> bool:
-    return word.startswith("++") and not word.startswith("++hydra.")
+    return re.match(r"\+\+(?!hydra\.)[\w.]{1,100}=", word) is not None
 
 
 @functools.cache
