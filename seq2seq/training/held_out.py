@@ -131,7 +131,7 @@ def _check_scripts(text: ParallelText, data: Data) -> None:
         if swapped:
             exchange = "exchange the names of the two files, or data.source_lang and data.target_lang"
             if text.table is not None:
-                exchange = f"take data.columns=[{','.join(reversed(text.table.names()))}]"
+                exchange = f"use data.columns=[{','.join(reversed(text.table.names()))}]"
             way_out = f"Source and target seem to be swapped: {exchange}."
         logger.warning("%s: in its first %d pairs %s. %s", text.name, len(pairs), " and ".join(foreign), way_out)
 
