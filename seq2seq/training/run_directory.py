@@ -195,8 +195,8 @@ def check_space(run_dir: Path, needed: int) -> None:
     if needed > taken + free:
         raise ConfigError(
             f"run_dir={run_dir}: its checkpoints take up to {needed / 1e6:,.1f} MB ({taken / 1e6:,.1f} MB "
-            f"already exist), and {free / 1e6:,.1f} MB are free on this disk. Make room, use a run_dir on another disk, or keep fewer "
-            "checkpoints (training.keep_best, training.keep_last)."
+            f"already exist), and {free / 1e6:,.1f} MB are free on this disk. Make room, use a run_dir on another "
+            "disk, or keep fewer checkpoints (training.keep_best, training.keep_last)."
         )
 
 
