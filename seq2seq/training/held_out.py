@@ -140,14 +140,12 @@ def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str)
     """Warn about pairs and sources of a held-out set that are also in the training data."""
     pairs = Counter((_plain(source), _plain(target)) for source, target in text.pairs())
     known = {source for source, _ in pairs}
-    sources, both = set(), set()
-    for train in trains:
-        for source, target in train.pairs():
-            if (plain := _plain(source)) in known:
-                sources.add(plain)
-                both.add((plain, _plain(target)))
-    shared = sum(count for pair, count in pairs.items() if pair in both)
-    shared_sources = sum(count for pair, count in pairs.items() if pair[0] in sources)
+    trained = {
+        (s, _plain(target)) for text in trains for source, target in text.pairs() if (s := _plain(source)) in known
+    }
+    sources = {source for source, _ in trained}
+    shared = sum(count for pair, count in pairs.items() if pair in trained)
+    shared_sources = sum(count for (source, _), count in pairs.items() if source in sources)
     if shared_sources:
         logger.warning(
             "%s=%s: %d of its %d pairs are also in data.train, and the sources of %d. Its scores say little about new "

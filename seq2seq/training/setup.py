@@ -1,7 +1,7 @@
 """Makes a trainer from a training configuration and its corpora."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seq2seq import build, checkpoint
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.config import Data, Location, NoAttention, Reinforce, TrainConfig, Training
+from seq2seq.config import Location, NoAttention, Reinforce, TrainConfig, Training
 from seq2seq.errors import ConfigError
 from seq2seq.inference.metrics import can_rise, sentence_metric
 from seq2seq.model.parameters import parameters_by_part
@@ -54,39 +54,24 @@ def make_trainer(
     lengths = Lengths.of(data.train.source.lengths, data.train.target.lengths)
     if group.ranks > 1:
         made["training"]["ranks"] = group.ranks
-    batches = TrainingBatches(
-        data.train, config.seed, training.batch_tokens, training.batch_sentences, _sampling(config.data, data)
+    batches, sampled_inputs = _batches(config, data), None
+    if (half := training.scheduled_sampling_half) is not None:
+        sampled_inputs = SampledInputs(training.scheduled_sampling, half, training.scheduled_sampling_max)
+    loss = _loss(config, data, lengths)
+    gradient = GradientStep(
+        model, loss, training.precision, config.seed, training.accumulate, processes, group, sampled_inputs
     )
-    return Trainer(
-        training,
-        batches,
-        GradientStep(
-            model,
-            _loss(config, data, lengths),
-            training.precision,
-            config.seed,
-            training.accumulate,
-            processes,
-            group,
-            _sampled_inputs(training),
-        ),
-        make_optimizer(
-            training.optimizer, model, learning_rate=training.learning_rate, weight_decay=training.weight_decay
-        ),
-        _schedule(training, batches.per_epoch),
-        validation,
-        CheckpointKeeper(
-            run_dir,
-            Checkpoint(model, config.model, config.data, data.source, data.target, made, lengths),
-            data.hashes,
-            lambda updates, epochs, scores: model_card(config, updates, epochs, scores, made),
-            training.metric,
-            training.keep_best,
-            training.keep_last,
-            group.rank,
-        ),
-        data.extra_validations,
-    )
+    rate, decay = training.learning_rate, training.weight_decay
+    optimizer = make_optimizer(training.optimizer, model, learning_rate=rate, weight_decay=decay)
+    schedule = _schedule(training, batches.per_epoch)
+    saved = Checkpoint(model, config.model, config.data, data.source, data.target, made, lengths)
+
+    def card(updates: int, epochs: float, scores: Mapping[str, float]) -> str:
+        return model_card(config, updates, epochs, scores, made)
+
+    kept = training.metric, training.keep_best, training.keep_last
+    keeper = CheckpointKeeper(run_dir, saved, data.hashes, card, *kept, rank=group.rank)
+    return Trainer(training, batches, gradient, optimizer, schedule, validation, keeper, data.extra_validations)
 
 
 def _schedule(training: Training, updates_per_epoch: int) -> Schedule:
@@ -170,18 +155,11 @@ def _loss(config: TrainConfig, data: PreparedData, lengths: Lengths) -> LossFunc
     return TranslationLoss(training.label_smoothing, guided_weight=training.guided_alignment)
 
 
-def _sampling(options: Data, data: PreparedData) -> SubwordSampling | None:
-    if options.subword_sampling is None:
-        return None
-    return SubwordSampling(
-        data.source, data.target, options.subword_sampling, options.subword_nbest, options.max_length
-    )
-
-
-def _sampled_inputs(training: Training) -> SampledInputs | None:
-    if training.scheduled_sampling_half is None:
-        return None
-    return SampledInputs(training.scheduled_sampling, training.scheduled_sampling_half, training.scheduled_sampling_max)
+def _batches(config: TrainConfig, data: PreparedData) -> TrainingBatches:
+    options, training, sampling = config.data, config.training, None
+    if (rate := options.subword_sampling) is not None:
+        sampling = SubwordSampling(data.source, data.target, rate, options.subword_nbest, options.max_length)
+    return TrainingBatches(data.train, config.seed, training.batch_tokens, training.batch_sentences, sampling)
 
 
 def check_alike(trainer: Trainer, config: TrainConfig) -> None:
