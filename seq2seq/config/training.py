@@ -127,8 +127,8 @@ class Training:
         schedule, half, most = self.scheduled_sampling, self.scheduled_sampling_half, self.scheduled_sampling_max
         if schedule != "none" and half is None:
             yield (
-                f"training.scheduled_sampling={schedule} and training.scheduled_sampling_half=null: how fast shall the "
-                "share grow? Give training.scheduled_sampling_half, an update, or use "
+                f"training.scheduled_sampling={schedule} and training.scheduled_sampling_half=null: how fast should "
+                "the share grow? Give training.scheduled_sampling_half, an update, or use "
                 "training.scheduled_sampling=none."
             )
         if schedule == "none" and (half is not None or most != 1):
