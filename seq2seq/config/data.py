@@ -172,7 +172,7 @@ class Data:
         if self.subword_sampling is not None and self.tokenizer in ("char", "word"):
             yield (
                 f"data.subword_sampling={self.subword_sampling} and data.tokenizer={self.tokenizer}: there is only "
-                "one way to segment a text into these. Use data.tokenizer=bpe or unigram, or data.subword_sampling=null."
+                "one way to segment text with it. Use data.tokenizer=bpe or unigram, or data.subword_sampling=null."
             )
         if self.subword_nbest is not None and (self.subword_sampling is None or self.tokenizer != "unigram"):
             yield (
