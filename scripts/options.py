@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seq2seq.cli.help import explanation, purpose, shown_default
-from seq2seq.cli.names import SETTINGS, command_keys
-from seq2seq.config import COMMANDS, GROUPS, REMOVED, RENAMED, TrainConfig, groups
+from seq2seq.cli.names import SETTINGS, command_keys, group_kind, groups
+from seq2seq.config import COMMANDS, REMOVED, RENAMED
 
 PAGE = Path(__file__).parent.parent / "docs/options.md"
 SECTIONS = {
@@ -58,9 +58,10 @@ def _keys(command: str, wanted: object) -> Iterator[str]:
 
 def _groups() -> Iterator[str]:
     yield from ("## Groups", "", "| group | option | meaning |", "|---|---|---|")
-    for group in groups(TrainConfig, GROUPS):
-        yield f"| `{group.path}` | {'' if group.options else 'a preset'} | {_cell(explanation(group.kind))} |"
-        for name, option in group.options.items():
+    for group, options in groups("train").items():
+        if (kind := group_kind("train", group)) is not None:
+            yield f"| `{group}` | {'' if options else 'a preset'} | {_cell(explanation(kind))} |"
+        for name, option in options.items():
             yield f"| | `{name}` | {_cell(explanation(option))} |"
 
 
@@ -70,7 +71,7 @@ def _old_words() -> Iterator[str]:
     for old, today in RENAMED.items():
         yield f"| `{old}` | {', '.join(f'`{name}`' for name in today)} |"
     for old in REMOVED:
-        yield f"| `{old}` | no longer does anything |"
+        yield f"| `{old}` | no longer has any effect |"
 
 
 def _cell(text: str) -> str:

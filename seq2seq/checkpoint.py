@@ -155,7 +155,7 @@ def find(path: Path) -> Path:
         if _is_there(candidate):
             return within(path, "best") if candidate == path / "best" else candidate
     newest = (
-        f". Take {path / 'last'}: it is one, though no validation found it the best" if _is_there(path / "last") else ""
+        f". Use {path / 'last'}: it is one, though no validation found it the best" if _is_there(path / "last") else ""
     )
     raise DataError(f"{path}: no checkpoint here (expected {', '.join(_MODEL)}){newest}")
 
@@ -211,7 +211,7 @@ def _reading(where: Path, problem: str = "not a readable checkpoint") -> Iterato
 
 def _check_undamaged(where: Path, names: Sequence[str]) -> None:
     if wrong := damage(where, names):
-        raise DataError(f"{where}: damaged: {wrong}. Restore it, or take another checkpoint. {_EDITED}")
+        raise DataError(f"{where}: damaged: {wrong}. Restore it, or use another checkpoint. {_EDITED}")
 
 
 def _read_config(where: Path) -> dict[str, Any]:
@@ -269,9 +269,7 @@ def find_state(path: Path) -> Path | None:
         elif os.path.isfile(where / "state.json"):
             return where
     if damaged:
-        raise DataError(
-            f"{'; '.join(damaged)}. There is no other state; restore it, or take another run_dir. {_EDITED}"
-        )
+        raise DataError(f"{'; '.join(damaged)}. There is no other state; restore it, or use another run_dir. {_EDITED}")
     return None
 
 

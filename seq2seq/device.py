@@ -37,7 +37,7 @@ def choose_device(name: str | torch.device) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in usable:
-        raise ConfigError(f"device={name}: not available here. Take one of: {', '.join(usable)}, or device=auto.")
+        raise ConfigError(f"device={name}: not available here. Use one of: {', '.join(usable)}, or device=auto.")
     return device
 
 
@@ -101,13 +101,13 @@ def check_precision(precision: str, device: torch.device) -> None:
     """
     if precision == "fp16" and device.type != "cuda":
         raise ConfigError(
-            f"training.precision=fp16 and device={device.type}: fp16 is for CUDA. Take training.precision=auto, which "
+            f"training.precision=fp16 and device={device.type}: fp16 is for CUDA. Use training.precision=auto, which "
             f"in a new run is {fastest_precision(device)} here."
         )
     if precision == "bf16" and device.type == "cpu" and _capabilities() and fastest_precision(device) == "fp32":
         logger.warning(
             "training.precision=bf16: this CPU has no bf16 instructions, so training may be many times slower than in "
-            "fp32. Take training.precision=auto, which in a new run is fp32 here."
+            "fp32. Use training.precision=auto, which in a new run is fp32 here."
         )
 
 

@@ -1,9 +1,16 @@
-"""For all tests: one thread, so that numbers don't depend on the machine, and a seed."""
+"""Settings for all tests: one thread, so that numbers don't depend on the machine, a seed, and little work per test."""
+
+import gc
+import logging
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+for _logger in logging.root.manager.loggerDict.values():
+    if isinstance(_logger, logging.Logger):
+        _logger.propagate = True  # pytest gives handlers to all that do not, in each test, and torch has forty of them
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +18,7 @@ def _seed() -> None:
     torch.default_generator.manual_seed(0)  # torch.manual_seed takes a thousand times as long, for thousands of tests
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(0)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of collected tests would be searched for garbage again and again

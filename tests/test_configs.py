@@ -1,16 +1,19 @@
 """Every file under configs/ is composed, parsed, built and stepped."""
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.composition import remembered
 
 from seq2seq import build
 from seq2seq.cli.compose import CONFIGS, run_composed
 from seq2seq.cli.grid import Cell, plan
-from seq2seq.config import COMMANDS, GROUPS, TrainConfig, groups, parse
+from seq2seq.cli.names import groups
+from seq2seq.config import COMMANDS, TrainConfig, parse
 
 DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
 ATTENTIONS = sorted(path.stem for path in (CONFIGS / "model/attention").glob("*.yaml"))
@@ -21,7 +24,13 @@ COMPARISONS = sorted(path.stem for path in (CONFIGS / "comparison").glob("*.yaml
 PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement").glob("*.yaml"))
 """With an option of their own."""
 LAUNCHERS = sorted(path.stem for path in (CONFIGS / "hydra/launcher").glob("*.yaml"))
-OPTIONS = [(group.path, option) for group in groups(TrainConfig, GROUPS) for option in group.options]
+OPTIONS = [(group, option) for group, table in groups("train").items() for option in table]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _composition() -> Iterator[None]:
+    with remembered():
+        yield
 
 
 def compose(command: str, *overrides: str) -> Any:

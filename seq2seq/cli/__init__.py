@@ -1,1 +1,1 @@
-"""The commands. The only place that knows Hydra and OmegaConf."""
+"""The commands; only this package knows Hydra and OmegaConf."""

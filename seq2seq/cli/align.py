@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def run(config: AlignConfig) -> int:
     """Print the alignments, and their agreement with gold ones."""
     if config.output_format == "json" and config.gold is None:
-        raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or take jsonl or text")
+        raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or use jsonl or text")
     check_output(config.output)
     translator = load_translator(config.checkpoint, config.device)
     aligner = find_aligner(translator, config.checkpoint, "to align by")

@@ -1,4 +1,4 @@
-"""`seq2seq average`: checkpoints of one training to one that has the mean of their weights."""
+"""`seq2seq average`: averages the weights of checkpoints of one training into a new checkpoint."""
 
 import logging
 import os
@@ -18,24 +18,24 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: AverageConfig) -> int:
-    """Read, average, write."""
+    """Read the checkpoints, average them and write the result."""
     output = Path(config.output)
     if os.path.lexists(output):
-        raise ConfigError(f"output={config.output}: is there already, and would be replaced. Take another.")
+        raise ConfigError(f"output={config.output}: already exists and would be replaced. Give another directory.")
     check_directory(config.output)
-    names = config.checkpoint if config.run_dir is None else _kept_in(config.run_dir, config.choose)
-    found = [checkpoint.load(Path(name), torch.device("cpu")) for name in names]
-    mean = average(found, names)
+    names = config.checkpoint if config.run_dir is None else _retained(config.run_dir, config.choose)
+    checkpoints = [checkpoint.load(Path(name), torch.device("cpu")) for name in names]
+    mean = average(checkpoints, names)
     checkpoint.save(output, mean, average_card(mean.data, names))
-    logger.info("%s: the mean of %s", output, ", ".join(names))
+    logger.info("%s: averaged from %s", output, ", ".join(names))
     return 0
 
 
-def _kept_in(run_dir: str, kind: str) -> list[str]:
+def _retained(run_dir: str, kind: str) -> list[str]:
     names = [str(path) for path in directories(Path(run_dir), kind)]
     if len(names) < 2:
         raise ConfigError(
-            f"run_dir={run_dir}: has {len(names)} checkpoints {kind}-UPDATE, and two or more are averaged. Train with "
+            f"run_dir={run_dir}: has {len(names)} checkpoints {kind}-UPDATE; expected at least two. Train with "
             f"training.keep_{kind}=5, or name them: checkpoint=[a,b]."
         )
     return names

@@ -1,4 +1,4 @@
-"""`seq2seq benchmark`: measures training and decoding beside the machine's own rates and other toolkits."""
+"""`seq2seq benchmark`: measures training and decoding speed against the machine's peak rates and other toolkits."""
 
 import json
 import logging
@@ -23,11 +23,11 @@ from seq2seq.device import choose_device, fastest_fp32_products, keep_freed_memo
 logger = logging.getLogger(__name__)
 
 _MIN_UTILISATION = 0.95
-"""Utilisation that a core without other work reaches at least."""
+"""Minimum utilisation of a core without other work."""
 
 
 def run(config: BenchmarkConfig) -> int:
-    """Measure, then print tables and, in the last line, the whole report as JSON."""
+    """Measure, then print tables and, as the last line, the whole report as JSON."""
     start = time.monotonic()
     device = choose_device(config.device)
     keep_freed_memory()
@@ -63,7 +63,7 @@ def _warn_if_shared(report: dict[str, Any], device: torch.device) -> None:
 
 
 def peak_in_process(config: BenchmarkConfig, precision: str) -> float | None:
-    """Peak memory of training in a process of its own, since earlier work in this one counts towards its peak."""
+    """Peak memory of training in a process of its own, since earlier work in this process would count."""
     logger.info("training, %s: peak memory", precision)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(train_alone, to_plain(config), precision).result()

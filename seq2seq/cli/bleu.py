@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from seq2seq.cli.files import check_output, output_stream
-from seq2seq.cli.reading import TARGET, RowLayout, read_references
+from seq2seq.cli.reading import TARGET, RowLayout
+from seq2seq.cli.references import read_references
 from seq2seq.config import BleuConfig, several
 from seq2seq.errors import ConfigError
 from seq2seq.inference import metrics

@@ -1,7 +1,7 @@
-"""The words after a command: Hydra's flags, and settings, which say what the user's shell has handed over.
+"""Parses the words after a command: Hydra's flags, and settings, taken literally as the shell passes them.
 
-Hydra has a grammar for values, in which a letter outside ASCII, a parenthesis, a comma or a quote has to be written in
-quotes within the shell's quotes. Here text is taken as it is, wherever a key takes text.
+In Hydra's grammar for values, text with a letter outside ASCII, a parenthesis, a comma or a quote needs its own quotes
+within the shell's quotes. Here, wherever a key takes text, the text is taken literally.
 """
 
 import os
@@ -17,46 +17,44 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from seq2seq.cli.names import CONFIGS, SETTINGS, find_keys, groups, names
-from seq2seq.errors import ConfigError, nearest, nearest_name
+from seq2seq.cli.names import CONFIGS, SETTINGS, find_keys, groups, meant, names
+from seq2seq.errors import ConfigError, nearest
 
 _FIXED = ("run.dir", "sweep.subdir", "output_subdir", "job.chdir", "job_logging", "hydra_logging")
-"""Hydra's own settings that this program makes."""
+"""Hydra's own settings that this program controls."""
 _REFUSED = {
-    "config_path": "Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
-    "config_name": "Take --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
-    "shell_completion": "Take seq2seq -sc install=bash, without a command.",
-    "experimental_rerun": "It would load a pickle, which can run anything.",
+    "config_path": "Use --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
+    "config_name": "Use --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
+    "shell_completion": "Use seq2seq -sc install=bash, without a command.",
+    "experimental_rerun": "It would load a pickle, which can run any code.",
 }
-"""Flags of Hydra that are refused, and what to do instead."""
+"""Hydra flags that are refused, with alternatives."""
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What the user asked for."""
+    """A parsed command line."""
 
     flags: dict[str, Any]
     """Flags that were given: `multirun`, `cfg`, `config_dir` and so on."""
     settings: list[str]
-    """Overrides as Hydra's grammar has them."""
-    multirun: bool
-    user_configs: str | None
-    """Directory of --config-dir."""
+    """Overrides in Hydra's grammar."""
+    multirun: bool = False
 
 
 def read(command: str, words: Sequence[str]) -> CommandLine:
-    """Take flags and settings apart. Raises ConfigError for what is neither."""
+    """Separate flags and settings. Raises ConfigError for words that are neither."""
     flags, overrides = flags_and_words(words)
     for name, instead in _REFUSED.items():
         if name in flags:
-            raise ConfigError(f"--{name.replace('_', '-')}: not for this program. {instead}")
+            raise ConfigError(f"--{name.replace('_', '-')}: not supported. {instead}")
     multirun = "multirun" in flags or any(re.match(r"\+*hydra\.mode=MULTIRUN", word, re.I) for word in overrides)
     settings = [settable(command, word, multirun) for word in overrides]
-    return CommandLine(flags, settings, multirun, flags.get("config_dir"))
+    return CommandLine(flags, settings, multirun)
 
 
 def flags_and_words(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Split a command's words into Hydra's flags, those that are given, and the other words."""
+    """Split a command's words into the given Hydra flags and the other words."""
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     given, unknown = parser.parse_known_intermixed_args(list(words))
@@ -87,10 +85,17 @@ def settable(command: str, word: str, multirun: bool = False) -> str:
     assert found is not None
     mark, key, equals, value = found.groups()
     if not equals and "~" not in mark:
-        raise ConfigError(f"{word}: expected key=value, or group=option.{_meant(command, key, '')}")
+        raise ConfigError(f"{word}: expected key=value, or group=option.{meant(command, key, '=')}")
     if not re.fullmatch(r"[\w.$/@:-]*", key, re.ASCII):
-        raise ConfigError(f"{key}: no such key; they have letters of ASCII.{_meant(command, key, value)}")
-    _refuse_fixed(key, value)
+        raise ConfigError(f"{key}: no such key; keys have ASCII letters only.{meant(command, key, f'={value}')}")
+    own = key.replace("/", ".").removeprefix("hydra.")
+    if key.startswith("hydra.searchpath"):
+        raise ConfigError(f"{key}: not supported. {_REFUSED['config_path']}")
+    if own in _FIXED and own != key:
+        raise ConfigError(
+            f"{key}={value}: not used here, where Hydra makes no directories and no log. Leave it out; run_dir=DIR is "
+            "where a training writes, by default each run of a --multirun in a directory of its own."
+        )
     tops = {name.partition(".")[0] for name in names(command)}
     if re.fullmatch(r"\w+", key) and key not in tops and (near := nearest(key, [SETTINGS.get(command, "")])):
         raise ConfigError(f"{key}: no such group.{near}")
@@ -101,22 +106,6 @@ def settable(command: str, word: str, multirun: bool = False) -> str:
     return f"{plus}{key}{equals}{value}"
 
 
-def _meant(command: str, name: str, value: str) -> str:
-    found = nearest_name(name, names(command))
-    return f" Did you mean {f'{found}={value}'!r}?" if found else ""
-
-
-def _refuse_fixed(key: str, value: str) -> None:
-    own = key.replace("/", ".").removeprefix("hydra.")
-    if key.startswith("hydra.searchpath"):
-        raise ConfigError(f"{key}: not for this program. {_REFUSED['config_path']}")
-    if own in _FIXED and own != key:
-        raise ConfigError(
-            f"{key}={value}: not used here, where Hydra makes no directories and no log. Leave it out; run_dir=DIR is "
-            "where a training writes, by default each run of a --multirun in a directory of its own."
-        )
-
-
 def quoted(text: str) -> str:
     """Quote any text for Hydra's grammar, where a backslash is literal unless it stands before a quote."""
     doubled = re.sub(r'(\\+)("|$)', r"\1\1\2", text)
@@ -124,11 +113,11 @@ def quoted(text: str) -> str:
 
 
 _SYNTAX = re.compile(r"""["'].*|null|.*(\\|\$\{).*""", re.DOTALL | re.IGNORECASE)
-"""Text that is left to Hydra where it can read it: quotes, null, escaped letters, interpolations."""
+"""Text that Hydra interprets where it can: quotes, null, escaped letters, interpolations."""
 
 
 def _readable(command: str, key: str, text: str, multirun: bool) -> str:
-    """Write a value in Hydra's grammar. Raises ConfigError if it is neither that nor can be text."""
+    """Write a value in Hydra's grammar. Raises ConfigError if it is neither a value nor text."""
     kinds = {kind for known in find_keys(command, key) for kind in known.kinds}
     parsed = _parsed(text)
     several = parsed is not None and parsed.is_sweep_override()
@@ -139,9 +128,8 @@ def _readable(command: str, key: str, text: str, multirun: bool) -> str:
         return _each(text)
     if listed:
         return f"[{_each(text[1:-1])}]"
-    is_list = (
-        parsed is not None and isinstance(parsed.value(), list) and any(typing.get_origin(k) is list for k in kinds)
-    )
+    takes_list = any(typing.get_origin(kind) is list for kind in kinds)
+    is_list = takes_list and parsed is not None and isinstance(parsed.value(), list)
     if str in kinds and not is_list and not (parsed is not None and _SYNTAX.fullmatch(text)):
         if "," in text and list[str] in kinds:
             raise ConfigError(_ambiguous(command, key, text, kinds))
@@ -169,7 +157,7 @@ def _each(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Quote text unless Hydra reads the same without."""
+    """Quote text unless Hydra reads it the same without quotes."""
     if re.fullmatch(r"""(["']).*\1""", text, re.DOTALL) and _parsed(text) is not None:
         return text
     parsed = _parsed(text)

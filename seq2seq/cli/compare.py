@@ -1,4 +1,4 @@
-"""`seq2seq compare`: finished runs, or a grid of variants x seeds that it trains, in one table."""
+"""`seq2seq compare`: compares finished runs, or a grid of variants x seeds that it trains, in one table."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: CompareConfig) -> int:
-    """Measure every cell that has no result yet, each in a job of its own, and write the table.
+    """Measure every cell without a result, each in its own job, and write the table.
 
     If cells failed, the exit code is 2 if all failures are the user's mistakes, else 1.
     """
@@ -56,7 +56,7 @@ def run(config: CompareConfig) -> int:
         for cell, identity in zip(cells, expected, strict=True)
     ]
     waiting = [number for number, result in enumerate(results) if not isinstance(result, Measured)]
-    logger.info("%d of %d cells have been measured", len(cells) - len(waiting), len(cells))
+    logger.info("%d of %d cells are measured already", len(cells) - len(waiting), len(cells))
     check_data([cells[number] for number in waiting])
     make_directory(config.output)
     for number in waiting:
@@ -74,7 +74,7 @@ def run(config: CompareConfig) -> int:
         logger.error("the launcher failed%s", problem)
     for number in waiting:
         result = read_result(cells[number], config.output, expected[number], size, logger.debug)
-        lost = Failed(cells[number].label, cells[number].seed, f"its job left no result{problem}", False)
+        lost = Failed(cells[number].label, cells[number].seed, f"its job wrote no result{problem}", False)
         results[number] = result or lost
     measured = sorted((r for r in results if isinstance(r, Measured)), key=lambda result: labels.index(result.label))
     failed = [result for result in results if isinstance(result, Failed)]
@@ -85,9 +85,9 @@ def run(config: CompareConfig) -> int:
 
 
 def check_data(cells: Sequence[Cell]) -> None:
-    """Read the corpora of all trainings, so that errors in any of them are known before the first one begins.
+    """Read the corpora of all trainings, so that errors in any of them are reported before the first one begins.
 
-    Afterwards they are in the cache, which jobs that run at the same time only read.
+    The corpora are then in the cache, and parallel jobs only read it.
     """
     seen: list[Data] = []
     for cell in cells:
@@ -97,7 +97,7 @@ def check_data(cells: Sequence[Cell]) -> None:
 
 
 def run_job(composed: Any) -> None:
-    """Measure one cell and write its result, or why there is none; takes the configuration that Hydra composed.
+    """Measure one cell and write its result or its error, given the configuration that Hydra composed.
 
     It may run in another process, or on another machine.
     """
@@ -137,6 +137,6 @@ def write(table: Comparison, directory: Path) -> None:
             with output_file(str(directory / "comparison.png")) as unfinished:
                 comparison.draw(table, unfinished)
     except ImportError:
-        logger.info("no comparison.png: pictures need matplotlib. Install it: %s", install_command("plots"))
+        logger.info("comparison.png was not drawn: pictures need matplotlib. Install it: %s", install_command("plots"))
     with output_stream("-") as file:
         file.write(contents["md"])

@@ -1,5 +1,7 @@
-"""`seq2seq -sc install=bash`: completion in the shell. The scripts are Hydra's, and what they ask for is answered here:
-Hydra knows the configuration of a program, but not that of each of its commands.
+"""`seq2seq -sc install=bash`: shell completion.
+
+The shell scripts are Hydra's. Their requests are answered here, because Hydra knows the configuration of a program but
+not of each command.
 """
 
 import os
@@ -17,7 +19,7 @@ from seq2seq.errors import ConfigError
 
 
 def run(words: Sequence[str]) -> int:
-    """Print a script to install or uninstall, or how the line that a shell has in COMP_LINE may go on."""
+    """Print a script to install or uninstall, or the completions of the shell's COMP_LINE."""
     found = cast(list[type[CompletionPlugin]], Plugins.instance().discover(CompletionPlugin))
     plugins = {plugin.provides(): plugin for plugin in found}
     task, _, shell = words[0].partition("=") if len(words) == 1 else ("", "", "")

@@ -1,4 +1,4 @@
-"""Composition of a command's configuration by Hydra: defaults from the dataclasses, choices from configs/."""
+"""Composes a command's configuration with Hydra: defaults from the dataclasses, choices from configs/."""
 
 import dataclasses
 import functools
@@ -24,10 +24,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.cli.command_line import CommandLine, quoted, read, settable
-from seq2seq.cli.names import CONFIGS, SETTINGS, groups, names, options
+from seq2seq.cli.names import CONFIGS, SETTINGS, groups, meant, options
 from seq2seq.cli.user_configs import check_user_configs
 from seq2seq.config import COMMANDS, GROUPS, REQUIRED, default_of, removed, to_plain, upgrade
-from seq2seq.errors import ConfigError, nearest, nearest_name
+from seq2seq.errors import ConfigError, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -47,16 +47,16 @@ def run_composed(command: str, words: Sequence[str], job: Job) -> None:
     """Compose and run the job, once or (with --multirun) once for each combination."""
     line = read(command, words)
     if command == "compare" and line.multirun:
-        raise ConfigError("--multirun: compare makes a multirun of its cells by itself. Leave it out.")
-    if line.user_configs is not None:
-        check_user_configs(line.user_configs)
+        raise ConfigError("--multirun: compare already runs its cells as a multirun. Leave it out.")
+    if "config_dir" in line.flags:
+        check_user_configs(line.flags["config_dir"])
     register()
     run = _run_by_hydra if line.flags or line.multirun else _run_once
     run(command, line, job)
 
 
 def _run_once(command: str, line: CommandLine, job: Job) -> None:
-    """Compose a single time, where Hydra's command line composes twice."""
+    """Compose only once; Hydra's command line would compose twice."""
     with initialize_config_dir(str(CONFIGS), "seq2seq", version_base="1.3"):
         before = HydraConfig.instance().cfg
         try:
@@ -73,7 +73,7 @@ def _run_once(command: str, line: CommandLine, job: Job) -> None:
 
 
 def _settled(command: str, line: CommandLine, config: DictConfig) -> dict[str, Any]:
-    """Return a composed configuration as plain values in today's words."""
+    """Return a composed configuration as plain values, with today's names."""
     values = plain(config)
     group = SETTINGS.get(command)
     if group in values and (name := chosen(group)):
@@ -82,13 +82,13 @@ def _settled(command: str, line: CommandLine, config: DictConfig) -> dict[str, A
             f"{group}/{name}.yaml."
         )
     for key in removed(values):
-        logger.info("%s: no longer does anything. Leave it out", key)
+        logger.info("%s: no longer has any effect. Leave it out", key)
     today: dict[str, Any] = upgrade(values, {word.lstrip("+").partition("=")[0] for word in line.settings})
     return today
 
 
 def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
-    """Run as Hydra's command line does: several runs, users' directories of configurations, --cfg and --info."""
+    """Run like Hydra's command line: multiruns, the user's configuration directories, --cfg and --info."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
     failures: list[Exception] = []
     begun = [True] if line.multirun else []  # its jobs may run elsewhere
@@ -127,13 +127,13 @@ def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
 
 
 def chosen(group: str) -> str | None:
-    """Return, inside a job, which option of a group was chosen."""
+    """Return the chosen option of a group; for use inside a job."""
     choice: str | None = HydraConfig.get().runtime.choices.get(group)
     return choice
 
 
 def swept() -> dict[str, str]:
-    """Return, inside a job, the keys that its --multirun varies, with the values of this job as text."""
+    """Return the keys that the --multirun varies, with this job's values as text; for use inside a job."""
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return {}
     job = HydraConfig.get()
@@ -148,7 +148,7 @@ def _overrides(words: Sequence[str]) -> list[Override]:
 
 
 def _sweep_dir(line: CommandLine) -> list[str]:
-    """Where Hydra and its sweepers keep what they write, unless that is given."""
+    """Return the default directory for the files of Hydra and its sweepers."""
     if any(word.startswith("hydra.sweep.dir=") for word in line.settings):
         logger.info("hydra.sweep.dir: for the files of Hydra and its sweeper; each run is in its own run_dir")
         return []
@@ -156,15 +156,15 @@ def _sweep_dir(line: CommandLine) -> list[str]:
 
 
 def composed(command: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return, inside a job, the values of another command's configuration."""
-    line = CommandLine({}, [settable(command, word) for word in overrides], False, None)
+    """Return the values of another command's configuration; for use inside a job."""
+    line = CommandLine({}, [settable(command, word) for word in overrides])
     register()
     with _mistakes(command, line):
         return _settled(command, line, hydra.compose(command, line.settings))
 
 
 def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directory: str) -> None:
-    """Run, from inside a job, the task once for each value of a key, as a multirun with the user's launcher.
+    """Run the task once for each value of a key, as a multirun with the user's launcher; for use inside a job.
 
     The task gets the composed configuration of this job with the key in it. It may run in another process, so it must
     be a module's function and leave its results in files. Hydra keeps its own files in the directory.
@@ -186,18 +186,17 @@ def launch(task: Callable[[Any], None], key: str, values: Sequence[int], directo
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Return what Hydra composed as plain values."""
-    values = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): _here(value) for key, value in values.items()}
+    """Return what Hydra composed as plain values, paths resolved."""
+    values: dict[str, Any] = _resolved(OmegaConf.to_container(config, resolve=True))
+    return values
 
 
-def _here(value: Any) -> Any:
+def _resolved(value: Any) -> Any:
     """Resolve paths: `~/` is the home directory, and the embedded corpus comes with the program."""
     if isinstance(value, dict):
-        return {key: _here(inner) for key, inner in value.items()}
+        return {key: _resolved(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_here(inner) for inner in value]
+        return [_resolved(inner) for inner in value]
     if isinstance(value, str) and value.startswith("~/"):
         return os.path.expanduser(value)
     if isinstance(value, str) and value.startswith(_EMBEDDED) and not os.path.isdir(_EMBEDDED):
@@ -211,19 +210,19 @@ _EMBEDDED = "data/embedded/"
 
 @contextmanager
 def _mistakes(command: str, line: CommandLine, begun: Sequence[bool] = (True,)) -> Iterator[None]:
-    """Turn Hydra's complaints into ConfigErrors; until a job has `begun`, any other error as well."""
+    """Turn Hydra's errors into ConfigErrors; until a job has `begun`, any other error as well."""
     try:
         yield
     except ConfigError:
         raise
     except MissingConfigException as error:
-        raise ConfigError(_missing(str(error), command, line.user_configs)) from error
+        raise ConfigError(_missing(str(error), command, line.flags.get("config_dir"))) from error
     except ConfigCompositionException as error:
         raise ConfigError(_unknown_group(_said(error), command, line)) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(_said(error)) from error
     except RecursionError as error:
-        raise ConfigError("the configuration has lists or groups too deep within each other") from error
+        raise ConfigError("the configuration nests lists or groups too deeply") from error
     except Exception as error:
         if begun:
             raise
@@ -259,7 +258,7 @@ def defaults(kind: type) -> dict[str, Any]:
 
 
 def _missing(message: str, command: str, user_configs: str | None) -> str:
-    """Reword Hydra's complaint about an unknown option, with the nearest one."""
+    """Reword Hydra's error about an unknown option, suggesting the nearest one."""
     found = re.search(r"Could not (?:find|load) '([^']+)'", message)
     if not found:
         return message
@@ -275,12 +274,10 @@ def _missing(message: str, command: str, user_configs: str | None) -> str:
 
 
 def _unknown_group(message: str, command: str, line: CommandLine) -> str:
-    """Reword Hydra's complaint about a group that no defaults list has, with the nearest name."""
+    """Reword Hydra's error about an unknown group, suggesting the nearest name."""
     found = re.search(r"Could not override '([^'@]+)'", message)
     if not found:
         return message
     given = next((word for word in line.settings if word.startswith(f"{found[1]}=")), found[1])
-    near = nearest_name(found[1], names(command))
-    value = given.removeprefix(found[1])
-    guess = f" Did you mean {near + value!r}?" if near else ""
+    guess = meant(command, found[1], given.removeprefix(found[1]))
     return f"{given}: no such group.{guess} Groups: {', '.join(groups(command)) or 'none'}."

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TextIO
 
 from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream, progress
-from seq2seq.cli.reading import layout, read_test_set
+from seq2seq.cli.reading import layout
+from seq2seq.cli.references import read_test_set
 from seq2seq.cli.rows import result_row
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
@@ -86,8 +87,8 @@ def write_report(
 ) -> None:
     """Write report.html, report.json, translations.txt and .jsonl (as `translate` does), a plot, and heat maps.
 
-    They appear together when the last one is complete; until then those of an earlier report stay, as do other files in
-    the directory. Raises ConfigError or DataError before anything is translated if that is impossible.
+    All files appear together when the last one is complete. Until then, an earlier report stays; other files in the
+    directory are kept. Raises ConfigError or DataError, before translating, if the report can't be written.
     """
     directory = make_directory(name)
     translator = report.translator

@@ -22,9 +22,9 @@ from seq2seq.text.corpus import MOST_BYTES, decode_lines, find_file, in_groups, 
 from seq2seq.text.storage import rename_file, replace_file
 
 _PATIENCE = 0.02
-"""Seconds without input after which the lines read so far are translated"""
+"""Seconds without input after which the lines read so far are translated."""
 _ENDLESS = 1 << 26
-"""Bytes after which the end of a line is no longer awaited"""
+"""Bytes after which a line without end is an error."""
 _LEVEL = 6
 """Compression level of the gzip program; Python's default takes twice as long to save one percent"""
 
@@ -42,7 +42,7 @@ def input_lines(name: str) -> Iterator[str]:
 def input_groups(name: str, size: int, read: Callable[[str], Iterator[str]]) -> Iterator[list[str | DataError]]:
     """Yield lines in groups of at most `size`: full groups of a file, whatever has arrived of a pipe.
 
-    A pipe that stays open gets its answers this way. An unreadable line of a pipe is yielded as the error. `read`
+    So lines from an open pipe are answered as they come. An unreadable line of a pipe is yielded as the error. `read`
     yields the lines of a file.
     """
     if not is_pipe(name) or name.endswith(".gz"):
@@ -83,9 +83,9 @@ def _decode(raw: bytes, name: str, number: int) -> str | DataError:
 
 
 def arriving_lines(descriptor: int, size: int, name: str = "stdin") -> Iterator[list[bytes]]:
-    """Yield whole lines as they arrive, from one to `size` at a time; wait only while there is none.
+    """Yield whole lines as they arrive, one to `size` at a time; wait only if there are none.
 
-    Of a line that is too long only enough is kept to tell. Raises DataError for a line without end.
+    Only the beginning of a line that is too long is kept. Raises DataError for a line without end.
     """
     lines: deque[bytes] = deque()
     rest = b""
@@ -175,18 +175,18 @@ def _write_errors(name: str) -> Iterator[None]:
 
 
 def check_output(name: str) -> None:
-    """Raise DataError if an output file can't be written, before any work is done for it."""
+    """Raise DataError if an output file can't be written; call it before doing the work."""
     final = _follow(name)
     with _write_errors(name):
         if os.path.isdir(final):
-            raise DataError(f"{name}: a directory, expected a file. Give another.")
+            raise DataError(f"{name}: is a directory, expected a file. Give another name.")
         if name != "-" and not _is_special(final):
             with NamedTemporaryFile(prefix=f"{final.name}.", dir=final.parent):
                 pass
 
 
 def check_directory(name: str) -> None:
-    """Raise DataError if an output directory can't be made or written to, before any work is done for it."""
+    """Raise DataError if an output directory can't be made or written to; call it before doing the work."""
     with _write_errors(name):
         for path in (Path(name), *Path(name).parents):
             try:
@@ -195,7 +195,7 @@ def check_directory(name: str) -> None:
                 continue
             if not path.is_dir():
                 what = "a file, expected" if path == Path(name) else f"can't be made: {path} is a file, not"
-                raise DataError(f"{name}: {what} a directory. Give another.")
+                raise DataError(f"{name}: {what} a directory. Give another name.")
             with NamedTemporaryFile(dir=path):
                 pass
             return
@@ -213,14 +213,14 @@ def make_directory(name: str | Path) -> Path:
 
 
 def partial_path(name: str) -> Path | None:
-    """Return where an unfinished output is kept; None for standard output, a pipe, or a device, which keep nothing."""
+    """Return the path of an unfinished output; None for standard output, pipes and devices, which keep nothing."""
     final = _follow(name)
     return None if name == "-" or _is_special(final) else final.with_name(f"{final.name}.partial")
 
 
 @contextmanager
 def resumable_stream(name: str, kept: int = 0) -> Iterator[tuple[TextIO, Callable[[], None]]]:
-    """Open an output, and give a function to call whenever what was written is worth keeping.
+    """Open an output, and yield a function that marks what was written so far as worth keeping.
 
     The output begins with the first `kept` lines of its `partial_path`, which the first call of that function replaces.
     """
@@ -263,7 +263,7 @@ def whole_lines(path: Path, *, packed: bool) -> Iterator[str]:
 
 
 def finished_sentences(names: Sequence[str], total: int | None, lines_each: int) -> tuple[Path | None, int]:
-    """Return the file that holds what an earlier run finished, and the number of sentences in it.
+    """Return the file with the results of an earlier run, and the number of sentences in it.
 
     That is the partial file of the first output, or the output itself if all outputs have `total` sentences. Raises
     DataError if only some outputs have a partial file.
@@ -272,21 +272,21 @@ def finished_sentences(names: Sequence[str], total: int | None, lines_each: int)
     if len(partials) < len(names):
         return None, 0
     started = [path for path in partials if os.path.isfile(path)]
-    paths = partials if started else [Path(name) for name in names]
-    for path in paths if started else []:
-        if path not in started:
-            raise DataError(
-                f"{path}: not there, but {started[0]} is. Resume with the outputs of the stopped run, or delete "
-                f"{started[0]} to start over."
-            )
-    lines = [
-        sum(1 for _ in whole_lines(path, packed=name.endswith(".gz"))) if os.path.isfile(path) else -1
-        for path, name in zip(paths, names, strict=True)
-    ]
-    if started:
-        return paths[0], min(lines) // lines_each
-    complete = total is not None and set(lines) == {total * lines_each}
-    return (paths[0], total or 0) if complete else (None, 0)
+    if started and (missing := [path for path in partials if path not in started]):
+        raise DataError(
+            f"{missing[0]}: missing, but {started[0]} exists. Resume with the outputs of the stopped run, or delete "
+            f"{started[0]} to start over."
+        )
+    paths = started or [Path(name) for name in names]
+    lines = {_count_lines(path, name) for path, name in zip(paths, names, strict=True)}
+    if not started and (total is None or lines != {total * lines_each}):
+        return None, 0
+    return paths[0], min(lines) // lines_each
+
+
+def _count_lines(path: Path, name: str) -> int:
+    """Return the number of whole lines; -1 if the file is missing."""
+    return sum(1 for _ in whole_lines(path, packed=name.endswith(".gz"))) if os.path.isfile(path) else -1
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def finished_sentences(names: Sequence[str], total: int | None, lines_each: int)
 
 @contextmanager
 def progress(total: int | None, done: int = 0, *, hidden: bool = False) -> Iterator[Callable[[int], object]]:
-    """Show a bar on stderr if that is a terminal; give a function to call with each number of further lines."""
+    """Show a progress bar if stderr is a terminal; yield a function to call with the number of further lines."""
     if sys.stderr is None:  # closed
         yield lambda lines: None
         return

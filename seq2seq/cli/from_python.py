@@ -1,4 +1,4 @@
-"""`seq2seq.train`: the command as a function."""
+"""`seq2seq.train`: the command as a Python function."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The grid of a comparison: a cell for each variant and seed, how it is trained and measured, and its result file.
+"""The grid of a comparison: a cell for each variant and seed; training, measurement and result files of cells.
 
-A result file holds all that is known about a cell, so a comparison can be made again from these files alone.
+A result file holds everything about a cell, so a comparison can be rebuilt from these files alone.
 """
 
 import dataclasses
@@ -26,7 +26,8 @@ from seq2seq import checkpoint
 from seq2seq.cli.compose import composed
 from seq2seq.cli.files import output_stream
 from seq2seq.cli.main import Stopped
-from seq2seq.cli.reading import layout_of, read_gold_file, read_test_set, score_all
+from seq2seq.cli.reading import layout_of, read_gold_file, score_all
+from seq2seq.cli.references import read_test_set
 from seq2seq.cli.training import run_training
 from seq2seq.config import CompareConfig, Data, TrainConfig, parse, several, to_plain
 from seq2seq.device import choose_device
@@ -129,7 +130,7 @@ def _overrides(text: str) -> Iterator[str]:
     for word in words:
         name = word.partition("=")[0].lstrip("+~")
         if name in _SET_BY_COMPARE or name.split(".")[0].split("/")[0] == "hydra" or word.startswith("-"):
-            raise ConfigError(f"{word}: not for one variant. Give it to seq2seq compare itself.")
+            raise ConfigError(f"{word}: not possible for a single variant. Give it to seq2seq compare itself.")
         yield word
 
 
@@ -151,7 +152,7 @@ def _finished(runs: Sequence[str]) -> Iterator[Cell]:
 
 
 def _shared_name(names: Sequence[str]) -> str:
-    """Return the only name, or what all names begin with, without `-seed`."""
+    """Return the common beginning of the names, without `-seed`."""
     shared = re.sub(r"[-_.]*(seed|s)?[-_.]*$", "", commonprefix(names))  # noqa: RUF071
     return names[0] if len(names) == 1 else shared or names[0]
 
@@ -162,7 +163,7 @@ def read_run(path: Path) -> TrainConfig:
         config: TrainConfig = parse("train", read_json(within(path, "config.json")))
     except OSError as error:
         raise DataError(
-            f"runs: {path}: no run here ({error.strerror}); expected its directory, with config.json"
+            f"runs: {path}: no run here ({error.strerror}); expected a run directory with config.json"
         ) from error
     except (ValueError, ConfigError) as error:
         raise DataError(f"runs: {path}/config.json: not the configuration of a run ({error})") from error
@@ -172,7 +173,7 @@ def read_run(path: Path) -> TrainConfig:
 def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
     """Read the test set: `source` and `reference`, or the `data.test` that all cells share."""
     if (config.source is None) != (config.reference is None):
-        raise ConfigError("source and reference: give both, or neither to take the cells' own data.test")
+        raise ConfigError("source and reference: give both, or neither to use the cells' own data.test")
     data = cells[0].training.data
     if config.source is not None:
         sources, alternatives = read_test_set(config.source, config.reference, layout_of(data))
@@ -200,7 +201,7 @@ def _read_shared_test(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
     tests = {_test_set(cell.training.data): cell for cell in cells}
     if len(tests) > 1 or None in tests:
         found = "; ".join(f"{cell.label}: {test and test[0]}" for test, cell in tests.items())
-        raise ConfigError(f"data.test: the cells need the same one ({found}). Give source=FILE reference=FILE.")
+        raise ConfigError(f"data.test: all cells need the same one ({found}). Give source=FILE reference=FILE.")
     (cell,) = tests.values()
     test = find_test(cell.training.data, cell.run and cell.run / DIRECTORY)
     assert test is not None
@@ -211,7 +212,7 @@ def _read_shared_test(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
 
 
 def _test_set(data: Data) -> tuple[str, ...] | None:
-    """Return what tells the test sets of cells apart; None without one."""
+    """Return a key that identifies the test set of a cell; None without one."""
     if data.test is None and data.split.test is None:
         return None
     name = data.test or f"{data.split} of {', '.join(several(data.train))}"
@@ -222,7 +223,7 @@ def _test_set(data: Data) -> tuple[str, ...] | None:
 
 
 def settings(training: TrainConfig) -> dict[str, Any]:
-    """Return everything that changes the result of a training, except the corpora."""
+    """Return all settings that affect the result of a training, except the corpora."""
     values = to_plain(training)
     for section, keys in _WITHOUT_EFFECT.items():
         for key in keys:
@@ -231,7 +232,7 @@ def settings(training: TrainConfig) -> dict[str, Any]:
 
 
 def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list[dict[str, Any]]:
-    """Return the identity of each cell's result: settings as plain values, and whatever is read by its content."""
+    """Return the identity of each cell's result: settings as plain values, and hashes of the files it reads."""
 
     @functools.cache
     def corpus(name: str, source_lang: str, target_lang: str, *columns: str) -> str:
@@ -260,7 +261,7 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
 
 
 def changes(old: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return in which keys two identities differ; empty if they agree."""
+    """Return the differences between two identities; empty if they agree."""
     try:
         data = old["training"]["data"]
         listed = next((data[key] for key in ("weights", "alignments") if isinstance(data.get(key), list)), ["-"])
@@ -284,14 +285,14 @@ def _hash(values: Any) -> str:
 
 
 def result_path(cell: Cell, output: str) -> Path:
-    """Return where the result of a cell is written."""
+    """Return the path of a cell's result."""
     return Path(output) / "cells" / f"{cell.name}.json"
 
 
 def read_result(
     cell: Cell, output: str, expected: dict[str, Any], sentences: int, tell: Callable[[str], None]
 ) -> Measured | Failed | None:
-    """Read the result of a cell; None, with the reason to `tell`, if none has this size and identity."""
+    """Read the result of a cell; None, passing the reason to `tell`, unless it has this size and identity."""
     path = result_path(cell, output)
     try:
         values = read_json(path)
@@ -309,10 +310,10 @@ def read_result(
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        tell(f"{path}: can't be read ({error}); measured again")
+        tell(f"{path}: can't be read ({error}); measuring it again")
         return None
     if changed:
-        tell("\n  ".join([f"{path}: made with other settings or data; measured again:", *changed]))
+        tell("\n  ".join([f"{path}: made with other settings or data; measuring it again:", *changed]))
         return None
     return result
 
@@ -327,7 +328,7 @@ def write_result(cell: Cell, output: str, identity: dict[str, Any], result: Meas
 
 
 def run_directory(cell: Cell, identity: dict[str, Any], output: str) -> Path:
-    """Return where a cell is trained; other settings or corpora lead to another directory."""
+    """Return the run directory of a cell; it depends on settings and corpora."""
     contents = identity["contents"]
     made_of = [identity["training"], contents.get("train"), contents.get("valid")]
     made_of += [contents["start_from"]] if "start_from" in contents else []
@@ -342,7 +343,7 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
         if (code := run_training(training)) > 128:
             raise Stopped(code)
         if code:
-            raise RuntimeError("its training lost a process, as the log says")
+            raise RuntimeError("its training lost a process; see the log")
     device = choose_device(config.device)
     translator = load_translator(run_dir, device)
     begin = time.perf_counter()

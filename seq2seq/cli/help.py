@@ -1,4 +1,4 @@
-"""Help: every command, every key with its default, choices and explanation, every group with its options."""
+"""Help texts: commands, keys with default, choices and explanation, and groups with their options."""
 
 import inspect
 import re
@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from seq2seq.cli.names import CONFIGS, find_keys, group_kind, groups, names, options
+from seq2seq.cli.names import CONFIGS, find_keys, group_kind, groups, meant, names, options
 from seq2seq.config import COMMANDS, Option
-from seq2seq.errors import ConfigError, nearest_name
+from seq2seq.errors import ConfigError
 
 _WIDTH = 100
 _RARE = ("columns", "device", "seed")
@@ -17,14 +17,12 @@ _RARE = ("columns", "device", "seed")
 
 def overview() -> str:
     """Return what `seq2seq --help` prints."""
-    rows = [f"  {command:10} {purpose(command)}" for command in COMMANDS]
-    return "\n".join(
-        ["usage: seq2seq COMMAND [key=value ...]", "", *rows, "", "seq2seq COMMAND --help lists its keys."]
-    )
+    rows = "\n".join(f"  {command:10} {purpose(command)}" for command in COMMANDS)
+    return f"usage: seq2seq COMMAND [key=value ...]\n\n{rows}\n\nseq2seq COMMAND --help lists its keys."
 
 
 def purpose(command: str) -> str:
-    """Say what a command makes of what."""
+    """Return the one-line description of a command."""
     return _paragraphs(command)[0].partition(": ")[2]
 
 
@@ -37,19 +35,15 @@ def of_command(command: str, user_configs: str | None = None) -> str:
     tops = sorted((name for name in names(command) if not re.search("[./]", name)), key=_RARE.__contains__)
     sections = dict.fromkeys(name.partition(".")[0] for name in names(command) if re.match(r"\w+\.", name))
     lines = [f"usage: seq2seq {command} [group=option ...] [key=value ...]", "", f"  {purpose(command)}", ""]
-    lines += [*_paragraphs(command)[1:], ""]
-    lines += [
-        f"seq2seq {command} --help KEY explains a key or a group in full.",
-        "",
-        *_listed(command, tops, user_configs),
-    ]
+    lines += [*_paragraphs(command)[1:], "", f"seq2seq {command} --help KEY explains a key or a group in full.", ""]
+    lines += _listed(command, tops, user_configs)
     for section in sections:
         lines += ["", f"{section}:", *_listed(command, _below(command, section), user_configs)]
     return "\n".join(lines)
 
 
 def of_name(command: str, name: str, user_configs: str | None = None) -> str:
-    """Return what `seq2seq COMMAND --help KEY` prints: all about a key, a group or a section."""
+    """Return what `seq2seq COMMAND --help KEY` prints: the explanation of a key, a group or a section."""
     group, key = name.replace(".", "/"), name.replace("/", ".")
     if group in groups(command):
         lines = [group, *_wrapped(explanation(group_kind(command, group)), 4)]
@@ -63,8 +57,7 @@ def of_name(command: str, name: str, user_configs: str | None = None) -> str:
         return "\n".join(line for block in blocks for line in block)
     if below := _below(command, key):
         return "\n".join(_listed(command, below, user_configs))
-    near = nearest_name(name, names(command))
-    raise ConfigError(f"{name}: no such key.{f' Did you mean {near!r}?' if near else ''}")
+    raise ConfigError(f"{name}: no such key.{meant(command, name)}")
 
 
 def _below(command: str, section: str) -> list[str]:
@@ -72,7 +65,7 @@ def _below(command: str, section: str) -> list[str]:
 
 
 def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> Iterator[str]:
-    """Yield each group with its options and each key with its default and choices, with a sentence each."""
+    """Yield each group with its options and each key with its default and choices, with a sentence on each."""
     for name in listed:
         if name in groups(command):
             default = re.search(rf"^  - {name}: (\w+)", (CONFIGS / f"{command}.yaml").read_text(), re.MULTILINE)
@@ -87,7 +80,7 @@ def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> It
 
 
 def _head(command: str, key: Option) -> str:
-    """Show a key with its default and choices, and the options that have it if others lack it."""
+    """Show a key with its default and choices, and the options that have it if not all do."""
     choices = " | ".join(key.field.metadata.get("choices", ()))
     having = [other.option for other in find_keys(command, key.name) if other.option]
     rows = groups(command).get(key.name.rpartition(".")[0].replace(".", "/"), ())
@@ -96,7 +89,7 @@ def _head(command: str, key: Option) -> str:
 
 
 def shown_default(key: Option) -> str:
-    """Show a default as the command line has it."""
+    """Show a default as on the command line."""
     default = key.default
     if isinstance(default, list):
         return f"[{','.join(map(str, default))}]"

@@ -1,4 +1,4 @@
-"""`seq2seq COMMAND [overrides]`: finds the command, composes its configuration, turns mistakes into exit codes."""
+"""`seq2seq COMMAND [overrides]`: finds the command, composes its configuration, turns errors into exit codes."""
 
 import errno
 import gc
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            return _complain(f"{error.filename}: the name is too long for a file. Take a shorter one.")
+            return _complain(f"{error.filename}: the file name is too long. Use a shorter one.")
         except KeyboardInterrupt:
             return 130
 
@@ -64,7 +64,7 @@ def _run(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name, value in _FEW_KERNELS.items():
         os.environ.setdefault(name, value)
-    with _leaving_at_once(), _keeping_garbage():
+    with _importing():
         module = importlib.import_module(f"seq2seq.cli.{command}")
         compose = importlib.import_module("seq2seq.cli.compose")
         ranks = importlib.import_module("seq2seq.training.process_group")
@@ -93,9 +93,8 @@ def _help(command: str, words: list[str]) -> str:
         flags, words = importlib.import_module("seq2seq.cli.command_line").flags_and_words(words)
         user_configs = flags.get("config_dir")
     keys = [word for word in words if "=" not in word]
-    return "\n\n".join(usage.of_name(command, key, user_configs) for key in keys) or usage.of_command(
-        command, user_configs
-    )
+    texts = [usage.of_name(command, key, user_configs) for key in keys] or [usage.of_command(command, user_configs)]
+    return "\n\n".join(texts)
 
 
 class _Closed:
@@ -118,10 +117,9 @@ def _closed_streams() -> Iterator[None]:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
-    nothing = io.StringIO()
-    sys.stdin = sys.stdin or cast(TextIO, _Closed("stdin", "Give the text as a file, or by a pipe."))
-    sys.stdout = sys.stdout or cast(TextIO, _Closed("stdout", "Give output=FILE, or send it somewhere."))
-    sys.stderr = sys.stderr or nothing
+    sys.stdin = sys.stdin or cast(TextIO, _Closed("stdin", "Give the text as a file or through a pipe."))
+    sys.stdout = sys.stdout or cast(TextIO, _Closed("stdout", "Give output=FILE, or redirect the output."))
+    sys.stderr = sys.stderr or io.StringIO()
     try:
         yield
     finally:
@@ -137,34 +135,26 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def _leaving_at_once() -> Iterator[None]:
-    """Exit at once on a signal while libraries are imported: they swallow KeyboardInterrupt and break."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _importing() -> Iterator[None]:
+    """Exit at once on a signal while libraries are imported, and pause garbage collection.
 
-
-@contextmanager
-def _keeping_garbage() -> Iterator[None]:
-    """Pause garbage collection while libraries are imported, and exempt their million objects from it for good.
-
-    Nearly all of them stay, and scanning them takes a tenth of the time.
+    Libraries swallow KeyboardInterrupt and break. Nearly all of their million objects stay, and scanning them takes a
+    tenth of the time, so they are exempt from collection for good.
     """
-    enabled, there = gc.isenabled(), len(sys.modules)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    signals = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+    before = {number: signal.signal(number, _leave) for number in signals}
+    enabled, modules = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        if len(sys.modules) > there:  # else all garbage of an earlier command would be kept
+        if len(sys.modules) > modules:  # else all garbage of an earlier command would be kept
             gc.freeze()
         if enabled:
             gc.enable()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

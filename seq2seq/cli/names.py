@@ -1,13 +1,14 @@
-"""What a command line may name: the groups of a command, their options, its keys; and how a word may go on."""
+"""The names on a command line: the groups of a command, their options and its keys; completions of words."""
 
 import functools
+import glob
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from seq2seq.config import COMMANDS, GROUPS, RENAMED, Option, keys
-from seq2seq.config import groups as groups_below
+from seq2seq.config import COMMANDS, GROUPS, RENAMED, Group, Option, entries
+from seq2seq.errors import nearest_name
 
 _PACKAGE = Path(__file__).parent.parent
 CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
@@ -18,19 +19,24 @@ SETTINGS = {"train": "experiment", "benchmark": "experiment", "compare": "compar
 
 
 @functools.cache
+def _entries(command: str) -> list[Option | Group]:
+    return list(entries(COMMANDS[command], GROUPS))
+
+
+@functools.cache
 def groups(command: str) -> Mapping[str, Mapping[str, type]]:
     """Map each group of a command to the table of its options, empty where they are files."""
-    below = {group.path: group.options for group in groups_below(COMMANDS[command], GROUPS)}
+    below = {entry.path: entry.options for entry in _entries(command) if isinstance(entry, Group)}
     return {SETTINGS[command]: {}, **below} if command in SETTINGS else below
 
 
 def group_kind(command: str, path: str) -> type | None:
-    """Return the dataclass that a group's options are kinds of; None where they are files with any settings."""
-    return next((group.kind for group in groups_below(COMMANDS[command], GROUPS) if group.path == path), None)
+    """Return the base dataclass of a group's options; None where they are files with any settings."""
+    return next((each.kind for each in _entries(command) if isinstance(each, Group) and each.path == path), None)
 
 
 def options(group: str, user_configs: str | None = None) -> list[str]:
-    """List the options of a group: rows of its table, then files, of ours and of the user's own directory."""
+    """List the options of a group: rows of its table, then files of ours and of the user's directory."""
     tables, files = groups("train"), set()
     for folder in (CONFIGS / group, *([Path(user_configs) / group] if user_configs else [])):
         for path in folder.rglob("*.yaml"):
@@ -43,12 +49,12 @@ def options(group: str, user_configs: str | None = None) -> list[str]:
 
 @functools.cache
 def command_keys(command: str) -> list[Option]:
-    """List each key of a command; those of a group's options once for each option that has it."""
-    return keys(COMMANDS[command], GROUPS)
+    """List the keys of a command; a key of several options of a group is listed once for each."""
+    return [entry for entry in _entries(command) if isinstance(entry, Option)]
 
 
 def find_keys(command: str, name: str) -> list[Option]:
-    """List the keys of a command with this name, or with the name that an old word has today."""
+    """List the keys of a command with this name, or with the current name of an old word."""
     return [key for key in command_keys(command) if key.name in RENAMED.get(name, (name,))]
 
 
@@ -57,8 +63,14 @@ def names(command: str) -> list[str]:
     return [*groups(command), *dict.fromkeys(key.name for key in command_keys(command))]
 
 
+def meant(command: str, name: str, rest: str = "") -> str:
+    """Return ` Did you mean ...?` with the most similar group or key, followed by `rest`; or nothing."""
+    near = nearest_name(name, names(command))
+    return f" Did you mean {near + rest!r}?" if near else ""
+
+
 def completions(line: str) -> list[str]:
-    """List what the last word of a command line may become, up to the next dot, slash or equals sign."""
+    """List the completions of the last word of a command line, up to the next dot, slash or equals sign."""
     *before, last = re.split(r"\s+", line.lstrip())
     if len(before) == 1:
         return _starting(last, COMMANDS)
@@ -82,11 +94,8 @@ def _starting(start: str, words: Iterable[str]) -> list[str]:
 
 
 def _paths(start: str) -> list[str]:
-    """List files and directories whose path begins so."""
+    """List files and directories whose path begins with this text."""
     folder, name = os.path.split(start)
-    try:
-        with os.scandir(os.path.expanduser(folder) or ".") as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries if entry.name.startswith(name)]
-    except OSError:
-        return []
-    return sorted(os.path.join(folder, entry) + "/" * is_dir for entry, is_dir in found)
+    root = os.path.expanduser(folder) or "."
+    found = glob.glob(f"{glob.escape(name)}*", root_dir=root, include_hidden=True)
+    return sorted(os.path.join(folder, entry) + "/" * os.path.isdir(os.path.join(root, entry)) for entry in found)

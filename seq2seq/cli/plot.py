@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 Numbered = tuple[int, Heatmap]
 """The number of a line, from 1, and its heat map"""
 _NAMED = 10
-"""Number of characters without a font that are named"""
+"""Maximum number of characters without a font that are named."""
 
 
 def run(config: PlotConfig) -> int:
-    """Draw the attention matrix of each line, numbered as the lines; skip blank lines."""
+    """Draw the attention matrix of each line, numbered like the lines; skip blank lines."""
     _check_output(config)
     translator = load_translator(config.checkpoint, config.device)
     heatmaps = _heatmaps(config, translator, find_aligner(translator, config.checkpoint, "to draw"))
@@ -44,7 +44,7 @@ def run(config: PlotConfig) -> int:
 
 
 def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[Numbered]:
-    """Yield the heat map of every line that has something to show: of words, or of pieces with their windows."""
+    """Yield the heat map of every non-blank line, by words, or by pieces with their windows."""
     drawn, decoding = _drawn(config, translator, aligner), config.decoding
     if config.units == "words":
         words = ((number, in_words(heatmap, aligner.source.line(heatmap.source), t)) for number, heatmap, t in drawn)
@@ -86,7 +86,7 @@ def _check_output(config: PlotConfig) -> None:
             import seq2seq.inference.picture  # noqa: F401
         except ImportError as error:
             raise ConfigError(
-                f"output_format={config.output_format}: pictures need matplotlib. Take output_format=html or text, or "
+                f"output_format={config.output_format}: pictures need matplotlib. Use output_format=html or text, or "
                 f"install it: {install_command('plots')}"
             ) from error
         check_directory(config.output)

@@ -1,4 +1,4 @@
-"""Text that commands run a checkpoint on: lines, pairs, references and gold alignments, in every format of training."""
+"""Reads the inputs of commands: lines, pairs and gold alignments, in every format of training."""
 
 import functools
 import logging
@@ -14,7 +14,6 @@ from seq2seq.config import Data, several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, Gold, read_gold
 from seq2seq.inference.forced_scores import ScoredPair, SentencePair, score_pairs
-from seq2seq.inference.metrics import Reference
 from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import existing, find_file
 from seq2seq.text.formats import Table, is_tabbed, table_kind
@@ -47,7 +46,7 @@ class RowLayout:
         If columns were asked for, a file whose lines have tabs is a table, whatever its name.
         """
         if name == "-" and self.columns is not None and self.kinds is None:
-            raise DataError(f"columns=[{','.join(self.columns)}] and -: stdin is plain text; give a file")
+            raise DataError(f"columns=[{','.join(self.columns)}] and -: stdin is plain text. Give a file")
         kind = table_kind(name)
         if not kind and self._is_tabbed(name):
             if self._columns(".tsv") is None:
@@ -83,11 +82,11 @@ class RowLayout:
 @functools.cache
 def _warn_of_tabs(name: str) -> None:
     """Warn once, although a file may be read twice."""
-    logger.warning("%s: its lines have tabs and are read whole. With columns=[1,2] it is a table.", name)
+    logger.warning("%s: lines contain tabs and are read as a whole. Use columns=[1,2] to read a table.", name)
 
 
 def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> RowLayout:
-    """Return these columns, or for tables of the same kind those that the checkpoint was trained on."""
+    """Return these columns; by default, for tables of the same kind, those that the checkpoint was trained on."""
     paths = [checkpoints] if isinstance(checkpoints, str) else checkpoints
     if not paths:  # load_translator complains
         return RowLayout((None, None), columns)
@@ -95,53 +94,12 @@ def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> R
 
 
 def layout_of(data: Data, columns: Sequence[str] | None = None) -> RowLayout:
-    """Return these columns, or for tables of the same kind those of a training."""
+    """Return these columns; by default, for tables of the same kind, those of a training."""
     languages = (data.source_lang, data.target_lang)
     if columns is not None:
         return RowLayout(languages, columns)
     names = [*several(data.train), *several(data.valid), *several(data.test)]
     return RowLayout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))
-
-
-# --- references ------------------------------------------------------------------------------------------------------
-
-
-def read_test_set(
-    source: str, reference: str | list[str] | None, layout: RowLayout
-) -> tuple[list[str], Sequence[Reference]]:
-    """Read source lines and their references; without references, `source` is a corpus as in training."""
-    if reference is not None and reference != source:
-        (sources,), references = read_references([source], reference, layout, SOURCE)
-        return sources, references
-    if source == "-":
-        raise DataError("both inputs are stdin (-); give a file for one")
-    pairs = list(layout.pairs(source, reference))
-    if not pairs:
-        raise DataError(f"{source}: no lines to score")
-    return [left for left, _ in pairs], [right for _, right in pairs]
-
-
-def read_references(
-    names: Sequence[str], reference: str | list[str], layout: RowLayout, side: int
-) -> tuple[list[list[str]], list[Reference]]:
-    """Read the lines of files, and their references. Raises DataError unless all have the same number of lines.
-
-    `side` selects the column of files that are tables.
-    """
-    if not (alternatives := several(reference)):
-        raise ConfigError("reference=[]: expected a file, or several, [a,b], that are alternatives")
-    if [*names, *alternatives].count("-") > 1:
-        raise DataError("both inputs are stdin (-); give a file for one")
-    texts = [list(layout.lines(name, TARGET)) for name in alternatives]
-    files = [list(layout.lines(name, side)) for name in names]
-    for name, lines in zip([*names, *alternatives], [*files, *texts], strict=True):
-        if len(lines) != len(texts[0]):
-            raise DataError(
-                f"{name} has {len(lines)} lines and {alternatives[0]} has {len(texts[0])}; expected as many"
-            )
-        if not lines:
-            raise DataError(f"{name}: no lines to score")
-    return files, [*(texts[0] if len(texts) == 1 else zip(*texts, strict=True))]
 
 
 # --- pairs to score --------------------------------------------------------------------------------------------------
@@ -178,7 +136,7 @@ def _pair_of_record(source: str, line: str, place: str, translator: Translator) 
     if strange := [token for token in tokens if token not in known]:
         raise DataError(
             f"{place}: {strange[0][:60]!r} is not in the vocabulary of this checkpoint; "
-            "score the text instead, or take the checkpoint that translated"
+            "score the text instead, or use the checkpoint that produced the translation"
         )
     if record.get("sentences", 1) != 1:
         raise DataError(
@@ -222,7 +180,7 @@ def score_all(
     shortlist: int | None = None,
     advance: Callable[[int], object] = lambda pairs: None,
 ) -> Iterator[ScoredPair]:
-    """Score pairs in order, a few batches at a time, so that only their attention is in memory.
+    """Score pairs in order, a few batches at a time, which limits the attention in memory.
 
     `advance` is called with the number of pairs that each group finishes.
     """
@@ -263,6 +221,6 @@ def find_aligner(translator: Translator, checkpoint: str | Sequence[str], purpos
     if (aligner := Aligner.of(translator)) is None:
         raise ConfigError(
             f"checkpoint={checkpoint}: a model with model/attention/placement=none has no attention {purpose}. "
-            "Take a checkpoint with another placement."
+            "Use a checkpoint with another placement."
         )
     return aligner

@@ -1,4 +1,4 @@
-"""Lines that commands write: translations, scored pairs and alignments as JSON."""
+"""JSON lines of translations, scored pairs and alignments."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from seq2seq.inference.translation import Translation
 
 
 def result_row(result: Result, alignment: WordAlignment | None) -> str:
-    """Return a translation or a scored pair as a line of JSON; `sentences` is there only for joined ones.
+    """Return a translation or a scored pair as a line of JSON; only joined translations have `sentences`.
 
     `alignment` is null if the model has no attention.
     """

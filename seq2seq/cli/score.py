@@ -1,4 +1,4 @@
-"""`seq2seq score`: how probable a model finds given translations."""
+"""`seq2seq score`: computes the log-probabilities of given translations."""
 
 from seq2seq.cli.files import check_output, output_stream, progress
 from seq2seq.cli.reading import layout, read_pairs, score_all
@@ -9,7 +9,7 @@ from seq2seq.inference.loading import load_translator
 
 
 def run(config: ScoreConfig) -> int:
-    """Print the log-probability of each target, or everything about it as JSON."""
+    """Print the log-probability of each target, or all details as JSON."""
     check_output(config.output)
     translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)

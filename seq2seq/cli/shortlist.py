@@ -1,4 +1,4 @@
-"""`seq2seq shortlist`: which target pieces go with each source piece, into the checkpoint."""
+"""`seq2seq shortlist`: adds to a checkpoint the table of likely target pieces for each source piece."""
 
 import logging
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: ShortlistConfig) -> int:
-    """Align, count, and write the table beside the weights."""
+    """Align pairs, count links, and write the table beside the weights."""
     directory = checkpoint.find(Path(config.checkpoint))
     check_output(str(directory / FILE))
     trained = checkpoint.load(directory, choose_device(config.device))
@@ -27,7 +27,7 @@ def run(config: ShortlistConfig) -> int:
     if not trained.model.attends:
         raise ConfigError(
             f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "
-            "by. Take a checkpoint with another placement."
+            "by. Use a checkpoint with another placement."
         )
     name, pairs = _pairs(config, data)
     filled = ((s, t) for s, t in pairs if not (source.is_blank(s) or target.is_blank(t)))
@@ -42,7 +42,7 @@ def run(config: ShortlistConfig) -> int:
 
 
 def _pairs(config: ShortlistConfig, data: Data) -> tuple[str, Iterable[Pair]]:
-    """What is to be aligned, and its name. Raises DataError where it is not there."""
+    """Return the name of the text to align, and its pairs. Raises DataError if it is missing."""
     if config.source is not None:
         return config.source, layout(config.checkpoint, config.columns).pairs(config.source, config.target)
     try:

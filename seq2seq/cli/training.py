@@ -1,4 +1,4 @@
-"""What a training does from a configuration to its exit code, for `train`, `compare` and Python."""
+"""Runs a training from its configuration to its exit code, for `train`, `compare` and Python."""
 
 import json
 import logging
@@ -50,7 +50,7 @@ def run_training(config: TrainConfig) -> int:
 
 
 def run_directory(config: TrainConfig) -> Path:
-    """Return where a training with these options keeps its files."""
+    """Return the run directory of a training with these options."""
     return Path(config.run_dir or default_run_dir(config, str(chosen("model/attention")), swept()))
 
 
@@ -88,14 +88,14 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, group: Proce
 
 
 def _train(config: TrainConfig, trainer: Trainer) -> int:
-    """Train in a run directory that is locked."""
+    """Train in a locked run directory."""
     run_dir = trainer.run_dir
     if trainer.resume():
-        logger.info("%s: going on from update %d", run_dir, trainer.progress.update)
+        logger.info("%s: resuming from update %d", run_dir, trainer.progress.update)
     elif config.training.loss == "minimum_risk" and config.training.start_from is None:
         logger.warning(
-            "training.loss=minimum_risk: begins with a model that can't translate yet, whose samples tell it little. "
-            "Train it with cross_entropy first, and give that as training.start_from=RUN_DIR"
+            "training.loss=minimum_risk: this model can't translate yet, so its samples are of little use. "
+            "Train it with cross_entropy first, then set training.start_from=RUN_DIR"
         )
     check_alike(trainer, config)
     if reason := trainer.reason_to_stop():
@@ -127,7 +127,7 @@ def _log_limits(trainer: Trainer, options: Training) -> None:
     if hours and options.schedule == "cosine":
         logger.info(
             "training.schedule=cosine: the learning rate reaches 0 at the last update or at training.max_hours, "
-            "whichever comes first; a run that the time ends cannot be repeated exactly"
+            "whichever comes first; a run that ends by time cannot be repeated exactly"
         )
 
 

@@ -1,4 +1,4 @@
-"""`seq2seq translate`: one line in, one line out, always, in order."""
+"""`seq2seq translate`: writes one line for each line read, in order."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
-    """An input and where its translations go."""
+    """An input and its outputs."""
 
     input: str
     output: str
@@ -46,7 +46,7 @@ class Job(NamedTuple):
 def run(config: TranslateConfig) -> int:
     """Translate; with n_best > 1 every source line gives that many output lines, best first.
 
-    Files are read through before anything is translated, so that an error in the last line is known at once.
+    Files are read completely before anything is translated, so an error in the last line is reported at once.
     """
     jobs = plan(config)
     work = Work(config, load_translator(config.checkpoint, config.device))
@@ -131,7 +131,7 @@ class Work:
             if path is not None and done and total is not None:
                 self._check_sources(job, path, done, total)
             if path == Path(job.output):
-                logger.info("%s: complete, and left as it is", job.output)
+                logger.info("%s: already complete", job.output)
                 return
         try:
             for sentences in self._translate_groups(job, outputs, total, done):
@@ -139,12 +139,7 @@ class Work:
         except BaseException:
             if done and (partial := partial_path(job.output)) is not None:
                 of_all = "" if total is None else f" of {total:,}"
-                logger.info(
-                    "%s: %s%s lines are translated. Give resume=true to continue from there.",
-                    partial,
-                    f"{done:,}",
-                    of_all,
-                )
+                logger.info("%s: %s%s lines are translated. Use resume=true to continue.", partial, f"{done:,}", of_all)
             raise
 
     def _translate_groups(self, job: Job, outputs: Sequence[str], total: int | None, done: int) -> Iterator[int]:
@@ -191,7 +186,7 @@ class Work:
         return None if self.aligner is None else self.aligner.align(translation)
 
     def _rows(self, translation: Translation, alignment: WordAlignment | None) -> Iterator[str]:
-        """Yield what a translation is in the output, and in the file of alignments if there is one."""
+        """Yield the rows of a translation for the output, and for the file of alignments if there is one."""
         config = self.config
         yield result_row(translation, alignment) if config.output_format == "jsonl" else translation.text
         if config.alignments is not None and alignment is not None:
@@ -199,7 +194,7 @@ class Work:
             yield alignment_row(translation, alignment) if soft else str(alignment)
 
     def _check_sources(self, job: Job, path: Path, done: int, total: int) -> None:
-        """Raise DataError if a file, complete or not, has the translations of another input."""
+        """Raise DataError if a file, complete or not, holds translations of another input."""
         advice = f"Delete {path} to start over, or give the input that it belongs to."
         if done > total:
             raise DataError(f"{path}: has {done} translated lines, but {job.input} has {total}. {advice}")
@@ -235,7 +230,7 @@ def requests(
             if (prefix := next(prefixes)) is None:
                 raise DataError(
                     f"{config.prefix}: {number} lines, but {name} has more; expected a line for each, "
-                    "blank where a translation may begin in any way"
+                    "blank where the beginning is free"
                 )
             read.append(Request(_readable(line, name, number + 1, check), number, prefix))
             number += 1
@@ -252,6 +247,6 @@ def _readable(line: str | DataError, name: str, number: int, check: Callable[[st
     except DataError as error:
         if not is_pipe(name):
             raise
-        logger.warning("%s; answered by a blank line", error)
+        logger.warning("%s; writing a blank line for it", error)
         return ""
     return line

@@ -1,4 +1,4 @@
-"""Configuration files of the user, from --config-dir=DIR: they choose and set, and can run and read nothing.
+"""Checks the user's configuration files from --config-dir=DIR, which may only choose options and set values.
 
 Hydra calls what it finds under `_target_`, or in a configuration of loggers under `()`, before `parse` sees anything;
 OmegaConf's resolvers, `${oc.env:NAME}`, read the environment and make such keys out of text; aliases of aliases fill
@@ -31,7 +31,7 @@ def check_user_configs(directory: str) -> None:
 
 def _check(path: Path) -> None:
     if path.is_symlink():
-        raise ValueError("a link; put in its place a copy of what it leads to")
+        raise ValueError("a link; replace it with a copy of its target")
     if path.suffix != ".yaml":
         return
     for token in yaml.scan(read_bytes(path, _MOST_BYTES).decode("utf-8")):

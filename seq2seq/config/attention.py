@@ -251,7 +251,7 @@ class Attention:
             if getattr(self, axis) is None:
                 yield (
                     f"{group}/placement={self.placement.name} and {group}/{axis}=null: an attention needs a {axis}. "
-                    f"Choices: {', '.join(AXES[base])}; or take {group}/placement=none."
+                    f"Choices: {', '.join(AXES[base])}; or use {group}/placement=none."
                 )
         if self.heads is None:
             yield (

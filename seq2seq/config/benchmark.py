@@ -103,7 +103,7 @@ class BenchmarkConfig:
         if self.checkpoint is None and self.forced_length is None and "decoding" in self.measure:
             yield (
                 "checkpoint=null and forced_length=null: fresh weights end their translations anywhere. Give "
-                "checkpoint=..., or take forced_length=15."
+                "checkpoint=..., or use forced_length=15."
             )
         for key in ("precisions", "decode_precisions", "decode_beams", "decode_batches", "peers_toolkits"):
             if not getattr(self, key):
@@ -127,12 +127,12 @@ class BenchmarkConfig:
         if training.guided_alignment:
             yield (
                 f"training.guided_alignment={training.guided_alignment} without data.alignments: generated "
-                "sentences have none. Give data.train and data.alignments, or take training.guided_alignment=0."
+                "sentences have none. Give data.train and data.alignments, or use training.guided_alignment=0."
             )
         if training.start_from is not None:
             yield (
                 f"training.start_from={training.start_from} without data: generated sentences and the peers' data "
-                "have sub-words of their own. Give data.train, data.valid and the languages, or take "
+                "have sub-words of their own. Give data.train, data.valid and the languages, or use "
                 "training.start_from=null."
             )
         if self.checkpoint is not None and self.peers is None:

@@ -101,15 +101,15 @@ class TranslateConfig(ReadingConfig):
         if several and (self.prefix, self.alignments) != (None, None):
             yield (
                 f"prefix={self.prefix} and alignments={self.alignments} are files for a single input. Translate one "
-                "file at a time, or take output_format=jsonl, which has the alignments."
+                "file at a time, or use output_format=jsonl, which has the alignments."
             )
         if self.split != "none" and self.decoding.n_best > 1:
             yield (
                 f"split={self.split} and decoding.n_best={self.decoding.n_best}: the n best translations of several "
-                "sentences do not make those of a line. Take decoding.n_best=1 or split=none."
+                "sentences do not make those of a line. Use decoding.n_best=1 or split=none."
             )
         if self.split != "none" and self.prefix is not None:
-            yield f"split={self.split} and prefix={self.prefix}: a prefix begins a line. Take split=none."
+            yield f"split={self.split} and prefix={self.prefix}: a prefix begins a line. Use split=none."
         if self.columns is not None and self.input == "-":
             yield f"columns=[{','.join(self.columns)}] and input=-: stdin is plain text. Give a file."
         if self.resume and self.output == "-":

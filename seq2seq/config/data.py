@@ -154,13 +154,13 @@ class Data:
             yield f"data.tokenizer_model={models}: expected one model, or [source,target]."
         if self.joint and len(set(models)) == 2:
             yield (
-                f"data.joint=true and data.tokenizer_model={models}: two models are two vocabularies. Take "
+                f"data.joint=true and data.tokenizer_model={models}: two models are two vocabularies. Use "
                 "data.joint=false, or give one model for both languages."
             )
         if self.protect and self.tokenizer_model:
             yield (
                 f"data.protect={self.protect} and data.tokenizer_model={self.tokenizer_model}: that model has no "
-                "pieces for protected text. Take data.tokenizer_model=null, or data.protect=null."
+                "pieces for protected text. Use data.tokenizer_model=null, or data.protect=null."
             )
         if self.byte_fallback and self.tokenizer in ("char", "word"):
             yield (
@@ -170,17 +170,17 @@ class Data:
         if self.subword_sampling is not None and self.tokenizer in ("char", "word"):
             yield (
                 f"data.subword_sampling={self.subword_sampling} and data.tokenizer={self.tokenizer}: there is one way "
-                "only to cut a text into these. Take data.tokenizer=bpe or unigram, or data.subword_sampling=null."
+                "only to cut a text into these. Use data.tokenizer=bpe or unigram, or data.subword_sampling=null."
             )
         if self.subword_nbest is not None and (self.subword_sampling is None or self.tokenizer != "unigram"):
             yield (
                 f"data.subword_nbest={self.subword_nbest}, data.subword_sampling={self.subword_sampling} and "
                 f"data.tokenizer={self.tokenizer}: only unigram draws from the best segmentations. Leave "
-                "data.subword_nbest=null, or take data.tokenizer=unigram data.subword_sampling=0.2."
+                "data.subword_nbest=null, or use data.tokenizer=unigram data.subword_sampling=0.2."
             )
         if self.subword_sampling is not None and self.alignments is not None:
             yield (
                 f"data.subword_sampling={self.subword_sampling} and data.alignments={self.alignments}: the alignments "
-                "are between the pieces that sampling replaces. Take data.subword_sampling=null, or "
+                "are between the pieces that sampling replaces. Use data.subword_sampling=null, or "
                 "data.alignments=null."
             )

@@ -66,7 +66,7 @@ class Decoding:
         if self.dictionary is not None and not self.replace_unknown:
             yield (
                 f"decoding.dictionary={self.dictionary} and decoding.replace_unknown=false: the dictionary is for "
-                "unknown words. Take decoding.replace_unknown=true."
+                "unknown words. Use decoding.replace_unknown=true."
             )
 
     def _beam_problems(self) -> Iterator[str]:
@@ -83,5 +83,5 @@ class Decoding:
             if value != default:
                 yield (
                     f"decoding.{key}={value} and decoding.search=beam: only samples have it. "
-                    "Take decoding.search=sample."
+                    "Use decoding.search=sample."
                 )

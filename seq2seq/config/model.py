@@ -144,7 +144,7 @@ class Model:
         if self.variational_dropout and not self.dropout:
             yield (
                 "model.variational_dropout=true and model.dropout=0: there is no dropout to share between steps. "
-                "Give model.dropout a probability, or take model.variational_dropout=false."
+                "Give model.dropout a probability, or use model.variational_dropout=false."
             )
         encoder = self.encoder
         if (
@@ -154,7 +154,7 @@ class Model:
         ):
             yield (
                 f"model.hidden_size={self.hidden_size} and model.encoder.bidirectional=true: an odd size can't be "
-                "halved between two directions. Take an even one, or set model.encoder.hidden_size."
+                "halved between two directions. Use an even one, or set model.encoder.hidden_size."
             )
         yield from self.attention.missing_parts("model/attention")
         size = encoder.memory_size(self.hidden_size)
@@ -162,7 +162,7 @@ class Model:
             if isinstance(self.bridge, ZeroBridge):
                 yield (
                     "model/attention/placement=none and model/bridge=zero: the decoder would never see the source. "
-                    "Take another bridge (last, mean, attention), or an attention."
+                    "Use another bridge (last, mean, attention), or an attention."
                 )
         elif self.attention.heads is not None and size % self.attention.heads:
             yield (

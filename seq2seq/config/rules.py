@@ -17,7 +17,7 @@ def tying_problems(model: Model, data: Data) -> Iterator[str]:
     if model.tied_embeddings in ("source_target", "all") and not data.joint:
         yield (
             f"model.tied_embeddings={model.tied_embeddings} and data.joint=false: two vocabularies can't "
-            "share one table. Take data.joint=true, or model.tied_embeddings=target_output."
+            "share one table. Use data.joint=true, or model.tied_embeddings=target_output."
         )
 
 
@@ -41,7 +41,7 @@ def search_problems(model: Model, data: Data, decoding: Decoding) -> Iterator[st
     if decoding.replace_unknown and data.tokenizer != "word":
         yield (
             f"data.tokenizer={data.tokenizer} and decoding.replace_unknown=true: these spell what they do not know. "
-            "Take data.tokenizer=word, or decoding.replace_unknown=false."
+            "Use data.tokenizer=word, or decoding.replace_unknown=false."
         )
 
 
@@ -52,7 +52,7 @@ def guidance_problems(model: Model, data: Data, training: Training) -> Iterator[
     if weight and file is None:
         yield (
             f"training.guided_alignment={weight} and data.alignments=null: there is nothing to guide the attention by. "
-            "Give data.alignments=FILE, or take training.guided_alignment=0."
+            "Give data.alignments=FILE, or use training.guided_alignment=0."
         )
     if file is not None and not weight:
         yield (
@@ -62,13 +62,13 @@ def guidance_problems(model: Model, data: Data, training: Training) -> Iterator[
     if weight and isinstance(model.attention.placement, NoAttention):
         yield (
             f"training.guided_alignment={weight} and model/attention/placement=none: there is no attention to guide. "
-            "Take another placement, or training.guided_alignment=0 and data.alignments=null."
+            "Use another placement, or training.guided_alignment=0 and data.alignments=null."
         )
     elif weight and normaliser is not None and not isinstance(normaliser, Softmax):
         yield (
             f"training.guided_alignment={weight} and model/attention/normaliser={normaliser.name}: its "
             "weights can be 0, where a cross-entropy has no gradient to make them larger. "
-            "Take model/attention/normaliser=softmax, or training.guided_alignment=0 and data.alignments=null."
+            "Use model/attention/normaliser=softmax, or training.guided_alignment=0 and data.alignments=null."
         )
 
 
@@ -77,5 +77,5 @@ def risk_problems(model: Model, training: Training) -> Iterator[str]:
     if training.loss == "minimum_risk" and isinstance(model.attention.normaliser, Reinforce):
         yield (
             "model/attention/normaliser=reinforce and training.loss=minimum_risk: its positions are trained by the "
-            "likelihood that they lead to. Take training.loss=cross_entropy."
+            "likelihood that they lead to. Use training.loss=cross_entropy."
         )

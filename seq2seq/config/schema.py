@@ -89,8 +89,10 @@ class Option:
 
     @property
     def help(self) -> str:
-        """Explanation of the key: the docstring after its field."""
-        return help_of(self.owner, self.field.name)
+        """Explanation of the key: the docstring after its field, on one line."""
+        bases, name = self.owner.__mro__[:-1], self.field.name
+        texts = (_attribute_docstrings(base.__module__).get((base.__name__, name)) for base in bases)
+        return next(filter(None, texts), "")
 
 
 @dataclass(frozen=True)
@@ -128,31 +130,11 @@ def entries(
             yield Option(name, kinds, entry, default, kind, option)
 
 
-def keys(kind: type, tables: Groups, prefix: str = "") -> list[Option]:
-    """List each key below a dataclass; those of a group's options once for each option that has it."""
-    return [entry for entry in entries(kind, tables, prefix) if isinstance(entry, Option)]
-
-
-def groups(kind: type, tables: Groups, prefix: str = "") -> list[Group]:
-    """List each group below a dataclass."""
-    return [entry for entry in entries(kind, tables, prefix) if isinstance(entry, Group)]
-
-
-def help_of(kind: type, name: str) -> str:
-    """Return the docstring after a field of a dataclass, on one line; empty if the source is not available."""
-    texts = (_attribute_docstrings(base.__module__).get((base.__name__, name)) for base in kind.__mro__)
-    return next(filter(None, texts), "")
-
-
 @functools.cache
 def _attribute_docstrings(module: str) -> dict[tuple[str, str], str]:
     """Map (class, field) to the string after the field, for all classes of a module."""
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except (OSError, TypeError):
-        return {}
     texts = {}
-    for definition in tree.body:
+    for definition in ast.parse(inspect.getsource(sys.modules[module])).body:
         for entry, after in itertools.pairwise(getattr(definition, "body", ())):
             match definition, entry, after:
                 case ast.ClassDef(), ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
@@ -290,7 +272,7 @@ class SchemaReader:
         if isinstance(value, str) and "${" in value:
             self.errors.append(f"{path}: interpolations are not allowed here, got {shown(value)}.")
             return None
-        if isinstance(value, str) and not _is_text(value):
+        if isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
             self.errors.append(f"{path}: expected text of valid Unicode and without NUL, got {shown(value)}.")
             return None
         self._check_bounds(value, path, metadata)
@@ -328,11 +310,3 @@ class SchemaReader:
         for bound, (holds, words) in _BOUNDS.items():
             if bound in metadata and not holds(value, metadata[bound]):
                 self.errors.append(f"{path}={value}: must be {words} {metadata[bound]}.")
-
-
-def _is_text(value: str) -> bool:
-    """Tell whether a text can be written, also as a file name."""
-    try:
-        return b"\0" not in value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False

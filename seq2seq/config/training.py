@@ -128,13 +128,13 @@ class Training:
         if schedule != "none" and half is None:
             yield (
                 f"training.scheduled_sampling={schedule} and training.scheduled_sampling_half=null: how fast shall the "
-                "share grow? Give training.scheduled_sampling_half, an update, or take "
+                "share grow? Give training.scheduled_sampling_half, an update, or use "
                 "training.scheduled_sampling=none."
             )
         if schedule == "none" and (half is not None or most != 1):
             yield (
                 f"training.scheduled_sampling=none, training.scheduled_sampling_half={half} and "
-                f"training.scheduled_sampling_max={most}: they would change nothing. Take "
+                f"training.scheduled_sampling_max={most}: they would change nothing. Use "
                 "training.scheduled_sampling=linear or inverse_sigmoid, or leave them out."
             )
 
@@ -148,7 +148,7 @@ class Training:
         if least is not None and self.schedule == "constant":
             yield (
                 f"training.min_learning_rate={least} and training.schedule=constant: this rate never falls. "
-                "Take another schedule, or training.min_learning_rate=null."
+                "Use another schedule, or training.min_learning_rate=null."
             )
 
     def _risk_problems(self) -> Iterator[str]:
@@ -158,16 +158,16 @@ class Training:
                 if option.name.startswith("risk_") and value != option.default:
                     yield (
                         f"training.{option.name}={value} and training.loss={self.loss}: only minimum_risk has it. "
-                        f"Take training.loss=minimum_risk, or leave training.{option.name}={option.default}."
+                        f"Use training.loss=minimum_risk, or leave training.{option.name}={option.default}."
                     )
             return
         if self.guided_alignment:
             yield (
                 f"training.guided_alignment={self.guided_alignment} and training.loss=minimum_risk: the alignments are "
-                "those of the references, not of samples. Take training.guided_alignment=0 and data.alignments=null."
+                "those of the references, not of samples. Use training.guided_alignment=0 and data.alignments=null."
             )
         if self.scheduled_sampling != "none":
             yield (
                 f"training.scheduled_sampling={self.scheduled_sampling} and training.loss=minimum_risk: samples are "
-                "the model's own words throughout. Take training.scheduled_sampling=none."
+                "the model's own words throughout. Use training.scheduled_sampling=none."
             )

@@ -102,7 +102,7 @@ def read_gold(line: str, base: int, place: str) -> Gold:
             raise DataError(f"{place}: {text[:60]!r} is no link; expected i-j for a sure one or i?j for a possible one")
         link = (int(parts[1]) - base, int(parts[3]) - base)
         if min(link) < 0:
-            raise DataError(f"{place}: {text!r}: words are counted from {base} (gold_base={base}); take gold_base=0")
+            raise DataError(f"{place}: {text!r}: words are counted from {base} (gold_base={base}); use gold_base=0")
         possible.add(link)
         if parts[2] == "-":
             sure.add(link)

@@ -161,19 +161,10 @@ def _test(
 def markdown(comparison: Comparison) -> str:
     """Write a table in GitHub's Markdown, and what its columns mean."""
     template = templates().get_template("comparison.md")
-    shown = [key for key in COLUMNS if any(row.values[key] for row in comparison.rows)]
+    shown = {key: value for key, value in COLUMNS.items() if any(row.values[key] for row in comparison.rows)}
     return template.render(
-        comparison=comparison, shown=shown, columns=COLUMNS, tests=TESTS, cell=_cell, literal=_literal
+        comparison=comparison, columns=shown, with_spread=_WITH_SPREAD, tests=TESTS, literal=_literal
     )
-
-
-def _cell(row: Row, key: str) -> str:
-    spread = row.values[key]
-    if spread is None:
-        return ""
-    form = COLUMNS[key][1]
-    deviation = spread.deviation if key in _WITH_SPREAD else None
-    return form.format(spread.mean) + ("" if deviation is None else f" ± {form.format(deviation)}")
 
 
 def _literal(text: str) -> str:

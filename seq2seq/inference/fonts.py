@@ -6,6 +6,7 @@ Needs matplotlib. The package noto-cjk-sans-otc brings a font for Chinese, Japan
 import functools
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, weight_dict
@@ -71,7 +72,11 @@ def is_cff(face: Face) -> bool:
 @functools.cache
 def _installed(preferred: Sequence[str]) -> list[Face]:
     """Return the most regular face of each family: preferred families first, then those without serifs."""
-    _add_bundled()
+    with suppress(ImportError):
+        from noto_cjk_sans_otc import FONT_PATH
+
+        if str(FONT_PATH) not in {entry.fname for entry in fontManager.ttflist}:
+            fontManager.addfont(str(FONT_PATH))
 
     def irregularity(entry: FontEntry) -> tuple[bool, float]:
         weight = entry.weight if isinstance(entry.weight, int) else weight_dict.get(entry.weight, 0)
@@ -86,15 +91,6 @@ def _installed(preferred: Sequence[str]) -> list[Face]:
         if not entry.name.startswith(_FOR_NOBODY):
             families.setdefault(entry.name, entry)
     return [(entry.name, entry.fname, entry.index) for entry in sorted(families.values(), key=rank)]
-
-
-def _add_bundled() -> None:
-    try:
-        from noto_cjk_sans_otc import FONT_PATH
-    except ImportError:
-        return
-    if str(FONT_PATH) not in {entry.fname for entry in fontManager.ttflist}:
-        fontManager.addfont(str(FONT_PATH))
 
 
 def _styled(properties: FontProperties) -> Face:

@@ -87,10 +87,9 @@ def score_pairs(
     lines = [pairs[row].source for row in filled]
     protected = [models.source.protected(line) for line in lines]
     targets = models.target.encode([pairs[row].target for row in filled], protected)
-    numbers = models.piece_numbers if any(pair.tokens is not None for pair in pairs) else {}
     for place, row in enumerate(filled):
         if (names := pairs[row].tokens) is not None:
-            targets[place] = [numbers[name] for name in names]
+            targets[place] = [models.piece_numbers[name] for name in names]
     sources = models.source.encode(lines)
     for line, *sides in zip(lines, sources, targets, strict=True):
         check_length(max(map(len, sides)), repr(line[:60]))
@@ -167,16 +166,14 @@ def _log_probs(output: Output, features: Tensor, tokens: Tensor, real: Tensor, s
     `real` [b t] tells which places of the batch are tokens.
     """
     project: Callable[[Tensor], Tensor] = output.logits
-    absent = None
     if selection is not None:
         allowed = torch.from_numpy(selection.tokens)
         project, tokens = output.restricted_to(allowed.to(features.device)), torch.searchsorted(allowed, tokens)
-        absent = selection.absent
     sentences = real.nonzero()[:, 0]  # [n]
     parts = []
     for x, chosen, rows in zip(*(torch.split(each, _ROWS) for each in (features, tokens, sentences)), strict=True):
         logits = project(x)
-        if absent is not None:
-            logits = logits.masked_fill(absent[rows].to(logits.device), -torch.inf)
+        if selection is not None and selection.absent is not None:
+            logits = logits.masked_fill(selection.absent[rows].to(logits.device), -torch.inf)
         parts.append(logits.log_softmax(-1).gather(1, chosen[:, None].to(logits.device)).squeeze(1))
     return torch.cat(parts)

@@ -161,41 +161,29 @@ def verdicts(health: Health) -> list[str]:
     stuck = [head.get("movement", 1.0) < _STILL for head in health.heads]
     still = [head_stuck and not head_flat for head_stuck, head_flat in zip(stuck, flat, strict=True)]
     values = {**_HARMLESS, **health.together}
-    checks = (
-        (
-            any(flat),
-            f"{_subject(flat)} almost uniform: every step gets nearly the same mean of what it can see. {_MORE}",
+    messages = {
+        f"{_subject(flat)} almost uniform: every step gets nearly the same mean of what it can see. {_MORE}": any(flat),
+        f"{_subject(still)} almost the same at every step, whatever is being translated. {_MORE}": any(still),
+        "{on_eos:.0%} of the weight is on </s> of the source, which no word comes from.": values["on_eos"] > _MOSTLY,
+        "{uncovered:.0%} of the source's tokens get hardly any weight: their words may be left out. See the worst "
+        "sentences. decoding.coverage_penalty may help, or model.attention.score.coverage=true.": (
+            values["covered"] < _MOSTLY and values["received"] > 0.75  # else translations have just few tokens
         ),
-        (any(still), f"{_subject(still)} almost the same at every step, whatever is being translated. {_MORE}"),
-        (values["on_eos"] > _MOSTLY, "{on_eos:.0%} of the weight is on </s> of the source, which no word comes from."),
-        (
-            values["covered"] < _MOSTLY and values["received"] > 0.75,  # else translations have just few tokens
-            "{uncovered:.0%} of the source's tokens get hardly any weight: their words may be left out. See the worst "
-            "sentences. decoding.coverage_penalty may help, or model.attention.score.coverage=true.",
+        "{at_ends:.0%} of the windows are centred at an end of the source: the centres do not follow the translation. "
+        "Use another model/attention/window.": values["at_ends"] > _MOSTLY,
+        "{lost:.0%} of the weight is lost to the gain of the window: what fits best lies far from the predicted "
+        "centre. Raise model.attention.window.half_width, or use another model/attention/window.": (
+            values["lost"] > _MOSTLY
         ),
-        (
-            values["at_ends"] > _MOSTLY,
-            "{at_ends:.0%} of the windows are centred at an end of the source: the centres do not follow the "
-            "translation. Take another model/attention/window.",
+        "{edge:.0%} of the weight is at the ends of the window, {edge_evenly:.0%} if it were uniform: what fits best "
+        "often lies outside. Raise model.attention.window.half_width.": values["edge"] > 2 * values["edge_evenly"],
+        "{outside:.0%} of the weight would be outside the window if that were all of the source, "
+        "{outside_evenly:.0%} if it were uniform: the window misses what fits best. Raise "
+        "model.attention.window.half_width, or use model/attention/window=global.": (
+            values["outside"] > max(_MOSTLY, values["outside_evenly"])
         ),
-        (
-            values["lost"] > _MOSTLY,
-            "{lost:.0%} of the weight is lost to the gain of the window: what fits best lies far from the predicted "
-            "centre. Raise model.attention.window.half_width, or take another model/attention/window.",
-        ),
-        (
-            values["edge"] > 2 * values["edge_evenly"],
-            "{edge:.0%} of the weight is at the ends of the window, {edge_evenly:.0%} if it were uniform: what fits "
-            "best often lies outside. Raise model.attention.window.half_width.",
-        ),
-        (
-            values["outside"] > max(_MOSTLY, values["outside_evenly"]),
-            "{outside:.0%} of the weight would be outside the window if that were all of the source, "
-            "{outside_evenly:.0%} if it were uniform: the window misses what fits best. Raise "
-            "model.attention.window.half_width, or take model/attention/window=global.",
-        ),
-    )
-    return [text.format(**values, uncovered=1 - values["covered"]) for wrong, text in checks if wrong]
+    }
+    return [text.format(**values, uncovered=1 - values["covered"]) for text, wrong in messages.items() if wrong]
 
 
 def _subject(heads: Sequence[bool]) -> str:

@@ -53,8 +53,7 @@ class Heatmap:
         margin = max(map(_width, targets), default=0)
         height = max(map(len, sources), default=0)
         lines = []
-        for level in range(height):  # source tokens read downwards
-            letters = [source.rjust(height)[level] for source in sources]
+        for letters in zip(*(source.rjust(height) for source in sources), strict=True):  # they read downwards
             lines.append(" " * (margin + 2) + "".join(letter + " " * (2 - _width(letter)) for letter in letters))
         if words := word_spans(self.columns):
             lines.append(" " * (margin + 2) + _brackets(words))
@@ -152,19 +151,17 @@ def word_spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
 
     There are none without sentencepiece's marks, or in writing without spaces.
     """
-    starts = [number for number, token in enumerate(tokens) if not (number and _continues(tokens[number - 1], token))]
-    if not any(token.startswith("▁") for token in tokens):
+    marked = [token.startswith("▁") for token in tokens]
+    if not any(marked):
         return []
+    of_word = [_is_of_word(token) for token in tokens]
+    starts = [n for n in range(len(tokens)) if n == 0 or marked[n] or not (of_word[n - 1] and of_word[n])]
     spans = zip(starts, [*starts[1:], len(tokens)], strict=True)
     return [(first, end - 1) for first, end in spans if end - first > 1]
 
 
-def _continues(before: str, token: str) -> bool:
-    """Whether a piece continues the word of the one before it. Punctuation belongs to no word."""
-    return not token.startswith("▁") and _is_of_word(before) and _is_of_word(token)
-
-
 def _is_of_word(token: str) -> bool:
+    """Whether a piece is part of a word, which punctuation is not."""
     if token.startswith("<") and token.endswith(">"):
         return token.startswith("<0x")  # one byte of a character
     return any(c.isalnum() for c in token) and all(_breadth(c) == "N" for c in token)

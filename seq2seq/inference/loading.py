@@ -25,7 +25,7 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
     if not paths:
         raise ConfigError("checkpoint=[]: expected a checkpoint, or several, [a,b]")
     loaded = [load(Path(name), place) for name in paths]
-    first = loaded[0]
+    first, members = loaded[0], []
     for other, name in zip(loaded, paths, strict=True):
         if other.target.model != first.target.model:
             raise ConfigError(
@@ -37,8 +37,6 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
                 f"checkpoint=[{paths[0]},{name}]: they translate from {first.data.source_lang} and "
                 f"{other.data.source_lang}. An ensemble needs models of one source language."
             )
-    members = []
-    for trained, name in zip(loaded, paths, strict=True):
-        shortlist = Shortlist.load(find(Path(name)), len(trained.source), len(trained.target))
-        members.append(EnsembleMember(trained.model, trained.source, shortlist, trained.lengths))
+        shortlist = Shortlist.load(find(Path(name)), len(other.source), len(other.target))
+        members.append(EnsembleMember(other.model, other.source, shortlist, other.lengths))
     return Translator(members, first.target, place, (first.data.source_lang, first.data.target_lang))

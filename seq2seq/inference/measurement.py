@@ -37,7 +37,7 @@ def measure_attention(model: TranslationModel, sources: Tokens, targets: Tokens,
 
 
 def _measure_batch(model: TranslationModel, batch: PairBatch) -> list[Measured]:
-    with recording_outside(model) as steps:
+    with recording_outside(model.attention if model.has_windows else None) as steps:
         attended = batch.decode(model).attended
     dense = attended.to_dense(batch.source.size(1))
     assert dense is not None
@@ -51,10 +51,10 @@ def _measure_batch(model: TranslationModel, batch: PairBatch) -> list[Measured]:
 
 
 @contextmanager
-def recording_outside(model: TranslationModel) -> Iterator[list[OutsideWindow]]:
-    """Record what lies outside the local windows at each call of the attention, with a batch dimension in front."""
+def recording_outside(local: Attention | None) -> Iterator[list[OutsideWindow]]:
+    """Record what lies outside the local windows at each call of a local attention, with a batch dimension in front."""
     steps: list[OutsideWindow] = []
-    if model.attention is None or not model.has_windows:
+    if local is None:
         yield steps
         return
 
@@ -62,7 +62,7 @@ def recording_outside(model: TranslationModel) -> Iterator[list[OutsideWindow]]:
         query, memory, positions = given
         steps.append(_outside(module, query, memory, positions, named.get("coverage")))  # noise is for training
 
-    handle = model.attention.register_forward_hook(record, with_kwargs=True)
+    handle = local.register_forward_hook(record, with_kwargs=True)
     try:
         yield steps
     finally:

@@ -10,7 +10,7 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
-from sacrebleu.significance import PairedTest, Result
+from sacrebleu.significance import PairedTest
 
 from seq2seq.errors import ConfigError
 from seq2seq.text.languages import base_language, is_unspaced
@@ -100,7 +100,7 @@ def check_tokenizer(name: str) -> None:
         BLEU(tokenize=name).corpus_score(["a"], [["a"]])
     except (RuntimeError, ImportError, OSError) as error:
         raise ConfigError(
-            f"bleu_tokenizer={name}: can't run here ({' '.join(str(error).split())}). Install it, or take "
+            f"bleu_tokenizer={name}: can't run here ({' '.join(str(error).split())}). Install it, or use "
             "bleu_tokenizer=char, whose scores count characters and compare with no others."
         ) from error
 
@@ -131,10 +131,7 @@ def _scored(metric: Metric, hypotheses: Sequence[str], bootstrap: bool) -> tuple
     test = PairedTest([("system", list(hypotheses))], {"metric": metric}, None, test_type="bs", n_samples=samples)
     signatures, results = test()
     ((name, signature),) = signatures.items()
-    (result,) = results[name]
-    assert isinstance(result, Result)
-    assert result.mean is not None
-    assert result.ci is not None
+    result: Any = results[name][0]
     return float(result.score), Interval(float(result.mean), float(result.ci), str(signature))
 
 

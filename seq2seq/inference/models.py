@@ -83,7 +83,7 @@ class TrainedModels:
         if shortlist is None:
             raise ConfigError(
                 f"decoding.shortlist={candidates}: the checkpoint has no {FILE}. Make it with seq2seq "
-                f"shortlist checkpoint=DIR candidates={candidates}, or take decoding.shortlist=null."
+                f"shortlist checkpoint=DIR candidates={candidates}, or use decoding.shortlist=null."
             )
         return shortlist.select(sources, targets, candidates, len(self.target))
 

@@ -34,7 +34,7 @@ def in_parts_that_fit(work: Callable[[int], Result], parts: int, most: int) -> t
                 raise
             if parts >= most:
                 raise ConfigError(
-                    f"there is not enough memory for a single pair of a batch ({error}). Take a smaller model, or a "
+                    f"there is not enough memory for a single pair of a batch ({error}). Use a smaller model, or a "
                     "lower data.max_length."
                 ) from error
         parts = min(2 * parts, most)
@@ -53,7 +53,7 @@ def in_halves_that_fit(work: Callable[[Sequence[Item]], list[Result]], items: Se
             raise
         if len(items) == 1:
             raise ConfigError(
-                f"there is not enough memory for a single sentence ({error}). Take shorter lines, or where "
+                f"there is not enough memory for a single sentence ({error}). Use shorter lines, or where "
                 "there is a beam a smaller decoding.beam_size."
             ) from error
     _forget()

@@ -157,19 +157,10 @@ def _draw_matrix(axes: Axes, weights: list[list[float]], windows: Windows | None
     squares.set_array([weight for _, _, weight in cells])
     axes.add_collection(squares, autolim=False)
     if windows:
-        outline = LineCollection(_outline(windows), colors=_FOCUS, linewidths=0.7, capstyle="projecting")
-        axes.add_collection(outline, autolim=False)
-        axes.scatter(
-            [window.centre for window in windows],
-            range(t),
-            s=(0.3 * 72 * cell) ** 2,
-            color=_FOCUS,
-            edgecolors="white",
-            linewidths=0.4,
-            zorder=3,
-            clip_on=False,
-        )
-        outline.set_clip_on(False)
+        style: dict[str, Any] = {"linewidths": 0.7, "capstyle": "projecting", "clip_on": False}
+        axes.add_collection(LineCollection(_outline(windows), colors=_FOCUS, **style), autolim=False)
+        style = {"color": _FOCUS, "edgecolors": "white", "linewidths": 0.4, "zorder": 3, "clip_on": False}
+        axes.scatter([window.centre for window in windows], range(t), s=(0.3 * 72 * cell) ** 2, **style)
 
 
 def _outline(windows: Windows) -> list[list[tuple[float, float]]]:
@@ -213,12 +204,10 @@ def _label_columns(axes: Axes, labels: Iterable[str], **style: Any) -> list[Text
     """Write labels above the matrix, to be read upwards; wide characters stand upright, to be read downwards."""
     texts = []
     for i, text in enumerate(labels):
-        upright = _is_upright(text)
-        direction = (0, "center", "bottom") if upright else (90, "left", "center")
-        style |= dict(zip(("rotation", "ha", "va"), direction, strict=True))
-        style |= {"rotation_mode": "anchor", "linespacing": 1.0}
-        shown = "\n".join(text) if upright else text
-        texts.append(_write(axes, shown, (i, 1), (0, _LABEL_GAP), axes.get_xaxis_transform(), **style))
+        style |= {"rotation": 90, "ha": "left", "va": "center", "rotation_mode": "anchor", "linespacing": 1.0}
+        if _is_upright(text):
+            text, style = "\n".join(text), {**style, "rotation": 0, "ha": "center", "va": "bottom"}
+        texts.append(_write(axes, text, (i, 1), (0, _LABEL_GAP), axes.get_xaxis_transform(), **style))
     return texts
 
 

@@ -27,7 +27,7 @@ class SentenceSplitter:
             from sentencex import segment
         except ImportError as error:
             raise ConfigError(
-                f"split=sentences needs sentencex. Install it: {install_command('split')}; or take split=none."
+                f"split=sentences needs sentencex. Install it: {install_command('split')}; or use split=none."
             ) from error
         self._segment = segment
         self._language = base_language(language)

@@ -4,7 +4,7 @@ Shapes: b batch, t target, s source, l links.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from seq2seq.inference.teacher_forcing import PairBatch, Tokens, forced_batches
 from seq2seq.model.translation import TranslationModel
-from seq2seq.search.protocol import Floats, Integers
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.text.protection import common
 from seq2seq.text.tokenizer import EOS, PAD, Tokenizer
 
 Pair = tuple[str, str]
+Links = tuple[Tensor, Tensor]
+"""Number of a pair of pieces, and its weight, for each of some links [l]"""
 
 _MIN_WEIGHT = 0.02
 """Smaller weights make no link: each pair has many, and they are noise."""
@@ -52,18 +53,15 @@ def make_shortlist(
     source_size, target_size = model.source_embedding.num_embeddings, len(model.output.bias)
     candidates = min(candidates, target_size)
 
-    def read(batch: PairBatch) -> list[tuple[Tensor, Tensor]]:
+    def read(batch: PairBatch) -> list[Links]:
         weights = batch.decode(model).attended.to_dense(batch.source.size(1))
         assert weights is not None
         seen = weights.float().mean(1).cpu() * (batch.target != PAD)[..., None]  # [b t s]
         b, t, s = torch.nonzero(seen >= _MIN_WEIGHT, as_tuple=True)
         return [(batch.source[b, s] * target_size + batch.target[b, t], seen[b, t, s])]
 
-    links = _Links()
-    for _, parts in forced_batches(model, sources, targets, batch_size, read):
-        for part in parts:
-            links.add(*part)
-    numbers, sums = links.merged()
+    batches = forced_batches(model, sources, targets, batch_size, read)
+    numbers, sums = (side.numpy() for side in _summed(chain.from_iterable(links for _, links in batches)))
     order = np.lexsort((-sums, numbers // target_size))  # the links of each source piece together, best first
     source, target = np.divmod(numbers[order], target_size)
     rank = np.arange(len(order)) - np.searchsorted(source, source)
@@ -74,29 +72,21 @@ def make_shortlist(
     return Shortlist(table, np.argsort(-frequency, kind="stable")[:candidates].astype(np.int32))
 
 
-@dataclass
-class _Links:
-    """Weights summed for each pair of pieces, which has a number. Memory is bounded, whatever the vocabularies."""
+def _summed(links: Iterable[Links]) -> Links:
+    """Sum the weights of each pair of pieces, in ascending order. Memory is bounded, whatever the vocabularies."""
+    parts: list[Links] = []
+    for part in links:
+        parts.append(part)
+        if sum(len(numbers) for numbers, _ in parts) > _MAX_LINKS:
+            parts = [_merged(parts)]
+    return _merged(parts)
 
-    _numbers: list[Tensor] = field(default_factory=list)
-    _weights: list[Tensor] = field(default_factory=list)
 
-    def add(self, numbers: Tensor, weights: Tensor) -> None:
-        """Add the weights of some links [l]."""
-        self._numbers.append(numbers)
-        self._weights.append(weights)
-        if sum(map(len, self._numbers)) > _MAX_LINKS:
-            self._merge()
-
-    def merged(self) -> tuple[Integers, Floats]:
-        """Return the numbers in ascending order, and their sums."""
-        self._merge()
-        return self._numbers[0].numpy(), self._weights[0].numpy()
-
-    def _merge(self) -> None:
-        numbers, place = torch.unique(torch.cat(self._numbers), return_inverse=True)
-        sums = torch.zeros(len(numbers)).index_add_(0, place, torch.cat(self._weights))
-        if len(numbers) > _MAX_LINKS // 2:
-            kept = sums.topk(_MAX_LINKS // 2).indices.sort().values
-            numbers, sums = numbers[kept], sums[kept]
-        self._numbers, self._weights = [numbers], [sums]
+def _merged(parts: Sequence[Links]) -> Links:
+    numbers, weights = map(torch.cat, zip(*parts, strict=True))
+    numbers, place = torch.unique(numbers, return_inverse=True)
+    sums = torch.zeros(len(numbers)).index_add_(0, place, weights)
+    if len(numbers) > _MAX_LINKS // 2:
+        kept = sums.topk(_MAX_LINKS // 2).indices.sort().values
+        numbers, sums = numbers[kept], sums[kept]
+    return numbers, sums

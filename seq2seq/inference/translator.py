@@ -28,6 +28,8 @@ from seq2seq.text.words import WordSegmenter
 
 logger = logging.getLogger(__name__)
 
+Lines = Iterable[str]
+
 _SORTED_BATCHES = 16
 """Batches of sentences that are sorted by length together"""
 USUAL_LENGTH = 64
@@ -50,11 +52,9 @@ class Translator(TrainedModels):
     @overload
     def translate(self, lines: str, decoding: Decoding | None = None, **options: Any) -> Translation: ...
     @overload
+    def translate(self, lines: Lines, decoding: Decoding | None = None, **options: Any) -> list[Translation]: ...
     def translate(
-        self, lines: Iterable[str], decoding: Decoding | None = None, **options: Any
-    ) -> list[Translation]: ...
-    def translate(
-        self, lines: str | Iterable[str], decoding: Decoding | None = None, **options: Any
+        self, lines: str | Lines, decoding: Decoding | None = None, **options: Any
     ) -> Translation | list[Translation]:
         """Translate a sentence or several; a blank one gives an empty translation.
 
@@ -71,10 +71,8 @@ class Translator(TrainedModels):
     @overload
     def score(self, sources: str, targets: str, **options: Any) -> ScoredPair: ...
     @overload
-    def score(self, sources: Iterable[str], targets: Iterable[str], **options: Any) -> list[ScoredPair]: ...
-    def score(
-        self, sources: str | Iterable[str], targets: str | Iterable[str], **options: Any
-    ) -> ScoredPair | list[ScoredPair]:
+    def score(self, sources: Lines, targets: Lines, **options: Any) -> list[ScoredPair]: ...
+    def score(self, sources: str | Lines, targets: str | Lines, **options: Any) -> ScoredPair | list[ScoredPair]:
         """Compute how probable the model finds these translations; options are those of `score_pairs`.
 
         Raises DataError unless there are as many sources as targets.
@@ -89,10 +87,8 @@ class Translator(TrainedModels):
     @overload
     def align(self, sources: str, targets: str, **options: Any) -> WordAlignment: ...
     @overload
-    def align(self, sources: Iterable[str], targets: Iterable[str], **options: Any) -> list[WordAlignment]: ...
-    def align(
-        self, sources: str | Iterable[str], targets: str | Iterable[str], **options: Any
-    ) -> WordAlignment | list[WordAlignment]:
+    def align(self, sources: Lines, targets: Lines, **options: Any) -> list[WordAlignment]: ...
+    def align(self, sources: str | Lines, targets: str | Lines, **options: Any) -> WordAlignment | list[WordAlignment]:
         """Align the words of these translations with those of their sources; options are those of `score_pairs`.
 
         Raises ConfigError for a model without attention, DataError unless there are as many sources as targets.
@@ -134,13 +130,8 @@ class Translator(TrainedModels):
 
     def limits(self, decoding: Decoding) -> Limits:
         """Return the limits of a search; those that `decoding` leaves open follow the training pairs."""
-        return self.lengths.limits(
-            self._forbidden,
-            decoding.max_length,
-            decoding.max_length_ratio,
-            decoding.min_length_ratio,
-            decoding.no_repeat_ngram,
-        )
+        ratios = decoding.max_length_ratio, decoding.min_length_ratio
+        return self.lengths.limits(self._forbidden, decoding.max_length, *ratios, decoding.no_repeat_ngram)
 
     @staticmethod
     def group_size(decoding: Decoding) -> int:
@@ -177,14 +168,18 @@ class Translator(TrainedModels):
             seeds = [(decoding.seed, requests[row].number) for row in rows]
             return self._search(read, [encoded[row] for row in rows], begun, seeds, decoding, keep_attention)
 
-        dictionary = _dictionary(decoding)
+        dictionary: Mapping[str, str] | None = None
+        if decoding.replace_unknown:
+            dictionary = {} if decoding.dictionary is None else read_dictionary(Path(decoding.dictionary))
         blank = [Translation(line, "", 0.0, 0.0, [], [], [], None, decoding.shortlist) for line in lines]
         results = [[translation] * decoding.n_best for translation in blank]
         filled = [row for row, line in enumerate(lines) if not self.source.is_blank(line)]
         filled.sort(key=lambda row: len(encoded[row]))
-        for rows in batches_that_fit(
-            filled, decoding.batch_size, lambda rows: len(rows) * len(encoded[rows[-1]]) / USUAL_LENGTH
-        ):
+
+        def size(rows: Sequence[int]) -> float:
+            return len(rows) * len(encoded[rows[-1]]) / USUAL_LENGTH
+
+        for rows in batches_that_fit(filled, decoding.batch_size, size):
             for row, ranked in zip(rows, in_halves_that_fit(search, rows), strict=True):
                 results[row] = [
                     self._translation(lines[row], encoded[row], hypothesis, decoding.shortlist, dictionary)
@@ -213,12 +208,12 @@ class Translator(TrainedModels):
             if value and not self.attends:
                 raise ConfigError(
                     f"decoding.{key}={str(value).lower()}: a model with model/attention/placement=none has no "
-                    f"attention that could {purpose}. Take decoding.{key}={off}."
+                    f"attention that could {purpose}. Use decoding.{key}={off}."
                 )
         if decoding.replace_unknown and not self.target.whole_words:
             raise ConfigError(
                 "decoding.replace_unknown=true: this model's vocabulary is of sub-words, which spell what they do not "
-                "know. It is for models with data.tokenizer=word; take decoding.replace_unknown=false."
+                "know. It is for models with data.tokenizer=word; use decoding.replace_unknown=false."
             )
 
     def _search(
@@ -232,10 +227,8 @@ class Translator(TrainedModels):
     ) -> list[list[Hypothesis]]:
         """Search for translations of a batch, whose sources are also read in each member's pieces."""
         selection = self.select(readings[0], prefixes, options.shortlist)
-        steppers = [
-            ModelStepper(model, self.device, selection, keep_attention=keep_attention)
-            for model in self.models(options.precision)
-        ]
+        models = self.models(options.precision)
+        steppers = [ModelStepper(model, self.device, selection, keep_attention=keep_attention) for model in models]
         counted = map(self.shares_source, self.members)
         members = [Member(*member) for member in zip(steppers, readings, counted, strict=True)]
         model: Stepper[Any] = steppers[0] if len(steppers) == 1 else Ensemble(members)
@@ -301,10 +294,3 @@ def _report_missing(
             number + 1,
             text,
         )
-
-
-def _dictionary(decoding: Decoding) -> Mapping[str, str] | None:
-    """Return the dictionary for unknown words; None if they stay."""
-    if not decoding.replace_unknown:
-        return None
-    return {} if decoding.dictionary is None else read_dictionary(Path(decoding.dictionary))

@@ -158,7 +158,7 @@ def check_quantisation(precision: str, device: torch.device) -> None:
     """Raise ConfigError for int8 on a device other than a CPU."""
     if precision == "int8" and device.type != "cpu":
         raise ConfigError(
-            f"precision=int8 and device={device.type}: int8 needs a CPU. Take precision=bf16, or device=cpu."
+            f"precision=int8 and device={device.type}: int8 needs a CPU. Use precision=bf16, or device=cpu."
         )
 
 

@@ -57,7 +57,7 @@ class Shortlist:
         if most > self.candidates.shape[1]:
             raise ConfigError(
                 f"decoding.shortlist={most}: the checkpoint's shortlist has {self.candidates.shape[1]} candidates for "
-                f"each piece. Take as many or fewer, or make another with seq2seq shortlist candidates={most}."
+                f"each piece. Use as many or fewer, or make another with seq2seq shortlist candidates={most}."
             )
         own = np.zeros((len(sources), vocab_size), np.bool_)
         own[:, [PAD, UNK, BOS, EOS]] = True

@@ -86,7 +86,7 @@ class Tokenizer:
                 "with spm_train --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3, or the same arguments in Python."
             )
         if protect and self._processor.PieceToId(SYMBOLS[0]) == UNK:
-            raise DataError(f"{name}: has no pieces for what data.protect={list(protect)} finds; take null")
+            raise DataError(f"{name}: has no pieces for what data.protect={list(protect)} finds; use null")
         try:
             self._vocabulary = [str(self._processor.IdToPiece(piece)) for piece in range(len(self))]
             longest = max(longest_rule(model), len(self._processor.decode([UNK])))
@@ -382,10 +382,10 @@ def _sample_size(lines: Sequence[str]) -> int:
 def _explain(error: str) -> str:
     """Sentencepiece's message in terms of what to change."""
     if most := re.search(r"value <= (\d+)", error):
-        return f"the training text is too short for so many pieces. Take data.vocab_size={most[1]} or less."
+        return f"the training text is too short for so many pieces. Use data.vocab_size={most[1]} or less."
     if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
         return (
-            f"fewer than the characters that need a piece of their own. Take data.vocab_size={least[1]} or more, "
+            f"fewer than the characters that need a piece of their own. Use data.vocab_size={least[1]} or more, "
             "or a lower data.character_coverage."
         )
     return f"sentencepiece can't learn from this text ({error.strip()})."

@@ -25,7 +25,7 @@ def average(checkpoints: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoi
         if differing := list(_differences(first, other)):
             keys = "\n".join(f"  {key}" for key in differing)
             raise ConfigError(
-                f"checkpoint=[{names[0]},{name}]: they differ, from the first to the second, in\n{keys}\n"
+                f"checkpoint=[{names[0]},{name}]: their models differ. From the first to the second:\n{keys}\n"
                 "Average checkpoints of one training."
             )
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The training corpus as the training loop reads it: in batches, in another order every epoch."""
+"""Batches of the training corpus, in a new order every epoch."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ Rows = NDArray[np.int64]
 
 @dataclass
 class TrainingBatches:
-    """A corpus, and how it is divided into batches."""
+    """A corpus and its division into batches."""
 
     corpus: EncodedCorpus
     seed: int

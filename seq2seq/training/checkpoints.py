@@ -1,4 +1,4 @@
-"""The checkpoints of a run: `best`, `last` with the training state, and those kept for `seq2seq average`.
+"""The checkpoints of a run: `best`, `last` (with the training state), and those kept for `seq2seq average`.
 
 The latter are RUN_DIR/best-UPDATE of the best validations and RUN_DIR/last-UPDATE of the latest ones.
 """
@@ -19,17 +19,17 @@ from seq2seq.training.state import TrainingProgress
 
 @dataclass
 class CheckpointKeeper:
-    """Writes the checkpoints of a run and deletes those that are no longer wanted. Ranks other than 0 write nothing."""
+    """Writes the checkpoints of a run and deletes old ones. Ranks other than 0 write nothing."""
 
     run_dir: Path
     checkpoint: Checkpoint
-    """The model in training with everything else that a checkpoint holds."""
+    """The model being trained, with the rest of a checkpoint."""
     hashes: dict[str, str]
-    """Hashes of the corpora: a run resumes with the ones it began with."""
+    """Hashes of the corpora; a run only resumes with the same ones."""
     write_model_card: Callable[[int, float, Mapping[str, float]], str]
-    """Makes a model card from updates, epochs and the scores of the last validation."""
+    """Writes a model card, given the updates, the epochs and the scores of the last validation."""
     metric: str
-    """Name of the score that ranks checkpoints; equal ones are ranked by loss."""
+    """Score that ranks checkpoints; ties are ranked by loss."""
     keep_best: int = 1
     keep_last: int = 1
     rank: int = 0
@@ -64,7 +64,7 @@ class CheckpointKeeper:
         return names + ([directory_name("last", progress.update)] if self.keep_last > 1 else [])
 
     def remove_others(self, progress: TrainingProgress, retained_before: bool) -> None:
-        """Delete checkpoints that a run retains no longer; call it when no saved state names them any more."""
+        """Delete checkpoints that the run no longer retains; call it when no saved state names them."""
         if self.rank:
             return
         if retained_before or progress.retained_checkpoints:
@@ -82,12 +82,12 @@ class CheckpointKeeper:
             checkpoint.save(self.run_dir / name, self.checkpoint, card, state)
 
     def look_for_run_dir(self, progress: TrainingProgress) -> None:
-        """Notice before writing that the run directory was removed. Raises DataError if another run has it."""
+        """Before writing, check whether the run directory was removed. Raises DataError if another run owns it now."""
         if self.rank:
             return
         if self.lock.run_dir_was_replaced():
             raise DataError(
-                f"run_dir={self.run_dir}: was removed in mid-run, and belongs to another process now. Nothing is "
+                f"run_dir={self.run_dir}: was removed during the run and now belongs to another process. Nothing is "
                 f"written to it after update {progress.update}."
             )
         if not self.run_dir.is_dir():
@@ -95,7 +95,7 @@ class CheckpointKeeper:
             progress.best, progress.retained_checkpoints, progress.losses = None, {}, {}
 
     def set_damaged_aside(self, used: Path) -> None:
-        """Rename a damaged `last`: the next save would otherwise replace the good state that was used instead."""
+        """Rename a damaged `last`, so that the next save does not replace the good state used instead."""
         last = self.run_dir / "last"
         if used != last and last.exists() and not self.rank:
             damaged = last.with_name("last.damaged")
@@ -120,13 +120,13 @@ def _sort_key(score: float, loss: float, metric: str) -> tuple[float, float]:
 
 
 def ranked(scores: Mapping[str, float], most: int, metric: str, losses: Mapping[str, float]) -> dict[str, float]:
-    """Return the `most` best names with their scores, best first. Equal ones keep their order."""
+    """Return the `most` best names with their scores, best first. Ties keep their order."""
     best_first = sorted(scores, key=lambda name: _sort_key(scores[name], losses.get(name, math.inf), metric))
     return {name: scores[name] for name in best_first[:most]}
 
 
 def keep_only(run_dir: Path, kind: str, names: Collection[str]) -> None:
-    """Delete the checkpoints of this kind that have other names."""
+    """Delete all checkpoints of this kind except those with these names."""
     for path in directories(run_dir, kind):
         if path.name not in names:
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The corpora of a training: reads and checks them, learns their sub-words, encodes them."""
+"""Prepares the training corpora: reads and checks them, learns their sub-words, encodes them."""
 
 import json
 import logging
@@ -47,16 +47,16 @@ class PreparedData:
     validation: Validation
     hashes: dict[str, str]
     extra_validations: dict[str, Validation] = field(default_factory=dict)
-    """Held-out sets after the first, by name."""
+    """Held-out sets after the first one, by name."""
     start: Path | None = None
-    """Checkpoint whose weights a fresh run starts with."""
+    """Checkpoint that provides the first weights of a new run."""
 
 
 def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedData:
     """Read and check all corpora, learn sub-words on the training side, and encode everything, with a cache.
 
-    A run with a saved state keeps its sub-words, whatever became of the cache; a fresh run with training.start_from
-    takes those of that checkpoint.
+    A run with a saved state keeps its sub-words, even if the cache is gone. A new run with training.start_from uses
+    those of that checkpoint.
     """
     data = config.data
     remove_unfinished(Path(data.cache_dir), _A_DAY)
@@ -149,8 +149,8 @@ def _check_same_tokenizers(start: Path, theirs: Data, ours: Data) -> None:
         now = ", ".join(f"data.{key}={_word(getattr(ours, key))}" for key in differing)
         wanted = " ".join(f"data.{key}={_word(getattr(theirs, key))}" for key in differing)
         raise ConfigError(
-            f"{now} and training.start_from={start}: its sub-words, without which its embeddings are worth "
-            f"nothing, were learned otherwise. Give {wanted}, or take training.start_from=null."
+            f"{now} and training.start_from={start}: its sub-words were learned "
+            f"differently, and its embeddings are useless without them. Give {wanted}, or use training.start_from=null."
         )
 
 
@@ -160,7 +160,7 @@ def _word(value: object) -> str:
 
 
 def _named(kind: str, hashes: Sequence[str]) -> dict[str, str]:
-    """Key hashes by their kind, with numbers if there are several."""
+    """Name hashes by their kind, with numbers if there are several."""
     return {kind if len(hashes) == 1 else f"{kind}[{n}]": content for n, content in enumerate(hashes)}
 
 
@@ -173,7 +173,7 @@ def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
     """Log the share of linked pieces. Raises DataError if it is 0."""
     linked, pieces = corpus.counts["linked"], int(corpus.target.lengths.sum()) - len(corpus)
     if not linked:
-        raise DataError(f"{links.path}: no link in it is between words of a pair that is used; nothing would be guided")
+        raise DataError(f"{links.path}: it links no words of the pairs in use, so it would not guide the attention")
     logger.info("%s: %.1f%% of the target pieces are linked", links.path, 100 * linked / pieces)
 
 
@@ -203,7 +203,7 @@ def _load(model: Path, data: Data) -> Tokenizer:
 
 @dataclass(frozen=True)
 class _Lines:
-    """Lines of some sides of corpora without blank ones; can be read repeatedly."""
+    """The non-blank lines of some sides of corpora; can be read repeatedly."""
 
     texts: Sequence[ParallelText]
     sides: tuple[int, ...]

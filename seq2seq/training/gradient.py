@@ -26,7 +26,7 @@ _BETWEEN_SHARES = 0x9E37_79B9
 
 
 class _Work(NamedTuple):
-    """What the shares of a batch have in common."""
+    """Values that the shares of a batch have in common."""
 
     update: int
     baseline: float
@@ -37,7 +37,7 @@ class _Work(NamedTuple):
     """Loss scale (Micikevicius 2018)."""
     micro_batches: int
     dry_run: bool = False
-    """Whether this only tests that memory is enough."""
+    """Whether this is a dry run that only tests memory."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class GradientStep:
     precision: str
     seed: int
     micro_batches: int = 1
-    """Parts of each share, processed one after the other; more where memory is not enough."""
+    """Number of parts of each share, processed one after the other; increased when memory runs out."""
     processes: int = 1
     """Forked processes that share each batch inside `sharing`; 1 if the group has several ranks."""
     group: ProcessGroup = field(default_factory=ProcessGroup)
@@ -66,7 +66,7 @@ class GradientStep:
 
     @property
     def batch_device(self) -> torch.device:
-        """Where to put batches: several ranks count the tokens of all shares, which on a GPU would wait for it."""
+        """Device of new batches: the CPU if several ranks count the tokens of all shares, which would stall a GPU."""
         return torch.device("cpu") if self.group.ranks > 1 else self.device
 
     @contextmanager
@@ -91,8 +91,9 @@ class GradientStep:
         needed = int(self.group.all_reduce_max([self._micro_batches_used])[0])  # all ranks resume with the same draws
         if needed > self.micro_batches:
             logger.warning(
-                f"the largest batch does not fit into memory in {self.micro_batches} part(s) (training.accumulate): "
-                f"from now on each update is done in {needed}"
+                "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on, each "
+                "update is split into %d",
+                *(self.micro_batches, needed),
             )
         self.micro_batches = self._micro_batches_used = needed
 
@@ -106,7 +107,7 @@ class GradientStep:
         return Loss.of_parts(parts)
 
     def _answer(self, message: tuple[_Work, int, dict[str, Any]]) -> Any:
-        """Work on a share in another process: its number and arrays."""
+        """Compute a share in another process, given its number and arrays."""
         work, number, arrays = message
         return self._share(work, number, Batch.of_arrays(arrays)).arrays()
 
@@ -117,8 +118,8 @@ class GradientStep:
         )
         if self._micro_batches_used > work.micro_batches and not work.dry_run:
             logger.warning(
-                f"update {work.update}: its batch did not fit into memory in {work.micro_batches} part(s), and is "
-                f"done in {self._micro_batches_used}"
+                "update %d: the batch did not fit into memory in %d part(s) and is split into %d",
+                *(work.update, work.micro_batches, self._micro_batches_used),
             )
         return loss
 

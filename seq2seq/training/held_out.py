@@ -77,7 +77,7 @@ def _split(data: Data, directory: Path | None) -> Path:
             (unfinished / _ABOUT).write_text(json.dumps({"key": key, "pairs": counts}) + "\n")
     counts = read_json(where / _ABOUT)["pairs"]
     parts = ", ".join(f"{pairs:,} pairs in {part}" for part, pairs in counts.items() if pairs)
-    logger.info("data.split: %s; no source is in two of them: %s", parts, where)
+    logger.info("data.split: %s; no source sentence is in two of them: %s", parts, where)
     return where
 
 
@@ -100,7 +100,7 @@ def check_columns(texts: Texts, data: Data) -> None:
 
 
 def show(texts: Texts, data: Data) -> None:
-    """Log the first pairs, and warn about anything strange in a corpus that the options name."""
+    """Log the first pairs, and warn about anything suspicious in the corpora that the options name."""
     trains = _find(data, "data.train", *several(data.train))
     held_out = [("data.valid", text) for text in texts.valid if data.valid is not None]
     held_out += [("data.test", texts.test)] if texts.test is not None and data.test is not None else []
@@ -131,7 +131,7 @@ def _check_scripts(text: ParallelText, data: Data) -> None:
         if swapped:
             exchange = "exchange the names of the two files, or data.source_lang and data.target_lang"
             if text.table is not None:
-                exchange = f"take data.columns=[{','.join(reversed(text.table.names()))}]"
+                exchange = f"use data.columns=[{','.join(reversed(text.table.names()))}]"
             way_out = f"Source and target seem to be swapped: {exchange}."
         logger.warning("%s: in its first %d pairs %s. %s", text.name, len(pairs), " and ".join(foreign), way_out)
 
@@ -148,9 +148,9 @@ def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str)
     shared_sources = sum(count for (source, _), count in pairs.items() if source in sources)
     if shared_sources:
         logger.warning(
-            f"{key}={text.name}: {shared} of its {pairs.total()} pairs are also in data.train, and the source of "
-            f"{shared_sources} of them. Scores say little of new text then; {key.replace('data.', 'data.split.')}=1000 "
-            "instead holds out pairs whose source is in no other part."
+            "%s=%s: %d of its %d pairs are also in data.train, and the sources of %d. Its scores say little about new "
+            "text. Use %s=1000 instead to hold out pairs whose source is in no other part.",
+            *(key, text.name, shared, pairs.total(), shared_sources, key.replace("data.", "data.split.")),
         )
 
 

@@ -1,4 +1,4 @@
-"""RUN_DIR/train.log: every log line of a training, with the time."""
+"""RUN_DIR/train.log: every log line of a training, with timestamps."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ from seq2seq.text.storage import within, writing
 
 
 class RunLog(logging.Handler):
-    """Keeps log lines until the run has a directory, and then appends them to train.log there."""
+    """Buffers log lines until the run has a directory, then appends them to train.log there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class RunLog(logging.Handler):
         self._file: BinaryIO | None = None
 
     def open(self, run_dir: Path) -> None:
-        """Append to the run's train.log, beginning with the lines kept so far."""
+        """Append to the run's train.log, beginning with the buffered lines."""
         path = within(run_dir, "train.log")
         with writing(path):
             file = path.open("ab+", buffering=0)
@@ -37,7 +37,7 @@ class RunLog(logging.Handler):
         return "".join(f"{time} {level}{line}".rstrip() + "\n" for line in super().format(record).split("\n"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the message, or keep it until there is a file."""
+        """Write the message, or buffer it until there is a file."""
         lines = self.format(record).encode(errors="backslashreplace")
         if self._file is None:
             self._waiting.append(lines)
@@ -46,7 +46,7 @@ class RunLog(logging.Handler):
                 self._file.write(lines)
 
     def close(self) -> None:
-        """Close the log; lines kept without a file are dropped."""
+        """Close the log; buffered lines without a file are dropped."""
         super().close()
         if self._file is not None:
             self._file.close()
@@ -54,7 +54,7 @@ class RunLog(logging.Handler):
 
 @contextmanager
 def run_log() -> Iterator[RunLog]:
-    """Log the block, and the error that ends it, to train.log; DEBUG lines go there alone."""
+    """Log the block, and any error that ends it, to train.log. DEBUG lines go only there."""
     log, root, package = RunLog(), logging.getLogger(), logging.getLogger("seq2seq")
     terminals, level, disabled = list(root.handlers), package.level, root.manager.disable
     for terminal in terminals:

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 class Trainer:
     """Trains one model in one run directory.
 
-    All ranks of a process group run the same loop and come to the same decisions; only rank 0 writes and logs.
+    All ranks of a process group run the same loop and make the same decisions; only rank 0 writes and logs.
     """
 
     options: Training
@@ -51,7 +51,7 @@ class Trainer:
     validation: Validation
     keeper: CheckpointKeeper
     extra_validations: Mapping[str, Validation] = field(default_factory=dict)
-    """Further held-out sets by name; they decide nothing."""
+    """Further held-out sets by name; they are only reported."""
 
     def __post_init__(self) -> None:
         self.progress = TrainingProgress()
@@ -71,7 +71,7 @@ class Trainer:
 
     @property
     def run_dir(self) -> Path:
-        """The directory that everything is written to."""
+        """Directory of all output."""
         return self.keeper.run_dir
 
     @property
@@ -81,7 +81,7 @@ class Trainer:
 
     @property
     def epochs(self) -> float:
-        """Epochs done, with the fraction of the current one."""
+        """Completed epochs, including the fraction of the current one."""
         return round(self.progress.epoch + self.progress.batch / self.data.per_epoch, 4)
 
     def resume(self) -> bool:
@@ -93,7 +93,7 @@ class Trainer:
         state = checkpoint.load_state(path)
         self.keeper.hashes = check_contents(path, self.keeper.hashes)
         if path != last and last.exists():
-            logger.warning("%s: damaged: %s. The state before it is used, %s", last, checkpoint.damage(last), path)
+            logger.warning("%s: damaged: %s. Resuming from the previous state, %s", last, checkpoint.damage(last), path)
         saved = checkpoint.load(path, self.gradient.device)
         try:
             self.model.load_state_dict(saved.model.state_dict())
@@ -117,7 +117,7 @@ class Trainer:
         self._restore_processes(values)
 
     def _restore_processes(self, values: StateValues) -> None:
-        """Use as many processes as the saved run, unless told otherwise; log what will differ."""
+        """Use as many processes as the saved run, unless the options say otherwise; log what will differ."""
         gradient, group = self.gradient, self.group
         if self.options.processes is None and values.ranks == group.ranks == 1 and can_fork(gradient.device):
             gradient.processes = values.processes
@@ -125,14 +125,15 @@ class Trainer:
         threads = torch.get_num_threads()
         if gradient.device.type == "cpu" and gradient.processes == 1 and values.threads not in (None, threads):
             logger.info(
-                f"the run was saved with {values.threads} threads and goes on with {threads} (OMP_NUM_THREADS): the "
-                "same but for rounding"
+                "the run was saved with %d threads and continues with %d (OMP_NUM_THREADS): only rounding will differ",
+                *(values.threads, threads),
             )
         before, now = values.processes * values.ranks, gradient.processes * group.ranks
         if before != now:
             logger.info(
-                f"the run was saved by {before} processes and goes on with {now}: the same but for rounding, and, if "
-                "anything is drawn in training, for what is drawn"
+                "the run was saved by %d processes and continues with %d: only rounding and random draws, such as "
+                "dropout, will differ",
+                *(before, now),
             )
 
     def _record_changes(self, origin: Mapping[str, Any]) -> None:
@@ -185,9 +186,9 @@ class Trainer:
         )
 
     def try_largest_batch(self) -> None:
-        """Dry-run one update on the largest batch, with more micro-batches until memory is enough.
+        """Dry-run one update on the largest batch, increasing the number of micro-batches until it fits into memory.
 
-        Their number belongs to the state of the run: an update in other micro-batches draws other dropout.
+        Their number is part of the run's state, since it affects which dropout masks an update draws.
         """
         moments = (
             [] if self.optimizer.state else [torch.empty_like(p) for _ in range(2) for p in self.model.parameters()]
@@ -198,7 +199,7 @@ class Trainer:
         del moments  # leaves their memory to the optimizer
 
     def batches(self) -> Iterator[Batch]:
-        """Yield batch after batch, epoch after epoch, from where training is."""
+        """Yield batches, epoch after epoch, from the current position on."""
         progress = self.progress
         while progress.update < self.schedule.total_updates:
             for rows in self.data.plan(progress.epoch)[progress.batch :]:
@@ -262,7 +263,7 @@ class Trainer:
     def _validate(self, display: Progress | None, due: bool) -> None:
         """Score and save. Only a `due` validation counts for plateaus and patience.
 
-        A run whose limit is raised later then equals one that never had the limit.
+        So a run whose limit is raised later equals one that never had the limit.
         """
         progress, keeper = self.progress, self.keeper
         keeper.look_for_run_dir(progress)
@@ -299,7 +300,7 @@ class Trainer:
         return progress.epoch + (progress.batch == self.data.per_epoch)
 
     def _count_time(self, signals: Sequence[int] = ()) -> int:
-        """Add up the time, the same on all ranks; return a signal that came to any of them, or 0."""
+        """Add up the time, the same on all ranks; return a signal that any rank received, or 0."""
         now = time.monotonic()
         hours = self.progress.hours + (now - self._counted_until) / 3600
         self._counted_until = now
@@ -307,7 +308,7 @@ class Trainer:
         return int(number)
 
     def _save(self, display: Progress | None) -> None:
-        """Save the state; no rank goes on, or ends, before it is written."""
+        """Save the state; no rank continues or ends before it is written."""
         self._count_time()
         progress, keeper = self.progress, self.keeper
         keeper.look_for_run_dir(progress)
@@ -328,11 +329,11 @@ class Trainer:
             keeper.write("last", progress.update, self.epochs, self.scores, state)
         if keeper.run_dir_was_removed:
             raise DataError(
-                f"run_dir={self.run_dir}: was removed in mid-run. It is there again with the state after update "
-                f"{progress.update}, from which the same command resumes; its metrics and best checkpoints are lost."
+                f"run_dir={self.run_dir}: was removed during the run. It was created again with the state after update "
+                f"{progress.update}, from which the same command resumes; metrics and best checkpoints are lost."
             )
         self.group.all_reduce_max([0])
 
     def _averaged(self) -> AbstractContextManager[dict[str, Tensor]]:
-        """Give the model the averaged weights inside the block; yields the trained ones where they differ."""
+        """Give the model the averaged weights inside the block; yields the trained weights if they differ."""
         return nullcontext({}) if self._average is None else self._average.in_place()

@@ -18,7 +18,7 @@ from seq2seq.text.tokenizer import PAD
 _LOGITS = 1 << 22
 """Logits computed at a time: few enough to stay in the cache, enough for large matrix products."""
 _LEAST_ROWS = 256
-"""Minimum positions projected at a time for any vocabulary: each chunk accumulates the whole gradient of W once."""
+"""Minimum number of positions projected at a time, since each chunk accumulates the whole gradient of W."""
 
 _LEAST_WEIGHT = 1e-30
 """Attention weights below this count as zero: the gradient of their logarithm would be infinite."""
@@ -92,7 +92,7 @@ class Loss:
     """Terms of the loss of a batch, each summed over its target tokens, and the number of these tokens."""
 
     terms: Mapping[str, Tensor]
-    """By their names in metrics.jsonl: `loss` is minimised and carries the gradient, the others are only reported."""
+    """Terms by name, as in metrics.jsonl. `loss` is minimised and carries the gradient; others are only reported."""
     tokens: int
 
     @property

@@ -1,4 +1,4 @@
-"""The model card, and the provenance that it lists: what it takes to make a checkpoint again."""
+"""The model card and the provenance that it lists: everything needed to reproduce a checkpoint."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Optimizers and what goes with them: weight decay, learning-rate schedules, a moving average of the weights."""
+"""Optimizers, weight decay, learning-rate schedules, and the moving average of the weights."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -87,7 +87,7 @@ class Schedule:
         return self.base * self.factor
 
     def validated(self, improved: bool) -> None:
-        """Take note of a validation: `plateau` multiplies the rate after too many without progress."""
+        """Record a validation: `plateau` lowers the rate after too many without progress."""
         if self.name != "plateau":
             return
         self.waited = 0 if improved else self.waited + 1
@@ -115,7 +115,7 @@ class MovingAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[dict[str, Tensor]]:
-        """Give the model the averages inside the block; yields the trained weights for the training state.
+        """Give the model the averages inside the block; yield the trained weights for the training state.
 
         The values are copied, since other processes may share the memory of the model.
         """
@@ -134,7 +134,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take the model's weights as averages, and give the model those of a training state."""
+        """Use the model's weights as the averages, and give the model the weights of a training state."""
         for name, weight in self._weights.items():
             self._averages[name].copy_(weight)
             weight.copy_(state[f"{PREFIX}{name}"])

@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.1
 """Interval at which the other ranks ask whether rank 0 is done."""
 _DONE, _FAILED = "done", "failed"
 
-_BY_TORCHRUN = "Start with torchrun, which sets what belongs to it, or unset WORLD_SIZE."
+_BY_TORCHRUN = "Start with torchrun, which sets the related variables, or unset WORLD_SIZE."
 
 Result = TypeVar("Result")
 ShareWork = Callable[[int], Loss]
@@ -70,7 +70,7 @@ class ProcessGroup:
         return [work(number) for number in range(len(shares))]
 
     def broadcast_parameters(self, model: nn.Module) -> None:
-        """Copy the weights of rank 0: the same seed may draw others on another kind of processor."""
+        """Copy the weights of rank 0, since a seed may draw other weights on another kind of processor."""
 
     def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
         """Return the sum of each value over the ranks."""
@@ -137,7 +137,7 @@ class DistributedGroup(ProcessGroup):
 
     @contextmanager
     def rank_zero_first(self) -> Iterator[None]:
-        """Let rank 0 take any time: the others poll the store instead of waiting in a collective operation."""
+        """Run the block on rank 0 first; the others poll the store, so there is no time limit."""
         self._turns += 1
         key = f"first-{self._turns}"
         if self.rank:
@@ -168,13 +168,11 @@ def device_of_rank(device: torch.device) -> torch.device:
     if world_size() == 1 or device.type == "cpu":
         return device
     if device.type != "cuda":
-        raise ConfigError(
-            f"device={device.type} and torchrun: several processes train on cuda or cpu. Take device=cpu."
-        )
+        raise ConfigError(f"device={device.type} and torchrun: several processes train on cuda or cpu. Use device=cpu.")
     number, gpus = int(os.environ.get("LOCAL_RANK") or 0), torch.cuda.device_count()
     if number >= gpus:
         raise ConfigError(
-            f"device=cuda: no GPU is left for process {number} of this machine, which has {gpus}. Take "
+            f"device=cuda: no GPU is left for process {number} of this machine, which has {gpus}. Use "
             f"torchrun --nproc-per-node={gpus}, or device=cpu."
         )
     torch.cuda.set_device(number)

@@ -1,4 +1,4 @@
-"""What a run reports during training: a progress bar, metrics.jsonl, TensorBoard."""
+"""Reports during training: progress bar, metrics.jsonl, TensorBoard."""
 
 import io
 import json
@@ -202,7 +202,7 @@ class Progress:
         logger.info("estimated time: %s per epoch (%d updates), %s to the end (%s)", epoch, self._epoch, rest, end)
 
     def _writing(self) -> AbstractContextManager[None]:
-        return writing(self._path, ". The last state that was saved is whole.")
+        return writing(self._path, ". The last saved state is complete.")
 
     def _seconds(self, updates: int) -> float | None:
         """Estimate the time of so many updates, with validations once one was timed; None before."""
@@ -215,7 +215,7 @@ def _columns() -> int:
 
 
 def _parts(values: Mapping[str, Any], left: float | None) -> list[str]:
-    """Return what people want to know, the most important first."""
+    """Return the values to show, the most important first."""
     return [
         f"loss {values['loss']:.3f}",
         *([] if left is None else [f"{duration(left)} left"]),
@@ -278,7 +278,7 @@ def _whole_lines(path: Path, size: int) -> int:
 
 
 def summary_writer() -> Any:
-    """Return TensorBoard's class that writes events. Raises ConfigError if it is not installed."""
+    """Return TensorBoard's event writer class. Raises ConfigError if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What a training reports of a validation: log lines, samples, metrics, TensorBoard."""
+"""Reports of a validation during training: log lines, samples, metrics, TensorBoard."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ _EARLY = 3
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """A validation and when it was made."""
+    """The results of a validation and when it took place."""
 
     update: int
     epochs: float
     number: int
-    """Number of validations that have been due."""
+    """Number of due validations so far."""
     scores: Mapping[str, float]
     is_best: bool
 
@@ -50,7 +50,7 @@ class ValidationReport:
             logger.info(_summary(name, scores))
 
     def _show_attention(self, health: Health) -> None:
-        """Log a summary of the attention, and after the first validations what is wrong with it."""
+        """Log a summary of the attention and, after the first validations, any problems with it."""
         values = health.together
         parts = [f"covered {values['covered']:.0%} of the source"] if "covered" in values else []
         if "relative_entropy" in values:

@@ -1,4 +1,4 @@
-"""The directory of a run: its name, whether a run may resume there, disk space, and the lock on it."""
+"""The run directory: its name, its lock, disk space, and whether a run may resume in it."""
 
 import json
 import logging
@@ -44,7 +44,7 @@ _FREE = (
     "training.keep_last", "training.save_every", "training.log_every", "training.samples", "training.tensorboard",
     "training.processes", "data.test", "data.cache_dir",
 )  # fmt: skip
-"""Keys that a resumed run may change, and that are not part of the name of a default run directory."""
+"""Keys that a resumed run may change; they are not part of the name of a default run directory."""
 
 _OLD_LIMITS = {"decoding.max_length": 256, "decoding.max_length_ratio": 2.0}
 """Defaults of older versions that are null now."""
@@ -53,14 +53,14 @@ _CORPORA = ("data.train", "data.valid", "data.alignments")
 """Keys of files that may have moved when a run resumes: `check_contents` compares their contents."""
 
 _DEFAULTS_VERSION = 2
-"""Increase it when a default changes: hashes of default run directories leave out options at their default."""
+"""Version of the defaults. Increase it when one changes: hashes of run directories leave out default values."""
 
 
 def default_run_dir(config: TrainConfig, attention: str, swept: Mapping[str, str] | None = None) -> Path:
-    """Return runs/<corpus>-<attention>-<hash>; of several corpora the first one and the number of others.
+    """Return runs/<corpus>-<attention>-<hash>; with several corpora, the first one and the number of others.
 
-    The hash covers all settings but the free ones and those at their default, so that options added later change no
-    name. `swept` are the keys that a multirun varies, with the values of this run as text: those that are not in the
+    The hash covers all settings but the free ones and those at their default, so that options added later do not change
+    names. `swept` are the keys that a multirun varies, with the values of this run as text: those that are not in the
     hash are appended.
     """
     settings, known = {}, set()
@@ -113,7 +113,7 @@ def _stored_config(run_dir: Path) -> TrainConfig | None:
         values.get("training", {}).pop("cuda_graphs", None)  # an option of older versions
         config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
-        raise ConfigError(f"{path}: can't be read ({error}). Restore it, or take another run_dir.") from error
+        raise ConfigError(f"{path}: can't be read ({error}). Restore it, or use another run_dir.") from error
     return config
 
 
@@ -128,8 +128,8 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> list[str]:
         listed = "\n".join(f"  {change}" for change in refused)
         raise ConfigError(
             f"run_dir={run_dir}: holds a run with other settings:\n{listed}\n"
-            f"Take another run_dir, or the old settings to go on. What may change: {', '.join(_FREE)}; and, named in "
-            f"change=[...], {', '.join(f'training.{name}' for name in CHANGEABLE)}."
+            f"Use another run_dir, or resume with the old settings. These may change: {', '.join(_FREE)}; and, if "
+            f"listed in change=[...], {', '.join(f'training.{name}' for name in CHANGEABLE)}."
         )
     return changes
 
@@ -150,7 +150,7 @@ def _may_change(key: str, stored: TrainConfig, config: TrainConfig, run_dir: Pat
 
 
 def check_contents(state: Path, hashes: Mapping[str, str]) -> dict[str, str]:
-    """Return the hashes of the files that a state was trained on. Raises ConfigError if today's differ.
+    """Return the hashes of the files that a state was trained on. Raises ConfigError if the files have changed.
 
     The checkpoint that the run began with is not compared: the state does not need it any more.
     """
@@ -159,8 +159,8 @@ def check_contents(state: Path, hashes: Mapping[str, str]) -> dict[str, str]:
     changed = [f"data.{name}" for name in names if recorded.get(name) != hashes.get(name)]
     if changed:
         raise ConfigError(
-            f"run_dir={state.parent}: the corpus has changed since this run began ({', '.join(changed)[:300]}). Take "
-            "another run_dir, or the text of then."
+            f"run_dir={state.parent}: the corpus has changed since this run began ({', '.join(changed)[:300]}). Use "
+            "another run_dir, or restore the old text."
         )
     return recorded
 
@@ -194,9 +194,9 @@ def check_space(run_dir: Path, needed: int) -> None:
     free = shutil.disk_usage(_existing(run_dir)).free
     if needed > taken + free:
         raise ConfigError(
-            f"run_dir={run_dir}: its checkpoints take up to {needed / 1e6:,.1f} MB ({taken / 1e6:,.1f} MB are there), "
-            f"and {free / 1e6:,.1f} MB are free on this disk. Make room, take a run_dir on another disk, or keep fewer "
-            "checkpoints (training.keep_best, training.keep_last)."
+            f"run_dir={run_dir}: its checkpoints take up to {needed / 1e6:,.1f} MB ({taken / 1e6:,.1f} MB "
+            f"already exist), and {free / 1e6:,.1f} MB are free on this disk. Make room, use a run_dir on another "
+            "disk, or keep fewer checkpoints (training.keep_best, training.keep_last)."
         )
 
 
@@ -209,7 +209,7 @@ _held: set[int] = set()
 
 
 def _release_inherited() -> None:
-    """Close inherited locks in a forked process, which else would keep them when its parent is killed."""
+    """Close inherited locks in a forked process, which would otherwise hold them after its parent is killed."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -220,7 +220,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class RunLock:
-    """The operating system's lock on RUN_DIR/.lock. It ends with the process, however that ends."""
+    """A lock of the operating system on RUN_DIR/.lock, released when the process ends in any way."""
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
@@ -230,7 +230,7 @@ class RunLock:
     def held(self) -> Iterator[None]:
         """Hold the lock inside the block.
 
-        Raises ConfigError if another process has it, OSError where there can be no such file.
+        Raises ConfigError if another process has it, OSError if the file can't be created.
         """
         self._descriptor = os.open(within(self.run_dir, ".lock"), os.O_RDWR | os.O_CREAT, 0o666)
         _held.add(self._descriptor)
@@ -254,11 +254,13 @@ class RunLock:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode(errors="replace").strip()
             raise ConfigError(
-                f"run_dir={self.run_dir}: another process trains in it{holder and f' (process {holder})'}. Wait until "
-                "it has ended, or take another run_dir."
+                f"run_dir={self.run_dir}: another process is training in it{holder and f' (process {holder})'}. Wait "
+                "until it ends, or use another run_dir."
             ) from None
         except OSError as error:
-            logger.warning(f"{self.run_dir} can't be locked ({error.strerror}): see that no other process trains in it")
+            logger.warning(
+                "%s can't be locked (%s): make sure that no other process trains in it", self.run_dir, error.strerror
+            )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
 
@@ -279,7 +281,7 @@ def claim_run_dir(lock: RunLock, config: TrainConfig) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(run_dir, error) from error
     for change in changes:
-        logger.info("%s: goes on with %s", run_dir, change)
+        logger.info("%s: continues with %s", run_dir, change)
     with held:
         yield
 

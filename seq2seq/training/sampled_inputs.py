@@ -1,6 +1,6 @@
 """Scheduled sampling: a growing share of the decoder's inputs are its own tokens instead of the reference's.
 
-Shapes: b batch, t target, n rows that take a token of the model, v vocabulary.
+Shapes: b batch, t target, n rows that get a token of the model, v vocabulary.
 """
 
 import dataclasses

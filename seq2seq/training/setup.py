@@ -45,7 +45,7 @@ def make_trainer(
     if not can_rise(training.metric, validation.references, validation.bleu_tokenizer):
         logger.warning(
             f"training.metric={training.metric}: no reference of data.valid has four tokens "
-            f"({validation.bleu_tokenizer}), so BLEU stays 0 whatever is learned, and the loss alone chooses the best "
+            f"({validation.bleu_tokenizer}), so BLEU stays 0, and only the loss selects the best "
             "checkpoint. Take training.metric=chrf or training.metric=loss"
         )
     processes = _processes(training, device, group)
@@ -131,11 +131,11 @@ def _processes(training: Training, device: torch.device, group: ProcessGroup) ->
     wanted = training.processes or 1
     if group.ranks > 1 and wanted > 1:
         raise ConfigError(
-            f"training.processes={wanted} and {group.ranks} processes of torchrun: each batch is shared already. "
-            "Take training.processes=null and as many processes of torchrun as there are cores or GPUs."
+            f"training.processes={wanted} and {group.ranks} processes of torchrun: torchrun already shares each batch. "
+            "Use training.processes=null and as many processes of torchrun as there are cores or GPUs."
         )
     if wanted > 1 and not can_fork(device):
-        logger.info(f"training.processes={wanted}: processes share batches on Linux's CPUs; here it is one")
+        logger.info(f"training.processes={wanted}: only CPUs under Linux can share batches; using one process")
         return 1
     warn_of_few_cores(wanted)
     if group.ranks > 1:
@@ -176,6 +176,6 @@ def check_alike(trainer: Trainer, config: TrainConfig) -> None:
         differing = [key for key in mine if theirs[key] != first[key]]
         if differing:
             raise ConfigError(
-                f"{'; '.join(differing)}: not the same for process {rank} as for process 0. On several machines the "
-                "corpora, data.cache_dir and run_dir have to be in a file system that all of them share."
+                f"{'; '.join(differing)}: process {rank} and process 0 differ. On several machines, the "
+                "corpora, data.cache_dir and run_dir must be in a shared file system."
             )

@@ -1,4 +1,4 @@
-"""The values of a training state: how far training is, and everything else that is no tensor."""
+"""The values of a training state that are not tensors, such as its progress."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ _MAX_PROCESSES = 1024
 _JSON_NAMES = {
     "progress": "position", "micro_batches": "parts", "best_values": "counted", "retained_checkpoints": "kept",
 }  # fmt: skip
-"""Fields that state.json has under the names of older versions."""
+"""Old names of fields in state.json."""
 
 
 @dataclass
 class TrainingProgress:
-    """How far training is: all that changes besides weights, optimizer and schedule."""
+    """The progress of a training: everything that changes besides weights, optimizer and schedule."""
 
     update: int = 0
     epoch: int = 0
     batch: int = 0
-    """Batches done in this epoch."""
+    """Batches completed in this epoch."""
     best: float | None = None
     """The metric of the best checkpoint."""
     best_values: dict[str, float] = field(default_factory=dict)
@@ -47,11 +47,11 @@ class TrainingProgress:
 
 @dataclass
 class StateValues:
-    """What a training state has besides tensors and the hashes of the corpora."""
+    """A training state without its tensors and the hashes of the corpora."""
 
     progress: TrainingProgress
     schedule: list[float]
-    """Factor and number of validations waited, see Schedule."""
+    """Factor and number of validations without progress, see Schedule."""
     scores: dict[str, float]
     processes: int = 1
     ranks: int = 1

@@ -1,4 +1,4 @@
-"""When training stops: its limits, validations without progress, diverging numbers, and signals."""
+"""Conditions that stop training: limits, validations without progress, diverging numbers, and signals."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """Decides from the progress of a training whether it goes on."""
+    """Decides from the progress of a training whether it continues."""
 
     options: Training
     schedule: Schedule
@@ -40,7 +40,7 @@ class StoppingRule:
             return f"training.{limit} is reached ({progress.update} updates)"
         if options.patience is not None and progress.without_progress >= options.patience:
             return (
-                f"neither {options.metric} nor the loss got better in {progress.without_progress} validations "
+                f"neither {options.metric} nor the loss improved in {progress.without_progress} validations "
                 "(training.patience)"
             )
         if options.max_hours is not None and progress.hours >= options.max_hours:
@@ -68,8 +68,8 @@ class StoppingRule:
         progress.skipped += 1
         progress.skipped_in_a_row += 1
         logger.warning(
-            f"update {progress.update} is skipped: the norm of its gradient is {norm} "
-            f"({progress.skipped} skipped so far)"
+            "skipped update %d: the norm of its gradient is %s (%d skipped so far)",
+            *(progress.update, norm, progress.skipped),
         )
         if (times := progress.skipped_in_a_row) > self.options.max_skipped:
             self.refuse_divergence(progress, norm, f"norm of the gradient, {times} times in a row,")
@@ -79,8 +79,8 @@ class StoppingRule:
         if not math.isfinite(number):
             raise ConfigError(
                 f"training.learning_rate={self.options.learning_rate}: the {name} is {number} at update "
-                f"{progress.update}. Take a lower rate, or a training.clip_norm above 0 (now "
-                f"{self.options.clip_norm}), and another run_dir; what {self.run_dir} holds is from before."
+                f"{progress.update}. Use a lower rate, or a training.clip_norm above 0 (now "
+                f"{self.options.clip_norm}), and another run_dir; {self.run_dir} holds the state from before."
             )
 
 
@@ -108,7 +108,7 @@ def noted_signals(*, forgiving: bool) -> Iterator[list[int]]:
         seen.append(number)
         for each, handler in before.items():
             signal.signal(each, signal.SIG_IGN if forgiving else handler)
-        again = "" if forgiving else " (again: stop at once)"
+        again = "" if forgiving else " (repeat it to stop at once)"
         logger.info("%s: saving the state after this update%s", signal.Signals(number).name, again)
 
     for number in before:

@@ -94,6 +94,6 @@ class Validation:
 
 
 def translations_file(run_dir: Path, update: int, name: str = "") -> Path:
-    """Return where the translations of a validation are kept; further held-out sets have a name."""
+    """Return the path for the translations of a validation; further held-out sets have a name."""
     suffix = f"-{file_name(name)}" if name else ""
     return within(run_dir, f"validation/{update:06d}{suffix}.txt")

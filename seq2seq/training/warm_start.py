@@ -1,4 +1,4 @@
-"""Parts of a model by name: which start with the weights of another model, and which stay frozen."""
+"""Initialising parts of a model from another model, and freezing parts."""
 
 import difflib
 import logging
@@ -21,7 +21,7 @@ def part_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Reuse:
-    """What one model took over from another: tensors by name, tied ones under their first name."""
+    """The tensors that one model took over from another, by name; tied ones have their first name."""
 
     reused: Mapping[str, Tensor]
     new: Mapping[str, Tensor]
@@ -66,7 +66,7 @@ def start_from(model: nn.Module, trained: nn.Module, name: str) -> None:
     result = reuse(model, trained)
     if not result.reused:
         raise ConfigError(
-            f"training.start_from={name}: none of its tensors has the name and shape of one of this model's. Take the "
+            f"training.start_from={name}: none of its tensors has the name and shape of one of this model's. Use the "
             "sizes of that model, or training.start_from=null."
         )
     logger.info("training.start_from=%s:\n%s", name, result)
@@ -83,14 +83,16 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
     for prefix in prefixes:
         tensors = [tensor for name, tensor in parameters.items() if f"{name}.".startswith(f"{prefix}.")]
         if not tensors:
-            raise ConfigError(f"training.freeze: {prefix!r}: no part of this model.{_nearest(prefix, first_names)}")
+            raise ConfigError(
+                f"training.freeze: {prefix!r}: no such part in this model.{_nearest(prefix, first_names)}"
+            )
         for tensor in tensors:
             tensor.requires_grad_(False)
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     if not any(p.requires_grad for p in model.parameters()):
         raise ConfigError(f"training.freeze={list(prefixes)}: nothing is left to train. Leave out a part.")
     if prefixes:
-        logger.info("training.freeze: %s parameters stay as they are", f"{frozen:,}")
+        logger.info("training.freeze: %s parameters are frozen", f"{frozen:,}")
 
 
 def _nearest(prefix: str, names: Iterable[str]) -> str:

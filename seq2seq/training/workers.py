@@ -29,7 +29,7 @@ _LEAST_TOKENS = 256
 """Target tokens of a share below which its products are too small to be worth a process."""
 
 Answer = Callable[[Any], Any]
-"""Takes a message, leaves gradients in the model's parameters, returns an answer; both are plain values and arrays."""
+"""Takes a message, leaves gradients in the model's parameters, returns an answer; messages are plain values."""
 
 
 def can_fork(device: torch.device) -> bool:
@@ -47,8 +47,9 @@ def warn_of_few_cores(processes: int) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if processes > cores:
         logger.warning(
-            f"{processes} processes share each batch, on {cores} core(s): they take turns. "
-            f"training.processes={cores} is faster"
+            "%d processes share each batch, but there are only %d core(s), so they take turns. "
+            "training.processes=%d is faster",
+            *(processes, cores, cores),
         )
 
 
@@ -136,7 +137,7 @@ def _ended(process: BaseProcess) -> ProcessLost:
     """Explain how a worker ended."""
     process.join()
     killed = process.exitcode == -signal.SIGKILL
-    why = "killed, as the system does where memory runs out" if killed else "see its message"
+    why = "it was killed, as the system does when memory runs out" if killed else "see its message"
     return ProcessLost(f"a process that shares the batches ended (exit code {process.exitcode}); {why}")
 
 

@@ -2,10 +2,12 @@
 
 import logging
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.composition import remembered
 
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import COMMANDS, REMOVED, RENAMED, TrainConfig, parse
@@ -46,6 +48,12 @@ train experiment=bible_grc_en model/attention=firat2016_cgru run_dir=runs/bible
 align checkpoint=runs/bible source=bible/test.grc target=bible/test.en gold=bible/test.align
 """
 """Every command of the README at commit 2c9ee8f, placeholders filled in; launchers that are not installed left out."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _composition() -> Iterator[None]:
+    with remembered():
+        yield
 
 
 def composed(*words: str) -> list[TrainConfig]:
@@ -139,4 +147,4 @@ def test_an_old_word_in_a_list_of_changes() -> None:
 def test_a_word_without_effect_is_logged(key: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert composed(f"{key}=true") == composed()
-    assert caplog.messages == [f"{key}: no longer does anything. Leave it out"]
+    assert caplog.messages == [f"{key}: no longer has any effect. Leave it out"]

@@ -49,7 +49,7 @@ def test_the_same_text_may_lie_elsewhere_and_another_one_is_refused(
     for name in ("train.en", "train.de", "valid.en", "valid.de"):
         shutil.move(name, f"copy/{name}")
     assert train("run_dir=parts", "training.max_updates=4", text="copy/") == 0
-    assert "parts: goes on with data.train: was 'train', now 'copy/train'" in capfd.readouterr().err
+    assert "parts: continues with data.train: was 'train', now 'copy/train'" in capfd.readouterr().err
     monkeypatch.chdir("elsewhere")
     assert train(f"run_dir={corpus}/parts", "training.max_updates=6", text=f"{corpus}/copy/") == 0
     monkeypatch.chdir(corpus)
@@ -75,7 +75,7 @@ def test_another_number_of_processes_goes_on_to_rounding(
     capfd.readouterr()
     assert train("run_dir=parts", *STILL, second, "training.max_updates=4") == 0
     assert (
-        f"the run was saved by {first[-1]} processes and goes on with {second[-1]}: the same but for rounding"
+        f"the run was saved by {first[-1]} processes and continues with {second[-1]}: only rounding"
         in capfd.readouterr().err
     )
     whole = trainers.weights("whole/last")
@@ -99,7 +99,7 @@ def test_a_rate_that_is_changed_on_purpose_is_told_and_recorded(capfd: pytest.Ca
     assert "named in change=[...], training.learning_rate," in said
     assert train(*changed, "change=[training.learning_rate]") == 0
     said = capfd.readouterr().err
-    assert "run: goes on with training.learning_rate: was 1e-12, now 2e-12" in said
+    assert "run: continues with training.learning_rate: was 1e-12, now 2e-12" in said
     assert "change: was" not in said
     assert rates("run")[update:] == [2e-12]
     record = f"learning_rate 1e-12 until update {update}, then 2e-12"

@@ -59,7 +59,9 @@ def test_more_processes_than_cores_are_told(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     assert train(*more, "training.processes=3") == 0
-    told = "3 processes share each batch, on 2 core(s): they take turns. training.processes=2 is faster"
+    told = (
+        "3 processes share each batch, but there are only 2 core(s), so they take turns. training.processes=2 is faster"
+    )
     assert capfd.readouterr().err.count(told) == 1
     assert train(*more, "training.processes=2") == 0
     assert "they take turns" not in capfd.readouterr().err
@@ -74,7 +76,7 @@ def test_a_run_of_more_processes_than_cores_goes_on_with_them_and_says_so(
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
     capfd.readouterr()
     assert train("training.processes=null", "training.max_updates=2") == 0
-    assert "2 processes share each batch, on 1 core(s)" in capfd.readouterr().err
+    assert "2 processes share each batch, but there are only 1 core(s)" in capfd.readouterr().err
     assert json.loads(Path("run/last/state.json").read_text())["processes"] == 2
 
 
@@ -85,7 +87,7 @@ def test_the_disk_has_to_have_room(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("usage", "total used free")(10, 0, 100_000))
     assert train(*more) == 2
     assert "run_dir=run: its checkpoints take up to 0." in (said := capfd.readouterr().err)
-    assert "and 0.1 MB are free on this disk. Make room, take a run_dir on another disk, or keep fewer" in said
+    assert "and 0.1 MB are free on this disk. Make room, use a run_dir on another disk, or keep fewer" in said
     assert not Path("run").exists()
 
 

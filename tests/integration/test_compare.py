@@ -118,7 +118,7 @@ def test_finished_cells_are_skipped_also_when_only_their_results_are_left(
     Path("comparison/comparison.json").unlink()
     assert main(["compare", *GRID, *MEASURE]) == 0
     captured = capfd.readouterr()
-    assert "4 of 4 cells have been measured" in captured.err
+    assert "4 of 4 cells are measured already" in captured.err
     assert captured.out == Path("comparison/comparison.md").read_text()
     assert trained == []
     assert Path("comparison/comparison.json").read_text() == before
@@ -211,7 +211,7 @@ def test_a_signal_stops_all_and_the_same_command_goes_on(
     capfd.readouterr()
     assert main(arguments) == 0
     assert trained == ["dot-seed7", "dot-seed7", "none-seed7"]
-    assert "going on from update 1" in capfd.readouterr().err
+    assert "resuming from update 1" in capfd.readouterr().err
 
 
 def test_finished_runs_give_the_numbers_of_the_grid(work: Path, trained: list[str]) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.sentences import FEW_PAIRS, write_pairs
-from support.trainers import SMALL
+from support.trainers import learn_few_pairs
 
 from seq2seq import load
 from seq2seq.cli.main import main
@@ -16,19 +15,15 @@ SOURCES = ["the cat sees a tree .", "", "a dog hears the old house .", "my frien
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of several attentions with one vocabulary, one with another vocabulary, and one of whole words."""
     where = tmp_path_factory.mktemp("runs")
-    write_pairs(where / "train", FEW_PAIRS * 3)
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
-    common = [
-        "train", *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.vocab_size=350", "training.max_updates=40", "training.validate_every=1000",
-    ]  # fmt: skip
-    assert main([*common, f"run_dir={where}/additive"]) == 0
+    for path in ("additive", "fixed", "train.de"):
+        (where / path).symlink_to(models / path)
+    common = learn_few_pairs(models, where)
     assert main([*common, f"run_dir={where}/local", "model/attention=luong2015_local_p", "model.cell=lstm"]) == 0
-    assert main([*common, f"run_dir={where}/fixed", "model/attention=none"]) == 0
-    assert main([*common, f"run_dir={where}/other", "data.vocab_size=330"]) == 0
+    assert main([*common, f"run_dir={where}/other", "data.vocab_size=330", "training.max_updates=1"]) == 0
     words = ["data.tokenizer=word", "data.vocab_size=20", "training.max_updates=200"]
     assert main([*common, f"run_dir={where}/words", *words]) == 0
     return where

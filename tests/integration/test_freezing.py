@@ -53,4 +53,4 @@ def test_what_is_frozen_belongs_to_the_run(corpus: Path, capfd: pytest.CaptureFi
     assert train("run_dir=run", "training.max_updates=2") == 2
     assert "training.freeze: was ['decoder.attention'], now []" in capfd.readouterr().err
     assert train("check=true", "training.freeze=[encodr]") == 2
-    assert "training.freeze: 'encodr': no part of this model. Did you mean 'encoder'" in capfd.readouterr().err
+    assert "training.freeze: 'encodr': no such part in this model. Did you mean 'encoder'" in capfd.readouterr().err

@@ -139,7 +139,7 @@ def test_a_partial_of_another_input_is_refused(stop: Callable[[int], None], refu
             refused(r"out\.partial: line 1 of other has another source", input="other", resume=True, **options)
         if options.get("alignments"):
             Path("al.partial").unlink()
-            refused(r"al\.partial: not there, but out\.partial is", resume=True, **options)
+            refused(r"al\.partial: missing, but out\.partial exists", resume=True, **options)
         assert Path("out.partial").read_bytes() == kept
         Path("out.partial").unlink()
 
@@ -187,7 +187,7 @@ def test_a_bad_line_of_a_pipe_is_answered_by_a_blank_one(
             texts = [json.loads(line)["translation"] for line in texts]
         assert texts == ["die Katze sieht einen Baum .", *(["", "die Katze sieht einen Baum ."] * 4)]
         assert [bool(line) for line in Path("al").read_text().splitlines()] == [True, *([False, True] * 4)]
-    said = [line for line in capsys.readouterr().err.splitlines() if "answered by a blank line" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if "writing a blank line for it" in line]
     assert [message.split(": ")[0] for message in said] == ["stdin:2", "stdin:4", "stdin:6", "stdin:8"] * 2
     os.mkfifo("pipe")
     writer = threading.Thread(target=lambda: Path("pipe").write_bytes(good + b"\xff\n" + good))
@@ -312,7 +312,7 @@ def test_tabbed_text_is_a_table_as_in_training_or_said_to_be_none(caplog: pytest
     Path("tabs.txt").write_text("ein Haus\ta house\n")
     assert list(RowLayout(("en", "de"), ["2", "1"], frozenset({".tsv"})).lines("tabs.txt", 0)) == ["a house"]
     assert list(RowLayout(("en", "de")).lines("tabs.txt", 0)) == ["ein Haus\ta house"]
-    assert "tabs.txt: its lines have tabs" in caplog.text
+    assert "tabs.txt: lines contain tabs" in caplog.text
 
 
 def test_translations_are_scored_whatever_the_columns_of_training() -> None:

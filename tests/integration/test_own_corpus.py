@@ -117,7 +117,7 @@ def test_columns_make_a_table_of_tabbed_text_and_none_of_stdin(work: Path, capfd
     assert main(["translate", "checkpoint=run", "columns=[2,1]", "device=cpu"]) == 2
     assert "columns=[2,1] and input=-: stdin is plain text. Give a file." in capfd.readouterr().err
     assert main(["score", "checkpoint=run", *given, "source=-", "device=cpu"]) == 2
-    assert "columns=[2,1] and -: stdin is plain text; give a file" in capfd.readouterr().err
+    assert "columns=[2,1] and -: stdin is plain text. Give a file" in capfd.readouterr().err
 
 
 def test_bleu_reads_the_target_of_a_table(work: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -149,13 +149,13 @@ def test_training_says_what_it_does_and_scores_its_own_test_set(
     assert main(TRAIN) == 0
     said = capfd.readouterr().err
     assert "pairs in valid" in said
-    assert "no source is in two of them: run/split" in said
+    assert "no source sentence is in two of them: run/split" in said
     assert f"anki.txt, first pairs:\n  en: {PAIRS[0][0]}  |  de: {PAIRS[0][1]}\n" in said
     assert "run/split/test, best checkpoint" in said
     assert json.loads(Path("run/test.json").read_text())["bleu"] >= 0
     Path("anki.txt").unlink()  # a run goes on with the split that it has
     assert main([*TRAIN, "training.max_updates=4"]) == 0
-    assert "going on from update 3" in capfd.readouterr().err
+    assert "resuming from update 3" in capfd.readouterr().err
     Path("anki.txt").write_text(table(ROWS))
     assert main([*TRAIN, "training.max_updates=4", "run_dir=again"]) == 0
     again, resumed = weights("again/last"), weights("run/last")

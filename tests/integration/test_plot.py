@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.sentences import FEW_PAIRS, write_pairs
-from support.trainers import SMALL
+from support.trainers import learn_few_pairs
 
 from seq2seq.cli.main import main
 from seq2seq.version import install_command
@@ -20,20 +19,16 @@ BEGINNING = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Little models: `heads` has two of them, `local` has windows, `fixed` no attention."""
     where = tmp_path_factory.mktemp("runs")
-    write_pairs(where / "train", FEW_PAIRS * 3)
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
     (where / "target.txt").write_text("".join(f"{line}\n" for line in TARGETS))
-    common = [
-        *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.vocab_size=350", "training.max_updates=20",
-    ]  # fmt: skip
+    (where / "fixed").symlink_to(models / "fixed")
+    common = [*learn_few_pairs(models, where), "training.max_updates=20"]
     local = ["model/attention/window=local_p", "model.attention.window.half_width=2"]
-    assert main(["train", *common, f"run_dir={where}/heads", "model.attention.heads=2"]) == 0
-    assert main(["train", *common, f"run_dir={where}/local", *local]) == 0
-    assert main(["train", *common, f"run_dir={where}/fixed", "model/attention=none"]) == 0
+    assert main([*common, f"run_dir={where}/heads", "model.attention.heads=2"]) == 0
+    assert main([*common, f"run_dir={where}/local", *local]) == 0
     return where
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.sentences import FEW_PAIRS, write_pairs
-from support.trainers import SMALL
+from support.trainers import learn_few_pairs
 
 from seq2seq.cli.main import main
 from seq2seq.inference import translator
@@ -26,19 +26,14 @@ ALWAYS = {"report.html", "report.json", "translations.txt", "translations.jsonl"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models with global, with local and without attention."""
     where = tmp_path_factory.mktemp("runs")
-    write_pairs(where / "train", FEW_PAIRS * 3)
     write_pairs(where / "test", TESTS)
-    common = [
-        "train", *SMALL, f"data.train={where}/train", f"data.valid={where}/train", f"data.cache_dir={where}/cache",
-        "data.vocab_size=350", "training.max_updates=40", "training.validate_every=1000",
-    ]  # fmt: skip
-    assert main([*common, f"run_dir={where}/global", "training.max_updates=200"]) == 0
+    (where / "global").symlink_to(models / "additive")
+    (where / "fixed").symlink_to(models / "fixed")
     local = ["model/attention=luong2015_local_p", "model.attention.window.half_width=2", "model.attention.heads=2"]
-    assert main([*common, f"run_dir={where}/local", *local]) == 0
-    assert main([*common, f"run_dir={where}/fixed", "model/attention=none"]) == 0
+    assert main([*learn_few_pairs(models, where), f"run_dir={where}/local", *local]) == 0
     return where
 
 

@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +18,45 @@ from support.trainers import ENVIRONMENT, SMALL
 
 COMMAND = [
     "train", *SMALL, "data.train=train", "data.valid=train", "data.cache_dir=cache", "training.learning_rate=0.001",
-    "training.max_updates=4", "decoding.max_length=4", "run_dir=run",
+    "training.max_updates=4", "decoding.max_length=4",
 ]  # fmt: skip
 
 
-def started(directory: Path, *more: str) -> subprocess.Popen[str]:
-    """The command, in a directory of its own with the same corpus."""
+RUN = """
+import json, sys
+from seq2seq.cli.main import main
+sys.exit(max(main(words) for words in json.loads(sys.argv[1])))
+"""
+"""Trainings one after the other: to start takes longer than each."""
+
+
+def started(directory: Path, commands: Sequence[Sequence[str]]) -> subprocess.Popen[str]:
+    """Start a process with these commands, in a directory of its own with the same corpus."""
     directory.mkdir()
     write_pairs(directory / "train", PAIRS)
     return subprocess.Popen(
-        [sys.executable, "-m", "seq2seq", *COMMAND, *more],
+        [sys.executable, "-c", RUN, json.dumps(commands)],
         env=ENVIRONMENT, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def weights(process: subprocess.Popen[str], directory: Path) -> str:
-    """SHA-256 of the trained weights."""
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    return hashlib.sha256((directory / "run/last/model.safetensors").read_bytes()).hexdigest()
-
-
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="processes are forked on Linux only"
-))])  # fmt: skip
-def test_the_same_command_gives_the_same_bits(tmp_path: Path, processes: int) -> None:
-    where = {name: tmp_path / name for name in ("one", "two")}
-    running = {name: started(directory, f"training.processes={processes}") for name, directory in where.items()}
-    found = {name: weights(process, where[name]) for name, process in running.items()}
-    assert found["one"] == found["two"]
-    first, second = (
-        json.loads((where[name] / "run/last/config.json").read_text())["origin"] for name in ("one", "two")
-    )
-    assert first == second
-    assert first["training"]["processes"] == processes
-    assert first["hashes"].keys() == {"train", "valid"}
+def test_the_same_command_gives_the_same_bits(tmp_path: Path) -> None:
+    """With one process, and where they can be forked with two."""
+    numbers = [1, 2] if sys.platform.startswith("linux") else [1]
+    commands = [[*COMMAND, f"training.processes={number}", f"run_dir=run{number}"] for number in numbers]
+    where = [tmp_path / name for name in ("one", "two")]
+    running = [started(directory, commands) for directory in where]
+    for process in running:
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+    for number in numbers:
+        runs = [directory / f"run{number}/last" for directory in where]
+        one, two = (hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest() for run in runs)
+        assert one == two
+        first, second = (json.loads((run / "config.json").read_text())["origin"] for run in runs)
+        assert first == second
+        assert first["training"]["processes"] == number
+        assert first["hashes"].keys() == {"train", "valid"}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_two_processes_leave_what_one_leaves_which_goes_on(
     assert (state["position"]["update"], state["ranks"]) == (3, 2)
     assert json.loads(Path("run/test.json").read_text())["bleu"] >= 0
     assert main([*command, "training.max_updates=5"]) == 0
-    assert "going on from update 3" in capfd.readouterr().err
+    assert "resuming from update 3" in capfd.readouterr().err
     assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] == 5
 
 
@@ -75,7 +75,7 @@ def test_a_restart_and_several_machines_end_in_the_same_bits(tmp_path: Path) -> 
     ranks = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     os.kill(int(ranks[-1]), signal.SIGKILL)
     said = finished(launcher)
-    assert "killed: going on from update" in said
+    assert "killed: resuming from update" in said
     assert weights("killed") == weights("whole")
     with socket.socket() as free:
         free.bind(("localhost", 0))

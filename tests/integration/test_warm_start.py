@@ -73,7 +73,7 @@ def test_another_attention_takes_what_it_can(corpora: Path, capfd: pytest.Captur
     assert len([path for path in Path("runs").iterdir() if path.name != "cache"]) == 2  # not the same run
     capfd.readouterr()
     assert train("check=true", *other, "data.vocab_size=320", "data.joint=false") == 2
-    assert "Give data.vocab_size=360 data.joint=true, or take training.start_from=null" in capfd.readouterr().err
+    assert "Give data.vocab_size=360 data.joint=true, or use training.start_from=null" in capfd.readouterr().err
     assert train("check=true", *other, "model.hidden_size=6", "model.embedding_size=6") == 0  # the output's bias fits
     assert "output: reused 1 tensor, 360 parameters: bias [360]" in capfd.readouterr().err
     assert json.loads(Path("parent/config.json").read_text())["training"]["start_from"] is None

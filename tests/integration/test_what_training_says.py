@@ -95,7 +95,7 @@ def test_the_log_file_has_every_line_with_its_time(corpus: Path, capfd: pytest.C
     both = log_lines()
     assert both[: len(first) + 1] == [*first, "half a li"]
     assert [line.rstrip() for line in said.splitlines()] == for_people(both[len(first) + 1 :])
-    assert "run: going on from update 2" in both
+    assert "run: resuming from update 2" in both
 
 
 def test_the_log_file_has_warnings_and_what_ended_the_run(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,14 @@ def told(directory: Path) -> list[str]:
     return [*TINY, *(f"{key}={directory / name}" for key, name in names.items())]
 
 
+def learn_few_pairs(corpus: Path, work: Path) -> list[str]:
+    """Return a command that trains for a few updates on `train` in one directory, with its cache in another."""
+    return [
+        "train", *SMALL, f"data.train={corpus}/train", f"data.valid={corpus}/train", f"data.cache_dir={work}/cache",
+        "data.vocab_size=350", "training.max_updates=40", "training.validate_every=1000",
+    ]  # fmt: skip
+
+
 def settings(overrides: Sequence[str]) -> TrainConfig:
     """Parse options as `train` would, without Hydra, which takes longer than such a training."""
     attention = {"score": "additive", "window": "global", "normaliser": "softmax", "placement": "before"}

@@ -20,13 +20,7 @@ from seq2seq.errors import DataError
 def test_what_strangers_wrote_is_read_or_refused(name: str, tmp_path: Path) -> None:
     reader = READERS[name]()
 
-    @settings(
-        max_examples=8 if SLOW.get(name) == 100 else 25,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(reader.inputs)
     def holds(value: Any) -> None:
         with fuzz.limited():  # what never ends fails

@@ -127,7 +127,7 @@ def test_generated_sentences_are_of_the_lengths_and_words_asked_for(task: Task, 
     for side in (task.prepared.train.source, task.prepared.train.target):
         assert 6 <= side.lengths.min() < side.lengths.max() <= 12
         assert all(side[row][-1] == EOS and EOS not in side[row][:-1] for row in range(60))
-        assert side.tokens.max() < len(task.prepared.source) == len(task.prepared.target) == 30
+        assert side.numbers.max() < len(task.prepared.source) == len(task.prepared.target) == 30
     assert task.prepared.source.encode(task.sources[:3])[2][-1] == EOS
     first = task.prepared.source.encode(task.sources)
     assert {len(tokens) for tokens in first} == set(range(6, 13))

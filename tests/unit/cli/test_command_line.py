@@ -141,7 +141,7 @@ def test_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
         ("train", "hydra/sweeper=nevergrad", "not installed. Install hydra-nevergrad-sweeper."),
         ("train", "--beam=5", "--beam=5: no such flag. Keys are set without dashes, key=value."),
         ("train", "--cfg=jobs", "invalid choice: 'jobs'"),
-        ("train", "--experimental-rerun=x", "--experimental-rerun: not for this program."),
+        ("train", "--experimental-rerun=x", "--experimental-rerun: not supported."),
         ("train", "--shell-completion", "Take seq2seq -sc install=bash"),
     ],
 )

@@ -189,7 +189,7 @@ def test_before_the_first_update_the_parts_are_found_and_training_is_that_of_as_
     found.run()
     assert found.gradient.micro_batches == 4
     assert same(weights(expected), weights(found))
-    assert "from now on each update is done in 4" in caplog.text
+    assert "from now on, each update is split into 4" in caplog.text
     # A machine with more memory goes on in the same parts.
     Small.memory = 1 << 60
     assert json.loads((found.run_dir / "last/state.json").read_text())["parts"] == 4
@@ -214,7 +214,7 @@ def test_a_later_batch_is_split_alone_and_none_is_left_out(tmp_path: Path, caplo
     assert trainer.gradient.micro_batches == 1
     assert trainer.progress.update == 3
     assert [record.message for record in caplog.records if "memory" in record.message] == [
-        "update 2: its batch did not fit into memory in 1 part(s), and is done in 2"
+        "update 2: the batch did not fit into memory in 1 part(s) and is split into 2"
     ]
     for name, weight in weights(expected).items():
         torch.testing.assert_close(weights(trainer)[name], weight)
@@ -243,4 +243,4 @@ def test_check_says_how_many_parts_it_takes(tmp_path: Path, caplog: pytest.LogCa
     Small.memory = 1000
     trainer.try_largest_batch()
     assert trainer.gradient.micro_batches > 1
-    assert f"from now on each update is done in {trainer.gradient.micro_batches}" in caplog.text
+    assert f"from now on, each update is split into {trainer.gradient.micro_batches}" in caplog.text

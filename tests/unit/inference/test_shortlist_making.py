@@ -1,6 +1,7 @@
 """Shortlists count what the attention aligns, in bounded memory."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from support.variants import DEFAULT, VOCAB, build_model
 
 from seq2seq.inference import shortlist_making
 from seq2seq.inference.forced_scores import force_tokens
-from seq2seq.inference.shortlist_making import make_shortlist
+from seq2seq.inference.shortlist_making import Links, make_shortlist
 from seq2seq.text.tokenizer import EOS
 
 
@@ -32,10 +33,16 @@ def test_the_table_is_the_sum_of_the_attention() -> None:
 
 def test_the_rarer_links_are_forgotten_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortlist_making, "_MAX_LINKS", 20)
-    links = shortlist_making._Links()
-    for number in range(200):
-        links.add(torch.tensor([number, 7, 150]), torch.tensor([0.5, 1.0, 0.7]))
-        assert sum(map(len, links._numbers)) <= 20 + 3
-    numbers, sums = links.merged()
+    sizes = []
+    merged = shortlist_making._merged
+
+    def measured(parts: Sequence[Links]) -> Links:
+        sizes.append(sum(len(numbers) for numbers, _ in parts))
+        return merged(parts)
+
+    monkeypatch.setattr(shortlist_making, "_merged", measured)
+    links = ((torch.tensor([number, 7, 150]), torch.tensor([0.5, 1.0, 0.7])) for number in range(200))
+    numbers, sums = (side.numpy() for side in shortlist_making._summed(links))
+    assert max(sizes) <= 20 + 3
     assert {7, 150} <= set(numbers.tolist())
     assert sums[numbers == 7][0] == pytest.approx(200.5)

@@ -187,6 +187,6 @@ def test_models_that_were_loaded_for_inference_alone_are_converted() -> None:
 
 def test_int8_is_for_cpus() -> None:
     model = build_model(DEFAULT).to("meta")
-    with pytest.raises(ConfigError, match=r"precision=int8 and device=meta.*Take precision=bf16"):
+    with pytest.raises(ConfigError, match=r"precision=int8 and device=meta.*Use precision=bf16"):
         quantise(model, "int8")
     assert quantise(model, "bf16").output.projection.weight.dtype is torch.bfloat16  # type: ignore[union-attr]

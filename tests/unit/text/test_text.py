@@ -176,7 +176,7 @@ def test_characters_are_counted_as_they_are_normalised() -> None:
 
 
 def test_too_many_pieces_is_an_error_that_says_how_many_fit() -> None:
-    with pytest.raises(DataError, match=r"data\.vocab_size=100000: .* Take data\.vocab_size=\d+ or less"):
+    with pytest.raises(DataError, match=r"data\.vocab_size=100000: .* Use data\.vocab_size=\d+ or less"):
         tokenizer(vocab_size=100_000)
 
 

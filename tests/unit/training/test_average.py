@@ -147,7 +147,7 @@ def test_a_metric_that_stays_at_zero_is_told(tmp_path: Path, caplog: pytest.LogC
         patch.setattr(trainers, "PAIRS", [(source, target.partition(" ")[0]) for source, target in trainers.PAIRS])
         trainers.make(tmp_path / "two", "data.vocab_size=320")
     assert "training.metric=bleu: no reference of data.valid has four tokens (13a)" in caplog.text
-    assert "Take training.metric=chrf or training.metric=loss" in caplog.text
+    assert "Use training.metric=chrf or training.metric=loss" in caplog.text
 
 
 def test_nothing_else_is_deleted(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_an_average_is_the_mean_of_the_weights(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["average", "run_dir=run", "output=mean"]) == 0
     names = [f"run/best-00000{update}" for update in (1, 2, 3)]
-    assert f"mean: the mean of {', '.join(names)}" in capfd.readouterr().err
+    assert f"mean: averaged from {', '.join(names)}" in capfd.readouterr().err
     parts = [weights(runs / name) for name in names]
     found = weights(runs / "mean")
     assert found.keys() == parts[0].keys()
@@ -196,7 +196,7 @@ def test_an_average_is_the_mean_of_the_weights(runs: Path, capfd: pytest.Capture
 
 def test_the_last_ones_are_averaged_where_they_are_chosen(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["average", "run_dir=run", "choose=last", "output=end"]) == 0
-    assert "end: the mean of run/last-000002, run/last-000003" in capfd.readouterr().err
+    assert "end: averaged from run/last-000002, run/last-000003" in capfd.readouterr().err
     second, third = (weights(runs / f"run/last-00000{update}") for update in (2, 3))
     for name, tensor in weights(runs / "end").items():
         assert torch.equal(tensor, ((second[name].double() + third[name].double()) / 2).float()), name
@@ -216,9 +216,9 @@ def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["checkpoint=[run,other]"], "checkpoint=[run,other]: they differ, from the first to the second, in\n"
+        (["checkpoint=[run,other]"], "checkpoint=[run,other]: their models differ. From the first to the second:\n"
          "  model.hidden_size: was 12, now 14\n"),
-        (["checkpoint=[run,run,lower]"], "checkpoint=[run,lower]: they differ, from the first to the second, in\n"
+        (["checkpoint=[run,run,lower]"], "checkpoint=[run,lower]: their models differ. From the first to the second:\n"
          "  source.model: another tokenizer\n  target.model: another tokenizer\n"),
         (["checkpoint=[run,back]"], "in\n  data.reverse_source: was False, now True\n"),
         (["checkpoint=[run]"], "expected two checkpoints or more"),
@@ -226,7 +226,7 @@ def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
         ([], "expected two checkpoints or more"),
         (["checkpoint=[run,run]", "choose=last"], "choose=last without run_dir"),
         (["run_dir=other"], "run_dir=other: has 0 checkpoints best-UPDATE"),
-        (["run_dir=other", "choose=last"], "0 checkpoints last-UPDATE, and two or more are averaged. Train with "
+        (["run_dir=other", "choose=last"], "0 checkpoints last-UPDATE; expected at least two. Train with "
          "training.keep_last=5"),
         (["checkpoint=[run,nowhere]"], "nowhere: no checkpoint here"),
     ],
@@ -241,4 +241,4 @@ def test_what_cannot_be_averaged_is_named(
 
 def test_nothing_is_overwritten(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["average", "run_dir=run", "output=run"]) == 2
-    assert "output=run: is there already" in capfd.readouterr().err
+    assert "output=run: already exists" in capfd.readouterr().err

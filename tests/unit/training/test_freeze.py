@@ -103,7 +103,7 @@ def test_a_fixed_matrix_keeps_nothing_of_its_steps() -> None:
 @pytest.mark.parametrize(
     ("prefix", "complaint"),
     [
-        ("encodr", r"'encodr': no part of this model\. Did you mean 'encoder'"),
+        ("encodr", r"'encodr': no such part in this model\. Did you mean 'encoder'"),
         ("embedding", r"'source_embedding'"),
         ("enc", r"Parts: source_embedding, encoder, bridge, decoder\.embedding, decoder\.placement"),
         ("encoder.layers.0.0.rnn.weight_ih", r"'encoder\.layers\.0\.0\.rnn\.weight_ih_l0'"),

@@ -413,7 +413,7 @@ def values(weight: float, alignments: str | None, **attention: str) -> dict[str,
         (0.0, "a", {}, ["data.alignments=a", "training.guided_alignment=0", "leave data.alignments=null"]),
         (0.1, "a", {"placement": "none"}, ["training.guided_alignment=0.1", "model/attention/placement=none"]),
         *(
-            (0.1, "a", {"normaliser": name}, [f"normaliser={name}", "Take model/attention/normaliser=softmax"])
+            (0.1, "a", {"normaliser": name}, [f"normaliser={name}", "Use model/attention/normaliser=softmax"])
             for name in config.GROUPS[config.Normaliser]
             if name != "softmax"
         ),

@@ -145,9 +145,9 @@ CHINESE = [("今天天气很好，我们去公园吧。", "The weather is fine t
 @pytest.mark.parametrize(
     ("name", "columns", "way_out"),
     [
-        ("t.tsv", None, "take data.columns=[2,1]"),
-        ("t.csv", None, "take data.columns=[en,zh]"),
-        ("t.csv", ["zh", "en"], "take data.columns=[en,zh]"),
+        ("t.tsv", None, "use data.columns=[2,1]"),
+        ("t.csv", None, "use data.columns=[en,zh]"),
+        ("t.csv", ["zh", "en"], "use data.columns=[en,zh]"),
         ("t", None, "exchange the names of the two files"),
     ],
 )

@@ -34,7 +34,7 @@ def hold(run_dir: Path, connection: Connection) -> None:
 def test_the_second_is_refused_and_told_who_is_there(tmp_path: Path) -> None:
     with RunLock(tmp_path).held():
         for _ in range(2):  # an attempt has not let it go
-            with pytest.raises(ConfigError, match=rf"another process trains in it \(process {os.getpid()}\)"):
+            with pytest.raises(ConfigError, match=rf"another process is training in it \(process {os.getpid()}\)"):
                 take(tmp_path)
     take(tmp_path)
 

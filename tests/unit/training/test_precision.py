@@ -83,7 +83,7 @@ def test_products_are_chosen_for_training_alone(
 
 
 def test_fp16_is_refused_where_it_is_slow() -> None:
-    with pytest.raises(ConfigError, match=r"training.precision=fp16 and device=cpu: .* Take training.precision=auto"):
+    with pytest.raises(ConfigError, match=r"training.precision=fp16 and device=cpu: .* Use training.precision=auto"):
         device.check_precision("fp16", CPU)
     device.check_precision("fp16", torch.device("cuda"))
     device.check_precision("bf16", CPU)

@@ -151,7 +151,7 @@ def test_a_run_goes_on_with_another_number_of_processes(corpus: Path, caplog: py
     ranks.together(corpus, 4, lambda team: outcome(ranks.make(corpus, team, *some, run="parts")))
     with caplog.at_level("INFO"):
         _, found, _ = outcome(ranks.make(corpus, ProcessGroup(), *still, run="parts"))
-    assert "saved by 4 processes and goes on with 1" in caplog.text
+    assert "saved by 4 processes and continues with 1" in caplog.text
     close(([0.0], found), ([0.0], expected))
 
 
@@ -283,7 +283,7 @@ def test_ranks_that_see_other_files_are_refused(corpus: Path) -> None:
         check_alike(trainer, trainers.settings(trainers.told(corpus)))
 
     for error in ranks.together(corpus, 2, checked):
-        assert str(error).startswith("run_dir: not the same for process 1 as for process 0.")
+        assert str(error).startswith("run_dir: process 1 and process 0 differ.")
 
 
 def test_a_batch_is_not_shared_twice(corpus: Path) -> None:

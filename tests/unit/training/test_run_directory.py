@@ -216,7 +216,7 @@ def test_the_disk_has_to_have_room_for_what_is_not_there_yet(tmp_path: Path, mon
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     run_dir = tmp_path / "new/run"
     check_space(run_dir, 3_000_000)
-    with pytest.raises(ConfigError, match=r"take up to 4\.0 MB \(0\.0 MB are there\), and 3\.0 MB are free"):
+    with pytest.raises(ConfigError, match=r"take up to 4\.0 MB \(0\.0 MB already exist\), and 3\.0 MB are free"):
         check_space(run_dir, 4_000_000)
     (run_dir / "last").mkdir(parents=True)
     (run_dir / "last/model.safetensors").write_bytes(bytes(1_000_000))

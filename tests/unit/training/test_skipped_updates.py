@@ -68,7 +68,7 @@ def test_too_many_in_a_row_stop_training_with_advice(trainer: Trainer) -> None:
     Spoilt.broken = True
     trainer.step(next(batches))
     trainer.step(next(batches))
-    with pytest.raises(ConfigError, match=r"norm of the gradient, 3 times in a row, is nan at update 3. Take a lower"):
+    with pytest.raises(ConfigError, match=r"norm of the gradient, 3 times in a row, is nan at update 3. Use a lower"):
         trainer.step(next(batches))
 
 

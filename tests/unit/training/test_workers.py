@@ -109,7 +109,7 @@ def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> No
 def test_a_worker_that_is_killed_is_noticed() -> None:
     model = nn.Linear(1, 1)
     workers = Workers(model, lambda message: os.kill(os.getpid(), signal.SIGKILL), 2)
-    with pytest.raises(ProcessLost, match=r"\(exit code -9\); killed, as the system does where memory runs out"):
+    with pytest.raises(ProcessLost, match=r"\(exit code -9\); it was killed, as the system does when memory runs out"):
         workers.gradient(model, [batch()] * 3, alone, lambda number: 0)
     with pytest.raises(ProcessLost, match=r"exit code -9"):  # there is nobody to read another message
         workers.gradient(model, [batch()] * 2, pytest.fail, lambda number: 0)
@@ -133,7 +133,7 @@ def test_other_threads_are_told(
         assert "OMP_NUM_THREADS" not in caplog.text
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 2)
         trainers.make(tmp_path)
-    assert f"saved with {threads} threads and goes on with {threads + 2} (OMP_NUM_THREADS)" in caplog.text
+    assert f"saved with {threads} threads and continues with {threads + 2} (OMP_NUM_THREADS)" in caplog.text
 
 
 def test_a_run_goes_on_in_one_process_where_there_can_be_no_more(
@@ -151,5 +151,5 @@ def test_a_run_goes_on_in_one_process_where_there_can_be_no_more(
     assert trainers.make(tmp_path, "training.processes=null").gradient.processes == 1
     with caplog.at_level("INFO"):
         assert trainers.make(tmp_path, "training.processes=2", run="other").gradient.processes == 1
-    assert "training.processes=2: processes share batches on Linux's CPUs; here it is one" in caplog.text
+    assert "training.processes=2: only CPUs under Linux can share batches; using one process" in caplog.text
     assert not can_fork(torch.device("cuda"))
