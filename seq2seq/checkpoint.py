@@ -8,13 +8,14 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -29,16 +30,14 @@ from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 
 FORMAT = 2
-_FORMATS = (1, 2)
-"""Formats that can be read. `parse` understands the words of 1."""
+"""Format that is written. 1 can be read as well: `parse` understands its words."""
 _SUMS = "SHA256SUMS"
 _MAX_SUMS_SIZE = 1 << 16
 """Maximum size of SHA256SUMS in bytes."""
 _EDITED = f"If it is not damaged but was edited on purpose, delete the {_SUMS} beside it: then it is taken as it is."
 _MODEL = ("model.safetensors", "config.json", "source.model", "target.model")
 """Files needed to translate."""
-_UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError, safetensors.SafetensorError)
-"""Errors that broken checkpoints and other directories can cause."""
+_NO_STATE = "the training state can't be read"
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     try:
         save_file(dict(tensors), path)
         path.chmod(mode)
-        with safetensors.safe_open(path, "pt") as file:
+        with safe_open(path, "pt") as file:
             wrong = [name for name, tensor in tensors.items() if not _bits(file.get_tensor(name)).equal(_bits(tensor))]
-    except safetensors.SafetensorError as error:  # which also reports a full disk
+    except SafetensorError as error:  # which also reports a full disk
         raise OSError(str(error)) from error
     if wrong:
         raise OSError(f"what was read back of {path.name} is not what was written: {wrong}")
@@ -174,7 +173,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     """Read a checkpoint. Raises DataError for missing files and files that do not fit together."""
     where = find(path)
     _check_undamaged(where, _MODEL)
-    try:
+    with _reading(where):
         values = _read_config(where)
         options: Model = parse("model", values["model"])
         data: Data = parse("data", stored_data(with_home(values["data"])))
@@ -185,8 +184,6 @@ def load(path: Path, device: torch.device) -> Checkpoint:
             for side in ("source", "target")
         )
         tensors = load_file(within(where, "model.safetensors"))
-    except _UNREADABLE as error:
-        raise _unreadable(where, error) from error
     with torch.device("meta"), _Undrawn():
         model = build.translation_model(options, len(source), len(target), reverse_source=data.reverse_source)
     _restore(model, tensors, where, device)
@@ -197,16 +194,19 @@ def read_data(path: Path) -> Data:
     """Read the `data` section of a checkpoint, or of the best one of a run. Raises DataError as `load` does."""
     where = find(path)
     _check_undamaged(where, ["config.json"])
-    try:
+    with _reading(where):
         data: Data = parse("data", stored_data(with_home(_read_config(where)["data"])))
-    except _UNREADABLE as error:
-        raise _unreadable(where, error) from error
     return data
 
 
-def _unreadable(where: Path, error: Exception) -> DataError:
-    reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
-    return DataError(f"{where}: not a readable checkpoint ({reason})")
+@contextmanager
+def _reading(where: Path, problem: str = "not a readable checkpoint") -> Iterator[None]:
+    """Turn the errors of damaged files into a DataError that names the checkpoint."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, ConfigError, SafetensorError) as error:
+        reason = f"config.json has no {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{where}: {problem} ({reason})") from error
 
 
 def _check_undamaged(where: Path, names: Sequence[str]) -> None:
@@ -216,8 +216,8 @@ def _check_undamaged(where: Path, names: Sequence[str]) -> None:
 
 def _read_config(where: Path) -> dict[str, Any]:
     values = read_json(within(where, "config.json"))
-    if values.get("format") not in _FORMATS:
-        raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads {_FORMATS}")
+    if values.get("format") not in (1, FORMAT):
+        raise DataError(f"{where}/config.json: format {shown(values.get('format'))}, this version reads 1 and {FORMAT}")
     return dict(values)
 
 
@@ -276,22 +276,14 @@ def find_state(path: Path) -> Path | None:
 def load_state(path: Path) -> TrainingState:
     """Read a training state. Raises DataError if it can't be read."""
     values = state_values(path)
-    try:
+    with _reading(path, _NO_STATE):
         return TrainingState(values, load_file(within(path, "state.safetensors")))
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise _unreadable_state(path, error) from error
 
 
 def state_values(path: Path) -> dict[str, Any]:
     """Read a training state without its tensors. Raises DataError if it can't be read."""
-    try:
+    with _reading(path, _NO_STATE):
         return dict(read_json(within(path, "state.json")))
-    except (OSError, TypeError, ValueError) as error:
-        raise _unreadable_state(path, error) from error
-
-
-def _unreadable_state(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: the training state can't be read ({error})")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:

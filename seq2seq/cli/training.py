@@ -74,7 +74,7 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, group: Proce
     if config.check:
         trainer.try_largest_batch()
         logger.info(
-            "check: the configuration, the data, the largest batch and the disk are fine; run_dir would be %s", run_dir
+            f"check: the configuration, the data, the largest batch and the disk are fine; run_dir would be {run_dir}"
         )
         return 0
     claimed = nullcontext() if group.rank else claim_run_dir(trainer.keeper.lock, config)
@@ -106,9 +106,8 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
         with logging_redirect_tqdm():
             trainer.run()
     except StoppedBySignal as stopped:
-        logger.info(
-            "stopped by %s at update %d; run the same command again to resume", stopped, trainer.progress.update
-        )
+        update = trainer.progress.update
+        logger.info("stopped by %s at update %d; run the same command again to resume", stopped, update)
         return stopped.exit_code
     except KeyboardInterrupt:
         logger.info("stopped at once without saving; run the same command again to resume from the last saved state")
@@ -119,14 +118,11 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
 
 
 def _log_limits(trainer: Trainer, options: Training) -> None:
+    total, per_epoch = trainer.schedule.total_updates, trainer.data.per_epoch
     hours = "" if options.max_hours is None else f" or {options.max_hours:g} hours"
     logger.info(
-        "%s: at most %s updates (%s per epoch)%s, validation every %s updates",
-        trainer.run_dir,
-        f"{trainer.schedule.total_updates:,}",
-        f"{trainer.data.per_epoch:,}",
-        hours,
-        f"{options.validate_every or trainer.data.per_epoch:,}",
+        f"{trainer.run_dir}: at most {total:,} updates ({per_epoch:,} per epoch){hours}, validation every "
+        f"{options.validate_every or per_epoch:,} updates"
     )
     if hours and options.schedule == "cosine":
         logger.info(
@@ -147,11 +143,7 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
     with output_stream(str(run_dir / "test.json")) as output:
         print(json.dumps(scores.as_dict(), indent=2), file=output)
     logger.info(
-        "%s, best checkpoint, decoded as in validations with decoding.beam_size=%d (`seq2seq evaluate` takes %d by "
-        "default):\n%s",
-        test.name,
-        config.decoding.beam_size,
-        Decoding.beam_size,
-        scores,
+        f"{test.name}, best checkpoint, decoded as in validations with decoding.beam_size={config.decoding.beam_size} "
+        f"(`seq2seq evaluate` takes {Decoding.beam_size} by default):\n{scores}"
     )
     return 0

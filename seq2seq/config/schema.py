@@ -7,7 +7,6 @@ import inspect
 import itertools
 import math
 import operator
-import re
 import sys
 import types
 import typing
@@ -165,10 +164,6 @@ _WHOLE = 2**63
 """Bound of whole numbers: 64 bits."""
 
 
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
-"""What no file name can have: NUL, and halves of characters."""
-
-
 def _name(key: object) -> str:
     """Show a key in a message, whatever it is."""
     return key if isinstance(key, str) and len(key) <= LONGEST_SHOWN else shown(key)
@@ -277,7 +272,7 @@ class SchemaReader:
         if isinstance(value, str) and "${" in value:
             self.errors.append(f"{path}: interpolations are not allowed here, got {shown(value)}.")
             return None
-        if isinstance(value, str) and _UNWRITABLE.search(value):
+        if isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
             self.errors.append(f"{path}: expected text of valid Unicode and without NUL, got {shown(value)}.")
             return None
         self._check_bounds(value, path, metadata)

@@ -15,6 +15,15 @@ from seq2seq.errors import DataError
 
 
 @contextmanager
+def writing(path: object, hint: str = "") -> Iterator[None]:
+    """Turn an OSError inside the block into a DataError that names what can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: can't be written ({error.strerror or error}){hint}") from error
+
+
+@contextmanager
 def replace_directory(final: Path, *, keep: bool = False, keep_previous: bool = False) -> Iterator[Path]:
     """A directory to write into, which gets its name only when it is complete and on the disk.
 

@@ -1,6 +1,5 @@
 """Batches of the training corpus, in a new order every epoch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,13 +27,11 @@ class TrainingBatches:
     @cached_property
     def per_epoch(self) -> int:
         """Number of batches in an epoch."""
-        return len(self._plan(None))
+        return len(self.plan(None))
 
-    def plan(self, epoch: int) -> list[Rows]:
-        """Return the rows of each batch of an epoch."""
-        return self._plan((self.seed, epoch))
-
-    def _plan(self, seed: Sequence[int] | None) -> list[Rows]:
+    def plan(self, epoch: int | None) -> list[Rows]:
+        """Return the rows of each batch of an epoch; None: those of an epoch that is not shuffled."""
+        seed = None if epoch is None else (self.seed, epoch)
         return plan_batches(self.corpus, self.batch_tokens, seed, self.batch_sentences)
 
     def batch(self, rows: Rows, epoch: int, number: int) -> Batch:
@@ -46,5 +43,5 @@ class TrainingBatches:
     def largest(self) -> Batch:
         """Make the batch with the most padded tokens."""
         source, target = self.corpus.source.lengths, self.corpus.target.lengths
-        rows = max(self._plan(None), key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
+        rows = max(self.plan(None), key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
         return make_batch(self.corpus, rows)

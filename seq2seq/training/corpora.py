@@ -128,9 +128,7 @@ def _training_set(
         _check_usable(text, corpus)
         counts = {words: corpus.counts[reason] for reason, words in filters.reasons().items()}
         dropped = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
-        logger.info(
-            "%s: %s pairs, %s", text.name, f"{len(corpus):,}", f"dropped {dropped}" if dropped else "none dropped"
-        )
+        logger.info(f"{text.name}: {len(corpus):,} pairs, {f'dropped {dropped}' if dropped else 'none dropped'}")
         if given is not None:
             _check_links(given, corpus)
         encoded.append(corpus)
@@ -184,8 +182,8 @@ def _tokenizers(
 ) -> tuple[Tokenizer, Tokenizer]:
     if own := several(data.tokenizer_model):
         return _load(Path(own[0]), data), _load(Path(own[-1]), data)
-    same_names = ("vocab_size", "byte_fallback", "character_coverage", "normalization", "raw_text")
-    options: dict[str, Any] = {"kind": data.tokenizer, **{name: getattr(data, name) for name in same_names}}
+    names = ("vocab_size", "byte_fallback", "character_coverage", "normalization", "raw_text")
+    options: dict[str, Any] = {"kind": data.tokenizer, **{name: getattr(data, name) for name in names}}
     options["protect"] = several(data.protect)
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
     entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"

@@ -99,12 +99,11 @@ class GradientStep:
 
     def _shared(self, batch: Batch, work: _Work) -> Loss:
         shares = batch.split(self.group.shares)
-        parts = self.group.gradient(
-            self.model,
-            shares,
-            lambda number: self._share(work, number, shares[number]),
-            lambda number: (work, number, shares[number].arrays()),
-        )
+
+        def message(number: int) -> Any:
+            return work, number, shares[number].arrays()
+
+        parts = self.group.gradient(self.model, shares, lambda n: self._share(work, n, shares[n]), message)
         return Loss.of_parts(parts)
 
     def _answer(self, message: tuple[_Work, int, dict[str, Any]]) -> Any:

@@ -48,29 +48,25 @@ def find_texts(data: Data, directory: Path | None = None, *, begun: bool = False
         trains = [str(where / name) for name in part_names(len(trains))]
         valids = [str(where / VALID)] if data.split.valid else valids
         directory = where
-    train, valid = _find_all(trains, data, "data.train"), _find_all(valids, data, "data.valid")
+    train, valid = _find(data, "data.train", *trains), _find(data, "data.valid", *valids)
     return Texts(train, valid, find_test(data, directory))
 
 
 def find_test(data: Data, directory: Path | None = None) -> ParallelText | None:
     """Return data.test, or the part that data.split holds out, in this directory or in the cache."""
-    if not data.split.test:
-        return None if data.test is None else _find(data.test, data, "data.test")
-    where = directory if directory and directory.is_dir() else _split(data, None)
-    return _find(str(where / TEST), data, "data.test")
+    names = several(data.test)
+    if data.split.test:
+        names = [str((directory if directory and directory.is_dir() else _split(data, None)) / TEST)]
+    return next(iter(_find(data, "data.test", *names)), None)
 
 
-def _find_all(names: Sequence[str], data: Data, key: str) -> list[ParallelText]:
-    return [_find(name, data, key) for name in names]
-
-
-def _find(name: str, data: Data, key: str) -> ParallelText:
-    return ParallelText.find(name, data.source_lang, data.target_lang, data.columns, key)
+def _find(data: Data, key: str, *names: str) -> list[ParallelText]:
+    return [ParallelText.find(name, data.source_lang, data.target_lang, data.columns, key) for name in names]
 
 
 def _split(data: Data, directory: Path | None) -> Path:
     """Return the directory of the parts, making it if necessary; log their sizes."""
-    texts = _find_all(several(data.train), data, "data.train")
+    texts = _find(data, "data.train", *several(data.train))
     languages = (data.source_lang, data.target_lang)
     key = digest([text.content_hash() for text in texts], languages, asdict(data.split))
     where = directory or Path(data.cache_dir) / f"split-{key}"
@@ -95,23 +91,17 @@ def _is_made(where: Path, key: str) -> bool:
 def check_columns(texts: Texts, data: Data) -> None:
     """Raise ConfigError if data.columns is given and no corpus has columns."""
     if data.columns is not None:
-        trains = _unsplit(texts, data)
-        test = [] if texts.test is None else [texts.test]
-        if all(text.table is None for text in (*trains, *texts.valid, *test)):
+        trains = _find(data, "data.train", *several(data.train))
+        if not any(text.table for text in (*trains, *texts.valid, *filter(None, [texts.test]))):
             raise ConfigError(
                 f"data.columns=[{','.join(data.columns)}]: no corpus is a table: {trains[0].name} is two files. "
                 "Leave data.columns=null."
             )
 
 
-def _unsplit(texts: Texts, data: Data) -> list[ParallelText]:
-    """Return the training corpora before data.split."""
-    return _find_all(several(data.train), data, "data.train") if data.split.given() else texts.train
-
-
 def show(texts: Texts, data: Data) -> None:
     """Log the first pairs, and warn about anything suspicious in the corpora that the options name."""
-    trains = _unsplit(texts, data)
+    trains = _find(data, "data.train", *several(data.train))
     held_out = [("data.valid", text) for text in texts.valid if data.valid is not None]
     held_out += [("data.test", texts.test)] if texts.test is not None and data.test is not None else []
     for text in trains:
@@ -137,39 +127,30 @@ def _check_scripts(text: ParallelText, data: Data) -> None:
     ]
     if foreign:
         swapped = not any(is_foreign(letters, code) for letters, code in zip(sides, reversed(languages), strict=True))
-        way_out = _way_out(text, data) if swapped else "Are these the right columns, files and languages?"
+        way_out = "Are these the right columns, files and languages?"
+        if swapped:
+            exchange = "exchange the names of the two files, or data.source_lang and data.target_lang"
+            if text.table is not None:
+                exchange = f"use data.columns=[{','.join(reversed(text.table.names()))}]"
+            way_out = f"Source and target seem to be swapped: {exchange}."
         logger.warning("%s: in its first %d pairs %s. %s", text.name, len(pairs), " and ".join(foreign), way_out)
-
-
-def _way_out(text: ParallelText, data: Data) -> str:
-    """Return advice for swapped source and target."""
-    if text.table is None:
-        return (
-            "Source and target seem to be swapped: exchange the names of the two files, or data.source_lang and "
-            "data.target_lang."
-        )
-    columns = ",".join(reversed(text.table.names()))
-    return f"Source and target seem to be swapped: use data.columns=[{columns}]."
 
 
 def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) -> None:
     """Warn about pairs and sources of a held-out set that are also in the training data."""
     pairs = Counter((_plain(source), _plain(target)) for source, target in text.pairs())
     known = {source for source, _ in pairs}
-    sources, both = set(), set()
-    for train in trains:
-        for source, target in train.pairs():
-            if (plain := _plain(source)) in known:
-                sources.add(plain)
-                both.add((plain, _plain(target)))
-    shared = sum(count for pair, count in pairs.items() if pair in both)
-    shared_sources = sum(count for pair, count in pairs.items() if pair[0] in sources)
+    trained = {
+        (s, _plain(target)) for text in trains for source, target in text.pairs() if (s := _plain(source)) in known
+    }
+    sources = {source for source, _ in trained}
+    shared = sum(count for pair, count in pairs.items() if pair in trained)
+    shared_sources = sum(count for (source, _), count in pairs.items() if source in sources)
     if shared_sources:
-        key_of_part = key.replace("data.", "data.split.")
         logger.warning(
             "%s=%s: %d of its %d pairs are also in data.train, and the sources of %d. Its scores say little about new "
             "text. Use %s=1000 instead to hold out pairs whose source is in no other part.",
-            *(key, text.name, shared, pairs.total(), shared_sources, key_of_part),
+            *(key, text.name, shared, pairs.total(), shared_sources, key.replace("data.", "data.split.")),
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.text.storage import within
+from seq2seq.text.storage import within, writing
 
 
 class RunLog(logging.Handler):
@@ -23,13 +23,11 @@ class RunLog(logging.Handler):
     def open(self, run_dir: Path) -> None:
         """Append to the run's train.log, beginning with the buffered lines."""
         path = within(run_dir, "train.log")
-        try:
+        with writing(path):
             file = path.open("ab+", buffering=0)
             if file.tell() and file.seek(-1, 2) >= 0 and file.read(1) != b"\n":  # left by a killed process
                 file.write(b"\n")
             file.write(b"".join(self._waiting))
-        except OSError as error:
-            raise DataError(f"{path}: can't be written ({error.strerror})") from error
         self._file, self._waiting = file, []
 
     def format(self, record: logging.LogRecord) -> str:

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,8 +111,7 @@ class Trainer:
         checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), moments)
         values = StateValues.of_plain(state.values, self.data.per_epoch)
         self.progress, self.scores = values.progress, values.scores
-        factor, waited = values.schedule
-        self.schedule.factor, self.schedule.waited = factor, int(waited)
+        self.schedule.factor, self.schedule.waited = values.schedule[0], int(values.schedule[1])
         self._scaler.load_state_dict(values.scaler)
         self.gradient.micro_batches = max(self.gradient.micro_batches, values.micro_batches)
         self._restore_processes(values)
@@ -129,12 +128,12 @@ class Trainer:
                 "the run was saved with %d threads and continues with %d (OMP_NUM_THREADS): only rounding will differ",
                 *(values.threads, threads),
             )
-        processes = values.processes * values.ranks, gradient.processes * group.ranks
-        if len(set(processes)) > 1:
+        before, now = values.processes * values.ranks, gradient.processes * group.ranks
+        if before != now:
             logger.info(
                 "the run was saved by %d processes and continues with %d: only rounding and random draws, such as "
                 "dropout, will differ",
-                *processes,
+                *(before, now),
             )
 
     def _record_changes(self, origin: Mapping[str, Any]) -> None:
@@ -335,11 +334,6 @@ class Trainer:
             )
         self.group.all_reduce_max([0])
 
-    @contextmanager
-    def _averaged(self) -> Iterator[dict[str, Tensor]]:
-        """Give the model the averaged weights inside the block; yield the trained weights if they differ."""
-        if self._average is None:
-            yield {}
-            return
-        with self._average.in_place() as weights:
-            yield weights
+    def _averaged(self) -> AbstractContextManager[dict[str, Tensor]]:
+        """Give the model the averaged weights inside the block; yields the trained weights if they differ."""
+        return nullcontext({}) if self._average is None else self._average.in_place()

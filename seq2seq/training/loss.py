@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -116,7 +115,7 @@ class Loss:
     @staticmethod
     def of_arrays(arrays: Mapping[str, Any], tokens: int) -> "Loss":
         """Rebuild a loss from its `arrays`."""
-        return Loss({name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}, tokens)
+        return Loss({name: torch.as_tensor(array) for name, array in arrays.items()}, tokens)
 
     @staticmethod
     def of_parts(parts: "Sequence[Loss]") -> "Loss":

@@ -4,10 +4,11 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import sacrebleu
+import sentencepiece
 import torch
 
 from seq2seq.config import Attention, Data, TrainConfig, Training, several, to_plain
@@ -19,7 +20,6 @@ _IN_PROSE = ("start_from", "ema")
 _ALWAYS = ("batch_tokens", "optimizer", "learning_rate", "schedule", "loss", "precision")
 """Settings listed even at their defaults."""
 
-_PACKAGES = ("sentencepiece", "sacrebleu")
 _PATIENCE = 10.0
 """Seconds to wait for git."""
 
@@ -39,11 +39,7 @@ def origin(config: TrainConfig, hashes: Mapping[str, str]) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return software versions, with the commit of a checkout of this project (`-dirty` if it was changed)."""
     numbers = {"seq2seq": __version__, "python": platform.python_version(), "torch": str(torch.__version__)}
-    for package in _PACKAGES:
-        try:
-            numbers[package] = version(package)
-        except PackageNotFoundError:  # not installed by a package installer
-            continue
+    numbers |= {"sentencepiece": sentencepiece.__version__, "sacrebleu": sacrebleu.__version__}
     commit = checkout_commit(Path(__file__).resolve().parents[2])
     return numbers if commit is None else {**numbers, "commit": commit}
 

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,7 @@ from seq2seq.inference.heatmap import of_translation, printable, terminal_width
 from seq2seq.inference.translation import Translation
 from seq2seq.text.corpus import decode_lines, open_binary, raw_lines
 from seq2seq.text.json_io import number, parse_json
-from seq2seq.text.storage import within
+from seq2seq.text.storage import within, writing
 from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
@@ -112,12 +112,10 @@ class Progress:
         The first `metrics_size` bytes of metrics.jsonl are kept: a stopped run may have written more.
         """
         self._path = within(run_dir, "metrics.jsonl")
-        try:
+        with self._writing():
             self._path.touch()
             os.truncate(self._path, _whole_lines(self._path, metrics_size))
             self._file = self._path.open("a")
-        except OSError as error:
-            raise self._unwritable(error) from error
         self._bar = tqdm(total=total, initial=update, disable=None, ncols=_columns(), nrows=_ROWS, bar_format=_BAR)
         self._total, self._epoch, self._validate_every = total, epoch, validate_every
         self._pace, self._has_estimated = Pace(), False
@@ -137,11 +135,9 @@ class Progress:
 
     def on_disk(self) -> int:
         """Flush the metrics to the disk, before the state that refers to them; return their size in bytes."""
-        try:
+        with self._writing():
             os.fsync(self._file.fileno())
             return self._file.tell()
-        except OSError as error:
-            raise self._unwritable(error) from error
 
     def advance(self, tokens: int) -> None:
         """Count an update over so many target tokens."""
@@ -165,11 +161,9 @@ class Progress:
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
         """Write a line of metrics; `event` is train or valid. Numbers that JSON does not have become null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-        try:
+        with self._writing():
             self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
             self._file.flush()
-        except OSError as error:
-            raise self._unwritable(error) from error
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
@@ -200,16 +194,15 @@ class Progress:
 
     def _estimate(self, updates: int, needed: float, seconds: float) -> None:
         """Log the estimated time of an epoch and of the rest."""
+        end = f"{updates} updates{'' if self._pace.validations else ', validations not included'}"
         if needed > seconds:
             end = "training.max_hours"
-        else:
-            end = f"{updates} updates{'' if self._pace.validations else ', validations not included'}"
         epoch = duration(self._seconds(self._epoch) or 0.0)
         rest = duration(min(needed, seconds))
         logger.info("estimated time: %s per epoch (%d updates), %s to the end (%s)", epoch, self._epoch, rest, end)
 
-    def _unwritable(self, error: OSError) -> DataError:
-        return DataError(f"{self._path}: can't be written ({error.strerror}). The last saved state is complete.")
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self._path, ". The last saved state is complete.")
 
     def _seconds(self, updates: int) -> float | None:
         """Estimate the time of so many updates, with validations once one was timed; None before."""
@@ -300,8 +293,8 @@ def check_board() -> None:
     summary_writer()
     if find_spec("matplotlib") is None:
         logger.info(
-            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: %s",
-            install_command("plots"),
+            "training.tensorboard=true: no pictures of attention without matplotlib. Install it: "
+            + install_command("plots")
         )
 
 

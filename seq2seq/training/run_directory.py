@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,6 @@ _FREE = (
 
 _OLD_LIMITS = {"decoding.max_length": 256, "decoding.max_length_ratio": 2.0}
 """Defaults of older versions that are null now."""
-
-_RETIRED = ("cuda_graphs",)
-"""Options of `training` that older versions stored and that no longer exist."""
 
 _CORPORA = ("data.train", "data.valid", "data.alignments")
 """Keys of files that may have moved when a run resumes: `check_contents` compares their contents."""
@@ -112,8 +110,8 @@ def _stored_config(run_dir: Path) -> TrainConfig | None:
         return None
     try:
         values = read_json(path)
-        training = {key: value for key, value in values.get("training", {}).items() if key not in _RETIRED}
-        config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"]), "training": training})
+        values.get("training", {}).pop("cuda_graphs", None)  # an option of older versions
+        config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or use another run_dir.") from error
     return config
@@ -137,23 +135,18 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> list[str]:
 
 
 def _may_change(key: str, stored: TrainConfig, config: TrainConfig, run_dir: Path) -> bool:
+    if key not in (*_CORPORA, *_OLD_LIMITS, "training.start_from"):
+        return key in _FREE or key in config.change
+    old, new = (attrgetter(key)(options) for options in (stored, config))
     if key in _CORPORA:
-        name = key.removeprefix("data.")
-        return len(several(getattr(stored.data, name))) == len(several(getattr(config.data, name)))
-    if key == "training.start_from":
-        return _began_with(config.training.start_from, run_dir)
-    if key in _OLD_LIMITS and config.training.loss != "minimum_risk":  # whose samples they limit
-        name = key.removeprefix("decoding.")
-        return getattr(stored.decoding, name) == _OLD_LIMITS[key] and getattr(config.decoding, name) is None
-    return key in _FREE or key in config.change
-
-
-def _began_with(start: str | None, run_dir: Path) -> bool:
-    """Whether the run began with the weights of this checkpoint, according to its state."""
-    state = checkpoint.find_state(run_dir / "last")
-    if start is None or state is None:
-        return False
-    return _recorded_hashes(state).get("start_from") == checkpoint.weights_hash(Path(start))
+        return len(several(old)) == len(several(new))
+    if key == "training.start_from":  # another name of the checkpoint that the run began with
+        state = checkpoint.find_state(run_dir / "last")
+        if new is None or state is None:
+            return False
+        return _recorded_hashes(state).get("start_from") == checkpoint.weights_hash(Path(new))
+    # minimum_risk: the limits are those of its samples
+    return config.training.loss != "minimum_risk" and old == _OLD_LIMITS[key] and new is None
 
 
 def check_contents(state: Path, hashes: Mapping[str, str]) -> dict[str, str]:
@@ -201,14 +194,10 @@ def check_space(run_dir: Path, needed: int) -> None:
     free = shutil.disk_usage(_existing(run_dir)).free
     if needed > taken + free:
         raise ConfigError(
-            f"run_dir={run_dir}: its checkpoints take up to {_mb(needed)} ({_mb(taken)} already exist), and "
-            f"{_mb(free)} are free on this disk. Make room, use a run_dir on another disk, or keep fewer checkpoints "
-            "(training.keep_best, training.keep_last)."
+            f"run_dir={run_dir}: its checkpoints take up to {needed / 1e6:,.1f} MB ({taken / 1e6:,.1f} MB "
+            f"already exist), and {free / 1e6:,.1f} MB are free on this disk. Make room, use a run_dir on another "
+            "disk, or keep fewer checkpoints (training.keep_best, training.keep_last)."
         )
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
 
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
@@ -256,12 +245,8 @@ class RunLock:
 
     def run_dir_was_replaced(self) -> bool:
         """Whether the directory was removed while the lock was held, and made again by another process."""
-        path = within(self.run_dir, ".lock")
-        return (
-            self._descriptor is not None
-            and path.exists()
-            and not os.path.samestat(os.fstat(self._descriptor), path.stat())
-        )
+        path, held = within(self.run_dir, ".lock"), self._descriptor
+        return held is not None and path.exists() and not os.path.samestat(os.fstat(held), path.stat())
 
     def _acquire(self, descriptor: int) -> None:
         try:

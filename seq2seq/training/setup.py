@@ -1,8 +1,7 @@
 """Makes a trainer from a training configuration and its corpora."""
 
-import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from seq2seq import build, checkpoint
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.config import Data, Location, NoAttention, Reinforce, TrainConfig, Training
+from seq2seq.config import Location, NoAttention, Reinforce, TrainConfig, Training
 from seq2seq.errors import ConfigError
 from seq2seq.inference.metrics import can_rise, sentence_metric
 from seq2seq.model.parameters import parameters_by_part
@@ -29,7 +28,6 @@ from seq2seq.training.optimizer import MOMENTS, Halving, Schedule, make_optimize
 from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.sampled_inputs import SampledInputs
-from seq2seq.training.validation import Validation
 from seq2seq.training.warm_start import freeze, start_from
 from seq2seq.training.workers import can_fork, default_processes, warn_of_few_cores
 
@@ -43,46 +41,37 @@ def make_trainer(
     group = group or ProcessGroup()
     training = config.training
     check_quantisation(config.decoding.precision, device)
-    _check_metric(training.metric, data.validation)
+    validation = data.validation
+    if not can_rise(training.metric, validation.references, validation.bleu_tokenizer):
+        logger.warning(
+            f"training.metric={training.metric}: no reference of data.valid has four tokens "
+            f"({validation.bleu_tokenizer}), so BLEU stays 0, and only the loss selects the best "
+            "checkpoint. Take training.metric=chrf or training.metric=loss"
+        )
     processes = _processes(training, device, group)
     model = _first_model(config, data, device, group)
     made = origin(config, data.hashes)
     lengths = Lengths.of(data.train.source.lengths, data.train.target.lengths)
     if group.ranks > 1:
         made["training"]["ranks"] = group.ranks
-    batches = TrainingBatches(
-        data.train, config.seed, training.batch_tokens, training.batch_sentences, _sampling(config.data, data)
+    batches, sampled_inputs = _batches(config, data), None
+    if (half := training.scheduled_sampling_half) is not None:
+        sampled_inputs = SampledInputs(training.scheduled_sampling, half, training.scheduled_sampling_max)
+    loss = _loss(config, data, lengths)
+    gradient = GradientStep(
+        model, loss, training.precision, config.seed, training.accumulate, processes, group, sampled_inputs
     )
-    return Trainer(
-        training,
-        batches,
-        GradientStep(
-            model,
-            _loss(config, data, lengths),
-            training.precision,
-            config.seed,
-            training.accumulate,
-            processes,
-            group,
-            _sampled_inputs(training),
-        ),
-        make_optimizer(
-            training.optimizer, model, learning_rate=training.learning_rate, weight_decay=training.weight_decay
-        ),
-        _schedule(training, batches.per_epoch),
-        data.validation,
-        CheckpointKeeper(
-            run_dir,
-            Checkpoint(model, config.model, config.data, data.source, data.target, made, lengths),
-            data.hashes,
-            lambda updates, epochs, scores: model_card(config, updates, epochs, scores, made),
-            training.metric,
-            training.keep_best,
-            training.keep_last,
-            group.rank,
-        ),
-        data.extra_validations,
-    )
+    rate, decay = training.learning_rate, training.weight_decay
+    optimizer = make_optimizer(training.optimizer, model, learning_rate=rate, weight_decay=decay)
+    schedule = _schedule(training, batches.per_epoch)
+    saved = Checkpoint(model, config.model, config.data, data.source, data.target, made, lengths)
+
+    def card(updates: int, epochs: float, scores: Mapping[str, float]) -> str:
+        return model_card(config, updates, epochs, scores, made)
+
+    kept = training.metric, training.keep_best, training.keep_last
+    keeper = CheckpointKeeper(run_dir, saved, data.hashes, card, *kept, rank=group.rank)
+    return Trainer(training, batches, gradient, optimizer, schedule, validation, keeper, data.extra_validations)
 
 
 def _schedule(training: Training, updates_per_epoch: int) -> Schedule:
@@ -96,17 +85,6 @@ def _schedule(training: Training, updates_per_epoch: int) -> Schedule:
         min(limit for limit in limits if limit is not None),
         Halving(training.halving_start_epoch, training.halve_every, updates_per_epoch),
     )
-
-
-def _check_metric(metric: str, validation: Validation) -> None:
-    """Warn if the metric that selects the best checkpoint can't rise above 0."""
-    if not can_rise(metric, validation.references, validation.bleu_tokenizer):
-        logger.warning(
-            "training.metric=%s: no reference of data.valid has four tokens (%s), so BLEU stays 0, and only the loss "
-            "selects the best checkpoint. Use training.metric=chrf or training.metric=loss",
-            metric,
-            validation.bleu_tokenizer,
-        )
 
 
 def space_needed(trainer: Trainer) -> int:
@@ -139,7 +117,9 @@ def _first_model(
     freeze(model, config.training.freeze)
     if isinstance(config.model.attention.placement, NoAttention):
         logger.info("placement none: score, window, normaliser and heads are ignored and stored as null")
-    _log_parameters(model)
+    counts = parameters_by_part(model)
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    logger.info(f"{sum(counts.values()):,} parameters on {next(model.parameters()).device}: {parts}")
     if isinstance(score := config.model.attention.score, Location):
         longer = int((data.train.source.lengths > score.max_length).sum())
         logger.info("location: %d training sources are longer than max_length=%d pieces", longer, score.max_length)
@@ -148,20 +128,19 @@ def _first_model(
 
 def _processes(training: Training, device: torch.device, group: ProcessGroup) -> int:
     """Return the number of forked processes of each rank. Raises ConfigError if batches would be shared twice."""
-    if group.ranks == 1:
-        if (training.processes or 1) > 1 and not can_fork(device):
-            logger.info(
-                "training.processes=%d: only CPUs under Linux can share batches; using one process", training.processes
-            )
-            return 1
-        warn_of_few_cores(training.processes or 1)
-        return training.processes or default_processes(device, training.batch_tokens // training.accumulate)
-    if (training.processes or 1) > 1:
+    wanted = training.processes or 1
+    if group.ranks > 1 and wanted > 1:
         raise ConfigError(
-            f"training.processes={training.processes} and {group.ranks} processes of torchrun: torchrun already shares "
-            "each batch. Use training.processes=null and as many processes of torchrun as there are cores or GPUs."
+            f"training.processes={wanted} and {group.ranks} processes of torchrun: torchrun already shares each batch. "
+            "Use training.processes=null and as many processes of torchrun as there are cores or GPUs."
         )
-    return 1
+    if wanted > 1 and not can_fork(device):
+        logger.info(f"training.processes={wanted}: only CPUs under Linux can share batches; using one process")
+        return 1
+    warn_of_few_cores(wanted)
+    if group.ranks > 1:
+        return 1
+    return training.processes or default_processes(device, training.batch_tokens // training.accumulate)
 
 
 def _loss(config: TrainConfig, data: PreparedData, lengths: Lengths) -> LossFunction:
@@ -172,36 +151,23 @@ def _loss(config: TrainConfig, data: PreparedData, lengths: Lengths) -> LossFunc
         return MinimumRisk(data.target, metric, limits, training.risk_samples, training.risk_alpha)
     normaliser = config.model.attention.normaliser
     if isinstance(normaliser, Reinforce):
-        return TranslationLoss(config.training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
-    return TranslationLoss(config.training.label_smoothing, guided_weight=config.training.guided_alignment)
+        return TranslationLoss(training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
+    return TranslationLoss(training.label_smoothing, guided_weight=training.guided_alignment)
 
 
-def _sampling(options: Data, data: PreparedData) -> SubwordSampling | None:
-    if options.subword_sampling is None:
-        return None
-    return SubwordSampling(
-        data.source, data.target, options.subword_sampling, options.subword_nbest, options.max_length
-    )
-
-
-def _sampled_inputs(training: Training) -> SampledInputs | None:
-    if training.scheduled_sampling_half is None:
-        return None
-    return SampledInputs(training.scheduled_sampling, training.scheduled_sampling_half, training.scheduled_sampling_max)
-
-
-def _log_parameters(model: TranslationModel) -> None:
-    counts = parameters_by_part(model)
-    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    logger.info("%s parameters on %s: %s", f"{sum(counts.values()):,}", next(model.parameters()).device, parts)
+def _batches(config: TrainConfig, data: PreparedData) -> TrainingBatches:
+    options, training, sampling = config.data, config.training, None
+    if (rate := options.subword_sampling) is not None:
+        sampling = SubwordSampling(data.source, data.target, rate, options.subword_nbest, options.max_length)
+    return TrainingBatches(data.train, config.seed, training.batch_tokens, training.batch_sentences, sampling)
 
 
 def check_alike(trainer: Trainer, config: TrainConfig) -> None:
     """Raise ConfigError unless all ranks have the same corpora, tokenizers and saved state."""
-    pieces = [trainer.keeper.checkpoint.source.model, trainer.keeper.checkpoint.target.model]
+    saved = trainer.keeper.checkpoint
     mine = {
         "data.train, data.valid": trainer.keeper.hashes,
-        "data.cache_dir (sub-words)": [hashlib.sha256(model).hexdigest() for model in pieces],
+        "data.cache_dir (sub-words)": [saved.source.model, saved.target.model],
         "run_dir": vars(trainer.progress),
         "training.precision": config.training.precision,
     }

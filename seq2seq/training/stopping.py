@@ -55,15 +55,13 @@ class StoppingRule:
 
         BLEU may stay at 0 for long while the loss falls, so either of them counts.
         """
-        values = progress.best_values
-        better = [
-            name
-            for name in (self.options.metric, "loss")
-            if name not in values or (scores[name] < values[name] if name == "loss" else scores[name] > values[name])
-        ]
-        values.update({name: scores[name] for name in better})
-        progress.without_progress = 0 if better else progress.without_progress + 1
-        return bool(better)
+        before = dict(progress.best_values)
+        for name in (self.options.metric, "loss"):
+            best = min if name == "loss" else max
+            progress.best_values[name] = best(before.get(name, scores[name]), scores[name])
+        improved = progress.best_values != before
+        progress.without_progress = 0 if improved else progress.without_progress + 1
+        return improved
 
     def skipped(self, progress: TrainingProgress, norm: float) -> None:
         """Record a skipped update. Raises ConfigError after too many in a row."""
@@ -73,9 +71,8 @@ class StoppingRule:
             "skipped update %d: the norm of its gradient is %s (%d skipped so far)",
             *(progress.update, norm, progress.skipped),
         )
-        if progress.skipped_in_a_row > self.options.max_skipped:
-            name = f"norm of the gradient, {progress.skipped_in_a_row} times in a row,"
-            self.refuse_divergence(progress, norm, name)
+        if (times := progress.skipped_in_a_row) > self.options.max_skipped:
+            self.refuse_divergence(progress, norm, f"norm of the gradient, {times} times in a row,")
 
     def refuse_divergence(self, progress: TrainingProgress, number: float, name: str) -> None:
         """Raise ConfigError unless the number is finite."""

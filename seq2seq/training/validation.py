@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from seq2seq.config import Decoding
-from seq2seq.errors import DataError
 from seq2seq.inference import metrics
 from seq2seq.inference.health import Health
 from seq2seq.inference.measurement import measure_attention
@@ -16,7 +15,7 @@ from seq2seq.inference.translation import CutCount, Request, Translation
 from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import make_batch, plan_batches
 from seq2seq.text.cache import EncodedCorpus
-from seq2seq.text.storage import file_name, replace_file, within
+from seq2seq.text.storage import file_name, replace_file, within, writing
 from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.process_group import ProcessGroup
 
@@ -58,7 +57,11 @@ class Validation:
         for rank, of_rank in enumerate(group.all_gather([translations[row].text for row in own])):
             texts[rank :: group.ranks] = of_rank
         if not group.rank:
-            _write_lines(file, texts)
+            with writing(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with replace_file(file) as unfinished:
+                    lines = "".join(f"{text}\n" for text in texts)
+                    unfinished.write_text(lines, encoding="utf-8", newline="\n")
         scores = metrics.score(texts, self.references, self.bleu_tokenizer)
         values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
         return values, [(translations[row], self.references[row]) for row in shown]
@@ -94,12 +97,3 @@ def translations_file(run_dir: Path, update: int, name: str = "") -> Path:
     """Return the path for the translations of a validation; further held-out sets have a name."""
     suffix = f"-{file_name(name)}" if name else ""
     return within(run_dir, f"validation/{update:06d}{suffix}.txt")
-
-
-def _write_lines(file: Path, texts: Sequence[str]) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(file) as unfinished:
-            unfinished.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise DataError(f"{file}: can't be written ({error.strerror})") from error

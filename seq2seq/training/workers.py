@@ -39,9 +39,7 @@ def can_fork(device: torch.device) -> bool:
 
 def default_processes(device: torch.device, batch_tokens: int) -> int:
     """One process per thread that torch would use, with at least `_LEAST_TOKENS` each; 1 where fork is impossible."""
-    if not can_fork(device):
-        return 1
-    return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS))
+    return max(1, min(torch.get_num_threads(), batch_tokens // _LEAST_TOKENS)) if can_fork(device) else 1
 
 
 def warn_of_few_cores(processes: int) -> None:
@@ -78,31 +76,21 @@ class Workers(ProcessGroup):
         return 1 + len(self._workers)
 
     def gradient(self, model: nn.Module, shares: Sequence[Batch], work: ShareWork, message: ShareMessage) -> list[Loss]:
-        self.start([message(number) for number in range(1, len(shares))])
-        return [work(0), *(Loss.of_arrays(*arrays) for arrays in self.collect(len(shares) - 1))]
-
-    def start(self, messages: Sequence[Any]) -> None:
-        """Send one message to each of the first workers. Raises ProcessLost if one has ended."""
-        for (process, connection, _), message in zip(self._workers, messages, strict=False):
+        workers = self._workers[: len(shares) - 1]
+        for number, (process, connection, _) in enumerate(workers, 1):
             try:
-                connection.send(message)
+                connection.send(message(number))
             except OSError:
                 raise _ended(process) from None
-
-    def collect(self, count: int) -> list[Any]:
-        """Return the answers of the first `count` workers and add their gradients to those of this process.
-
-        Raises ProcessLost if a worker failed.
-        """
-        answers = []
-        for process, connection, gradients in self._workers[:count]:
+        losses = [work(0)]
+        for process, connection, gradients in workers:
             try:
-                answers.append(connection.recv())
+                losses.append(Loss.of_arrays(*connection.recv()))
             except (EOFError, OSError):  # OSError if it never read its message
                 raise _ended(process) from None
             both = [(p.grad, g) for p, g in zip(self.parameters, gradients, strict=True) if p.grad is not None]
             torch._foreach_add_([ours for ours, _ in both], [theirs for _, theirs in both])
-        return answers
+        return losses
 
     def close(self) -> None:
         """End the processes."""

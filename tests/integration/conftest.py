@@ -24,16 +24,14 @@ def models(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 
     They are trained once, by the first process of pytest-xdist that needs them. Only read them.
     """
-    where = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        where = where.parent
-    with FileLock(where / "models.lock"):
-        if not (where / "models").exists():
-            unfinished = where / "unfinished-models"
-            unfinished.mkdir()
-            write_pairs(unfinished / "train", FEW_PAIRS * 3)
-            common = learn_few_pairs(unfinished, unfinished)
-            assert main([*common, f"run_dir={unfinished}/additive", "training.max_updates=200"]) == 0
-            assert main([*common, f"run_dir={unfinished}/fixed", "model/attention=none"]) == 0
-            unfinished.rename(where / "models")
-    return where / "models"
+    base = tmp_path_factory.getbasetemp()
+    where = (base.parent if hasattr(request.config, "workerinput") else base) / "models"
+    with FileLock(f"{where}.lock"):
+        if not (where / "finished").exists():
+            where.mkdir(exist_ok=True)
+            write_pairs(where / "train", FEW_PAIRS * 3)
+            common = learn_few_pairs(where, where)
+            assert main([*common, f"run_dir={where}/additive", "training.max_updates=200"]) == 0
+            assert main([*common, f"run_dir={where}/fixed", "model/attention=none"]) == 0
+            (where / "finished").touch()
+    return where

@@ -68,9 +68,12 @@ def test_two_processes_make_the_gradient_of_one() -> None:
     with working(model, work, 3) as workers:
         for update in range(2):  # the processes go on, and see weights that change
             shares = whole.split(3)
-            workers.start([share.arrays() for share in shares[1:]])
-            parts = [Loss.of_arrays(*work(shares[0].arrays()))]
-            parts += [Loss.of_arrays(*answer) for answer in workers.collect(2)]
+            parts = workers.gradient(
+                model,
+                shares,
+                lambda number: Loss.of_arrays(*work(shares[number].arrays())),  # noqa: B023
+                lambda number: shares[number].arrays(),  # noqa: B023
+            )
             found = Loss.of_parts(parts)
             if not update:
                 assert found.tokens == alone.tokens
@@ -86,25 +89,30 @@ def test_two_processes_make_the_gradient_of_one() -> None:
         assert not torch.isclose(found.terms["nll"], alone.terms["nll"])
 
 
+def alone(number: int) -> Loss:
+    """The share of the first process, without a gradient."""
+    return Loss({}, 0)
+
+
 def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> None:
     def work(message: str) -> None:
         raise ValueError(message)
 
-    workers = Workers(nn.Linear(1, 1), work, 1)
-    workers.start(["broken"])
+    model = nn.Linear(1, 1)
+    workers = Workers(model, work, 1)
     with pytest.raises(ProcessLost, match=r"shares the batches ended \(exit code 1\); see its message"):
-        workers.collect(1)
+        workers.gradient(model, [batch()] * 2, alone, lambda number: "broken")
     assert "ValueError: broken" in capfd.readouterr().err
     workers.close()
 
 
 def test_a_worker_that_is_killed_is_noticed() -> None:
-    workers = Workers(nn.Linear(1, 1), lambda message: os.kill(os.getpid(), signal.SIGKILL), 2)
-    workers.start([0, 0])
+    model = nn.Linear(1, 1)
+    workers = Workers(model, lambda message: os.kill(os.getpid(), signal.SIGKILL), 2)
     with pytest.raises(ProcessLost, match=r"\(exit code -9\); it was killed, as the system does when memory runs out"):
-        workers.collect(2)
+        workers.gradient(model, [batch()] * 3, alone, lambda number: 0)
     with pytest.raises(ProcessLost, match=r"exit code -9"):  # there is nobody to read another message
-        workers.start([0])
+        workers.gradient(model, [batch()] * 2, pytest.fail, lambda number: 0)
     workers.close()
 
 
