@@ -545,7 +545,7 @@ CALL = "{_target_: shutil.copy, src: ../text, dst: ../executed}"
         ("hydra: []", "the configuration can't be composed ("),
         ("# @", "the configuration can't be composed (ValueError: Expected header format"),
         ("seed: \0", "can't be read as a configuration"),
-        ("x: " + "[" * 5000, ""),
+        ("x: " + "[" * 2000, ""),
     ],
 )  # fmt: skip
 def test_configurations_of_others_only_set_and_choose(
