@@ -8,13 +8,6 @@ import torch
 
 torch.set_num_threads(1)
 
-
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector what lives as long as the tests: modules, and thousands of collected items."""
-    gc.collect()
-    gc.freeze()
-
-
 for _logger in logging.root.manager.loggerDict.values():
     if isinstance(_logger, logging.Logger):
         _logger.propagate = True  # pytest gives handlers to all that do not, in each test, and torch has forty of them
