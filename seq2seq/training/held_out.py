@@ -148,8 +148,8 @@ def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str)
     shared_sources = sum(count for (source, _), count in pairs.items() if source in sources)
     if shared_sources:
         logger.warning(
-            "%s=%s: %d of its %d pairs are also in data.train, and the sources of %d. Its scores say little about new "
-            "text. Use %s=1000 instead to hold out pairs whose source is in no other part.",
+            "%s=%s: %d of its %d pairs are also in data.train, and the source of %d of them. Its scores say little "
+            "about new text. Use %s=1000 instead to hold out pairs whose source is in no other part.",
             *(key, text.name, shared, pairs.total(), shared_sources, key.replace("data.", "data.split.")),
         )
 

@@ -178,7 +178,7 @@ def test_a_run_began_with_what_is_in_its_first_checkpoint(tmp_path: Path) -> Non
 def test_a_change_has_to_be_named(tmp_path: Path) -> None:
     run_dir = stored(tmp_path / "run", config(f"run_dir={tmp_path / 'run'}"))
     rate = "training.learning_rate=0.5"
-    with pytest.raises(ConfigError, match=r"named in change=\[...\], training\.learning_rate, "):
+    with pytest.raises(ConfigError, match=r"listed in change=\[...\], training\.learning_rate, "):
         check_run_dir(run_dir, config(rate, f"run_dir={run_dir}"))
     allowed = config(rate, 'change=["training.learning_rate"]', f"run_dir={run_dir}")
     assert check_run_dir(run_dir, allowed) == ["training.learning_rate: was 0.001, now 0.5"]
