@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to a translator in minutes: trains on the embedded English-German corpus, scores it on held-out
-# sentences, translates a few and draws what the attention did. Started again, it goes on or shows the results.
+# Train a translator in minutes: train on the embedded English-German corpus, score held-out sentences, translate a few
+# of them and draw the attention. Run the script again to resume, or to show the results.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 environment plots
@@ -32,7 +32,7 @@ What to type next:
   source .venv/bin/activate
   echo "The old farmer bought two books yesterday." | seq2seq translate checkpoint=$run
   seq2seq train experiment=demo model/attention=luong2015_global       # another attention: one word
-  seq2seq train experiment=demo model/attention/score=cosine           # or one axis of it
+  seq2seq train experiment=demo model/attention/score=cosine           # or one part of it
   seq2seq train data.train=PREFIX data.valid=PREFIX data.source_lang=en data.target_lang=de   # your own corpus
-  seq2seq train --help                                                 # every choice of every axis
+  seq2seq train --help                                                 # all options and choices
 NEXT

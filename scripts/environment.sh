@@ -1,4 +1,4 @@
-# Sourced by the other scripts: makes .venv with the project and the given extras, unless it is there already.
+# Sourced by the other scripts: creates .venv with the project and the given extras, unless it exists already.
 # usage: environment EXTRAS     (for example: environment plots,tests)
 environment() {
     local extras=$1 root python
@@ -23,7 +23,7 @@ environment() {
             fi
         fi
     fi
-    # What is installed is noted, so that a second run starts at once.
+    # Record what is installed, so that the next run starts at once.
     local wanted
     wanted="$extras $(cat pyproject.toml constraints.txt | cksum)"
     if ! grep -qxF "$wanted" .venv/installed 2>/dev/null; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Linter, type checker and the default test suite, in an environment that this makes. Arguments go to pytest:
-# scripts/test.sh -m slow runs the learning tests.
+# Run the linter, the type checker and the default test suite, in an environment that this script creates. Arguments go to
+# pytest: scripts/test.sh -m slow runs the learning tests.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 environment parquet,plots-cjk,split,tensorboard,tests

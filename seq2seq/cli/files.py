@@ -263,25 +263,25 @@ def whole_lines(path: Path, *, packed: bool) -> Iterator[str]:
 
 
 def finished_sentences(names: Sequence[str], total: int | None, lines_each: int) -> tuple[Path | None, int]:
-    """Return the file with the results of an earlier run, and the number of sentences in it.
+    """Return the first output's file from an earlier run, if it has one, and the number of sentences in all files.
 
-    That is the partial file of the first output, or the output itself if all outputs have `total` sentences. Raises
-    DataError if only some outputs have a partial file.
+    These are the partial files of the outputs, or the outputs themselves if all have `total` sentences. Outputs that
+    are no regular files have none. Raises DataError if only some partial files exist.
     """
-    partials = [path for name in names if (path := partial_path(name)) is not None]
-    if len(partials) < len(names):
+    partials = {name: path for name in names if (path := partial_path(name)) is not None}
+    started = [path for path in partials.values() if os.path.isfile(path)]
+    if started:
+        if missing := [path for path in partials.values() if path not in started]:
+            raise DataError(
+                f"{missing[0]}: missing, but {started[0]} exists. Resume with the outputs of the stopped run, or "
+                f"delete {started[0]} to start over."
+            )
+        done = min(_count_lines(path, name) for name, path in partials.items())
+        return partials.get(names[0]), done // lines_each
+    if total is None or len(partials) < len(names):
         return None, 0
-    started = [path for path in partials if os.path.isfile(path)]
-    if started and (missing := [path for path in partials if path not in started]):
-        raise DataError(
-            f"{missing[0]}: missing, but {started[0]} exists. Resume with the outputs of the stopped run, or delete "
-            f"{started[0]} to start over."
-        )
-    paths = started or [Path(name) for name in names]
-    lines = {_count_lines(path, name) for path, name in zip(paths, names, strict=True)}
-    if not started and (total is None or lines != {total * lines_each}):
-        return None, 0
-    return paths[0], min(lines) // lines_each
+    complete = all(_count_lines(Path(name), name) == total * lines_each for name in names)
+    return (Path(names[0]), total) if complete else (None, 0)
 
 
 def _count_lines(path: Path, name: str) -> int:

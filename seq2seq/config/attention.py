@@ -193,9 +193,9 @@ class Before(Placement):
 
     name: str = "before"
     readout: str = choice("maxout", "tanh")
-    """Nonlinearity of the layer before the vocabulary projection. The paper has `maxout`."""
+    """Nonlinearity of the layer before the vocabulary projection. The paper uses `maxout`."""
     attend_from: str = choice("top", "bottom")
-    """Decoder layer that gives the query. With `bottom` every layer receives the context (GNMT, Wu 2016)."""
+    """Decoder layer that provides the query. With `bottom`, every layer receives the context (GNMT, Wu 2016)."""
     readout_state: str = choice("current", "previous")
     """Decoder state in the readout: s_t, or s_{t-1} as in the paper's appendix (A.2.2) and its authors' code."""
 
@@ -224,7 +224,7 @@ class NoAttention(Placement):
 
     name: str = "none"
     feed_source: bool = False
-    """Give that vector to every step, not to the first state alone (Cho 2014)."""
+    """Give the vector of the source to every step, not only to the first state (Cho 2014)."""
     readout: str = choice("maxout", "tanh")
     """Nonlinearity of the layer before the vocabulary projection."""
 
@@ -241,7 +241,7 @@ class Attention:
     window: Window | None = None
     normaliser: Normaliser | None = None
     heads: int | None = number(1, ge=1)
-    """Number of attention heads. 1 is the papers' equation, without further projections."""
+    """Number of attention heads. 1 is the papers' equation, without additional projections."""
 
     def missing_parts(self, group: str) -> Iterator[str]:
         """Yield an error for each part that is null; `group` is where this attention stands."""

@@ -18,9 +18,9 @@ class Generated:
     pairs: int = number(20_000, ge=1)
     """Number of sentence pairs."""
     least_length: int = number(6, ge=2)
-    """Minimum tokens of a sentence, EOS counted."""
+    """Minimum tokens of a sentence, EOS included."""
     most_length: int = number(30, ge=2)
-    """Maximum tokens of a sentence, EOS counted."""
+    """Maximum tokens of a sentence, EOS included."""
     vocab_size: int = number(8000, ge=8)
     """Words in each vocabulary."""
 
@@ -52,17 +52,17 @@ class BenchmarkConfig:
     measure: list[str] = field(default_factory=lambda: [*_MEASURES], metadata={"choices": _MEASURES})
     """What to measure."""
     checkpoint: str | None = None
-    """Model that translates. null: one with fresh weights, whose translations have `forced_length`."""
+    """Model to translate with. null: a model with fresh weights, whose translations have `forced_length` tokens."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to measure."""
     threads: int = number(1, ge=1)
     """CPU threads."""
     cpu: int | list[int] | None = None
-    """Cores to stay on. null: any."""
+    """CPU cores to run on. null: any."""
     seconds: float = number(10.0, gt=0)
-    """Approximate seconds of measuring for each number, after warming up."""
+    """Approximate duration of each measurement in seconds, after a warm-up."""
     repeats: int = number(5, ge=1)
-    """Number of times that the compared systems take turns. Medians are reported."""
+    """Number of turns of each measurement. Medians are reported."""
     precisions: list[str] = field(default_factory=lambda: ["fp32", "bf16"], metadata={"choices": ("fp32", "bf16")})
     """Precisions of training."""
     decode_precisions: list[str] = field(
@@ -74,16 +74,17 @@ class BenchmarkConfig:
     decode_batches: list[int] = field(default_factory=lambda: [1, 16, 64, 256], metadata={"ge": 1})
     """Batch sizes of decoding."""
     decode_sentences: int | None = number(None, ge=1)
-    """Sentences to translate at a time. null: all where BLEU or another toolkit is reported, else as many as time
-    allows."""
+    """Sentences to translate in each measurement. null: all if BLEU or another toolkit is reported, else as many as
+    time allows."""
     forced_length: int | None = number(15, ge=1)
-    """Tokens of every translation. null: each ends where the model ends it."""
+    """Length of every translation in tokens. null: the model decides."""
     growth: bool = False
-    """Measure rates against lengths, batches, beams and vocabularies of generated sentences as well."""
+    """Also measure how speed depends on length, batch size, beam size and vocabulary, with generated sentences."""
     peers: str | None = None
-    """Directory with train.py and decode.py, which run other toolkits and print JSON. All then work on their data."""
+    """Directory with train.py and decode.py, which run other toolkits and print JSON. All toolkits then use their
+    data."""
     peers_work: str | None = None
-    """Work directory of the other toolkits, with data/ and an environment for each."""
+    """Work directory of the other toolkits, with data/ and an environment for each toolkit."""
     peers_toolkits: list[str] = field(default_factory=lambda: ["opennmt", "joeynmt"])
     """Other toolkits to run."""
     peers_precisions: list[str] = field(
@@ -91,7 +92,7 @@ class BenchmarkConfig:
     )
     """Precisions of their fp32 matrix products, as PyTorch names them."""
     peers_updates: int = number(120, ge=30)
-    """Updates in a measurement of their training, the first 20 for warming up."""
+    """Updates in each measurement of their training; the first 20 are the warm-up."""
     seed: int = number(1, ge=0)
     """Seed of generated sentences and fresh weights."""
 

@@ -24,11 +24,11 @@ class TrainConfig:
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     run_dir: str | None = None
-    """Directory of the run; a run that is there is resumed. null: runs/<corpus>-<attention>-<hash>, where the hash
-    covers all settings that a resumed run must keep and that are not at their defaults. In a --multirun, swept keys
-    outside the hash are added to the name."""
+    """Run directory; an existing run in it is resumed. null: runs/<corpus>-<attention>-<hash>, where the hash covers
+    all settings that a resumed run must keep and that differ from their defaults. In a --multirun, swept keys outside
+    the hash are added to the name."""
     seed: int = number(1, ge=0)
-    """Seed of everything that is drawn: first weights, order of batches, dropout."""
+    """Seed of all random numbers: first weights, order of batches, dropout."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to train on."""
     check: bool = False
@@ -36,9 +36,9 @@ class TrainConfig:
     change: list[str] = field(
         default_factory=list, metadata={"choices": tuple(f"training.{name}" for name in CHANGEABLE)}
     )
-    """Settings to change in the run of run_dir, for example [training.learning_rate]. They hold from the next update
-    on, and checkpoints record how long the old ones did. A new learning rate is taken as it is: earlier plateaus are
-    forgotten, and training.patience counts anew."""
+    """Settings to change in the run of run_dir, for example [training.learning_rate]. They apply from the next update
+    on, and checkpoints record the change. A new learning rate is used exactly as given: earlier plateaus are
+    forgotten, and training.patience restarts its count."""
 
     def problems(self) -> Iterator[str]:
         """Yield an error for each pair of sections that do not fit, and for a training without end."""
@@ -60,7 +60,7 @@ class ReadingConfig:
     """What commands that run a checkpoint on text share."""
 
     checkpoint: str | list[str] = REQUIRED
-    """A checkpoint or a run directory, for its best one. Several, [a,b,c], are an ensemble, which averages their
+    """Checkpoint, or run directory to use its best one. Several, [a,b,c], form an ensemble, which averages their
     probabilities."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
     """Source and target columns of tables, as in data.columns. null: those the checkpoint was trained on."""
@@ -79,18 +79,18 @@ class TranslateConfig(ReadingConfig):
     """Source text; - is standard input. Several files, [a,b], are translated one after the other, each into a file of
     the same name in the directory `output`."""
     output: str = "-"
-    """File of translations; - is standard output, and a name in .gz is compressed. A directory if `input` is a list."""
+    """File of translations; - is standard output. A name in .gz is compressed. If `input` is a list, a directory."""
     output_format: str = choice("text", "jsonl")
     """Plain translations, or JSON with scores, tokens and alignments."""
     prefix: str | None = None
-    """File with the beginning of each line's translation. A blank line leaves it open."""
+    """File with the forced beginning of each line's translation. A blank line forces nothing."""
     alignments: str | None = None
-    """File for word alignments, one line for each line of output: links i-j in Pharaoh's format, or, with a name in
+    """File for word alignments, one line per output line: links i-j in Pharaoh's format or, if the name ends in
     .jsonl, soft matrices and tokens."""
     split: str = choice("none", "sentences")
-    """With `sentences`, split each line into sentences, translate each of them and join the translations."""
+    """With `sentences`, split each line into sentences, translate them separately and join the translations."""
     resume: bool = False
-    """Keep what OUTPUT.partial holds of an interrupted run, and go on from there."""
+    """Keep the finished lines of an interrupted run in OUTPUT.partial and continue after them."""
     decoding: Decoding = field(default_factory=Decoding)
 
     def problems(self) -> Iterator[str]:
@@ -126,7 +126,7 @@ class EvaluateConfig(ReadingConfig):
     source: str = REQUIRED
     """Source text."""
     reference: str | list[str] | None = None
-    """Reference translations; several files, [a,b], are alternatives for each line and are scored together. null:
+    """Reference translations; several files, [a,b], are alternatives for each line and are used together. null:
     `source` is a corpus with both sides, as in training."""
     output: str = "-"
     """File of scores; - is standard output."""
@@ -135,7 +135,7 @@ class EvaluateConfig(ReadingConfig):
     report: str | None = None
     """Directory for report.html and its files."""
     bleu_tokenizer: str | None = None
-    """Sacrebleu's tokenizer. null: the one of training."""
+    """Sacrebleu's tokenizer. null: the same as in training."""
     decoding: Decoding = field(default_factory=Decoding)
 
 
@@ -150,7 +150,7 @@ class BleuConfig:
     """Translations. With several files, [a,b,c], the first is the baseline, and the difference of each other from it is
     tested for significance."""
     reference: str | list[str] = REQUIRED
-    """Reference translations; several files, [a,b], are alternatives for each line and are scored together."""
+    """Reference translations; several files, [a,b], are alternatives for each line and are used together."""
     target_lang: str | None = None
     """Target language, which selects the tokenizer as in training."""
     bleu_tokenizer: str | None = None
@@ -160,8 +160,8 @@ class BleuConfig:
     output_format: str = choice("text", "json")
     """Format of the scores."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Source and target columns of tables, as in data.columns; the target is read. null: the second column of a TSV, in
-    other tables the one named by the language."""
+    """Source and target columns of tables, as in data.columns; only the target is read. null: the second column of a
+    TSV; in other tables, the column named after the language."""
 
 
 @dataclass
@@ -174,13 +174,13 @@ class PlotConfig(ReadingConfig):
     input: str = "-"
     """Source text; - is standard input."""
     target: str | None = None
-    """Translations to plot, a line for each of `input`: text, or the output of translate output_format=jsonl. null: the
-    model's own."""
+    """Translations to plot, one line for each line of `input`: text, or the output of translate output_format=jsonl.
+    null: the model's own translations."""
     units: str = choice("pieces", "words")
     """Rows and columns of the matrix: sub-words, or whole words as in `align`."""
     output: str = "attention"
-    """Directory for a picture of each sentence, 0001.png and so on, or for the page index.html. A page may also be a
-    .html file."""
+    """Directory for one picture per sentence (0001.png and so on) or for the page index.html. For a page, it may also
+    be a .html file."""
     output_format: str = choice("png", "svg", "pdf", "html", "text")
     """Format of the pictures. `html` is one page for all sentences; `text` draws in the terminal."""
     decoding: Decoding = field(default_factory=Decoding)
@@ -193,8 +193,7 @@ class ForcedConfig(ReadingConfig):
     source: str = REQUIRED
     """Source text."""
     target: str = REQUIRED
-    """Its translation: text, or the output of translate output_format=jsonl, whose tokens are then taken as they
-    are."""
+    """Translation of `source`: text, or output of translate output_format=jsonl, whose tokens are used unchanged."""
     output: str = "-"
     """File of results; - is standard output."""
     batch_size: int = number(64, ge=1, le=1 << 20)
@@ -211,7 +210,7 @@ class ScoreConfig(ForcedConfig):
     """
 
     output_format: str = choice("text", "jsonl")
-    """Log-probability per pair, or JSON with one per token as well."""
+    """Log-probability per pair, or JSON that also has one per token."""
     shortlist: int | None = number(None, ge=1)
     """Normalise over this many candidates per source piece and the pair's own pieces, as decoding.shortlist does. null:
     over the whole vocabulary. JSONL records it as `shortlist`."""
@@ -225,10 +224,10 @@ class AlignConfig(ForcedConfig):
     """
 
     output_format: str = choice("text", "jsonl", "json")
-    """Links i-j, JSON with soft matrices, or (`json`) the comparison with `gold` alone."""
+    """Links i-j (`text`), links with soft matrices (`jsonl`), or only the comparison with `gold` (`json`)."""
     gold: str | None = None
-    """Gold alignments, a line for each pair, with sure links `i-j` and possible ones `i?j`. They give AER, precision
-    and recall."""
+    """Gold alignments, one line per pair, with sure links `i-j` and possible links `i?j`. With them, AER, precision
+    and recall are reported."""
     gold_base: int = number(0, ge=0, le=1)
     """Number of the first word in `gold`."""
 
@@ -241,19 +240,19 @@ class ShortlistConfig(ReadingConfig):
     """
 
     checkpoint: str = REQUIRED
-    """A checkpoint or a run directory, for its best one."""
+    """Checkpoint, or run directory to use its best one."""
     source: str | None = None
-    """Source text to align. null: what the checkpoint was trained on."""
+    """Source text to align. null: the training corpus of the checkpoint."""
     target: str | None = None
     """Translation of `source`."""
     candidates: int = number(100, ge=1)
     """Target pieces to keep for each source piece, the maximum for decoding.shortlist."""
     max_pairs: int | None = number(100_000, ge=1)
-    """Pairs to align, drawn from all where there are more. null: all."""
+    """Maximum number of pairs to align, drawn at random from all. null: all."""
     batch_size: int = number(64, ge=1, le=1 << 20)
     """Pairs in a batch."""
     seed: int = number(1, ge=0)
-    """Seed of the draw."""
+    """Seed of the random choice of pairs."""
 
     def problems(self) -> Iterator[str]:
         """Yield an error for one side of a pair without the other."""
@@ -274,7 +273,7 @@ class AverageConfig:
     checkpoint: list[str] = field(default_factory=list)
     """Checkpoints of one training, [a,b,c]."""
     run_dir: str | None = None
-    """A run trained with training.keep_best or keep_last, instead of a list of checkpoints."""
+    """Run trained with training.keep_best or keep_last, instead of a list of checkpoints."""
     choose: str = choice("best", "last")
     """Which checkpoints of run_dir to average: those of its best validations or of its latest."""
     output: str = REQUIRED
@@ -317,7 +316,7 @@ class CompareConfig:
     gold_base: int = number(0, ge=0, le=1)
     """Number of the first word in `gold`."""
     output: str = "comparison"
-    """Directory for comparison.md, .csv, .json and .png, for cells/ with a result per cell, and for runs/."""
+    """Directory for comparison.md, .csv, .json and .png, for cells/ (one result per cell) and for runs/."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to run on."""
     decoding: Decoding = field(default_factory=Decoding)

@@ -16,9 +16,9 @@ class Split:
     """Pairs of data.train to hold out. A number below 1 is a share. No source sentence is in two parts."""
 
     valid: float | None = number(None, gt=0)
-    """Pairs to hold out for validation: a whole number or, below 1, a share. null: none."""
+    """Pairs to hold out for validation: a number of pairs or, below 1, a share. null: none."""
     test: float | None = number(None, gt=0)
-    """Pairs to hold out as a test set: a whole number or, below 1, a share. null: none."""
+    """Pairs to hold out as a test set: a number of pairs or, below 1, a share. null: none."""
     seed: int = number(1, ge=0)
     """Seed that selects the pairs. It does not depend on `seed`, so that the scores of runs with different seeds can be
     compared."""
@@ -45,8 +45,8 @@ class Data:
     """Training corpus: a prefix (PREFIX.en and PREFIX.de, also as .gz) or a table (.tsv, .csv, .jsonl, .parquet).
     Several, [a,b], are trained on together; sub-words are learned from each of them once."""
     valid: str | list[str] | None = None
-    """Validation corpus, required unless data.split.valid is given. Of several, [a,b], the first selects checkpoints
-    and sets learning rate and stop; all are reported, as `valid/NAME` in metrics.jsonl."""
+    """Validation corpus, required unless data.split.valid is given. With several, [a,b], the first selects
+    checkpoints and controls learning rate and early stopping; all are reported, as `valid/NAME` in metrics.jsonl."""
     test: str | None = None
     """Test corpus, translated and scored once at the end of training."""
     source_lang: str = REQUIRED
@@ -55,7 +55,7 @@ class Data:
     """Target language, by its code, such as de."""
     split: Split = field(default_factory=Split)
     vocab_size: int = number(8000, ge=8)
-    """Pieces in the joint vocabulary, or in each side's. `char` takes as many as there are characters."""
+    """Pieces in the joint vocabulary, or in the vocabulary of each side. `char` has one for each character."""
     tokenizer: str = choice("bpe", "unigram", "char", "word")
     """Kind of sub-words."""
     joint: bool = True
@@ -63,52 +63,54 @@ class Data:
     max_length: int = number(200, ge=1)
     """Maximum pieces on a side of a training pair, EOS included. Longer pairs are dropped and counted."""
     max_length_ratio: float | None = number(None, ge=1)
-    """Maximum ratio of the two sides' pieces in a training pair, EOS left out. Other pairs are dropped and counted.
-    null: no limit."""
+    """Maximum ratio between the numbers of pieces on the two sides of a training pair, without EOS. Other pairs are
+    dropped and counted. null: no limit."""
     drop_identical: bool = False
     """Drop and count training pairs whose two sides are the same text."""
     drop_duplicates: bool = False
-    """Drop and count training pairs that occurred earlier in the same corpus, apart from white space around a side."""
+    """Drop and count training pairs that occurred earlier in the same corpus, ignoring white space at both ends of a
+    side."""
     weights: list[int] | None = field(default=None, metadata={"ge": 1})
     """Number of times that each corpus of data.train occurs in an epoch, such as [3,1] (upsampling as in fairseq).
     Whole numbers make every epoch the same pairs. null: once each."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Source and target columns of tables: names, or numbers from 1, such as [2,1], where no row has names. null: the
-    first two of a TSV; in others those named by the language codes, or `source` and `target`."""
+    """Source and target columns of tables: names or, if no row has names, numbers from 1, such as [2,1]. null: the
+    first two of a TSV; in other tables, those named after the language codes, or `source` and `target`."""
     alignments: str | list[str] | None = None
-    """Word alignments of data.train for training.guided_alignment: a file, also as .gz, for each corpus. Each line has
-    links `i-j` between source word i and target word j, counted from 0."""
+    """Word alignments of data.train for training.guided_alignment: one file, also as .gz, for each corpus. Each line
+    has links `i-j` between source word i and target word j, counted from 0."""
     tokenizer_model: str | list[str] | None = None
     """Sentencepiece model to use instead of learning one, for both languages or [source,target]. Train it with
-    pad_id=0, unk_id=1, bos_id=2, eos_id=3. Checkpoints hold a copy; options about learning pieces have no effect."""
+    pad_id=0, unk_id=1, bos_id=2, eos_id=3. Checkpoints hold a copy. Options for learning pieces then have no effect."""
     protect: str | list[str] | None = None
-    """Text to copy to the letter, in training and translation: `placeholders` ({0}, %s, %(name)d), `urls`, `markup`
-    (<ph id="1"/>, &amp;), regular expressions, or a list of these. Each of the first ten such texts of a source becomes
-    one piece, and stands in the translation where the model writes that piece. null: nothing."""
+    """Text to copy unchanged, in training and translation: `placeholders` ({0}, %s, %(name)d), `urls`, `markup` (<ph
+    id="1"/>, &amp;), regular expressions, or a list of these. Each of the first ten such texts of a source becomes
+    one piece; where the model writes that piece, the translation gets the text. null: nothing."""
     byte_fallback: bool | None = None
-    """Spell unknown characters in bytes. null: wherever the tokenizer can (bpe, unigram)."""
+    """Spell unknown characters in bytes. null: if the tokenizer can (bpe, unigram)."""
     character_coverage: float | None = number(None, gt=0, le=1)
-    """Share of the text whose characters get a piece of their own, the most frequent first, as in sentencepiece. null:
-    0.9995 and every character seen more than three times, up to an alphabet or half of the vocabulary."""
+    """Share of the text whose characters get their own piece, the most frequent first, as in sentencepiece. null:
+    0.9995, plus every character that occurs more than three times, up to the size of an alphabet or half of the
+    vocabulary."""
     normalization: str = choice("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
     """Sentencepiece's normalisation rule. `identity` keeps all letters as they are."""
     raw_text: bool = False
-    """Keep white space and format characters as they are. Otherwise tabs, no-break spaces and the like become spaces,
-    in training and translation, and format characters that no writing needs are removed (soft hyphens, zero-width
-    spaces, marks of direction); joiners that a script or an emoji needs stay."""
+    """Keep white space and format characters unchanged. Otherwise, in training and translation, tabs, no-break spaces
+    and the like become spaces, and format characters that no script needs are removed (soft hyphens, zero-width
+    spaces, direction marks); joiners that a script or an emoji needs stay."""
     subword_sampling: float | None = number(None, gt=0, le=1)
-    """Cut the training text differently each time: for unigram the α that probabilities are raised to (Kudo 2018, for
-    example 0.2), for bpe the share of merges left out (BPE-dropout, Provilkov 2020, for example 0.1). null: always the
-    best pieces. It pays off in long trainings only: over 4 epochs of Multi30k it lost 10 BLEU. Batches are planned by
-    the lengths without it."""
+    """Segment the training text differently each time. For unigram, the exponent α of the probabilities (Kudo 2018,
+    for example 0.2); for bpe, the share of merges left out (BPE-dropout, Provilkov 2020, for example 0.1). null:
+    always the best segmentation. It helps in long trainings only: over 4 epochs of Multi30k it lost 10 BLEU. Batches
+    are planned by the lengths without it."""
     subword_nbest: int | None = number(None, ge=2, le=512)
     """Number of best segmentations that unigram sampling draws from (Kudo's l). null: all."""
     reverse_source: bool = False
-    """Encode each source from its last piece to its first, EOS still at the end (Sutskever 2014). Alignments and
+    """Encode each source from its last piece to its first, with EOS still at the end (Sutskever 2014). Alignments and
     pictures keep the order of the text."""
     bleu_tokenizer: str | None = None
-    """Sacrebleu's tokenizer. null: by the target language (zh for Chinese, ja-mecab for Japanese, ko-mecab for Korean,
-    char for others written without spaces, else 13a)."""
+    """Sacrebleu's tokenizer. null: chosen by the target language (zh for Chinese, ja-mecab for Japanese, ko-mecab for
+    Korean, char for others written without spaces, else 13a)."""
     cache_dir: str = "runs/cache"
     """Directory for encoded corpora and learned sub-words."""
 
@@ -169,8 +171,8 @@ class Data:
             )
         if self.subword_sampling is not None and self.tokenizer in ("char", "word"):
             yield (
-                f"data.subword_sampling={self.subword_sampling} and data.tokenizer={self.tokenizer}: there is one way "
-                "only to cut a text into these. Use data.tokenizer=bpe or unigram, or data.subword_sampling=null."
+                f"data.subword_sampling={self.subword_sampling} and data.tokenizer={self.tokenizer}: there is only "
+                "one way to segment text with it. Use data.tokenizer=bpe or unigram, or data.subword_sampling=null."
             )
         if self.subword_nbest is not None and (self.subword_sampling is None or self.tokenizer != "unigram"):
             yield (

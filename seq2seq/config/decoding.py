@@ -17,14 +17,14 @@ class Decoding:
     n_best: int = number(1, ge=1, le=1 << 16)
     """Translations to return for each sentence."""
     search: str = choice("beam", "sample")
-    """Beam search, or n_best ancestral samples in the order they were drawn."""
+    """Beam search, or n_best ancestral samples in the order of sampling."""
     length_normalisation: str = choice("wu", "average", "none")
     """How hypotheses of different lengths are compared: by Wu's length penalty, by average log-probability, or by the
     sum."""
     length_penalty: float = number(1.0, ge=0)
     """Wu's α: higher values favour longer translations."""
     coverage_penalty: float = number(0.0, ge=0)
-    """Wu's β: higher values rank hypotheses lower that leave source positions unattended."""
+    """Wu's β: higher values penalise hypotheses that leave source positions unattended."""
     max_length: int | None = number(None, ge=1)
     """Maximum output tokens, EOS included. null: the longest target that the model was trained on, at least 256."""
     max_length_ratio: float | None = number(None, gt=0, le=1000)
@@ -33,14 +33,14 @@ class Decoding:
     min_length_ratio: float = number(0.0, ge=0, le=1000)
     """Minimum output tokens as a multiple of the source's, EOS included."""
     no_repeat_ngram: int | None = number(None, ge=1)
-    """Length of the n-grams that may not occur twice in a translation. null: any may."""
+    """Length of the n-grams that must not occur twice in a translation. null: no restriction."""
     replace_unknown: bool = False
     """Replace each unknown word by the aligned source word, or by its entry in `dictionary`."""
     dictionary: str | None = None
     """File for replace_unknown with a source word, a tab and its translation on each line."""
     shortlist: int | None = number(None, ge=1)
-    """Restrict each translation to this many of the most frequent target pieces and as many for each source piece,
-    found by `seq2seq shortlist`. null: the whole vocabulary."""
+    """Restrict each translation to this many of the most frequent target pieces, plus as many for each source piece,
+    as found by `seq2seq shortlist`. null: the whole vocabulary."""
     precision: str = choice("fp32", "bf16", "int8")
     """Precision of matrix products; int8 is for CPUs. On Multi30k's 1,000 test sentences (GRU of 512, beam 5) bf16
     changes 70 lines and BLEU from 35.81 to 35.68, int8 64 lines and BLEU to 35.90. About one line in a hundred depends
@@ -48,11 +48,11 @@ class Decoding:
     temperature: float = number(1.0, gt=0)
     """Temperature of sampling: softmax(logits / temperature)."""
     top_k: int | None = number(None, ge=1)
-    """Sample from the k most probable tokens only. null: from all."""
+    """Sample only from the k most probable tokens. null: from all."""
     top_p: float = number(1.0, gt=0, le=1)
-    """Sample from the fewest tokens that hold this much probability together (Holtzman 2020)."""
+    """Sample only from the smallest set of tokens with this much probability in total (Holtzman 2020)."""
     seed: int = number(1, ge=0)
-    """Seed of sampling. Samples depend on it and on the number of the line alone."""
+    """Seed of sampling. Samples depend only on the seed and the line number."""
 
     def problems(self) -> Iterator[str]:
         """Yield an error for each option without effect and for bounds that cross."""

@@ -19,7 +19,7 @@ class Recurrence:
     """Normalise inside the recurrent cells, which then run step by step (Ba 2016). In short trainings it gained 1.5
     BLEU on Multi30k and lost 2.3 on the embedded corpus."""
     recurrent_dropout: float = number(0.0, ge=0, lt=1)
-    """Dropout of the previous state, with one mask for all steps (Gal & Ghahramani 2016). The layers then run step by
+    """Dropout on the previous state, with one mask for all steps (Gal & Ghahramani 2016). The layers then run step by
     step. In short trainings it brought no gain."""
 
 
@@ -70,7 +70,7 @@ class RecurrentDecoder(Recurrence, Decoder):
 
 @dataclass
 class Bridge:
-    """How the decoder's first state is made of the encoder's states."""
+    """How the decoder's first state is computed from the encoder's states."""
 
     name: str = REQUIRED
 
@@ -98,7 +98,7 @@ class AttentionBridge(Bridge):
 
 @dataclass
 class ZeroBridge(Bridge):
-    """A decoder that starts from zeros."""
+    """Zeros: the decoder sees the source only through attention."""
 
     name: str = "zero"
 
@@ -129,7 +129,7 @@ class Model:
     decoder_layers: int = number(1, ge=1, le=64)
     """Number of decoder layers."""
     dropout: float = number(0.2, ge=0, lt=1)
-    """Dropout of embeddings, between layers, of encoder states and before the vocabulary projection."""
+    """Dropout on embeddings, between layers, on encoder states and before the vocabulary projection."""
     tied_embeddings: str = choice("none", "source_target", "target_output", "all")
     """Which of source embedding, target embedding and output projection share one matrix."""
     variational_dropout: bool = False

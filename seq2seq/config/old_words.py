@@ -71,7 +71,7 @@ def _section(values: Mapping[str, Any], path: str) -> Any:
 
 def oldest_words(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings under the first names they had, as the hashes of default run directories want them."""
-    words = {key: value for key, value in settings.items() if _IMPLIED.get(key) != value}
+    words = {key: value for key, value in settings.items() if (key, value) not in _IMPLIED.items()}
     for old, names in RENAMED.items():
         held = [words[name] for name in names if name in words]
         if len(held) == len(names) and all(value == held[0] for value in held):

@@ -23,13 +23,13 @@ class Training:
     """Maximum number of updates. null: no limit."""
     max_hours: float | None = number(None, gt=0)
     """Maximum hours of training, over all resumes. null: no limit. If time runs out before the last update, `cosine`
-    reaches 0 with it; such a training can't be repeated to the last bit."""
+    still reaches 0 at the end; such a training can't be repeated bit for bit."""
     patience: int | None = number(6, ge=1)
     """Stop after this many validations in a row without a better metric or loss. null: never."""
     metric: str = choice("bleu", "chrf", "loss")
     """Validation metric that selects the best checkpoint and stops training early."""
     batch_tokens: int = number(1024, ge=1)
-    """Target tokens in an update, EOS and padding counted."""
+    """Target tokens in an update, including EOS and padding."""
     batch_sentences: int | None = number(None, ge=1)
     """Maximum number of pairs in an update, within batch_tokens. null: no limit."""
     optimizer: str = choice("adam", "adamw", "sgd", "adadelta")
@@ -49,63 +49,62 @@ class Training:
     plateau_patience: int = number(1, ge=0)
     """Validations in a row without a better metric or loss that `plateau` tolerates before it lowers the rate."""
     halving_start_epoch: float = number(8.0, ge=0)
-    """Epoch at which `halving` begins, fractions included."""
+    """Epoch at which `halving` begins; may be fractional."""
     halve_every: float = number(1.0, ge=0.001)
-    """Epochs between two halvings, fractions included."""
+    """Epochs between two halvings; may be fractional."""
     loss: str = choice("cross_entropy", "minimum_risk")
-    """Loss. `minimum_risk` is the expected cost of the model's own samples (Shen 2016), for a model that translates
-    already: it processes up to risk_samples + 1 candidates of each pair, without label smoothing."""
+    """Loss. `minimum_risk` is the expected cost of the model's own samples (Shen 2016), for a model that can already
+    translate. It processes up to risk_samples + 1 candidates per pair, without label smoothing."""
     label_smoothing: float = number(0.1, ge=0, lt=1)
     """Share of the target probability that is spread over the whole vocabulary."""
     precision: str = choice("fp32", "bf16", "fp16", "auto")
-    """Precision of matrix products. `auto` is bf16 where the device has instructions for it, else fp32; a resumed run
-    keeps its choice. `fp16` is for CUDA devices without bf16, and scales the loss (Micikevicius 2018)."""
+    """Precision of matrix products. `auto` is bf16 if the device has instructions for it, else fp32; a resumed run
+    keeps its choice. `fp16` is for CUDA devices without bf16 and scales the loss (Micikevicius 2018)."""
     clip_norm: float = number(1.0, ge=0)
     """Maximum norm of the whole gradient. 0: no clipping."""
     weight_decay: float = number(0.0, ge=0)
     """Weight decay of matrices and embeddings; biases, vectors and scales never decay. `adamw` decouples it from the
     gradient (Loshchilov 2019), the other optimizers add it to the gradient."""
     ema: float | None = number(None, gt=0, lt=1)
-    """Decay of an exponential moving average of the weights, for example 0.999, which is then validated and saved.
-    null: no average. It brought no gain where the schedule ends at 0: there it lost 0.2 and 0.5 BLEU in short
+    """Decay of an exponential moving average of the weights, for example 0.999. The average is then validated and
+    saved. null: no average. With a schedule that ends at 0 it brought no gain: it lost 0.2 and 0.5 BLEU in short
     trainings."""
     accumulate: int = number(1, ge=1)
-    """Number of micro-batches whose gradients are summed into one update, which then needs less memory. batch_tokens
-    still counts the whole update. If memory runs out on the largest batch, training raises the number by itself."""
+    """Number of micro-batches whose gradients are summed into one update, which saves memory. batch_tokens still
+    counts the whole update. If memory runs out on the largest batch, training raises the number automatically."""
     processes: int | None = number(None, ge=1, le=1024)
     """CPU processes that share each batch, one thread each. null: one per core (or OMP_NUM_THREADS), but at least 256
-    tokens per process; a resumed run keeps its number. Another number gives the same run except for rounding and for
-    what is drawn, such as dropout. Leave it at null under torchrun, whose processes share each batch instead."""
+    tokens per process; a resumed run keeps its number. Another number changes only rounding and random draws, such as
+    dropout. Leave it at null under torchrun, whose processes share each batch instead."""
     guided_alignment: float = number(0.0, ge=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
     scheduled_sampling: str = choice("none", "linear", "inverse_sigmoid")
-    """How the share of decoder inputs grows that are the model's own words instead of the reference's (Bengio 2015).
-    Each update then also decodes its batch step by step. In short trainings it lost 0.6 and 3.4 BLEU."""
+    """How to increase the share of decoder inputs taken from the model's own output instead of the reference (Bengio
+    2015). Each update then also decodes its batch step by step. In short trainings it lost 0.6 and 3.4 BLEU."""
     scheduled_sampling_half: int | None = number(None, ge=1)
-    """Update at which scheduled sampling makes half of the inputs the model's own."""
+    """Update at which half of the decoder inputs are the model's own."""
     scheduled_sampling_max: float = number(1.0, gt=0, le=1)
-    """Upper limit of that share."""
+    """Maximum share of decoder inputs that are the model's own."""
     risk_samples: int = number(20, ge=1)
-    """Samples drawn for each source by minimum_risk, within decoding.max_length and max_length_ratio; the paper draws
-    100."""
+    """Samples per source for minimum_risk, within decoding.max_length and max_length_ratio; the paper uses 100."""
     risk_alpha: float = number(5e-3, gt=0)
     """Sharpness α of minimum_risk: each candidate counts by its probability to the power of α."""
     risk_metric: str = choice("bleu", "chrf")
     """Sentence metric of minimum_risk, whose cost is 1 - metric/100."""
     start_from: str | None = None
-    """Checkpoint or run to start from, of any attention, cell and size: a new run takes over its sub-words and every
-    tensor of the same name and shape, also for other corpora. Optimizer and schedule start anew. A resumed run no
-    longer needs it."""
+    """Checkpoint or run to start from, with any attention, cell and size. A new run takes over its sub-words and
+    every tensor of the same name and shape, even for another corpus. Optimizer and schedule start from scratch. A
+    resumed run no longer needs it."""
     freeze: list[str] = field(default_factory=list)
     """Parts whose weights stay fixed, by module name or its beginning up to a dot: [encoder,source_embedding],
-    [decoder.attention]. Dropout works in them as elsewhere."""
+    [decoder.attention]. Dropout still applies to them."""
     max_skipped: int = number(20, ge=0)
     """Stop after more than this many consecutive updates without a finite gradient. Such updates are skipped."""
     validate_every: int | None = number(None, ge=1)
     """Updates between validations. null: one validation per epoch."""
     save_every: int = number(500, ge=1)
-    """Updates between saved states in RUN_DIR/last. RUN_DIR/last.previous keeps the one before, in case the last is
-    damaged."""
+    """Updates between saved states in RUN_DIR/last. RUN_DIR/last.previous keeps the previous state in case the last
+    one is damaged."""
     keep_best: int = number(1, ge=1)
     """Number of best checkpoints to keep as RUN_DIR/best-UPDATE, for `seq2seq average`. 1: only `best`."""
     keep_last: int = number(1, ge=1)
@@ -113,9 +112,10 @@ class Training:
     log_every: int = number(10, ge=1)
     """Updates between lines of RUN_DIR/metrics.jsonl and between refreshes of the progress bar."""
     samples: int = number(3, ge=0)
-    """Translations that each validation shows with their attention. RUN_DIR/validation has all of them."""
+    """Number of translations that each validation shows with their attention. RUN_DIR/validation has all
+    translations."""
     tensorboard: bool = False
-    """Write metrics for TensorBoard as well."""
+    """Also write metrics for TensorBoard."""
 
     def problems(self) -> Iterator[str]:
         """Yield an error for each option without effect and for each pair that does not fit."""
@@ -127,8 +127,8 @@ class Training:
         schedule, half, most = self.scheduled_sampling, self.scheduled_sampling_half, self.scheduled_sampling_max
         if schedule != "none" and half is None:
             yield (
-                f"training.scheduled_sampling={schedule} and training.scheduled_sampling_half=null: how fast shall the "
-                "share grow? Give training.scheduled_sampling_half, an update, or use "
+                f"training.scheduled_sampling={schedule} and training.scheduled_sampling_half=null: how fast should "
+                "the share grow? Give training.scheduled_sampling_half, an update, or use "
                 "training.scheduled_sampling=none."
             )
         if schedule == "none" and (half is not None or most != 1):

@@ -82,7 +82,7 @@ _WITH_SPREAD = ("bleu", "chrf", "ter", "aer")
 
 @dataclass(frozen=True)
 class Row:
-    """What a variant reached."""
+    """The results of a variant."""
 
     label: str
     seeds: list[int]

@@ -1,4 +1,4 @@
-"""What a model says about given translations.
+"""Log-probabilities and attention of given translations.
 
 Shapes: b batch, h heads, t target, s source, n real target tokens, r features, v vocabulary.
 """
@@ -35,7 +35,7 @@ class SentencePair:
 
 @dataclass(frozen=True, eq=False)
 class ScoredPair:
-    """A pair, and what the model says about it."""
+    """A pair with its log-probabilities and attention."""
 
     pair: SentencePair
     source_tokens: list[str]

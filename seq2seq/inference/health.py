@@ -156,7 +156,7 @@ _HARMLESS = dict.fromkeys(("at_ends", "lost", "edge", "outside"), 0.0) | dict.fr
 
 
 def verdicts(health: Health) -> list[str]:
-    """Say what is surely wrong, a sentence each; nothing if nothing is."""
+    """Describe each definite problem in a sentence; empty if there is none."""
     flat = [head.get("relative_entropy", 0.0) > _UNIFORM for head in health.heads]
     stuck = [head.get("movement", 1.0) < _STILL for head in health.heads]
     still = [head_stuck and not head_flat for head_stuck, head_flat in zip(stuck, flat, strict=True)]

@@ -72,7 +72,7 @@ class TrainedModels:
     def select(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], candidates: int | None
     ) -> Selection | None:
-        """Return what the first member's shortlist, which counts for an ensemble, leaves of the vocabulary; None: all.
+        """Return the vocabulary that the shortlist (in an ensemble, the first member's) leaves; None: all of it.
 
         `sources` are in that member's pieces; each sentence also keeps the tokens of its target. Raises ConfigError if
         there is no shortlist.

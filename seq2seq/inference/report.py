@@ -57,7 +57,7 @@ class Sentence:
 
 
 class Report:
-    """What there is to know about one model or ensemble on one test set.
+    """All results of one model or ensemble on one test set.
 
     It reads translations a few at a time, and keeps only the text of most.
     """

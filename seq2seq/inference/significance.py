@@ -1,4 +1,4 @@
-"""Whether two systems differ by more than chance: sacrebleu's paired tests of BLEU, chrF and TER on one test set."""
+"""Significance of differences between systems: sacrebleu's paired tests of BLEU, chrF and TER on one test set."""
 
 import logging
 from collections.abc import Sequence

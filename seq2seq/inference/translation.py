@@ -1,4 +1,4 @@
-"""What goes into a translator, and what comes out."""
+"""Requests to a translator, and its translations."""
 
 import logging
 from collections.abc import Iterable, Iterator

@@ -45,7 +45,7 @@ class Batch:
         return Batch(**{name: torch.from_numpy(value) for name, value in arrays.items() if value is not None})
 
     def split(self, parts: int) -> "list[Batch]":
-        """Deal the pairs out to so many batches, each padded as little as possible; none is empty."""
+        """Split the pairs into this many batches, each padded as little as possible; none is empty."""
         if parts == 1:
             return [self]
         return [self._part(slice(first, None, parts)) for first in range(min(parts, len(self.source)))]

@@ -40,7 +40,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 
 
 class _Unpacked(io.RawIOBase):
-    """The content of a gzip file. Raises DataError if that is out of all proportion to its size."""
+    """The content of a gzip file. Raises DataError if it is far too large for the size of the file."""
 
     def __init__(self, packed: BinaryIO, path: Path) -> None:
         self._file = gzip.GzipFile(fileobj=packed)

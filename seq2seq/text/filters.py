@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Filters:
-    """What is dropped besides pairs with an empty side."""
+    """Filters of training pairs; pairs with an empty side are always dropped."""
 
     max_length: int | None = None
     """Pieces of a side, EOS included."""
@@ -23,7 +23,7 @@ class Filters:
     drop_duplicates: bool = False
 
     def key(self) -> list[Any]:
-        """What names a cache entry. Filters added later count only where they are used, so that old names stay."""
+        """The filters as part of a cache entry's name. Filters added later count only if used, so names stay valid."""
         newer = {name: value for name, value in asdict(self).items() if name != "max_length" and value}
         return [self.max_length, *([newer] if newer else [])]
 
@@ -33,7 +33,7 @@ class Filters:
         reasons = {
             "empty": "with an empty side",
             "identical": "with the same text on both sides" if self.drop_identical else "",
-            "duplicate": "that stood there before" if self.drop_duplicates else "",
+            "duplicate": "that occurred earlier" if self.drop_duplicates else "",
             "long": "" if self.max_length is None else f"longer than data.max_length={self.max_length}",
             "ratio": "" if ratio is None else f"with a side over data.max_length_ratio={ratio} times the other",
         }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _MOST_JSON = 1 << 24
-"""Bytes of a JSON file, at most."""
+"""Maximum size of a JSON file in bytes."""
 _DEEPEST = 100
 """Levels of nested groups and lists, at most: deeper ones are no settings, and exhaust the stack of later readers."""
 _FIRST_TOO_LARGE = 2**63

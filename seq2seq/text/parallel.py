@@ -78,7 +78,7 @@ def zip_lines(names: tuple[str, str], sides: tuple[Iterator[str], Iterator[str]]
 
 
 def _no_corpus(name: str, languages: tuple[str, str], key: str) -> str:
-    """Why this name is not that of a corpus, and what `key` probably should be."""
+    """Explain why this name is not a corpus, and what `key` probably should be."""
     path = Path(name)
     both = f"NAME.{languages[0]} and NAME.{languages[1]}"
     if os.path.isdir(path):
@@ -105,7 +105,7 @@ def _no_corpus(name: str, languages: tuple[str, str], key: str) -> str:
 
 
 def _one_file(name: str, languages: tuple[str, str], key: str) -> str:
-    """Why a file without columns is no corpus: it is one side of a corpus, or its name does not tell its format."""
+    """Explain why a file without columns is not a corpus: it is one side, or its name does not show its format."""
     plain = name.removesuffix(".gz")
     prefix = str(Path(plain).with_suffix(""))
     if all(existing(f"{prefix}.{code}") for code in languages):

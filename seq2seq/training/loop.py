@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seq2seq import checkpoint
 from seq2seq.checkpoint import TrainingState
-from seq2seq.config import CHANGEABLE, Training
+from seq2seq.config import CHANGEABLE, Training, upgrade
 from seq2seq.errors import DataError
 from seq2seq.inference.models import EnsembleMember
 from seq2seq.inference.translator import Translator
@@ -138,7 +138,8 @@ class Trainer:
 
     def _record_changes(self, origin: Mapping[str, Any]) -> None:
         """Add changed settings to the checkpoint's origin. A new learning rate starts without a plateau's factor."""
-        progress, before, now = self.progress, dict(origin.get("training", {})), vars(self.options)
+        progress, now = self.progress, vars(self.options)
+        before = upgrade({"training": origin.get("training", {})})["training"]
         changed = [key for key in CHANGEABLE if before.get(key, now[key]) != now[key]]
         if "learning_rate" in changed:
             self.schedule.factor, self.schedule.waited, progress.without_progress = 1.0, 0, 0

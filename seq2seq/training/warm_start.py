@@ -78,8 +78,12 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
     A tied tensor is frozen under any of its names. Raises ConfigError for unknown names, and if nothing is left to
     train.
     """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
     first_names = dict(model.named_parameters())
+    parameters = {
+        name: tensor
+        for name, tensor in model.named_parameters(remove_duplicate=False)
+        if not name.startswith("decoder.bridge.")  # a second name of the bridge, which is a part of its own
+    }
     for prefix in prefixes:
         tensors = [tensor for name, tensor in parameters.items() if f"{name}.".startswith(f"{prefix}.")]
         if not tensors:

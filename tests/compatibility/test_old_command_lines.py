@@ -113,6 +113,11 @@ def test_an_old_word_says_what_it_said(old: str) -> None:
     assert composed(*renamed) == [config]
 
 
+def test_a_model_without_attention_keeps_the_name_of_its_run() -> None:
+    (config,) = composed("model/attention=none")  # which makes model.attention.heads null, not its default
+    assert default_run_dir(config, "a").name == "corpus-a-45c5198f"
+
+
 def test_a_word_of_today_is_the_more_specific_one() -> None:
     (config,) = composed("model.encoder.cell=gru", "model.cell=lstm")
     assert (get(config, "model.encoder.cell"), get(config, "model.decoder.cell")) == ("gru", "lstm")

@@ -96,7 +96,7 @@ def test_a_rate_that_is_changed_on_purpose_is_told_and_recorded(capfd: pytest.Ca
     changed = [*plateau, *patience, "training.learning_rate=2e-12", f"training.max_updates={update + 1}"]
     assert train(*changed) == 2
     assert "training.learning_rate: was 1e-12, now 2e-12" in (said := capfd.readouterr().err)
-    assert "named in change=[...], training.learning_rate," in said
+    assert "listed in change=[...], training.learning_rate," in said
     assert train(*changed, "change=[training.learning_rate]") == 0
     said = capfd.readouterr().err
     assert "run: continues with training.learning_rate: was 1e-12, now 2e-12" in said

@@ -6,6 +6,7 @@ import hydra
 import pytest
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from support import composition
@@ -55,6 +56,7 @@ def test_it_is_the_same(words: list[str]) -> None:
         quick = composed(words[0], words[1:])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ConfigLoaderImpl, "_load_configuration_impl", composition._compose)
+            patch.setattr(CachingConfigRepository, "__init__", composition._copy)
             assert composed(words[0], words[1:]) == quick
 
 

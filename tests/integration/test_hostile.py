@@ -581,7 +581,7 @@ def test_configurations_of_ones_own_are_used_where_they_are_whole(
         assert main([*command, other]) == 2
     said = capfd.readouterr().err
     assert "more: can't be read as a configuration (a link;" in said
-    assert said.count("Take --config-dir=DIR with yours") == 3
+    assert said.count("Use --config-dir=DIR with yours") == 3
 
 
 @pytest.mark.parametrize("path", [".", "/", "..", "x" * 300, "a/" * 3000])

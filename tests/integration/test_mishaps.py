@@ -281,7 +281,7 @@ def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch, capfd: p
     assert saved() == 2
     assert main(["translate", "checkpoint=run"]) == 2
     assert "run: no checkpoint here (" in (said := capfd.readouterr().err)
-    assert "Take run/last: it is one" in said
+    assert "Use run/last: it is one" in said
     assert train("training.max_updates=7") == 0
     assert ends_like_a_whole_one()
 

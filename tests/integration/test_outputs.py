@@ -144,6 +144,17 @@ def test_a_partial_of_another_input_is_refused(stop: Callable[[int], None], refu
         Path("out.partial").unlink()
 
 
+def test_an_output_that_is_no_regular_file_does_not_keep_the_other_from_resuming(
+    stop: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop(1)
+    assert translate(alignments="/dev/null") == 130
+    stop(0)  # nothing more is translated: what is there must have been counted
+    capsys.readouterr()
+    assert translate(alignments="/dev/null", resume=True) == 130
+    assert "out.partial: 16 of 40 lines are translated." in capsys.readouterr().err
+
+
 def test_a_partial_stays_until_there_is_a_new_one(stop: Callable[[int], None]) -> None:
     for number in (1, 0):
         stop(number)

@@ -84,7 +84,7 @@ def test_what_is_left_out_is_told_by_reason(corpora: Path, capfd: pytest.Capture
     assert train("check=true", "data.train=dirty", *filters) == 0
     said = capfd.readouterr().err
     assert (
-        "dirty: 15 pairs, dropped 1 with an empty side, 1 with the same text on both sides, 3 that stood there before, "
+        "dirty: 15 pairs, dropped 1 with an empty side, 1 with the same text on both sides, 3 that occurred earlier, "
         "1 with a side over data.max_length_ratio=4.0 times the other\n" in said
     )
     assert train("check=true", "data.train=dirty") == 0

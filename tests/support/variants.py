@@ -11,6 +11,8 @@ import copy
 import dataclasses
 import functools
 import itertools
+import json
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -175,6 +177,9 @@ DEFAULT: Row = {axis: values[0] for axis, values in AXES.items()} | {
 }
 """Any two values that are possible together are possible in this row."""
 
+PAIRWISE = Path(__file__).with_name("pairwise.json")
+"""The covering array. A test asserts that it covers; `write_pairwise_rows()` makes it anew."""
+
 OF_ATTENTION = ("score", "window", "normaliser", "heads", "coverage")
 """Axes that mean nothing without attention."""
 
@@ -229,8 +234,9 @@ def batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def pairwise_rows() -> list[Row]:
-    """Rows in which any two values of any two axes that can meet do meet; the same ones every time."""
-    return [dict(row) for row in _pairwise()]
+    """Rows in which any two values of any two axes that can meet do meet, as `find_pairwise_rows` found them."""
+    table = json.loads(PAIRWISE.read_text(encoding="utf-8"))
+    return [dict(zip(table["axes"], row, strict=True)) for row in table["rows"]]
 
 
 def one_by_one_rows() -> list[Row]:
@@ -274,8 +280,8 @@ def _held(row: Items) -> Items:
     return tuple(item for item in row if item not in idle)
 
 
-@functools.cache
-def _pairwise() -> list[Row]:
+def find_pairwise_rows() -> list[Row]:
+    """The rows of `PAIRWISE`, searched greedily, which takes thousands of times as long as reading them."""
     left = dict.fromkeys(possible_pairs())  # an ordered set
     rows: list[Row] = []
     while left:
@@ -290,6 +296,13 @@ def _pairwise() -> list[Row]:
         for pair in pairs(row):
             left.pop(pair, None)
     return rows
+
+
+def write_pairwise_rows() -> None:
+    """Write `PAIRWISE` again, which a change of the axes calls for."""
+    rows = [json.dumps([row[axis] for axis in AXES]) for row in find_pairwise_rows()]
+    axes = json.dumps(list(AXES))
+    PAIRWISE.write_text(f'{{"axes": {axes},\n"rows": [\n' + ",\n".join(rows) + "\n]}\n", encoding="utf-8")
 
 
 def _gain(row: Row, wanted: Pair, left: dict[Pair, None]) -> int:

@@ -142,7 +142,7 @@ def test_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
         ("train", "--beam=5", "--beam=5: no such flag. Keys are set without dashes, key=value."),
         ("train", "--cfg=jobs", "invalid choice: 'jobs'"),
         ("train", "--experimental-rerun=x", "--experimental-rerun: not supported."),
-        ("train", "--shell-completion", "Take seq2seq -sc install=bash"),
+        ("train", "--shell-completion", "Use seq2seq -sc install=bash"),
     ],
 )
 def test_what_cannot_be_meant_is_told(command: str, word: str, says: str) -> None:

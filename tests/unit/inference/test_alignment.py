@@ -212,5 +212,5 @@ def test_malformed_links_are_named(text: str) -> None:
 
 
 def test_links_below_the_base_are_named() -> None:
-    with pytest.raises(DataError, match=r"gold:7: '0-1': words are counted from 1 \(gold_base=1\); take gold_base=0"):
+    with pytest.raises(DataError, match=r"gold:7: '0-1': words are counted from 1 \(gold_base=1\); use gold_base=0"):
         read_gold("1-1 0-1", 1, "gold:7")

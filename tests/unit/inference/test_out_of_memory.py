@@ -136,7 +136,7 @@ def test_what_is_translated_and_scored_together_is_split(tmp_path: Path, monkeyp
         assert text == same_text
         assert [score, *scores] == pytest.approx([same_score, *same_scores], rel=1e-5)
     scarce(0)
-    with pytest.raises(ConfigError, match=r"not enough memory for a single sentence \(no more\)\. Take shorter lines"):
+    with pytest.raises(ConfigError, match=r"not enough memory for a single sentence \(no more\)\. Use shorter lines"):
         said()
 
 

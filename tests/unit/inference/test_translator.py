@@ -59,5 +59,5 @@ def test_a_device_has_the_names_of_the_command_line(device: Any) -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "xpu", ""])
 def test_a_device_that_is_not_here_is_named(device: str) -> None:
-    with pytest.raises(ConfigError, match=f"device={device}: not available here. Take one of: .*cpu, or device=auto"):
+    with pytest.raises(ConfigError, match=f"device={device}: not available here. Use one of: .*cpu, or device=auto"):
         seq2seq.load(MODEL, device=device)

@@ -114,6 +114,15 @@ def test_a_name_that_nothing_has_is_refused(prefix: str, complaint: str) -> None
         freeze(build_model(DEFAULT), ["bridge", prefix])
 
 
+def test_the_decoder_does_not_include_the_bridge() -> None:
+    model = build_model(DEFAULT)
+    freeze(model, ["decoder"])
+    fixed = {name.partition(".")[0] for name, p in model.named_parameters() if not p.requires_grad}
+    assert fixed == {"decoder"}
+    with pytest.raises(ConfigError, match="no part of this model"):
+        freeze(model, ["decoder.bridge"])
+
+
 def test_something_has_to_be_left() -> None:
     with pytest.raises(ConfigError, match="nothing is left to train"):
         freeze(build_model(DEFAULT), ["source_embedding", "encoder", "bridge", "decoder", "output"])

@@ -220,7 +220,7 @@ def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
          "  model.hidden_size: was 12, now 14\n"),
         (["checkpoint=[run,run,lower]"], "checkpoint=[run,lower]: their models differ. From the first to the second:\n"
          "  source.model: another tokenizer\n  target.model: another tokenizer\n"),
-        (["checkpoint=[run,back]"], "in\n  data.reverse_source: was False, now True\n"),
+        (["checkpoint=[run,back]"], "second:\n  data.reverse_source: was False, now True\n"),
         (["checkpoint=[run]"], "expected two checkpoints or more"),
         (["checkpoint=[run]", "run_dir=run"], "expected two checkpoints or more"),
         ([], "expected two checkpoints or more"),
