@@ -94,9 +94,8 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     else:
         source, target = _tokenizers(texts.train, data, contents, Path(data.cache_dir))
     train = _training_set(texts.train, links, source, target, data)
-    first, *others = [_validation(text, source, target, config, tokenizer) for text in texts.valid]
-    extra = dict(zip((text.name for text in texts.valid[1:]), others, strict=True))
-    return PreparedData(source, target, train, first, hashes, extra, start)
+    first, *others = ((text.name, _validation(text, source, target, config, tokenizer)) for text in texts.valid)
+    return PreparedData(source, target, train, first[1], hashes, dict(others), start)
 
 
 def _validation(
