@@ -46,7 +46,7 @@ def make_trainer(
         logger.warning(
             f"training.metric={training.metric}: no reference of data.valid has four tokens "
             f"({validation.bleu_tokenizer}), so BLEU stays 0, and only the loss selects the best "
-            "checkpoint. Take training.metric=chrf or training.metric=loss"
+            "checkpoint. Use training.metric=chrf or training.metric=loss"
         )
     processes = _processes(training, device, group)
     model = _first_model(config, data, device, group)

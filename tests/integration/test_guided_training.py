@@ -85,7 +85,7 @@ def test_other_alignments_or_another_weight_under_a_run_are_refused(
         ("0-0\n" * (len(PAIRS) + 1), f"train.align:{len(PAIRS) + 1}: train has no pair"),
         ("0-0\n0-0 0=0\n" + "0-0\n" * (len(PAIRS) - 2), "train.align:2: '0=0' is no link"),
         ("0-0\n0-6\n" + "0-0\n" * (len(PAIRS) - 2), "train.align:2: the link 0-6 is out of range"),
-        ("\n" * len(PAIRS), "train.align: no link in it is between words of a pair that is used"),
+        ("\n" * len(PAIRS), "train.align: it links no words of the pairs in use"),
         (b"0-0\n\xff\n" + b"\n" * (len(PAIRS) - 2), "train.align:2: not UTF-8"),
     ],
 )

@@ -149,7 +149,7 @@ def test_a_directory_that_another_run_has_by_now_is_left_to_it(
 
     at_update(3, again, monkeypatch)
     assert train("training.max_updates=7") == 2
-    assert "belongs to another process now" in capfd.readouterr().err
+    assert "now belongs to another process" in capfd.readouterr().err
     assert [path.name for path in Path("run").iterdir()] == [".lock"]
 
 
@@ -298,4 +298,4 @@ def test_what_changed_is_told_whether_it_may_or_not(capfd: pytest.CaptureFixture
     assert "model.dropout: was 0.2, now 0.5" in said
     assert "training.batch_tokens: was 64, now 70" in said
     assert "max_updates: was" not in said
-    assert "What may change: run_dir, device, check, training.max_updates, " in said
+    assert "These may change: run_dir, device, check, training.max_updates, " in said

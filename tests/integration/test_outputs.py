@@ -226,7 +226,7 @@ def test_each_of_several_inputs_has_an_output(
     assert translate(input=inputs, output="new/dir") == 130
     assert {path.name for path in Path("new/dir").iterdir()} == {"in.txt"}
     run(input=inputs, output="new/dir", resume=True)
-    assert "new/dir/in.txt: complete" in capsys.readouterr().err
+    assert "new/dir/in.txt: already complete" in capsys.readouterr().err
     assert [read(f"new/dir/{Path(name).name}") for name in inputs] == expected
     run(input=inputs, output="-")
     assert capsys.readouterr().out == "".join(expected)

@@ -109,7 +109,7 @@ def test_the_log_file_has_warnings_and_what_ended_the_run(corpus: Path, capfd: p
     complaint = capfd.readouterr().err.splitlines()[-1]
     assert "training.learning_rate=1e+30" in complaint
     *_, warning, error = log_lines()
-    assert warning.startswith("warning: update ")
+    assert warning.startswith("warning: skipped update ")
     assert error == f"error: {complaint}"
     size = Path("run/train.log").stat().st_size
     assert main(["train", *TINY, "check=true", "run_dir=other"]) == 0

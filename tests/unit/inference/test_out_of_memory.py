@@ -180,7 +180,7 @@ def test_before_the_first_update_the_parts_are_found_and_training_is_that_of_as_
     expected = make(tmp_path, "expected", more, "training.accumulate=4")
     expected.run()
     assert not [record for record in caplog.records if "memory" in record.message]
-    batches = [make_batch(expected.data.corpus, rows) for rows in expected.data._plan(None)]
+    batches = [make_batch(expected.data.corpus, rows) for rows in expected.data.plan(None)]
     shares = [share for batch in batches for share in batch.split(processes)]
     Small.memory = max(size(part) for share in shares for part in share.split(4))
     assert max(size(part) for share in shares for part in share.split(2)) > Small.memory

@@ -125,7 +125,7 @@ def test_pairs_of_a_held_out_set_that_are_trained_on_are_told_with_numbers(
         show(find_texts(data), data)
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
-    assert "v.tsv: 2 of its 4 pairs are also in data.train, and the sources of 3." in told[0]
+    assert "v.tsv: 2 of its 4 pairs are also in data.train, and the source of 3 of them." in told[0]
     assert "data.split.valid=1000" in told[0]
     assert "t.tsv: 400 of its 400 pairs" in told[1]
 
