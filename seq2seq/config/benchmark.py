@@ -79,7 +79,7 @@ class BenchmarkConfig:
     forced_length: int | None = number(15, ge=1)
     """Length of every translation in tokens. null: the model decides."""
     growth: bool = False
-    """Also measure how speed depends on length, batch size, beam size and vocabulary, with generated sentences."""
+    """Measure, too, how speed depends on length, batch size, beam size and vocabulary, with generated sentences."""
     peers: str | None = None
     """Directory with train.py and decode.py, which run other toolkits and print JSON. All toolkits then use their
     data."""

@@ -115,7 +115,7 @@ class Training:
     """Number of translations that each validation shows with their attention. RUN_DIR/validation has all
     translations."""
     tensorboard: bool = False
-    """Also write metrics for TensorBoard."""
+    """Write metrics for TensorBoard, too."""
 
     def problems(self) -> Iterator[str]:
         """Yield an error for each option without effect and for each pair that does not fit."""
