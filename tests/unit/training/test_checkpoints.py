@@ -242,3 +242,10 @@ def test_what_cannot_be_averaged_is_named(
 def test_nothing_is_overwritten(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["average", "run_dir=run", "output=run"]) == 2
     assert "output=run: already exists" in capfd.readouterr().err
+
+
+def test_a_change_of_a_setting_that_had_another_name_is_recorded(tmp_path: Path) -> None:
+    trainer = trainers.make(tmp_path, "training.schedule=halving", "training.halving_start_epoch=4")
+    trainer._record_changes({"training": {"halve_after": 8.0}})
+    changed = trainer.keeper.checkpoint.origin["training"]["changed"]
+    assert changed == "halving_start_epoch 8.0 until update 0, then 4.0"
