@@ -110,7 +110,6 @@ def _stored_config(run_dir: Path) -> TrainConfig | None:
         return None
     try:
         values = read_json(path)
-        values.get("training", {}).pop("cuda_graphs", None)  # an option of older versions
         config: TrainConfig = parse("train", {**values, "data": stored_data(values["data"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
         raise ConfigError(f"{path}: can't be read ({error}). Restore it, or use another run_dir.") from error
