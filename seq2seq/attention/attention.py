@@ -14,10 +14,12 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.attention.normaliser import Normalised
-from seq2seq.attention.score import Score, full_precision
+from seq2seq.attention.normaliser import Normalised, Softmax
+from seq2seq.attention.positions import Rotary
+from seq2seq.attention.score import ProductScore, Score, full_precision
 from seq2seq.attention.window import WindowView, reachable
 from seq2seq.nn.products import StepLinear, linear
 from seq2seq.nn.rows import select
@@ -172,12 +174,28 @@ class Heads(nn.Module):
 class Attention(nn.Module):
     """score x window x normaliser x heads."""
 
-    def __init__(self, heads: Heads, score: Score, window: WindowPart, normaliser: NormaliserPart) -> None:
+    def __init__(
+        self,
+        heads: Heads,
+        score: Score,
+        window: WindowPart,
+        normaliser: NormaliserPart,
+        *,
+        rotary: Rotary | None = None,
+        parallel: bool = False,
+    ) -> None:
+        """`rotary` turns queries and keys by their positions.
+
+        `parallel`: in training, the queries of all steps come at once, so that one fused call pays.
+        """
         super().__init__()
         self.heads = heads
         self.score = score
         self.window = window
         self.normaliser = normaliser
+        self.rotary = rotary
+        weighted_sum = not window.local and isinstance(normaliser, Softmax) and isinstance(score, ProductScore)
+        self._fused = parallel and weighted_sum
 
     @property
     def uses_coverage(self) -> bool:
@@ -186,7 +204,11 @@ class Attention(nn.Module):
 
     def prepare(self, keys: Tensor, values: Tensor, lengths: Tensor, *, causal: bool = False, first: int = 0) -> Memory:
         """Project what is attended to, once: keys [b s k], values [b s v], lengths [b]."""
-        keys, values = self.heads.split_memory(keys, values)
+        keys, values = self.heads.split_memory(keys, values)  # [b h s k], [b h s v]
+        if self.rotary is not None:
+            keys = self.rotary(keys, torch.arange(first, first + keys.size(2), device=keys.device))
+        if self._fused:
+            return Memory(self.score.project(keys), values, lengths, causal, first)
         return Memory(self.score.prepare(keys, first), full_precision(values), lengths, causal, first)
 
     def initial_coverage(self, memory: Memory) -> Tensor | None:
@@ -210,6 +232,14 @@ class Attention(nn.Module):
         """
         places = positions - memory.first if memory.first else positions
         view: WindowView = self.window(query, places, memory.extent(positions), memory.size)
+        queries = self.heads.split_query(query)  # [b h t q]
+        if self.rotary is not None:
+            queries = self.rotary(queries, positions[:, None])
+        if self._fused and not need_weights and query.size(1) > 1:
+            assert isinstance(self.score, ProductScore)
+            factor, mask = self.score.map_query(queries), view.visible[:, None]
+            context = F.scaled_dot_product_attention(factor, memory.keys, memory.values, mask, scale=1.0)
+            return AttentionOutput(self.heads.merge(context))
         keys, values, seen = memory.keys, memory.values, coverage
         fold, unfold = _unchanged, _unchanged
         if view.index is not None:  # each step sees a few positions of its own: fold the steps into the batch
@@ -217,7 +247,7 @@ class Attention(nn.Module):
             keys, values = _gather(keys, view.index), _gather(values, view.index)  # [b·t h w k]
             seen = None if coverage is None else _gather(coverage[..., None], view.index).squeeze(-1)
 
-        energies = unfold(self.score(fold(self.heads.split_query(query)), keys, seen))  # [b h t w]
+        energies = unfold(self.score(fold(queries), keys, seen))  # [b h t w]
         energies = energies.masked_fill(~view.visible[:, None], -math.inf)
         if view.log_gain is not None and self.normaliser.hard:
             energies = energies + view.log_gain[:, None]

@@ -70,7 +70,18 @@ def full_precision(x: Tensor) -> Tensor:
     return x.float() if x.dtype.itemsize == 2 else x
 
 
-class Dot(Score):
+class ProductScore(Score):
+    """Base of the scores that are one product of a mapped query with a prepared key."""
+
+    @abstractmethod
+    def map_query(self, query: Tensor) -> Tensor:
+        """query [b h t q] -> what the keys are multiplied with [b h t a]."""
+
+    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
+        return linear(self.map_query(query), keys)
+
+
+class Dot(ProductScore):
     """e = qᵀk (Luong 2015, eq. 8). Keys of another size than the query are projected to it, without bias."""
 
     def __init__(self, heads: int, query_size: int, key_size: int) -> None:
@@ -83,15 +94,15 @@ class Dot(Score):
     def project(self, keys: Tensor) -> Tensor:
         return keys if self.match is None else self.match(keys)
 
-    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
-        return linear(query, keys)
+    def map_query(self, query: Tensor) -> Tensor:
+        return query
 
 
 class ScaledDot(Dot):
     """e = qᵀk / √d (Vaswani 2017, eq. 1), d the size of one head's query."""
 
-    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
-        return super().forward(query / math.sqrt(query.size(-1)), keys)
+    def map_query(self, query: Tensor) -> Tensor:
+        return query / math.sqrt(query.size(-1))
 
 
 class Cosine(Dot):
@@ -104,12 +115,16 @@ class Cosine(Dot):
     def project(self, keys: Tensor) -> Tensor:
         return F.normalize(super().project(keys), dim=-1, eps=1e-6)
 
+    def map_query(self, query: Tensor) -> Tensor:
+        direction = F.normalize(query, dim=-1, eps=1e-6)
+        return direction if self.log_scale is None else self.log_scale.exp() * direction
+
     def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
-        cosine = super().forward(F.normalize(query, dim=-1, eps=1e-6), keys)
+        cosine = linear(F.normalize(query, dim=-1, eps=1e-6), keys)
         return cosine if self.log_scale is None else self.log_scale.exp() * cosine
 
 
-class General(Score):
+class General(ProductScore):
     """e = qᵀ W k (Luong 2015, eq. 8); also called multiplicative or bilinear. W k is computed once per sentence."""
 
     def __init__(self, heads: int, query_size: int, key_size: int) -> None:
@@ -119,8 +134,8 @@ class General(Score):
     def project(self, keys: Tensor) -> Tensor:
         return self.key(keys)
 
-    def forward(self, query: Tensor, keys: Tensor, coverage: Tensor | None = None) -> Tensor:
-        return linear(query, keys)
+    def map_query(self, query: Tensor) -> Tensor:
+        return query
 
 
 class Additive(Score):

@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seq2seq.cli.command_line import CommandLine, quoted, read, settable
 from seq2seq.cli.names import CONFIGS, SETTINGS, groups, meant, options
 from seq2seq.cli.user_configs import check_user_configs
-from seq2seq.config import COMMANDS, GROUPS, REQUIRED, default_of, removed, to_plain, upgrade
+from seq2seq.config import COMMANDS, GROUPS, REQUIRED, default_of, removed, upgrade
 from seq2seq.errors import ConfigError, nearest
 
 logger = logging.getLogger(__name__)
@@ -242,19 +242,46 @@ def register() -> None:
         store.store(name=f"{command}_defaults", node=defaults(kind))
     for group, table in groups("train").items():
         for name, option in table.items():
-            store.store(group=group, name=name, node=defaults(option))
+            overrides = [
+                {f"override /{other}@_global_.{other.replace('/', '.')}": choice}
+                for other, choice in getattr(option, "overrides", {}).items()
+            ]
+            choices = [{inner: choice} for inner, choice in default_choices(option)]
+            store.store(group=group, name=name, node={"defaults": [*choices, "_self_", *overrides], **defaults(option)})
 
 
-def defaults(kind: type) -> dict[str, Any]:
-    """Return the defaults of a dataclass as plain values, without what a group's option fills in."""
+def defaults(kind: Any) -> dict[str, Any]:
+    """Return the defaults of a dataclass as plain values, without what a group's option fills in.
+
+    `kind` may also be an instance, whose values are the defaults.
+    """
     values: dict[str, Any] = {}
     for option in dataclasses.fields(kind):
-        default = default_of(option)
-        if default is not dataclasses.MISSING:
-            values[option.name] = to_plain(default) if dataclasses.is_dataclass(default) else default
+        default = default_of(option) if isinstance(kind, type) else getattr(kind, option.name)
+        if dataclasses.is_dataclass(default):
+            if _table(default) is None:
+                values[option.name] = defaults(default)
+        elif default is not dataclasses.MISSING:
+            values[option.name] = default
         elif isinstance(option.type, type) and not GROUPS.get(option.type):
             values[option.name] = defaults(option.type)
     return {key: value for key, value in values.items() if value is not REQUIRED}
+
+
+def default_choices(kind: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each group below a dataclass or an instance that has a default, with the name of that option."""
+    for option in dataclasses.fields(kind):
+        default: Any = default_of(option) if isinstance(kind, type) else getattr(kind, option.name)
+        if default is not dataclasses.MISSING and dataclasses.is_dataclass(default):
+            if _table(default) is None:
+                yield from default_choices(default, f"{prefix}{option.name}/")
+            else:
+                yield f"{prefix}{option.name}", default.name
+
+
+def _table(default: Any) -> Any:
+    """Return the table of names that an option comes from, if any."""
+    return next((table for table in GROUPS.values() if type(default) in table.values()), None)
 
 
 def _missing(message: str, command: str, user_configs: str | None) -> str:

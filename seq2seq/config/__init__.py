@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from seq2seq.config.attention import *
-from seq2seq.config.attention import Attention
 from seq2seq.config.benchmark import *
 from seq2seq.config.commands import *
 from seq2seq.config.commands import COMMANDS
@@ -51,8 +50,8 @@ def parse(kind: str, values: Mapping[str, Any]) -> Any:
         shown = [error[:_MOST_LETTERS] for error in errors[:_MOST_ERRORS]]
         more = len(errors) - len(shown)
         raise ConfigError("\n".join([*shown, f"... and {more} more"] if more else shown))
-    for section in sections(config):  # after the rules, which speak of what was given
-        if isinstance(section, Attention):
+    for section in list(sections(config)):  # after the rules, which speak of what was given
+        if hasattr(section, "leave_out_unused"):
             section.leave_out_unused()
     return config
 

@@ -1,7 +1,7 @@
 """Options of an attention: its score, window, normaliser and placement, and the tables of their names."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seq2seq.config.schema import REQUIRED, Groups, by_name, choice, number
 
@@ -230,6 +230,17 @@ class NoAttention(Placement):
 
 
 # --- attention -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class SelfAttention:
+    """The attention of positions to positions of their own sequence: score x window x normaliser x heads."""
+
+    score: Score = field(default_factory=ScaledDot)
+    window: Window = field(default_factory=GlobalWindow)
+    normaliser: Normaliser = field(default_factory=Softmax)
+    heads: int = number(8, ge=1)
+    """Number of attention heads."""
 
 
 @dataclass

@@ -22,7 +22,12 @@ RENAMED: dict[str, tuple[str, ...]] = {
 REMOVED = ("training.cuda_graphs",)
 """Keys that are accepted and no longer do anything."""
 
-_IMPLIED = {"model.encoder.name": "recurrent", "model.decoder.name": "recurrent"}
+_IMPLIED = {
+    "model.encoder.name": "recurrent",
+    "model.decoder.name": "recurrent",
+    "model.positions.name": "none",
+    "model.bridge.query": "learned",
+}
 """Choices that earlier versions did not have to make."""
 
 

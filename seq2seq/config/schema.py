@@ -111,7 +111,8 @@ def entries(
 ) -> Iterator[Option | Group]:
     """Yield each group and key below a dataclass; a group's keys once for each of its options that has them.
 
-    `section` is the default of the field that holds the dataclass, where that field has one.
+    `option` names the option of a group that the dataclass belongs to, `section` is the default of the field that
+    holds it, where they have one.
     """
     hints = typing.get_type_hints(kind)
     for entry in dataclasses.fields(kind):
@@ -125,7 +126,7 @@ def entries(
                 yield from entries(row, tables, f"{name}.", word)
         elif dataclasses.is_dataclass(inner):
             given = None if default is dataclasses.MISSING else default
-            yield from entries(inner, tables, f"{name}.", section=given)
+            yield from entries(inner, tables, f"{name}.", option, given)
         elif option is None or entry.name != "name":
             yield Option(name, kinds, entry, default, kind, option)
 

@@ -1,10 +1,12 @@
 """Poolings: one vector of the encoder's states. One class per row of the table of names.
 
-Shapes: b batch, s source, m encoder state.
+Shapes: b batch, s source, e embedding, m encoder state.
 """
 
 import torch
 from torch import Tensor, nn
+
+from seq2seq.model.recurrent.layers import Recurrent
 
 
 class Last(nn.Module):
@@ -14,8 +16,8 @@ class Last(nn.Module):
         super().__init__()
         self.directions = directions
 
-    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """states [b s m], lengths [b] -> x [b m]."""
+    def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> Tensor:
+        """states [b s m], lengths [b], embeddings [b s e] -> x [b m]."""
         last = states[torch.arange(len(lengths), device=states.device), lengths - 1]  # [b m]
         if self.directions == 1:
             return last
@@ -26,7 +28,7 @@ class Last(nn.Module):
 class Mean(nn.Module):
     """The mean over the real positions."""
 
-    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> Tensor:
         real = _real(states, lengths)[..., None]
         return (states * real).sum(1) / lengths[:, None]
 
@@ -38,9 +40,31 @@ class AttentionPooling(nn.Module):
         super().__init__()
         self.query = nn.Linear(memory_size, 1, bias=False)
 
-    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        energies = self.query(states).squeeze(-1).masked_fill(~_real(states, lengths), -torch.inf)  # [b s]
-        return (energies.softmax(-1)[:, None].to(states.dtype) @ states).squeeze(1)
+    def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> Tensor:
+        return _attend(self.query(states).squeeze(-1), states, lengths)
+
+
+class RecurrentPooling(nn.Module):
+    """Σ_i softmax(uᵀ h)_i h_i over the real positions, with u = W r of the last state r of a layer over the embeddings.
+
+    r is the sentence's vector that queries the matrix of features, as in the tutorials' "CNN + attention".
+    """
+
+    def __init__(self, layer: Recurrent, memory_size: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.query = nn.Linear(layer.hidden_size, memory_size, bias=False)
+
+    def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> Tensor:
+        read, _ = self.layer.sequence(embedded)
+        last = read[torch.arange(len(lengths), device=read.device), lengths - 1]  # [b d]
+        return _attend((states @ self.query(last).to(states.dtype)[..., None]).squeeze(-1), states, lengths)
+
+
+def _attend(energies: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
+    """energies [b s] -> the mean of the states [b s m] under their softmax [b m]."""
+    energies = energies.masked_fill(~_real(states, lengths), -torch.inf)
+    return (energies.softmax(-1)[:, None].to(states.dtype) @ states).squeeze(1)
 
 
 def _real(states: Tensor, lengths: Tensor) -> Tensor:

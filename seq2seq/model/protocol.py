@@ -5,7 +5,7 @@ Shapes: b sentences, s source, t target, n decoder rows, k places per sentence, 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -23,11 +23,18 @@ class Encoded:
     """[b s m]: the same tensor as the keys for most encoders."""
     as_read: Tensor | None = None
     """[b s m]: the keys in the order in which the encoder read the words; None: the order of `keys`."""
+    embedded: Tensor | None = None
+    """[b s e]: the embeddings of the words, in the order in which the encoder read them."""
 
     def reorder(self, positions: Tensor) -> "Encoded":
         """Move keys and values to the order of the text: what stands at these positions [b s]."""
         keys = reorder(self.keys, positions)
-        return Encoded(keys, keys if self.values is self.keys else reorder(self.values, positions), self.keys)
+        values = keys if self.values is self.keys else reorder(self.values, positions)
+        return replace(self, keys=keys, values=values, as_read=self.keys)
+
+    def read_by(self, bridge: nn.Module, lengths: Tensor) -> Any:
+        """What a bridge makes of the states and embeddings, in the order in which the encoder read the words."""
+        return bridge(self.keys if self.as_read is None else self.as_read, lengths, self.embedded)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, LocalSpans
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Encoder, Source
-from seq2seq.nn.dropout import Dropout, WordDropout
+from seq2seq.nn.dropout import WordDropout
 from seq2seq.nn.rows import reversal
 
 
@@ -58,7 +58,6 @@ class TranslationModel(nn.Module):
         decoder: Decoder,
         output: Output,
         *,
-        dropout: Dropout,
         word_dropout: float = 0.0,
         reverse_source: bool = False,
     ) -> None:
@@ -68,7 +67,6 @@ class TranslationModel(nn.Module):
         self.bridge = decoder.bridge  # the first of its two names, under which checkpoints keep it
         self.decoder = decoder
         self.output = output
-        self.dropout = dropout
         self.word_dropout = WordDropout(word_dropout)
         self.reverse_source = reverse_source
 
@@ -100,8 +98,8 @@ class TranslationModel(nn.Module):
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
         order = reversal(lengths - 1, source.size(1)) if self.reverse_source else None  # [b s], EOS where it was
         source = source if order is None else source.gather(1, order)
-        embedded = self.dropout(self.word_dropout(self.source_embedding(source), source))  # [b s e]
-        encoded: Encoded = self.encoder(embedded, lengths)
+        embedded = self.word_dropout(self.source_embedding(source), source)  # [b s e]
+        encoded: Encoded = replace(self.encoder(embedded, lengths), embedded=embedded)
         return self.decoder.start(encoded if order is None else encoded.reorder(order), lengths)
 
     def forward(self, source: Tensor, lengths: Tensor, inputs: Tensor, *, need_weights: bool = True) -> Decoded:

@@ -24,9 +24,9 @@ class Bridge(nn.Module):
             ModuleList(nn.Linear(memory_size, hidden_size, bias=False) for _ in range(parts)) for _ in range(layers)
         )
 
-    def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[LayerState, ...]]:
-        """states [b s m], lengths [b] -> x [b m] and the first state of each decoder layer."""
-        x: Tensor = self.pooling(states, lengths)
+    def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> tuple[Tensor, tuple[LayerState, ...]]:
+        """states [b s m], lengths [b], embeddings [b s e] -> x [b m] and the first state of each decoder layer."""
+        x: Tensor = self.pooling(states, lengths, embedded)
         first: list[LayerState] = []
         for maps in self.maps:
             h, *c = (part(x) for part in maps)
@@ -41,7 +41,7 @@ class Zero(nn.Module):
         super().__init__()
         self.shape = (layers, CELLS[cell].state_parts, hidden_size)
 
-    def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[LayerState, ...]]:
+    def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> tuple[Tensor, tuple[LayerState, ...]]:
         """states [b s m], lengths [b] -> zeros, as `Bridge.forward`."""
         layers, parts, size = self.shape
         zero = states.new_zeros(len(lengths), size)

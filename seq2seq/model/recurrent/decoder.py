@@ -52,7 +52,7 @@ class RecurrentDecoder(Decoder):
         return self.placement.parallel and not self.attention.uses_coverage
 
     def start(self, encoded: Encoded, lengths: Tensor) -> tuple[Source, RecurrentState]:
-        summary, layers = self.bridge(encoded.keys if encoded.as_read is None else encoded.as_read, lengths)
+        summary, layers = encoded.read_by(self.bridge, lengths)
         keys, values = self.placement.attended_to(encoded, summary)
         memory = self.attention.prepare(keys, values, lengths)
         h = layers[0][0]

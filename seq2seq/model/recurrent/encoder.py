@@ -32,7 +32,7 @@ class RecurrentEncoder(Encoder):
         residual: bool,
         dropout: Dropout,
     ) -> None:
-        """`make_layer` takes the input's size. `dropout` is applied between layers and to the states."""
+        """`make_layer` takes the input's size. `dropout` is applied to each layer's input and to the states."""
         super().__init__()
         self.layers: ModuleList[ModuleList[Recurrent]] = ModuleList()
         size = embedding_size
@@ -44,9 +44,9 @@ class RecurrentEncoder(Encoder):
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Encoded:
         backwards = reversal(lengths, embedded.size(1))
-        x = embedded
+        x = self.dropout(embedded)
         for number, directions in enumerate(self.layers):
-            output = self._run(directions, self.dropout(x) if number else x, backwards)  # [b s m]
+            output = self._run(directions, x if number == 0 else self.dropout(x), backwards)  # [b s m]
             x = output + x if number and self.residual else output
         states = self.dropout(x)
         return Encoded(states, states)
