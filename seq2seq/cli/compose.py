@@ -272,7 +272,7 @@ def default_choices(kind: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield each group below a dataclass or an instance that has a default, with the name of that option."""
     for option in dataclasses.fields(kind):
         default: Any = default_of(option) if isinstance(kind, type) else getattr(kind, option.name)
-        if default is not dataclasses.MISSING and dataclasses.is_dataclass(default):
+        if default is not dataclasses.MISSING and hasattr(default, "__dataclass_fields__"):
             if _table(default) is None:
                 yield from default_choices(default, f"{prefix}{option.name}/")
             else:

@@ -329,12 +329,12 @@ class Model:
         yield from self._layer_problems()
         for side in ("encoder", "decoder"):
             yield from self._self_attention_problems(side)
-        if isinstance(self.positions, Rotary) and not any(self._self_attentions().values()):
-            if not (encoder.ordered and self.decoder.ordered):
-                yield (
-                    f"model/positions=rotary, model/encoder={encoder.name} and model/decoder={self.decoder.name}: "
-                    "there is no self-attention whose queries and keys could be rotated. Use model/positions=learned."
-                )
+        unordered = not (encoder.ordered and self.decoder.ordered)
+        if isinstance(self.positions, Rotary) and unordered and not any(self._self_attentions().values()):
+            yield (
+                f"model/positions=rotary, model/encoder={encoder.name} and model/decoder={self.decoder.name}: there is "
+                "no self-attention whose queries and keys could be rotated. Use model/positions=learned."
+            )
 
     def _layer_problems(self) -> Iterator[str]:
         """Yield an error for an attention that does not fit the kind of decoder."""
@@ -354,9 +354,10 @@ class Model:
                 f"{words}, model/attention/placement=none and model.attention.placement.feed_source=false: this "
                 "decoder has no first state that could hold the source. Use feed_source=true."
             )
-        if getattr(placement, "readout", "maxout") != "maxout":
+        readout = getattr(placement, "readout", "maxout")
+        if readout != "maxout":
             yield (
-                f"{words} and model.attention.placement.readout={placement.readout}: only recurrent decoders have a "
+                f"{words} and model.attention.placement.readout={readout}: only recurrent decoders have a "
                 "readout. Leave it out."
             )
         yield from _unordered(attention, "model/attention", f"{words}: its layers run for all steps at once")
