@@ -1,254 +1,30 @@
-"""Options of the encoder-decoder: encoder, decoder, bridge, attention, sizes and regularisation."""
+"""Options of the encoder-decoder: its parts, sizes and regularisation, and which of them fit together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-from seq2seq.config.attention import (
-    AXES,
-    After,
-    Attention,
-    Before,
-    Between,
-    NoAttention,
-    Placement,
-    Reinforce,
-    SelfAttention,
+from seq2seq.config.architecture import (
+    AttentionBridge,
+    Bridge,
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    Decoder,
+    Encoder,
+    LastBridge,
+    LearnedPositions,
+    MeanBridge,
+    NoPositions,
+    Positions,
+    RecurrentDecoder,
+    RecurrentEncoder,
+    Rotary,
+    Sinusoidal,
+    TransformerDecoder,
+    TransformerEncoder,
+    ZeroBridge,
 )
-from seq2seq.config.schema import REQUIRED, Groups, by_name, choice, number
-
-
-@dataclass
-class Recurrence:
-    """Options that recurrent layers have on either side."""
-
-    cell: str = choice("gru", "lstm")
-    """Recurrent cell."""
-    residual: bool = False
-    """Add each layer's input to its output, from the second layer on."""
-    layer_norm: bool = False
-    """Normalise inside the recurrent cells, which then run step by step (Ba 2016). In short trainings it gained 1.5
-    BLEU on Multi30k and lost 2.3 on the embedded corpus."""
-    recurrent_dropout: float = number(0.0, ge=0, lt=1)
-    """Dropout on the previous state, with one mask for all steps (Gal & Ghahramani 2016). The layers then run step by
-    step. In short trainings it brought no gain."""
-
-
-@dataclass
-class FeedForward:
-    """Options that Transformer layers have on either side."""
-
-    attention: SelfAttention = field(default_factory=SelfAttention)
-    norm: str = choice("post", "pre")
-    """Place of the layer normalisation: after the sum with the residual (Vaswani 2017), or before each sub-layer, with
-    one more at the end (Wang 2019)."""
-    feed_forward_size: int | None = number(None, ge=1, le=1 << 16)
-    """Size of the hidden layer of the feed-forward sub-layers. null: four times model.hidden_size."""
-
-
-@dataclass
-class Encoder:
-    """How the source is read."""
-
-    ordered = False
-    """Whether it knows the order of the words without encoded positions."""
-    name: str = REQUIRED
-
-    @property
-    def directions(self) -> int:
-        """Number of directions in which the source is read one word after the other."""
-        return 1
-
-    def memory_size(self, hidden_size: int) -> int:
-        """Size of an encoder state, given `model.hidden_size`."""
-        return hidden_size
-
-
-@dataclass
-class RecurrentEncoder(Recurrence, Encoder):
-    """Stacked recurrent layers, in one direction or both (Bahdanau 2015)."""
-
-    ordered = True
-    name: str = "recurrent"
-    bidirectional: bool = True
-    """Read the source in both directions."""
-    hidden_size: int | None = number(None, ge=1, le=1 << 16)
-    """Size of each direction's state. null: both directions together have model.hidden_size."""
-
-    @property
-    def directions(self) -> int:
-        return 2 if self.bidirectional else 1
-
-    def memory_size(self, hidden_size: int) -> int:
-        """Size of an encoder state, both directions together."""
-        return hidden_size if self.hidden_size is None else self.hidden_size * self.directions
-
-
-@dataclass
-class TransformerEncoder(FeedForward, Encoder):
-    """Layers of self-attention and feed-forward networks (Vaswani 2017)."""
-
-    name: str = "transformer"
-
-
-@dataclass
-class ConvolutionalEncoder(Encoder):
-    """Blocks of convolutions with residual connections (Gehring 2016, Gehring 2017)."""
-
-    name: str = "convolutional"
-    kernel_size: int = number(3, ge=1, le=99)
-    """Width of the convolutions, an odd number of positions."""
-    activation: str = choice("glu", "tanh")
-    """Activation of the blocks: gated linear units, whose values are the states plus the embeddings (Gehring 2017), or
-    tanh (Gehring 2016)."""
-    separate_values: bool = False
-    """Give keys and values a stack of blocks each, CNN-a and CNN-c (Gehring 2016)."""
-    attention_placement: str = choice("none", "before", "after")
-    """Place of self-attention around the convolutions: on their inputs as in ABCNN-1, on their outputs as in ABCNN-2
-    (Yin 2016), or nowhere."""
-    attention: SelfAttention | None = field(default_factory=lambda: SelfAttention(heads=1))
-
-    def leave_out_unused(self) -> None:
-        """Set to null the attention that stands nowhere."""
-        if self.attention_placement == "none":
-            self.attention = None
-
-    def problems(self) -> Iterator[str]:
-        """Yield an error for a kernel without a middle."""
-        if self.kernel_size % 2 == 0:
-            yield (
-                f"model.encoder.kernel_size={self.kernel_size}: a convolution around a word needs an odd width. Use "
-                f"{self.kernel_size + 1}."
-            )
-        if self.attention_placement != "none" and self.attention is None:
-            yield (
-                f"model.encoder.attention_placement={self.attention_placement} and model.encoder.attention=null: there "
-                "is no attention to place. Leave out model.encoder.attention, or use attention_placement=none."
-            )
-
-
-@dataclass
-class Decoder:
-    """How the target is written."""
-
-    name: str = REQUIRED
-    ordered = False
-    """Whether it knows the order of the words without encoded positions."""
-    placements: ClassVar[tuple[type[Placement], ...]] = (Between, NoAttention)
-    """Where its attention may stand."""
-    overrides: ClassVar[dict[str, str]] = {"model/attention": "vaswani2017"}
-    """Group -> the option that choosing this decoder chooses there."""
-
-
-@dataclass
-class RecurrentDecoder(Recurrence, Decoder):
-    """Stacked recurrent layers, with an attention at model/attention (Bahdanau 2015)."""
-
-    name: str = "recurrent"
-    ordered = True
-    placements = (Before, After, Between, NoAttention)
-    overrides: ClassVar[dict[str, str]] = {}
-
-
-@dataclass
-class Layered:
-    """Options of decoders with an attention in each layer."""
-
-    alignment_layer: int | None = number(None, ge=1)
-    """Layer whose attention alignments, pictures and reports read, counted from 1 at the bottom. null: the last but
-    one."""
-
-
-@dataclass
-class TransformerDecoder(FeedForward, Layered, Decoder):
-    """Layers of causal self-attention, attention to the source and feed-forward networks (Vaswani 2017)."""
-
-    name: str = "transformer"
-
-
-@dataclass
-class ConvolutionalDecoder(Layered, Decoder):
-    """Blocks of causal convolutions with gated linear units, each with an attention to the source (Gehring 2017)."""
-
-    name: str = "convolutional"
-    kernel_size: int = number(3, ge=1, le=99)
-    """Width of the convolutions, up to the current position."""
-    overrides: ClassVar[dict[str, str]] = {"model/attention": "gehring2017"}
-
-
-@dataclass
-class Bridge:
-    """How the decoder's first state is computed from the encoder's states."""
-
-    name: str = REQUIRED
-
-
-@dataclass
-class LastBridge(Bridge):
-    """The forward state at the last real token and the backward state at the first."""
-
-    name: str = "last"
-
-
-@dataclass
-class MeanBridge(Bridge):
-    """The mean over the real positions."""
-
-    name: str = "mean"
-
-
-@dataclass
-class AttentionBridge(Bridge):
-    """Softmax pooling over the real positions."""
-
-    name: str = "attention"
-    query: str = choice("learned", "recurrent")
-    """What the positions are compared with: a learned vector, or the last state of a recurrent layer over the
-    embeddings."""
-
-
-@dataclass
-class ZeroBridge(Bridge):
-    """Zeros: the decoder sees the source only through attention."""
-
-    name: str = "zero"
-
-
-@dataclass
-class Positions:
-    """How Transformers and convolutions know where a word stands. Recurrent layers know it, and get none."""
-
-    name: str = REQUIRED
-
-
-@dataclass
-class NoPositions(Positions):
-    """No positions: without recurrence or convolutions, words in any order are the same."""
-
-    name: str = "none"
-
-
-@dataclass
-class Sinusoidal(Positions):
-    """Sines and cosines of many wavelengths, added to the embeddings (Vaswani 2017)."""
-
-    name: str = "sinusoidal"
-
-
-@dataclass
-class LearnedPositions(Positions):
-    """A learned vector of each position, added to the embeddings (Gehring 2017)."""
-
-    name: str = "learned"
-    max_length: int = number(256, ge=1, le=1 << 16)
-    """Number of positions that have a vector. Later ones share the last."""
-
-
-@dataclass
-class Rotary(Positions):
-    """Queries and keys of self-attention are rotated by their positions (Su 2021)."""
-
-    name: str = "rotary"
+from seq2seq.config.attention import AXES, Attention, NoAttention, Placement, Reinforce, SelfAttention
+from seq2seq.config.schema import Groups, by_name, choice, number
 
 
 @dataclass
