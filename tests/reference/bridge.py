@@ -28,8 +28,8 @@ def bridge(
 def pool(model: config.Model, p: Parameters, states: list[Tensor], embedded: list[Tensor]) -> Tensor:
     """One vector of the source.
 
-    Attention pooling: Σ_i softmax(u·h)_i h_i, with a learned u, or with u = W r of the last state r of a recurrent layer
-    over the embeddings.
+    Attention pooling: Σ_i softmax(u·h)_i h_i, with a learned u, or u = W r of the last state r of a layer over the
+    embeddings.
     """
     if model.bridge.name == "mean":
         return sum(states) / len(states)
