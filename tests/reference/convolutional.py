@@ -63,8 +63,8 @@ def decode(
     """Features of each step, and of each layer and step what was attended to.
 
     z_t = GLU(conv(x_{t−k+1..t})), d_t = W z_t + b + g_t with g the first layer's input, a_t from the query d_t
-    (Gehring 2017, eq. 1 and 2), and x'_t = √½ (√½ (z_t + V a_t + c) + x_t) (section 3.5). Without attention to the
-    source, its vector is added to g.
+    (Gehring 2017, eq. 1 and 2), and x'_t = √½ (√½ (z_t + V a_t + c) + x_t) (section 3.5; its factor √S on a_t, for
+    weights that are all alike, is left out). Without attention to the source, its vector is added to g.
     """
     xs = inputs(model, under(p, "inputs"), embedded, 1.0)
     first = xs = xs if vector is None else [x + vector for x in xs]

@@ -67,7 +67,7 @@ def _recurrent(
 def _layered(
     model: config.Model, p: Parameters, source_embedded: list[Tensor], encoded: Encoded, embedded: list[Tensor]
 ) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """As `_recurrent`; the weights are those of the alignment layer, by default the last but one."""
+    """Features and weights, as `_recurrent` gives them: those of the alignment layer, by default the last but one."""
     vector = None
     if model.attention.placement.name == "none":
         part = under(p, "bridge")

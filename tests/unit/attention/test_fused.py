@@ -31,7 +31,7 @@ def make(
     rotary: bool = False,
     parallel: bool = True,
 ) -> Attention:
-    """As build.py makes it of these words, in float64."""
+    """Make an attention as build.py does of these words, in float64."""
     values: dict[str, Any] = {
         "attention": {
             "score": SCORES[score],
@@ -91,6 +91,24 @@ def test_fused_is_unfused(score: str, heads: int, causal: bool, rotary: bool, fi
     assert_same({"context": fused.context}, {"context": plain.context})
     inputs = attention, query, states
     assert_same(gradients(mixed([fused.context]), *inputs), gradients(mixed([plain.context]), *inputs))
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize("score", [name for name in PRODUCTS if name != "general"])
+def test_rotary_attention_knows_only_distances(score: str, need_weights: bool) -> None:
+    """Memories that begin later give the same contexts, as queries and keys are turned by absolute positions.
+
+    Not so `general`, whose W stands between the two turns.
+    """
+    attention, query, states = make(score, rotary=True), numbers(3, 5, SIZE, offset=1.0), numbers(3, 5, SIZE)
+    contexts = {
+        first: run(attention, query, states, causal=True, need_weights=need_weights, first=first).context
+        for first in (0, 3)
+    }
+    torch.testing.assert_close(contexts[3], contexts[0], rtol=1e-10, atol=1e-10)
+    attention.rotary = None
+    unturned = run(attention, query, states, causal=True, need_weights=need_weights).context
+    assert not torch.allclose(unturned, contexts[0], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("score", PRODUCTS)

@@ -107,7 +107,7 @@ def possible(row: Row) -> Row:
 
 
 def self_attends(row: Row) -> bool:
-    """Whether the encoder does."""
+    """Whether the encoder attends to itself."""
     kind = row["encoder"].split("-")[0]
     return kind == "transformer" or (kind == "convolutional" and row["around"] != "none")
 
