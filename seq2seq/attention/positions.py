@@ -35,7 +35,7 @@ class Learned(nn.Module):
 
 
 class Rotary(nn.Module):
-    """Turns each pair (x_i, x_{i+d/2}) by the angle pos / 10000^{2i/d} (Su 2021, eq. 34).
+    """Turns each pair (x_i, x_{i+d/2}) by the angle pos / 10000^{2i/d} (Su 2021, eq. 34, of neighbours in the paper).
 
     The product of a query and a key then depends on the distance of their positions.
     """

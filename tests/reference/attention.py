@@ -7,6 +7,7 @@ from torch import Tensor
 
 from reference import normaliser
 from reference.parameters import Parameters, of_head, under
+from reference.positions import rotated
 from reference.score import SCORES
 from reference.window import window
 from seq2seq import config
@@ -26,35 +27,45 @@ class AttentionOutput:
 
 
 def attend(
-    options: config.Attention,
+    options: config.Attention | config.SelfAttention,
     p: Parameters,
     q: Tensor,
     states: list[Tensor],
     t: int,
     *,
+    values: list[Tensor] | None = None,
+    project: bool = False,
+    rotary: bool = False,
     coverage: list[Tensor] | None = None,
     noise: list[Tensor] | None = None,
 ) -> AttentionOutput:
-    """a_t = Σ_i α_{t,i} h_i. `coverage` and `noise` are, of each head, vectors over the positions of the sentence.
+    """a_t = Σ_i α_{t,i} v_i, v_i = h_i unless `values` are given. A causal step gets only the states that it may see.
 
-    Several heads: q_j = Q_j q, k_j = K_j h, v_j = V_j h and a = W_o [a_j]_j (Vaswani 2017, section 3.2.2).
+    `coverage` and `noise` are, of each head, vectors over the positions of the sentence.
+    Several heads, or one with `project`: q_j = Q_j q, k_j = K_j h, v_j = V_j v and a = W_o [a_j]_j (Vaswani 2017,
+    section 3.2.2). `rotary` turns q_j and k_j by their positions (Su 2021).
     """
+    project = project or options.heads > 1
     limit = options.score.max_length if options.score.name == "location" else None
     visible, gains = window(options.window, under(p, "window"), q, t, len(states), limit)
     covers = getattr(options.score, "coverage", False)
     contexts, weights, log_probs, entropies = [], [], [], []
     for j in range(options.heads):
-        query, keys, values = _head(options.heads, under(p, "heads"), j, q, states)
+        query, keys, head_values = q, states, values or states
+        if project:
+            query, keys, head_values = _head(options.heads, under(p, "heads"), j, query, keys, head_values)
+        if rotary:
+            query, keys = rotated(query, t), [rotated(k, i) for i, k in enumerate(keys)]
         score = SCORES[options.score.name]
         score_parameters = of_head(under(p, "score"), j)
         energies = [score(score_parameters, query, keys[i], i, coverage[j][i] if covers else None) for i in visible]
         head_noise = None if noise is None else [noise[j][i] for i in visible]
         alpha, log_prob, entropy = _normalise(options.normaliser, energies, gains, head_noise)
         weights.append(_spread(alpha, visible, len(states)))
-        contexts.append(sum(weights[-1][i] * values[i] for i in range(len(states))))
+        contexts.append(sum(weights[-1][i] * head_values[i] for i in range(len(states))))
         log_probs.append(log_prob)
         entropies.append(entropy)
-    context = contexts[0] if options.heads == 1 else p["heads.output.weight"] @ torch.cat(contexts)
+    context = p["heads.output.weight"] @ torch.cat(contexts) if project else contexts[0]
     before = [torch.zeros_like(w) for w in weights] if coverage is None else coverage
     summed = [c + w for c, w in zip(before, weights, strict=True)]
     if log_probs[0] is None:
@@ -62,16 +73,33 @@ def attend(
     return AttentionOutput(context, weights, summed, sum(log_probs), sum(entropies))
 
 
+def self_attend(
+    model: config.Model,
+    options: config.SelfAttention,
+    p: Parameters,
+    states: list[Tensor],
+    *,
+    values: list[Tensor] | None = None,
+    project: bool = False,
+    causal: bool = False,
+) -> list[Tensor]:
+    """The context of each position that attends to all positions of its sentence, or with `causal` up to its own."""
+    rotary, values, contexts = model.positions.name == "rotary", values or states, []
+    for t, q in enumerate(states):
+        end = t + 1 if causal else len(states)
+        seen = attend(options, p, q, states[:end], t, values=values[:end], project=project, rotary=rotary)
+        contexts.append(seen.context)
+    return contexts
+
+
 def _head(
-    heads: int, p: Parameters, j: int, q: Tensor, states: list[Tensor]
+    heads: int, p: Parameters, j: int, q: Tensor, keys: list[Tensor], values: list[Tensor]
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """q_j, and k_j and v_j of every position."""
-    if heads == 1:
-        return q, states, states
-    size = len(states[0]) // heads
+    size = len(keys[0]) // heads
     rows = slice(j * size, (j + 1) * size)
     query, key, value = (p[f"{name}.weight"][rows] for name in ("query", "key", "value"))
-    return query @ q, [key @ h for h in states], [value @ h for h in states]
+    return query @ q, [key @ k for k in keys], [value @ v for v in values]
 
 
 def _normalise(

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reference import convolutional, transformer
 from reference.attention import attend
-from reference.bridge import bridge
-from reference.encoder import encode
+from reference.bridge import bridge, pool
+from reference.encoder import Encoded, encode
 from reference.parameters import Parameters, under
 from reference.placement import PLACEMENTS
 from seq2seq import config
@@ -24,31 +25,59 @@ class Translated(NamedTuple):
 
 def translate(model: config.Model, p: Parameters, source: list[int], inputs: list[int]) -> Translated:
     """Source tokens and decoder inputs (BOS first), neither padded -> what is predicted at each step."""
-    states = encode(model, under(p, "encoder"), [p["source_embedding.weight"][token] for token in source])
-    summary, layers = bridge(model, under(p, "bridge"), states)
+    source_embedded = [p["source_embedding.weight"][token] for token in source]
+    encoded = encode(model, under(p, "encoder"), source_embedded)
+    embedded = [p["decoder.embedding.weight"][token] for token in inputs]
+    decode = _recurrent if model.decoder.name == "recurrent" else _layered
+    features, weights = decode(model, p, source_embedded, encoded, embedded)
+    return Translated([_output(under(p, "output"), x) for x in features], weights)
+
+
+def _recurrent(
+    model: config.Model, p: Parameters, source_embedded: list[Tensor], encoded: Encoded, embedded: list[Tensor]
+) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """Features of each step, and the weights of each step and head."""
+    keys, values = encoded
+    summary, layers = bridge(model, under(p, "bridge"), keys, source_embedded)
     decoder = under(p, "decoder")
     placement = PLACEMENTS[model.attention.placement.name]
     feed, coverage = None, None
     if model.attention.heads is not None:
-        coverage = [torch.zeros(len(states), dtype=summary.dtype)] * model.attention.heads
-    logits, weights = [], []
-    for t, token in enumerate(inputs):
+        coverage = [torch.zeros(len(keys), dtype=summary.dtype)] * model.attention.heads
+    features, weights = [], []
+    for t, y in enumerate(embedded):
         seen = []
 
         def context(q: Tensor, t: int = t, coverage: list[Tensor] | None = coverage, seen: list = seen) -> Tensor:
             if coverage is None:
                 return summary
-            seen.append(attend(model.attention, under(decoder, "attention"), q, states, t, coverage=coverage))
+            part = under(decoder, "attention")
+            seen.append(attend(model.attention, part, q, keys, t, values=values, coverage=coverage))
             return seen[-1].context
 
-        y = decoder["embedding.weight"][token]
         step = placement(model, under(decoder, "placement"), y, layers, feed, context)
         layers, feed = step.layers, step.feed
         if seen:
             coverage = seen[-1].coverage
             weights.append(seen[-1].weights)
-        logits.append(_output(under(p, "output"), step.readout))
-    return Translated(logits, weights)
+        features.append(step.readout)
+    return features, weights
+
+
+def _layered(
+    model: config.Model, p: Parameters, source_embedded: list[Tensor], encoded: Encoded, embedded: list[Tensor]
+) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """Features and weights, as `_recurrent` gives them: those of the alignment layer, by default the last but one."""
+    vector = None
+    if model.attention.placement.name == "none":
+        part = under(p, "bridge")
+        vector = part["map.weight"] @ pool(model, under(part, "pooling"), encoded.keys, source_embedded)
+    decode = {"transformer": transformer.decode, "convolutional": convolutional.decode}[model.decoder.name]
+    features, seen = decode(model, under(p, "decoder"), embedded, *encoded, vector)
+    if not seen:
+        return features, []
+    aligning = model.decoder.alignment_layer or max(1, model.decoder_layers - 1)
+    return features, [step.weights for step in seen[aligning - 1]]
 
 
 def _output(p: Parameters, x: Tensor) -> Tensor:

@@ -1,14 +1,30 @@
-"""The states h_1..h_S of one sentence."""
+"""What attention reads of one sentence: a key and a value of each word."""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from reference import convolutional, transformer
 from reference.parameters import Parameters
 from reference.recurrent import CELLS, STATE_PARTS, cell_parameters
 from seq2seq import config
 
 
-def encode(model: config.Model, p: Parameters, embedded: list[Tensor]) -> list[Tensor]:
+class Encoded(NamedTuple):
+    keys: list[Tensor]
+    values: list[Tensor]
+
+
+def encode(model: config.Model, p: Parameters, embedded: list[Tensor]) -> Encoded:
+    """Encode a sentence's embeddings with any encoder."""
+    if model.encoder.name == "convolutional":
+        return Encoded(*convolutional.encode(model, p, embedded))
+    states = {"recurrent": _recurrent, "transformer": transformer.encode}[model.encoder.name](model, p, embedded)
+    return Encoded(states, states)
+
+
+def _recurrent(model: config.Model, p: Parameters, embedded: list[Tensor]) -> list[Tensor]:
     """h_i = [forward h_i ; backward h_i] (Bahdanau 2015, section 3.2), layer upon layer."""
     x = embedded
     for layer in range(model.encoder_layers):

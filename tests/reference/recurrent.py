@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from reference.layers import layer_norm
 from reference.parameters import Parameters, under
 
 LayerState = tuple[Tensor, ...]
@@ -52,10 +53,7 @@ def _layer_norm_lstm(p: Parameters, x: Tensor, h: Tensor, c: Tensor) -> LayerSta
 
 
 def _normed(p: Parameters, name: str, a: Tensor) -> Tensor:
-    """Ba 2016, eq. 4; torch adds 1e-5 to the variance."""
-    mean = sum(a) / len(a)
-    variance = sum((x - mean) ** 2 for x in a) / len(a)
-    return p[f"{name}.weight"] * (a - mean) / torch.sqrt(variance + 1e-5) + p[f"{name}.bias"]
+    return layer_norm(under(p, name), a)
 
 
 def cell_parameters(p: Parameters, layer: str) -> Parameters:

@@ -113,7 +113,7 @@ def test_encoder(cell: str, bidirectional: bool, layers: int, residual: bool) ->
     actual, expected = [], []
     for b, length in enumerate(LENGTHS.tolist()):
         actual.append(states[b, :length])
-        expected.append(torch.stack(encode(options, parameters_of(encoder), list(x[b, :length]))))
+        expected.append(torch.stack(encode(options, parameters_of(encoder), list(x[b, :length])).keys))
     assert_same(dict(enumerate(actual)), dict(enumerate(expected)))
     assert_same(gradients(mixed(actual), encoder, x), gradients(mixed(expected), encoder, x))
 
@@ -126,17 +126,19 @@ def test_bridge(name: str, cell: str, layers: int, bidirectional: bool) -> None:
     row = {**DEFAULT, "bridge": name, "cell": cell, "decoder_layers": layers, "bidirectional": bidirectional}
     row["memory_size"] = 6
     options, bridge = model_options(row), build_model(row).bridge
-    states = numbers(3, 5, 6).requires_grad_()
-    summary, first = bridge(states, LENGTHS)
+    states, embedded = numbers(3, 5, 6).requires_grad_(), numbers(3, 5, row["embedding_size"]).requires_grad_()
+    summary, first = bridge(states, LENGTHS, embedded)
     actual = [summary, *(part for layer in first for part in layer)]
     assert len(actual) == 1 + layers * CELLS[cell].state_parts
     sentences = []
     for b, length in enumerate(LENGTHS.tolist()):
-        x, layers_first = reference_bridge(options, parameters_of(bridge), list(states[b, :length]))
+        sentence = list(states[b, :length]), list(embedded[b, :length])
+        x, layers_first = reference_bridge(options, parameters_of(bridge), *sentence)
         sentences.append([x, *(part for layer in layers_first for part in layer)])
     expected = [torch.stack(part) for part in zip(*sentences, strict=True)]
     assert_same(dict(enumerate(actual)), dict(enumerate(expected)))
-    assert_same(gradients(mixed(actual), bridge, states), gradients(mixed(expected), bridge, states))
+    inputs = bridge, states, embedded
+    assert_same(gradients(mixed(actual), *inputs), gradients(mixed(expected), *inputs))
 
 
 @pytest.mark.parametrize("context_size", [0, 6])
