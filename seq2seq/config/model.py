@@ -97,6 +97,11 @@ class Model:
                 f"model.attention.heads={self.attention.heads} and an encoder state of size {self.memory_size} "
                 "(model.hidden_size, model.encoder.hidden_size): the number of heads must divide it."
             )
+        if getattr(encoder, "separate_values", False) and isinstance(self.attention.placement, NoAttention):
+            yield (
+                "model.encoder.separate_values=true and model/attention/placement=none: only attention reads the "
+                "values. Use separate_values=false, or an attention."
+            )
         if self.bridge is None and (self.decoder.ordered or isinstance(self.attention.placement, NoAttention)):
             yield (
                 "model/bridge=null: this decoder needs a vector of the source to start from. Choices: "
