@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, LocalSpans
+from seq2seq.errors import ConfigError
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Encoder, Source
 from seq2seq.nn.dropout import WordDropout
 from seq2seq.nn.rows import reversal
@@ -93,6 +94,19 @@ class TranslationModel(nn.Module):
     def windows(self, attended: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
         """Where the local windows stood in sentences of these lengths [b]; None where windows are not local."""
         return None if self.attention is None else self.attention.spans(attended, lengths)
+
+    def choose_layer(self, layer: int) -> None:
+        """Let alignments, pictures and reports read the attention of this decoder layer, counted from 1.
+
+        Raises ConfigError, naming the layers, if there is no such attention.
+        """
+        layers = self.decoder.attention_layers
+        if not 1 <= layer <= layers:
+            has = (
+                "one attention. Use 1" if layers == 1 else f"{layers} attending layers. Use a number from 1 to {layers}"
+            )
+            raise ConfigError(f"layer={layer}: the decoder of this model has {has}, or layer=null.")
+        self.decoder.alignment_layer = layer - 1
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Source, DecoderState]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
