@@ -102,10 +102,12 @@ class TranslationModel(nn.Module):
         """
         layers = self.decoder.attention_layers
         if not 1 <= layer <= layers:
-            has = (
-                "one attention. Use 1" if layers == 1 else f"{layers} attending layers. Use a number from 1 to {layers}"
+            there, choices = (
+                ("a single layer", "1") if layers == 1 else (f"{layers} layers", f"a number from 1 to {layers}")
             )
-            raise ConfigError(f"layer={layer}: the decoder of this model has {has}, or layer=null.")
+            raise ConfigError(
+                f"layer={layer}: {there} of this decoder can attend to the source. Use {choices}, or null."
+            )
         self.decoder.alignment_layer = layer - 1
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Source, DecoderState]:
