@@ -132,8 +132,8 @@ def peak_memory(config: TrainConfig, data: PreparedData, device: torch.device, f
 _KINDS = {
     "matrix products": "mm bmm addmm addmm_ baddbmm baddbmm_ mv addmv addmv_ dot addbmm mkldnn_rnn_layer "
     "mkldnn_rnn_layer_backward _cudnn_rnn mkldnn_linear",
-    "fused attention": "_scaled_dot_product_flash_attention_for_cpu "
-    "_scaled_dot_product_flash_attention_for_cpu_backward _flash_attention_forward _flash_attention_backward _efficient_attention_forward _efficient_attention_backward "
+    "fused attention": "_scaled_dot_product_flash_attention_for_cpu _flash_attention_forward _flash_attention_backward "
+    "_scaled_dot_product_flash_attention_for_cpu_backward _efficient_attention_forward _efficient_attention_backward "
     "_cudnn_attention_forward _cudnn_attention_backward",
     "non-linearities": "tanh tanh_ tanh_backward sigmoid sigmoid_ sigmoid_backward _softmax _softmax_backward_data exp "
     "exp_ relu threshold_backward glu glu_backward native_layer_norm native_layer_norm_backward",

@@ -102,11 +102,9 @@ class TranslationModel(nn.Module):
         """
         layers = self.decoder.attention_layers
         if not 1 <= layer <= layers:
-            there, choices = (
-                ("a single layer", "1") if layers == 1 else (f"{layers} layers", f"a number from 1 to {layers}")
-            )
             raise ConfigError(
-                f"layer={layer}: {there} of this decoder can attend to the source. Use {choices}, or null."
+                f"layer={layer}: of this model's decoder, {layers} layer{'s attend' if layers > 1 else ' attends'} to the "
+                f"source. Use a number from 1 to {layers}, or null."
             )
         self.decoder.alignment_layer = layer - 1
 
