@@ -103,8 +103,8 @@ class TranslationModel(nn.Module):
         layers = self.decoder.attention_layers
         if not 1 <= layer <= layers:
             raise ConfigError(
-                f"layer={layer}: of this model's decoder, {layers} layer{'s attend' if layers > 1 else ' attends'} to the "
-                f"source. Use a number from 1 to {layers}, or null."
+                f"layer={layer}: number of decoder layers that attend to the source in this model: {layers}. Use a number "
+                f"from 1 to {layers}, or null."
             )
         self.decoder.alignment_layer = layer - 1
 
