@@ -103,7 +103,7 @@ class TranslationModel(nn.Module):
         layers = self.decoder.attention_layers
         if not 1 <= layer <= layers:
             raise ConfigError(
-                f"layer={layer}: number of decoder layers that attend to the source in this model: {layers}. Use a number "
+                f"layer={layer}: number of decoder layers that attend to the source: {layers}. Use a number "
                 f"from 1 to {layers}, or null."
             )
         self.decoder.alignment_layer = layer - 1
