@@ -1,6 +1,7 @@
 """Which layer's attention alignments, pictures and reports read."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_chosen_layer_is_read_as_if_the_model_were_made_so(decoder: str) -> No
         for precision in ("bf16", "int8"):
             assert weights(copies.at(precision)).equal(weights(QuantisedModels(expected).at(precision)))
         seen.append(weights(model))
-    assert not any(one.equal(other) for one, other in zip(seen, seen[1:], strict=False))
+    assert not any(one.equal(other) for one, other in itertools.pairwise(seen))
 
 
 @pytest.mark.parametrize(("decoder", "layers"), [("transformer", 3), ("convolutional", 3), ("recurrent", 1)])
