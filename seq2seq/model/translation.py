@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, LocalSpans
+from seq2seq.attention.positions import Learned
 from seq2seq.errors import ConfigError
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Encoder, Source
 from seq2seq.nn.dropout import WordDropout
@@ -85,6 +86,12 @@ class TranslationModel(nn.Module):
     def max_position(self) -> int | None:
         """The number of source positions the attention can tell apart; None: any number."""
         return None if self.attention is None else self.attention.score.max_position
+
+    @property
+    def learned_positions(self) -> int | None:
+        """The number of source positions that have a learned vector of their own; None: any number."""
+        learned = (part for part in self.encoder.modules() if isinstance(part, Learned))
+        return next((part.embedding.num_embeddings for part in learned), None)
 
     @property
     def has_windows(self) -> bool:
