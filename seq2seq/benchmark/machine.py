@@ -6,6 +6,7 @@ product of the same size.
 """
 
 import copy
+import math
 import os
 import platform
 import statistics
@@ -46,6 +47,14 @@ _MIN_SECONDS = 0.02
 _ATEN = torch.ops.aten
 _PRODUCTS = {_ATEN.mm: 0, _ATEN.mv: 0, _ATEN.bmm: 0, _ATEN.addmm: 1, _ATEN.addmv: 1, _ATEN.baddbmm: 1}
 """Counted operation -> index of its first factor among the arguments."""
+_ATTENTIONS = {
+    _ATEN._scaled_dot_product_flash_attention_for_cpu,
+    _ATEN._scaled_dot_product_flash_attention,
+    _ATEN._scaled_dot_product_efficient_attention,
+    _ATEN._scaled_dot_product_cudnn_attention,
+    _ATEN._scaled_dot_product_fused_attention_overrideable,
+}
+"""Operations of queries, keys and values that make two products for each head."""
 
 
 def describe(device: torch.device, threads: int, cores: list[int] | None, fp32: str) -> dict[str, Any]:
@@ -158,11 +167,17 @@ class _ProductCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._shapes: Counter[tuple[int, int, int, int]] = Counter()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        first = _PRODUCTS.get(function.overloadpacket)
+        operation = function.overloadpacket
+        first = _PRODUCTS.get(operation)
         if first is not None:
             *batch, m, k = args[first].shape
             _, *columns = args[first + 1].shape[-2:]
-            self._shapes[batch[0] if batch else 1, m, k, columns[0] if columns else 1] += 1
+            self._shapes[math.prod(batch), m, k, columns[0] if columns else 1] += 1
+        elif operation in _ATTENTIONS:  # a mask saves none of the products
+            *batch, t, k = args[0].shape
+            s, v = args[2].shape[-2:]
+            self._shapes[math.prod(batch), t, k, s] += 1
+            self._shapes[math.prod(batch), t, s, v] += 1
         return function(*args, **(kwargs or {}))
 
     def products(self) -> list[Product]:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seq2seq.config import Additive, BenchmarkConfig, General, Score
+from seq2seq.config import BenchmarkConfig, peer_attention, peer_sizes
 from seq2seq.errors import ConfigError, DataError
 
-_ATTENTIONS: dict[type[Score], str] = {Additive: "mlp", General: "general"}
-"""Scores that the scripts support, and their names there."""
 _WARM_UP_UPDATES = 20
 
 
@@ -70,12 +68,14 @@ def find_peers(config: BenchmarkConfig, cores: Sequence[int] | None) -> list[Pee
     """Every requested toolkit in every requested precision. Raises ConfigError for a model that they don't have."""
     if config.peers is None or config.peers_work is None:
         return []
-    score = config.model.attention.score
-    attention = _ATTENTIONS.get(type(score)) if score is not None else None
+    attention = peer_attention(config.model)
     if attention is None:
+        score = config.model.attention.score
         raise ConfigError(
-            f"peers={config.peers} and model/attention/score={score.name if score else 'none'}: the peers have only "
-            f"{', '.join(known.name for known in _ATTENTIONS)}. Choose one of these."
+            f"peers={config.peers}, model/encoder={config.model.encoder.name}, model/decoder="
+            f"{config.model.decoder.name} and model/attention/score={score.name if score else 'none'}: the peers have "
+            "only recurrent models with additive or general, and Transformers as experiment=benchmark/transformer is "
+            "one: pre-norm, sinusoidal positions, softmax over scaled_dot everywhere, and equal sizes on both sides."
         )
     batch = config.training.batch_sentences
     if batch is None:
@@ -88,7 +88,8 @@ def find_peers(config: BenchmarkConfig, cores: Sequence[int] | None) -> list[Pee
         if not path.exists():
             raise ConfigError(f"{path}: not found. Set peers=DIR to the scripts and peers_work=DIR to prepared data.")
     common = ["--threads", config.threads, "--cpu", "none" if cores is None else ",".join(map(str, cores))]
-    training = ["--updates", config.peers_updates, "--warmup", _WARM_UP_UPDATES, "--batch", batch]
+    training: list[object] = ["--updates", config.peers_updates, "--warmup", _WARM_UP_UPDATES, "--batch", batch]
+    training += [word for key, size in peer_sizes(config.model).items() for word in (f"--{key}", size)]
     return [
         Peer(toolkit, precision, scripts, work, attention, common, training)
         for toolkit in config.peers_toolkits

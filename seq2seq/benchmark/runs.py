@@ -132,8 +132,11 @@ def peak_memory(config: TrainConfig, data: PreparedData, device: torch.device, f
 _KINDS = {
     "matrix products": "mm bmm addmm addmm_ baddbmm baddbmm_ mv addmv addmv_ dot addbmm mkldnn_rnn_layer "
     "mkldnn_rnn_layer_backward _cudnn_rnn mkldnn_linear",
+    "fused attention": "_scaled_dot_product_flash_attention_for_cpu _flash_attention_forward _flash_attention_backward "
+    "_scaled_dot_product_flash_attention_for_cpu_backward _efficient_attention_forward _efficient_attention_backward "
+    "_cudnn_attention_forward _cudnn_attention_backward",
     "non-linearities": "tanh tanh_ tanh_backward sigmoid sigmoid_ sigmoid_backward _softmax _softmax_backward_data exp "
-    "exp_",
+    "exp_ relu threshold_backward glu glu_backward native_layer_norm native_layer_norm_backward",
     "copies and casts": "copy_ _to_copy clone cat index index_select gather scatter_add index_put_ _index_put_impl_ "
     "fill_ zero_",
     "dropout": "random_ ge bernoulli_ native_dropout native_dropout_backward",
@@ -145,7 +148,7 @@ _OPTIMIZER = ("_foreach_norm", "_foreach_mul_", "_fused_adam_", "_fused_adamw_",
 def _kind(event: FunctionEvent) -> str:
     """The kind of work that a profiled operation belongs to."""
     kind = _KIND_OF.get(event.name.removeprefix("aten::"), "everything else")
-    if kind == "matrix products":
+    if kind in ("matrix products", "fused attention"):
         return kind
     caller: FunctionEvent | None = event
     while caller is not None:

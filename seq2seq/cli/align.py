@@ -23,7 +23,7 @@ def run(config: AlignConfig) -> int:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or use jsonl or text")
     check_output(config.output)
     translator = load_translator(config.checkpoint, config.device)
-    aligner = find_aligner(translator, config.checkpoint, "to align by")
+    aligner = find_aligner(translator, config.checkpoint, "to align by", config.layer)
     pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
     languages = (translator.source_lang, translator.target_lang)
     gold = None if config.gold is None else read_gold_file(config.gold, config.gold_base, pairs, languages)

@@ -26,7 +26,7 @@ def run(config: AverageConfig) -> int:
     names = config.checkpoint if config.run_dir is None else _retained(config.run_dir, config.choose)
     checkpoints = [checkpoint.load(Path(name), torch.device("cpu")) for name in names]
     mean = average(checkpoints, names)
-    checkpoint.save(output, mean, average_card(mean.data, names))
+    checkpoint.save(output, mean, average_card(mean.options, mean.data, names))
     logger.info("%s: averaged from %s", output, ", ".join(names))
     return 0
 

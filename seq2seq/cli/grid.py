@@ -42,7 +42,7 @@ from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import file_name, within
 from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.progress import effort
-from seq2seq.training.run_directory import differences
+from seq2seq.training.run_directory import differences, start_hash
 from seq2seq.version import __version__
 
 _SET_BY_COMPARE = ("seed", "run_dir", "change", "device", "check")
@@ -247,8 +247,8 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
             for key, names in (("train", several(data.train)), ("valid", several(data.valid))):
                 hashes = [corpus(name, data.source_lang, data.target_lang, *(data.columns or [])) for name in names]
                 contents[key] = hashes[0] if len(hashes) == 1 else _hash(hashes)
-            if (start := cell.training.training.start_from) is not None:
-                contents["start_from"] = checkpoint.weights_hash(Path(start))
+            if start := several(cell.training.training.start_from):
+                contents["start_from"] = start_hash(start)
         made.append(
             {
                 "training": settings(cell.training),

@@ -32,7 +32,8 @@ def run(config: PlotConfig) -> int:
     """Draw the attention matrix of each line, numbered like the lines; skip blank lines."""
     _check_output(config)
     translator = load_translator(config.checkpoint, config.device)
-    heatmaps = _heatmaps(config, translator, find_aligner(translator, config.checkpoint, "to draw"))
+    aligner = find_aligner(translator, config.checkpoint, "to draw", config.layer)
+    heatmaps = _heatmaps(config, translator, aligner)
     if config.output_format == "text":
         for _, heatmap in heatmaps:
             print(f"{heatmap.source}\n{heatmap.target}\n{heatmap}\n")
@@ -68,6 +69,7 @@ def _drawn(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iter
         results = score_all(translator, pairs, decoding.batch_size, decoding.precision, decoding.shortlist)
     for number, result in enumerate(results, 1):
         if (heatmap := of_translation(result)) is not None:
+            heatmap = heatmap.mean_over_heads() if config.heads == "mean" else heatmap
             yield number, heatmap, aligner.target_words(result)
 
 
@@ -96,7 +98,8 @@ def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[N
     name = _page(config.output)
     make_directory(Path(name).parent)
     with output_stream(name) as file:
-        title = f"Attention of {', '.join(several(config.checkpoint))}"
+        layer = "" if config.layer is None else f", layer {config.layer}"
+        title = f"Attention of {', '.join(several(config.checkpoint))}{layer}"
         write_heatmaps(file, title, (translator.source_lang, translator.target_lang), heatmaps)
     if name != "-":
         print(name)

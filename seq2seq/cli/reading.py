@@ -216,11 +216,16 @@ def read_gold_file(name: str, base: int, pairs: Sequence[SentencePair], language
     return golds
 
 
-def find_aligner(translator: Translator, checkpoint: str | Sequence[str], purpose: str) -> Aligner:
-    """Return the aligner of a model. Raises ConfigError if the model has no attention, which the purpose needs."""
+def find_aligner(translator: Translator, checkpoint: str | Sequence[str], purpose: str, layer: int | None) -> Aligner:
+    """Return the aligner of a model by the attention of a layer, counted from 1; None: the layer that it was made with.
+
+    Raises ConfigError if the model has no attention, which the purpose needs, or no such layer.
+    """
     if (aligner := Aligner.of(translator)) is None:
         raise ConfigError(
             f"checkpoint={checkpoint}: a model with model/attention/placement=none has no attention {purpose}. "
             "Use a checkpoint with another placement."
         )
+    if layer is not None:
+        translator.choose_layer(layer)
     return aligner

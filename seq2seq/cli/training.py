@@ -92,7 +92,7 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     run_dir = trainer.run_dir
     if trainer.resume():
         logger.info("%s: resuming from update %d", run_dir, trainer.progress.update)
-    elif config.training.loss == "minimum_risk" and config.training.start_from is None:
+    elif config.training.loss == "minimum_risk" and not config.training.start_from:
         logger.warning(
             "training.loss=minimum_risk: this model can't translate yet, so its samples are of little use. "
             "Train it with cross_entropy first, then set training.start_from=RUN_DIR"

@@ -21,6 +21,7 @@ from seq2seq.config.data import *
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import *
 from seq2seq.config.decoding import Decoding
+from seq2seq.config.description import *
 from seq2seq.config.model import *
 from seq2seq.config.model import GROUPS, Model
 from seq2seq.config.old_words import *

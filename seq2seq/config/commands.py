@@ -176,6 +176,10 @@ class PlotConfig(ReadingConfig):
     target: str | None = None
     """Translations to plot, one line for each line of `input`: text, or the output of translate output_format=jsonl.
     null: the model's own translations."""
+    layer: int | None = number(None, ge=1)
+    """Decoder layer whose attention is drawn, counted from 1 at the bottom. null: model.decoder.alignment_layer."""
+    heads: str = choice("each", "mean")
+    """Draw a matrix for each head, or one of their mean. `text` always draws the mean."""
     units: str = choice("pieces", "words")
     """Rows and columns of the matrix: sub-words, or whole words as in `align`."""
     output: str = "attention"
@@ -223,6 +227,8 @@ class AlignConfig(ForcedConfig):
     Example: seq2seq align checkpoint=runs/NAME/best source=test.en target=test.de gold=test.align
     """
 
+    layer: int | None = number(None, ge=1)
+    """Decoder layer whose attention is read, counted from 1 at the bottom. null: model.decoder.alignment_layer."""
     output_format: str = choice("text", "jsonl", "json")
     """Links i-j (`text`), links with soft matrices (`jsonl`), or only the comparison with `gold` (`json`)."""
     gold: str | None = None

@@ -91,9 +91,10 @@ class Training:
     """Sharpness α of minimum_risk: each candidate counts by its probability to the power of α."""
     risk_metric: str = choice("bleu", "chrf")
     """Sentence metric of minimum_risk, whose cost is 1 - metric/100."""
-    start_from: str | None = None
-    """Checkpoint or run to start from, with any attention, cell and size. A new run takes over its sub-words and
-    every tensor of the same name and shape, even for another corpus. Optimizer and schedule start from scratch. A
+    start_from: str | list[str] | None = None
+    """Checkpoint or run to start from, with any architecture, attention and size. A new run takes over its sub-words
+    and every tensor of the same name and shape, even for another corpus. Of several, [a,b], the first that has a
+    tensor gives it: the encoder of one and the decoder of another. Optimizer and schedule start from scratch. A
     resumed run no longer needs it."""
     freeze: list[str] = field(default_factory=list)
     """Parts whose weights stay fixed, by module name or its beginning up to a dot: [encoder,source_embedding],

@@ -166,7 +166,8 @@ def verdicts(health: Health) -> list[str]:
         f"{_subject(still)} almost the same at every step, whatever is being translated. {_MORE}": any(still),
         "{on_eos:.0%} of the weight is on </s> of the source, which no word comes from.": values["on_eos"] > _MOSTLY,
         "{uncovered:.0%} of the source's tokens get hardly any weight: their words may be left out. See the worst "
-        "sentences. decoding.coverage_penalty may help, or model.attention.score.coverage=true.": (
+        "sentences. decoding.coverage_penalty may help, or, in a recurrent decoder, "
+        "model.attention.score.coverage=true.": (
             values["covered"] < _MOSTLY and values["received"] > 0.75  # else translations have just few tokens
         ),
         "{at_ends:.0%} of the windows are centred at an end of the source: the centres do not follow the translation. "

@@ -44,6 +44,10 @@ class Heatmap:
     windows: Windows | None = None
     """What each row could see; None: all columns, or unknown"""
 
+    def mean_over_heads(self) -> "Heatmap":
+        """The same with a single matrix."""
+        return replace(self, weights=self.weights.mean(0, keepdims=True))
+
     def __str__(self) -> str:
         """A row for each target token and a column for each source token; darker means more weight (mean over heads).
 

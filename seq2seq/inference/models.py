@@ -60,6 +60,15 @@ class TrainedModels:
         (member,) = self.members
         return member.model
 
+    def choose_layer(self, layer: int) -> None:
+        """Read alignments and pictures from the attention of this decoder layer, counted from 1.
+
+        Raises ConfigError if a model of which the attention counts has no such layer.
+        """
+        for member in self.members:
+            if member.model.attends and self.shares_source(member):
+                member.model.choose_layer(layer)
+
     def models(self, precision: str) -> list[TranslationModel]:
         """Return each member's model with products in this precision. Raises ConfigError for int8 off the CPU."""
         return [quantised.at(precision) for quantised in self._quantised]

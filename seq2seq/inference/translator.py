@@ -242,12 +242,14 @@ class Translator(TrainedModels):
         return beam(model, sources, limits, ranking, options.beam_size, options.n_best, prefixes)
 
     def _report_unreachable(self, readings: Sequence[Sequence[Sequence[int]]]) -> None:
-        """Log how many sources are longer than the attention can reach."""
+        """Log how many sources have positions that a model can't reach or tell apart."""
         for member, sources in zip(self.members, readings, strict=True):
-            limit = member.model.max_position
-            longer = 0 if limit is None else sum(len(source) > limit for source in sources)
-            if longer:
-                logger.info("%d sources are longer than the %s positions that `location` can attend", longer, limit)
+            model = member.model
+            limits = {"`location` can attend": model.max_position, "have a learned vector": model.learned_positions}
+            for what, limit in limits.items():
+                longer = 0 if limit is None else sum(len(source) > limit for source in sources)
+                if longer:
+                    logger.info("%d sources are longer than the %s positions that %s", longer, limit, what)
 
     def _translation(
         self,

@@ -110,6 +110,10 @@ class LayeredDecoder(Decoder):
         attention: Attention | None = self.layers[self.alignment_layer].attention
         return attention
 
+    @property
+    def attention_layers(self) -> int:
+        return sum(layer.attention is not None for layer in self.layers)
+
     def start(self, encoded: Encoded, lengths: Tensor) -> tuple[Source, LayeredState]:
         rows = encoded.keys.new_zeros(len(lengths), 0)
         state = LayeredState(torch.zeros_like(lengths), tuple(layer.initial(rows) for layer in self.layers))

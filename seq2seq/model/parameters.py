@@ -2,14 +2,24 @@
 
 from seq2seq.model.translation import TranslationModel
 
-_PARTS = {"source_embedding": "embeddings", "decoder.embedding": "embeddings", "decoder.attention": "attention"}
-"""Names that belong to another part than the one they begin with."""
+_EMBEDDINGS = ("source_embedding", "decoder.embedding")
+_ATTENTIONS = {"attention", "self_attention"}
+"""Modules that are attention, wherever they stand."""
 
 
 def parameters_by_part(model: TranslationModel) -> dict[str, int]:
-    """Count the parameters of each part. A parameter shared by several parts counts under its first name."""
+    """Count the parameters of each part; attention within layers is attention.
+
+    A parameter shared by several parts counts under its first name.
+    """
     counts = dict.fromkeys(("embeddings", "encoder", "bridge", "attention", "decoder", "output"), 0)
     for name, parameter in model.named_parameters():
-        part = next((part for prefix, part in _PARTS.items() if name.startswith(prefix)), name.partition(".")[0])
-        counts[part] += parameter.numel()
+        counts[_part(name)] += parameter.numel()
     return counts
+
+
+def _part(name: str) -> str:
+    if name.startswith(_EMBEDDINGS):
+        return "embeddings"
+    words = name.split(".")
+    return "attention" if _ATTENTIONS & set(words) else words[0]

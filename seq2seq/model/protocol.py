@@ -150,6 +150,13 @@ class Decoder(nn.Module, ABC):
     embedding: nn.Embedding
     bridge: nn.Module | None
     """Computes the first state from the encoder's states; None: the decoder has no such part."""
+    alignment_layer: int = 0
+    """Layer whose attention alignments, pictures and reports read, from 0; a decoder with one attention has no other"""
+
+    @property
+    def attention_layers(self) -> int:
+        """Number of layers that attend to the source."""
+        return int(self.aligning_attention is not None)
 
     @property
     @abstractmethod

@@ -183,7 +183,7 @@ def _replacement(module: nn.Module, product: Product) -> nn.Module:
 
 
 class QuantisedModels:
-    """The copies of a model made so far; each is remade when the model's weights have changed."""
+    """The copies of a model made so far; each is remade when the model's weights or its aligning layer have changed."""
 
     def __init__(self, model: TranslationModel) -> None:
         self.model = model
@@ -191,7 +191,8 @@ class QuantisedModels:
 
     def at(self, precision: str) -> TranslationModel:
         """`quantise` the model, or return the copy of an earlier call."""
-        changes = [0 if weight.is_inference() else weight._version for weight in self.model.parameters()]
+        versions = (0 if weight.is_inference() else weight._version for weight in self.model.parameters())
+        changes = [self.model.decoder.alignment_layer, *versions]
         before, made = self._made.get(precision, (None, self.model))
         if before != changes:
             made = quantise(self.model, precision)

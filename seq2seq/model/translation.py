@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, LocalSpans
+from seq2seq.attention.positions import Learned
+from seq2seq.errors import ConfigError
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Encoder, Source
 from seq2seq.nn.dropout import WordDropout
 from seq2seq.nn.rows import reversal
@@ -86,6 +88,12 @@ class TranslationModel(nn.Module):
         return None if self.attention is None else self.attention.score.max_position
 
     @property
+    def learned_positions(self) -> int | None:
+        """The number of source positions that have a learned vector of their own; None: any number."""
+        learned = (part for part in self.encoder.modules() if isinstance(part, Learned))
+        return next((part.embedding.num_embeddings for part in learned), None)
+
+    @property
     def has_windows(self) -> bool:
         """Whether the attention looks through local windows."""
         return self.attention is not None and self.attention.window.local
@@ -93,6 +101,19 @@ class TranslationModel(nn.Module):
     def windows(self, attended: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
         """Where the local windows stood in sentences of these lengths [b]; None where windows are not local."""
         return None if self.attention is None else self.attention.spans(attended, lengths)
+
+    def choose_layer(self, layer: int) -> None:
+        """Let alignments, pictures and reports read the attention of this decoder layer, counted from 1.
+
+        Raises ConfigError, naming the layers, if there is no such attention.
+        """
+        layers = self.decoder.attention_layers
+        if not 1 <= layer <= layers:
+            raise ConfigError(
+                f"layer={layer}: number of decoder layers that attend to the source: {layers}. Use a number "
+                f"from 1 to {layers}, or null."
+            )
+        self.decoder.alignment_layer = layer - 1
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Source, DecoderState]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""

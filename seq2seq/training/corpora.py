@@ -22,7 +22,7 @@ from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.word_alignments import WordLinks
 from seq2seq.training.held_out import DIRECTORY, check_columns, find_texts, show
-from seq2seq.training.run_directory import check_contents
+from seq2seq.training.run_directory import check_contents, start_hash
 from seq2seq.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -48,15 +48,15 @@ class PreparedData:
     hashes: dict[str, str]
     extra_validations: dict[str, Validation] = field(default_factory=dict)
     """Held-out sets after the first one, by name."""
-    start: Path | None = None
-    """Checkpoint that provides the first weights of a new run."""
+    start: Sequence[Path] = ()
+    """Checkpoints that provide the first weights of a new run."""
 
 
 def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedData:
     """Read and check all corpora, learn sub-words on the training side, and encode everything, with a cache.
 
     A run with a saved state keeps its sub-words, even if the cache is gone. A new run with training.start_from uses
-    those of that checkpoint.
+    those of that checkpoint; several must have the same.
     """
     data = config.data
     remove_unfinished(Path(data.cache_dir), _A_DAY)
@@ -81,16 +81,14 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
         **_named("valid", [text.content_hash() for text in texts.valid]),
         **_named("alignments", [link.content_hash() for link in links]),
     }
-    start = None if config.training.start_from is None else Path(config.training.start_from)
+    start = [Path(name) for name in several(config.training.start_from)]
     if state is not None:
         hashes = check_contents(state, hashes)
-    elif start is not None:
-        hashes["start_from"] = checkpoint.weights_hash(start)
-    if begun := state or start:
-        saved = checkpoint.load(begun, torch.device("cpu"))
-        if start is not None:
-            _check_same_tokenizers(start, saved.data, data)
-        source, target, start = saved.source, saved.target, None if state else start
+    elif start:
+        hashes["start_from"] = start_hash(start)
+    if begun := [state] if state else start:
+        source, target = _tokenizers_of(begun, data if start else None)
+        start = [] if state else start
     else:
         source, target = _tokenizers(texts.train, data, contents, Path(data.cache_dir))
     train = _training_set(texts.train, links, source, target, data)
@@ -139,6 +137,22 @@ def _training_set(
     if joined is not encoded[0]:
         logger.info("%d corpora: an epoch has %d pairs", len(encoded), len(joined))
     return joined
+
+
+def _tokenizers_of(checkpoints: Sequence[Path], data: Data | None) -> tuple[Tokenizer, Tokenizer]:
+    """Return the tokenizers of checkpoints that have the same, as `data` describes them unless it is None."""
+    first, *others = [checkpoint.load(path, torch.device("cpu")) for path in checkpoints]
+    if data is not None:
+        _check_same_tokenizers(checkpoints[0], first.data, data)
+    for path, other in zip(checkpoints[1:], others, strict=True):
+        sides = [side for side in ("source", "target") if getattr(first, side).model != getattr(other, side).model]
+        if sides:
+            raise ConfigError(
+                f"training.start_from=[{checkpoints[0]},{path}]: their sub-words of the {' and the '.join(sides)} "
+                "differ, so their weights do not fit together. Train the second with training.start_from set to the "
+                "first, or with data.tokenizer_model, or leave one out."
+            )
+    return first.source, first.target
 
 
 def _check_same_tokenizers(start: Path, theirs: Data, ours: Data) -> None:

@@ -11,7 +11,18 @@ import sacrebleu
 import sentencepiece
 import torch
 
-from seq2seq.config import Attention, Data, TrainConfig, Training, several, to_plain
+from seq2seq.config import (
+    Attention,
+    Data,
+    Model,
+    SelfAttention,
+    TrainConfig,
+    Training,
+    architecture,
+    self_attentions,
+    several,
+    to_plain,
+)
 from seq2seq.version import __version__
 
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss per token, in nats"}
@@ -67,13 +78,14 @@ def model_card(
 ) -> str:
     """Write a checkpoint's model card in Markdown; `origin` is what the function of this name returns."""
     training = config.training
-    start = "" if training.start_from is None else f" It began with the weights of {_file(training.start_from)}."
+    begun = ", then ".join(map(_file, several(training.start_from)))
+    start = f" It began with the weights of {begun}." if begun else ""
     average = "" if training.ema is None else f" The weights are an exponential moving average, decay {training.ema}."
     valid = next(map(_file, several(config.data.valid)), "pairs held out of the training corpus")
     names = {_SCORES.get(name, name): f"{value:.2f}" for name, value in scores.items()}
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
-A recurrent encoder-decoder {_attention(config.model.attention)}.
+A {architecture(config.model)} {_attentions(config.model)}.
 
 It was trained with seq2seq {origin["versions"]["seq2seq"]} on {_corpora(config.data)} for {updates:,} updates \
 ({epochs:.2f} epochs) with seed {config.seed}.{start}{average}
@@ -102,12 +114,12 @@ All other training settings have their defaults; config.json lists every setting
 """
 
 
-def average_card(data: Data, names: Sequence[str]) -> str:
+def average_card(model: Model, data: Data, names: Sequence[str]) -> str:
     """Write the model card of the mean of these checkpoints in Markdown."""
     rows = "\n".join(f"- {_file(name)}" for name in names)
     return f"""# {data.source_lang} to {data.target_lang}
 
-A recurrent encoder-decoder whose weights are the mean of those of {len(names)} checkpoints, made with seq2seq \
+A {architecture(model)} whose weights are the mean of those of {len(names)} checkpoints, made with seq2seq \
 {__version__}:
 
 {rows}
@@ -133,12 +145,16 @@ def shared_name(path: str) -> str:
     return "/".join(parts if top == os.getcwd() else parts[-2:])
 
 
-def _attention(attention: Attention) -> str:
+def _attentions(model: Model) -> str:
+    parts, to_self = _parts(model.attention), self_attentions(model)
+    without = "without attention to the source" if to_self else "without attention"
+    to_source = f"with attention: {parts}, placement `{model.attention.placement.name}`" if parts else without
+    return "; ".join([to_source, *(f"self-attention of the {side}: {_parts(one)}" for side, one in to_self.items())])
+
+
+def _parts(attention: Attention | SelfAttention) -> str:
     parts = {"score": attention.score, "window": attention.window, "normaliser": attention.normaliser}
-    kinds = [f"{name} `{part.name}`" for name, part in parts.items() if part is not None]
-    if not kinds:
-        return "without attention"
-    return f"with attention: {', '.join(kinds)}, placement `{attention.placement.name}`"
+    return ", ".join(f"{name} `{part.name}`" for name, part in parts.items() if part is not None)
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:

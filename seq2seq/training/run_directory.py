@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
 from operator import attrgetter
@@ -141,11 +141,16 @@ def _may_change(key: str, stored: TrainConfig, config: TrainConfig, run_dir: Pat
         return len(several(old)) == len(several(new))
     if key == "training.start_from":  # another name of the checkpoint that the run began with
         state = checkpoint.find_state(run_dir / "last")
-        if new is None or state is None:
+        if not new or state is None:
             return False
-        return _recorded_hashes(state).get("start_from") == checkpoint.weights_hash(Path(new))
+        return _recorded_hashes(state).get("start_from") == start_hash(several(new))
     # minimum_risk: the limits are those of its samples
     return config.training.loss != "minimum_risk" and old == _OLD_LIMITS[key] and new is None
+
+
+def start_hash(checkpoints: Sequence[str | Path]) -> str:
+    """Return a hash of the weights of the checkpoints that a run begins with, in that order."""
+    return "+".join(checkpoint.weights_hash(Path(name)) for name in checkpoints)
 
 
 def check_contents(state: Path, hashes: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seq2seq import build, checkpoint
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.config import Location, NoAttention, Reinforce, TrainConfig, Training
+from seq2seq.config import NoAttention, Reinforce, TrainConfig, Training, reaches
 from seq2seq.errors import ConfigError
 from seq2seq.inference.metrics import can_rise, sentence_metric
 from seq2seq.model.parameters import parameters_by_part
@@ -111,8 +111,7 @@ def _first_model(
     model = build.translation_model(
         config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
     ).to(device)
-    if data.start is not None:
-        start_from(model, checkpoint.load(data.start, device).model, str(data.start))
+    start_from(model, list(map(str, data.start)), lambda name: checkpoint.load(Path(name), device).model)
     group.broadcast_parameters(model)
     freeze(model, config.training.freeze)
     if isinstance(config.model.attention.placement, NoAttention):
@@ -120,9 +119,9 @@ def _first_model(
     counts = parameters_by_part(model)
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     logger.info(f"{sum(counts.values()):,} parameters on {next(model.parameters()).device}: {parts}")
-    if isinstance(score := config.model.attention.score, Location):
-        longer = int((data.train.source.lengths > score.max_length).sum())
-        logger.info("location: %d training sources are longer than max_length=%d pieces", longer, score.max_length)
+    for name, side, limit in reaches(config.model):
+        longer = int((getattr(data.train, side).lengths > limit).sum())
+        logger.info("%s: %d training %ss are longer than max_length=%d pieces", name, longer, side, limit)
     return model
 
 

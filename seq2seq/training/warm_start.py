@@ -2,8 +2,8 @@
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -46,11 +46,14 @@ class Reuse:
 
 
 @torch.no_grad()
-def reuse(model: nn.Module, trained: nn.Module) -> Reuse:
-    """Copy the weights of a trained model wherever a tensor has the same name and shape."""
+def reuse(model: nn.Module, trained: nn.Module, wanted: Mapping[str, Tensor] | None = None) -> Reuse:
+    """Copy the weights of a trained model wherever a tensor has the same name and shape.
+
+    `wanted` are the tensors of the model to look for, by name; None: all.
+    """
     given = dict(trained.named_parameters(remove_duplicate=False))
     reused, new = {}, {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in dict(model.named_parameters() if wanted is None else wanted).items():
         if name in given and given[name].shape == parameter.shape:
             parameter.copy_(given[name])
             reused[name] = parameter
@@ -61,15 +64,22 @@ def reuse(model: nn.Module, trained: nn.Module) -> Reuse:
     return Reuse(reused, new, dropped)
 
 
-def start_from(model: nn.Module, trained: nn.Module, name: str) -> None:
-    """Reuse the weights of a trained model and log which. Raises ConfigError if nothing fits."""
-    result = reuse(model, trained)
-    if not result.reused:
-        raise ConfigError(
-            f"training.start_from={name}: none of its tensors has the name and shape of one of this model's. Use the "
-            "sizes of that model, or training.start_from=null."
-        )
-    logger.info("training.start_from=%s:\n%s", name, result)
+def start_from(model: nn.Module, names: Sequence[str], load: Callable[[str], nn.Module]) -> None:
+    """Take each weight from the first of these trained models that has it, and log which come from where.
+
+    Raises ConfigError if one of them gives nothing.
+    """
+    missing: Mapping[str, Tensor] = dict(model.named_parameters())
+    for number, name in enumerate(names):
+        result = reuse(model, load(name), missing)
+        if not result.reused:
+            earlier = "" if number == 0 else " that the checkpoints before it lack"
+            raise ConfigError(
+                f"training.start_from={name}: none of its tensors has the name and shape of one of this model's"
+                f"{earlier}. Use the sizes of that model, or leave it out: training.start_from=null."
+            )
+        missing, last = result.new, number == len(names) - 1
+        logger.info("training.start_from=%s:\n%s", name, result if last else replace(result, new={}))
 
 
 def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.trainers import learn_few_pairs
 
 from seq2seq.cli.main import main
+from seq2seq.inference.pages import _DIGITS
 from seq2seq.version import install_command
 
 SOURCES = ["the cat sees  a tree .", "", "<b>Was?</b>\u00a0\u2028 猫 </script>", "tree " * 30]
@@ -20,7 +22,7 @@ BEGINNING = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 @pytest.fixture(scope="module")
 def runs(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Little models: `heads` has two of them, `local` has windows, `fixed` no attention."""
+    """Little models: `heads` has two of them, `layers` three of such layers, `local` windows, `fixed` no attention."""
     where = tmp_path_factory.mktemp("runs")
     (where / "source.txt").write_text("".join(f"{line}\n" for line in SOURCES))
     (where / "target.txt").write_text("".join(f"{line}\n" for line in TARGETS))
@@ -29,6 +31,8 @@ def runs(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     local = ["model/attention/window=local_p", "model.attention.window.half_width=2"]
     assert main([*common, f"run_dir={where}/heads", "model.attention.heads=2"]) == 0
     assert main([*common, f"run_dir={where}/local", *local]) == 0
+    layers = ["model/decoder=transformer", "model.decoder_layers=3", "model.attention.heads=2"]
+    assert main([*common, f"run_dir={where}/layers", *layers, "model.decoder.attention.heads=2"]) == 0
     return where
 
 
@@ -36,7 +40,7 @@ def runs(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def work(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory to work in, with the models beside what has to be read."""
     monkeypatch.chdir(tmp_path)
-    for path in ("heads", "local", "fixed", "source.txt", "target.txt"):
+    for path in ("heads", "local", "layers", "fixed", "source.txt", "target.txt"):
         Path(path).symlink_to(runs / path)
     return tmp_path
 
@@ -107,6 +111,38 @@ def test_local_attention_comes_with_its_windows(work: Path) -> None:
     assert all(sentence["windows"] is None for sentence in sentences(Path("page.html").read_text()))
 
 
+def test_the_heads_of_a_layer_are_drawn_each_or_as_their_mean(work: Path) -> None:
+    pytest.importorskip("matplotlib")
+
+    def drawn(*given: str) -> list[np.ndarray[Any, Any]]:
+        more = ["output_format=html", "output=page.html", "target=target.txt"]
+        assert plot(*more, *given, model="layers") == 0
+        digits = {chr(code): value for value, code in enumerate(_DIGITS)}
+        pairs = [[code[i : i + 2] for i in range(0, len(code), 2)]
+                 for sentence in sentences(Path("page.html").read_text()) for code in sentence["weights"]]  # fmt: skip
+        return [np.array([digits[one] * 64 + digits[two] for one, two in heads]) / 4095 for heads in pairs]
+
+    usual, each = drawn(), {layer: drawn(f"layer={layer}") for layer in (1, 2, 3)}
+    assert all((one == other).all() for one, other in zip(usual, each[2], strict=True))  # the last but one
+    assert any((one != other).any() for one, other in zip(each[1], each[3], strict=True))
+    for layer, heads in each.items():
+        means = drawn(f"layer={layer}", "heads=mean")
+        expected = [(one + other) / 2 for one, other in zip(heads[::2], heads[1::2], strict=True)]
+        assert len(means) == len(FILLED)
+        assert all(mean == pytest.approx(of_pair, abs=3e-4) for mean, of_pair in zip(means, expected, strict=True))
+    assert "Attention of layers, layer 3" in Path("page.html").read_text()
+    assert plot("layer=1", "output=pictures", "heads=mean", model="layers") == 0
+
+
+def test_words_are_aligned_by_the_layer_that_was_asked_for(work: Path) -> None:
+    def matrices(*given: str) -> list[Any]:
+        command = ["align", "checkpoint=layers", "source=source.txt", "target=target.txt", "output=links.jsonl"]
+        assert main([*command, "output_format=jsonl", *given]) == 0
+        return [json.loads(line)["matrix"] for line in Path("links.jsonl").read_text().split("\n")[:-1]]
+
+    assert matrices() == matrices("layer=2") != matrices("layer=1")
+
+
 def test_given_translations_are_drawn_as_they_are(work: Path) -> None:
     assert plot("output_format=html", "output=page.html", "target=target.txt") == 0
     found = sentences(Path("page.html").read_text())
@@ -172,6 +208,8 @@ def test_a_font_that_is_missing_is_named_once(
         (["input=nowhere", "output_format=html"], "nowhere"),
         (["input=bad", "output_format=html"], "bad:2: not UTF-8"),
         (["target=short", "output_format=html"], "short:2: the file ends here"),
+        (["layer=2"], "layer=2: number of decoder layers that attend to the source: 1"),
+        (["checkpoint=layers", "layer=4"], "Use a number from 1 to 3, or null"),
         (["units=word"], "Did you mean 'words'?"),
         (["output_format=jpg"], "png, svg, pdf, html, text"),
     ],

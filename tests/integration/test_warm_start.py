@@ -77,3 +77,31 @@ def test_another_attention_takes_what_it_can(corpora: Path, capfd: pytest.Captur
     assert train("check=true", *other, "model.hidden_size=6", "model.embedding_size=6") == 0  # the output's bias fits
     assert "output: reused 1 tensor, 360 parameters: bias [360]" in capfd.readouterr().err
     assert json.loads(Path("parent/config.json").read_text())["training"]["start_from"] is None
+
+
+def test_a_run_begins_with_the_encoder_of_one_and_the_decoder_of_another(
+    corpora: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoder = ["model/encoder=transformer", "model.encoder.attention.heads=2", "model/bridge=mean"]
+    both = [*encoder, "model/decoder=transformer", "model.decoder.attention.heads=2", "model.attention.heads=2"]
+    assert train("data.train=one", "run_dir=other", "training.max_updates=2", *both) == 0
+    start = ["data.train=two", *encoder, "training.learning_rate=1e-30", "training.start_from=[other/last,parent/last]"]
+    capfd.readouterr()
+    assert train("run_dir=mixed", *start, "training.max_updates=1") == 0
+    said = capfd.readouterr().err
+    assert said.index("start_from=other/last:\n") < said.index("  encoder: reused") < said.index("=parent/last:\n")
+    other, parent, mixed = weights("other/last"), weights("parent/last"), weights("mixed/last")
+    for name, tensor in mixed.items():
+        if name.startswith(("encoder", "source_embedding", "output")):
+            assert tensor.equal(other[name])
+        elif name.startswith(("decoder.placement", "decoder.attention")):
+            assert tensor.equal(parent[name])
+    assert "It began with the weights of `other/last`, then `parent/last`." in Path("mixed/best/README.md").read_text()
+    Path("other").rename("moved")  # a resumed run may find them elsewhere, in the same order
+    elsewhere = "training.start_from=[moved/last,parent/last]"
+    assert train("run_dir=mixed", *start, elsewhere, "training.max_updates=2") == 0
+    assert train("run_dir=mixed", *start, "training.start_from=[parent/last,moved/last]") == 2
+    assert train("data.train=two", "data.vocab_size=300", "run_dir=third", "training.max_updates=1") == 0
+    capfd.readouterr()
+    assert train("run_dir=new", *start, "training.start_from=[parent/last,third/last]") == 2
+    assert "their sub-words of the source and the target differ" in capfd.readouterr().err

@@ -81,6 +81,41 @@ def test_products_are_those_of_the_equations(cell: str, gates: int, task: Task) 
     assert sum(product.operations for product in found) == expected
 
 
+TRANSFORMER = [
+    "model/encoder=transformer", "model/decoder=transformer", "model.encoder_layers=2", "model.decoder_layers=3",
+    "model.attention.heads=2", "model.encoder.attention.heads=2", "model.decoder.attention.heads=2",
+    "model.encoder.feed_forward_size=20", "model.decoder.feed_forward_size=24",
+]  # fmt: skip
+
+
+def transformer_products(s: int, t: int) -> int:
+    """Of the products of `TRANSFORMER` with `TINY`: all but the input's are of the hidden size."""
+    v, e, d = 30, 6, 8
+    encoder = s * e * d + 2 * (4 * s * d * d + 2 * s * s * d + 2 * s * d * 20)
+    to_source = 2 * t * d * d + 2 * s * d * d + 2 * t * s * d
+    decoder = t * e * d + 3 * (4 * t * d * d + 2 * t * t * d + to_source + 2 * t * d * 24)
+    return encoder + decoder + t * d * v
+
+
+def test_products_of_fused_attention_are_those_of_the_equations(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each layer's attention, whether it is a single operation or several."""
+    called: list[int] = []
+    fused = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional, "scaled_dot_product_attention", lambda *a, **k: (called.append(1), fused(*a, **k))[1]
+    )
+    model = machine.countable(task.fresh_model(composed(*TINY, *TRANSFORMER)))
+    corpus = task.prepared.train
+    for row in range(3):
+        s, t = int(corpus.source.lengths[row]), int(corpus.target.lengths[row])
+        found = machine.forward_products(model, make_batch(corpus, [row]))
+        assert sum(product.operations for product in found) == 2 * transformer_products(s, t)
+    assert len(called) == 3 * (2 + 3 + 2)  # the layer that aligns needs its weights
+    lengths = zip(corpus.source.lengths.tolist(), corpus.target.lengths.tolist(), strict=True)
+    every = sum(transformer_products(s, t) for s, t in lengths) / int(corpus.target.lengths.sum())
+    assert machine.forward_operations(model, corpus) == pytest.approx(2 * every, rel=0.1)  # a sample of sentences
+
+
 def test_operations_are_a_target_token_s(task: Task, config: BenchmarkConfig) -> None:
     """Of sentences of equal length, so that each is as good as another."""
     options = dataclasses.replace(config.generated, least_length=5, most_length=5, pairs=3)
@@ -108,6 +143,14 @@ def test_model_a_is_model_a(tmp_path: Path) -> None:
     shapes = {product.shape[2:] for product in largest}
     assert {(512, 8000), (512, 1536), (512, 512)} <= shapes  # vocabulary, gates, queries
     assert 64 in {product.shape[1] for product in largest}
+
+
+def test_the_transformer_is_of_the_sizes_that_its_file_tells(tmp_path: Path) -> None:
+    config = composed("experiment=benchmark/transformer", "generated.pairs=200")
+    assert (config.training.batch_sentences, config.training.clip_norm, config.model.dropout) == (64, 1.0, 0.2)
+    counted, largest = suite.count(config, corpora.prepare(config, tmp_path))
+    assert counted["parameters"] == pytest.approx(11.6e6, rel=0.01)
+    assert {(256, 8000), (256, 1024), (256, 256)} <= {product.shape[2:] for product in largest}
 
 
 def test_the_product_rate_weighs_shapes_by_their_operations(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,11 +361,26 @@ def test_the_peers_get_what_we_get(config: BenchmarkConfig, work: Path, tmp_path
     assert words == {**common, "--name": "any-mlp", "--beam": "1", "--batch": "1"}
 
 
+def test_the_peers_get_a_transformer_of_our_sizes(work: Path, tmp_path: Path) -> None:
+    config = composed("experiment=benchmark/transformer", "model.encoder_layers=2", "model.decoder_layers=2")
+    peer = peer_of(config, work, tmp_path)
+    sizes = {"--layers": "2", "--size": "256", "--heads": "8", "--feed-forward": "1024"}
+    trained, decoded = peer.train()["words"], peer.decode(1, 1, None, None)["words"]
+    assert trained["--attention"] == decoded["--attention"] == "transformer"
+    assert trained.items() >= sizes.items()
+    assert not sizes.keys() & decoded.keys()
+    for other in ("model.encoder_layers=3", "model.decoder.norm=post", "model/attention/score=dot",
+                  "model/decoder/attention/window=local_m", "model/positions=rotary"):  # fmt: skip
+        unlike = composed("experiment=benchmark/transformer", "model.decoder_layers=2", other)
+        with pytest.raises(ConfigError, match="peers have only recurrent models with additive or general, and Transf"):
+            peer_of(unlike, work, tmp_path)
+
+
 def test_what_a_peer_can_not_do_is_said(config: BenchmarkConfig, work: Path, tmp_path: Path) -> None:
     peer = peer_of(config, work, tmp_path)
     with pytest.raises(DataError, match="out of order"):
         dataclasses.replace(peer, toolkit="broken").train()
-    with pytest.raises(ConfigError, match=r"score=none: the peers have only additive, general"):
+    with pytest.raises(ConfigError, match=r"score=none: the peers have only recurrent models with additive or gen"):
         peer_of(config, work, tmp_path, model={"attention": {"placement": {"name": "none"}}})
     with pytest.raises(ConfigError, match="batch_sentences=null: the peers' batches count sentences"):
         peer_of(config, work, tmp_path, training={"batch_sentences": None})

@@ -1,11 +1,14 @@
 """Parts of a model: what it takes over from another one."""
 
+from typing import Any
+
 import pytest
 import torch
 from support.variants import DEFAULT, VOCAB, Row, label, model_options, one_by_one_rows
 from torch import nn
 
 from seq2seq import build
+from seq2seq.config import parse
 from seq2seq.errors import ConfigError
 from seq2seq.model.translation import TranslationModel
 from seq2seq.training.warm_start import reuse, start_from
@@ -70,4 +73,42 @@ def test_the_list_is_grouped_by_part() -> None:
 
 def test_nothing_in_common_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match=r"training\.start_from=there: none of its tensors"):
-        start_from(fresh({}, 1), nn.Linear(2, 3), "there")
+        start_from(fresh({}, 1), ["there"], lambda name: nn.Linear(2, 3))
+
+
+def of_architectures(encoder: str, decoder: str, seed: int) -> TranslationModel:
+    parts = {"score": "dot", "window": "global", "normaliser": "softmax"}
+    attention: dict[str, Any] = {**{part: {"name": name} for part, name in parts.items()}, "heads": 2}
+    sides: dict[str, Any] = {"encoder": {"name": encoder}, "decoder": {"name": decoder}}
+    for side in sides.values():
+        side |= {"attention": attention} if side["name"] == "transformer" else {}
+    options = {**sides, "attention": {**attention, "placement": {"name": "between"}}, "bridge": {"name": "mean"}}
+    torch.manual_seed(seed)
+    sizes = {"embedding_size": 4, "hidden_size": 4, "positions": {"name": "sinusoidal"}}
+    return build.translation_model(parse("model", {**sizes, **options}), VOCAB, VOCAB)
+
+
+def test_the_encoder_is_of_one_model_and_the_decoder_of_another(caplog: pytest.LogCaptureFixture) -> None:
+    """Each tensor is that of the first model that has it; the log says which model gave what."""
+    caplog.set_level("INFO")
+    encodes, decodes = of_architectures("transformer", "transformer", 1), of_architectures("recurrent", "recurrent", 2)
+    model = of_architectures("transformer", "recurrent", 3)
+    trained = {"one": encodes, "other": decodes}
+    start_from(model, list(trained), trained.__getitem__)
+    parts = {"encoder": encodes, "source_embedding": encodes, "output": encodes, "decoder.attention": decodes,
+             "decoder.placement": decodes, "bridge": decodes, "decoder.embedding": encodes}  # fmt: skip
+    for name, parameter in model.named_parameters():
+        (giver,) = [of for part, of in parts.items() if name.startswith(f"{part}.")]
+        assert parameter.equal(dict(giver.named_parameters(remove_duplicate=False))[name]), name
+    first, second = caplog.messages
+    assert first.startswith("training.start_from=one:\n")
+    assert "encoder: reused" in first
+    assert "bridge" not in first
+    assert second.startswith("training.start_from=other:\n")
+    assert "decoder.placement: reused" in second
+    assert "new" not in first + second
+
+
+def test_a_further_model_that_gives_nothing_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"start_from=b: none .* that the checkpoints before it lack"):
+        start_from(fresh({}, 1), ["a", "b"], lambda name: fresh({}, 2))
