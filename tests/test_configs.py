@@ -49,7 +49,7 @@ def compose(command: str, *overrides: str) -> Any:
 
 
 def stepped(config: TrainConfig) -> None:
-    config.model.hidden_size, config.model.embedding_size = 8, 4
+    config.model.hidden_size, config.model.embedding_size = 16, 4
     config.model.encoder_layers = config.model.decoder_layers = 2
     if config.model.encoder.name == "recurrent":
         config.model.encoder.hidden_size = None

@@ -209,8 +209,12 @@ PAIRWISE = Path(__file__).with_name("pairwise.json")
 OF_ATTENTION = ("score", "window", "normaliser", "heads", "coverage")
 """Axes that mean nothing without attention to the source."""
 OF_SELF_ATTENTION = ("self_score", "self_window", "self_normaliser", "self_heads")
-"""Axes that mean nothing without self-attention. Two attentions of a model know nothing of each other, so that no value
-of one has to meet each value of the other."""
+"""Axes that mean nothing without self-attention."""
+AROUND_SELF_ATTENTION = (
+    "encoder", "decoder", "bridge", "decoder_layers", "encoder_layers", "positions", "norm", "activation",
+    "separate_values", "attention_placement",
+)  # fmt: skip
+"""What self-attention has to meet: axes of the layers that it stands in, not those of another attention or cell."""
 
 
 def plain_model(row: Row) -> dict[str, Any]:
@@ -314,9 +318,10 @@ def pairs(row: Row) -> set[Pair]:
 
 
 def _pairs(items: Items) -> Iterator[Pair]:
-    """The pairs of these values, but for those of two attentions; and each value with an architecture on both sides."""
+    """The pairs of these values that have to meet, and each value with an architecture on both sides."""
+    beside = {*OF_SELF_ATTENTION, *AROUND_SELF_ATTENTION}
     for (one, x), (other, y) in itertools.combinations(items, 2):
-        if one in OF_SELF_ATTENTION and other in OF_ATTENTION or one in OF_ATTENTION and other in OF_SELF_ATTENTION:
+        if {one, other} & set(OF_SELF_ATTENTION) and not {one, other} <= beside:
             continue
         yield frozenset(((one, x), (other, y)))
     for kind in AXES["encoder"]:
