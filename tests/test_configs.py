@@ -130,7 +130,7 @@ def test_every_option_is_one_word_away(group: str, option: str) -> None:
     around = next((words for place, words in NEEDS.items() if group.startswith(place)), [])
     words = [*DATA, *around, f"{group}={option}"]
     if option == "reinforce" and group != "model/attention/normaliser":
-        with pytest.raises(ConfigError, match="Use .*/normaliser=gumbel or hard"):
+        with pytest.raises(ConfigError, match=r"Use .*/normaliser=gumbel or hard"):
             compose("train", *words)
         return
     config = compose("train", *words)

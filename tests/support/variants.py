@@ -424,8 +424,11 @@ def _gain(row: Row, base: Row, wanted: Pair, left: dict[Pair, None]) -> int:
 
 
 def label(row: Row) -> str:
-    """A row's name in the list of tests."""
-    words = [f"{axis}={value}" if isinstance(value, (bool, int)) else str(value) for axis, value in row.items()]
+    """A row's name in the list of tests: its architecture, and where it is not the default."""
+    if "encoder" in row:
+        row = {axis: x for axis, x in row.items() if axis in ("encoder", "decoder") or x != DEFAULT[axis]}
+    plain = [isinstance(value, str) and not axis.startswith("self_") for axis, value in row.items()]
+    words = [str(x) if alone else f"{axis}={x}" for alone, (axis, x) in zip(plain, row.items(), strict=True)]
     return ",".join(words)
 
 

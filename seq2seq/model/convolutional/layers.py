@@ -60,6 +60,7 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, attention: Attention | None, size: int, memory_size: int, width: int, dropout: Dropout) -> None:
         super().__init__()
+        self.size = size
         self.convolution = Convolution(size, 2 * size, width)
         self.attention = attention
         self.query = None if attention is None else nn.Linear(size, size)
@@ -68,7 +69,7 @@ class DecoderBlock(nn.Module):
 
     def initial(self, like: Tensor) -> Tensor:
         """Zeros before the first position."""
-        return like.new_zeros(len(like), self.convolution.width - 1, self.convolution.map.out_features // 2)
+        return like.new_zeros(len(like), self.convolution.width - 1, self.size)
 
     def forward(
         self, x: Tensor, past: Tensor, inputs: Tensor, positions: Tensor, attend: Attend

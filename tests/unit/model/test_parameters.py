@@ -12,7 +12,8 @@ def test_every_parameter_is_in_one_part() -> None:
         model = build_model(row)
         counts = parameters_by_part(model)
         assert sum(counts.values()) == sum(parameter.numel() for parameter in model.parameters()), row
-        reading = [getattr(layer, "attention", None) for layer in (model.decoder, *getattr(model.decoder, "layers", ()))]
+        layers = (model.decoder, *getattr(model.decoder, "layers", ()))
+        reading = [getattr(layer, "attention", None) for layer in layers]
         assert counts["attention"] == sum(p.numel() for part in reading if part for p in part.parameters()), row
 
 

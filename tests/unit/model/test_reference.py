@@ -35,7 +35,7 @@ from seq2seq.model.recurrent.placement import Readout
 from seq2seq.nn.dropout import Dropout
 
 ROWS = [*pairwise_rows(), {**DEFAULT, "placement": "before-bottom", "decoder_layers": 1}]
-ROWS = [row for row in ROWS if row["encoder"] == row["decoder"] == "recurrent" and row["bridge"] != "attention-recurrent"]
+ROWS = [r for r in ROWS if r["encoder"] == r["decoder"] == "recurrent" and r["bridge"] != "attention-recurrent"]
 LENGTHS = torch.tensor([5, 1, 3])
 
 
