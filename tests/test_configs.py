@@ -14,6 +14,7 @@ from seq2seq.cli.compose import CONFIGS, run_composed
 from seq2seq.cli.grid import Cell, plan
 from seq2seq.cli.names import groups
 from seq2seq.config import COMMANDS, TrainConfig, parse
+from seq2seq.errors import ConfigError
 
 DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
 ATTENTIONS = sorted(path.stem for path in (CONFIGS / "model/attention").glob("*.yaml"))
@@ -24,7 +25,14 @@ COMPARISONS = sorted(path.stem for path in (CONFIGS / "comparison").glob("*.yaml
 PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement").glob("*.yaml"))
 """With an option of their own."""
 LAUNCHERS = sorted(path.stem for path in (CONFIGS / "hydra/launcher").glob("*.yaml"))
+MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 OPTIONS = [(group, option) for group, table in groups("train").items() for option in table]
+NEEDS = {
+    "model/encoder/attention": ["model/encoder=transformer"],
+    "model/decoder/attention": ["model/decoder=transformer"],
+    "model/positions": ["model/encoder=transformer"],
+}
+"""Groups that mean something with another choice alone."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,8 +49,10 @@ def compose(command: str, *overrides: str) -> Any:
 
 
 def stepped(config: TrainConfig) -> None:
-    config.model.hidden_size, config.model.embedding_size = 8, 4
-    config.model.encoder.hidden_size = None
+    config.model.hidden_size, config.model.embedding_size = 16, 4
+    config.model.encoder_layers = config.model.decoder_layers = 2
+    if config.model.encoder.name == "recurrent":
+        config.model.encoder.hidden_size = None
     model = build.translation_model(config.model, 12, 12)
     source = torch.tensor([[4, 5, 6, 3], [7, 3, 0, 0]])
     decoded = model(source, torch.tensor([4, 2]), torch.tensor([[2, 4], [2, 5]]))
@@ -50,18 +60,31 @@ def stepped(config: TrainConfig) -> None:
 
 
 def test_the_tree_is_as_long_as_it_was() -> None:
-    assert len(ATTENTIONS) >= 5
+    assert len(MODELS) == 6
+    assert len(ATTENTIONS) == 12
     assert len(EXPERIMENTS) >= 6
     assert len(COMPARISONS) >= 1
-    assert len(OPTIONS) == 28
+    assert len(OPTIONS) == 3 + 3 + 3 * 18 + 4 + 4 + 4
     assert len(BENCHMARKS) >= 1
-    groups = (ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
+    groups = (MODELS, ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
     assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_attention_presets(attention: str) -> None:
     stepped(compose("train", *DATA, f"model/attention={attention}"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_models(model: str) -> None:
+    stepped(compose("train", *DATA, f"model={model}"))
+    assert compose("benchmark", f"model={model}").model == compose("train", *DATA, f"model={model}").model
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_models_sizes_win_over_an_experiments(model: str) -> None:
+    found = compose("train", "experiment=demo", f"model={model}").model
+    assert found == compose("train", *DATA, f"model={model}").model
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -104,7 +127,13 @@ def test_comparisons(comparison: str) -> None:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_is_one_word_away(group: str, option: str) -> None:
-    config = compose("train", *DATA, f"{group}={option}")
+    around = next((words for place, words in NEEDS.items() if group.startswith(place)), [])
+    words = [*DATA, *around, f"{group}={option}"]
+    if option == "reinforce" and group != "model/attention/normaliser":
+        with pytest.raises(ConfigError, match=r"Use .*/normaliser=gumbel or hard"):
+            compose("train", *words)
+        return
+    config = compose("train", *words)
     part = functools.reduce(getattr, group.split("/"), config)
     assert part.name == option
     stepped(config)
@@ -126,5 +155,9 @@ def test_presets_are_the_papers() -> None:
     assert axes("luong2015_global") == ["general", "global", "softmax", "after", 1]
     assert axes("luong2015_local_m") == ["general", "local_m", "softmax", "after", 1]
     assert axes("luong2015_local_p") == ["general", "local_p", "softmax", "after", 1]
+    assert axes("vaswani2017") == ["scaled_dot", "global", "softmax", "between", 8]
+    assert axes("gehring2016") == ["general", "global", "softmax", "before", 1]
+    assert axes("gehring2017") == ["dot", "global", "softmax", "between", 1]
+    assert axes("chen2018") == ["additive", "global", "softmax", "before", 4]
     assert axes("none") == [None, None, None, "none", None]
     assert compose("train", *DATA).model.attention.placement.name == "before"

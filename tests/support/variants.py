@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -149,7 +150,17 @@ PLACEMENTS: dict[str, dict[str, Any]] = {
     "none-fed": {"name": "none", "feed_source": True},
 }
 
+BRIDGES: dict[str, dict[str, Any]] = {
+    "last": {"name": "last"},
+    "mean": {"name": "mean"},
+    "attention": {"name": "attention"},
+    "attention-recurrent": {"name": "attention", "query": "recurrent"},
+    "zero": {"name": "zero"},
+}
+
 AXES: dict[str, tuple[Any, ...]] = {
+    "encoder": tuple(names(config.Encoder)),
+    "decoder": tuple(names(config.Decoder)),
     "score": tuple(names(config.Score)),
     "window": tuple(names(config.Window)),
     "normaliser": tuple(names(config.Normaliser)),
@@ -157,7 +168,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "coverage": (False, True),
     "placement": tuple(PLACEMENTS),
     "readout": ("maxout", "tanh"),
-    "bridge": tuple(names(config.Bridge)),
+    "bridge": tuple(BRIDGES),
     "cell": ("gru", "lstm"),
     "decoder_layers": (1, 2),
     "encoder_layers": (1, 2),
@@ -167,48 +178,94 @@ AXES: dict[str, tuple[Any, ...]] = {
     "tied_embeddings": ("none", "source_target", "target_output", "all"),
     "memory_size": (HIDDEN_SIZE, 6),
     "embedding_size": (3, HIDDEN_SIZE),
+    "positions": ("sinusoidal", "none", "learned", "rotary"),
+    "norm": ("post", "pre"),
+    "self_score": tuple(names(config.Score)),
+    "self_window": tuple(names(config.Window)),
+    "self_normaliser": tuple(names(config.Normaliser)),
+    "self_heads": (2, 1),
+    "activation": ("glu", "tanh"),
+    "separate_values": (False, True),
+    "attention_placement": ("before", "none", "after"),
 }
-"""Axis -> its values."""
+"""Axis -> its values. Those of self-attention, of recurrent layers and of norms are for both sides alike."""
 
 DEFAULT: Row = {axis: values[0] for axis, values in AXES.items()} | {
     "score": "additive",
     "decoder_layers": 2,
     "encoder_layers": 2,
+    "self_score": "scaled_dot",
 }
-"""Any two values that are possible together are possible in this row."""
+
+BASES: list[Row] = [
+    {**DEFAULT, "encoder": encoder, "decoder": decoder, "placement": "before" if decoder == "recurrent" else "between"}
+    for encoder, decoder in itertools.product(AXES["encoder"], AXES["decoder"])
+]
+"""The default row of each architecture: any two values that are possible together are possible in one of these."""
 
 PAIRWISE = Path(__file__).with_name("pairwise.json")
 """The covering array. A test asserts that it covers; `write_pairwise_rows()` makes it anew."""
 
 OF_ATTENTION = ("score", "window", "normaliser", "heads", "coverage")
-"""Axes that mean nothing without attention."""
+"""Axes that mean nothing without attention to the source."""
+OF_SELF_ATTENTION = ("self_score", "self_window", "self_normaliser", "self_heads")
+"""Axes that mean nothing without self-attention."""
+AROUND_SELF_ATTENTION = (
+    "encoder", "decoder", "bridge", "decoder_layers", "encoder_layers", "positions", "norm", "activation",
+    "separate_values", "attention_placement",
+)  # fmt: skip
+"""What self-attention has to meet: axes of the layers that it stands in, not those of another attention or cell."""
 
 
 def plain_model(row: Row) -> dict[str, Any]:
     """A row as the plain values that `parse` takes."""
-    score = {"name": row["score"], **SMALL.get(row["score"], {})}
     placement = dict(PLACEMENTS[row["placement"]])
     # Said only where it is not the default: a part that has no such choice then still is possible.
-    if row["coverage"]:
-        score["coverage"] = True
+    coverage = {"coverage": True} if row["coverage"] else {}
     if row["readout"] != "maxout":
         placement["readout"] = row["readout"]
-    same = ("cell", "decoder_layers", "encoder_layers", "bidirectional", "residual", "layer_norm", "tied_embeddings")
+    encoder, decoder = ({"name": row[side], **_layers(row, row[side])} for side in ("encoder", "decoder"))
+    if row["encoder"] == "recurrent":
+        encoder["bidirectional"] = row["bidirectional"]
+        encoder["hidden_size"] = row["memory_size"] // (2 if row["bidirectional"] else 1)
+    if row["encoder"] == "convolutional":
+        encoder |= {axis: row[axis] for axis in ("activation", "separate_values", "attention_placement")}
+        encoder["attention"] = _product(row, "self_")
+    same = ("decoder_layers", "encoder_layers", "tied_embeddings", "embedding_size")
     return {
-        "attention": {
-            "score": score,
-            "window": {"name": row["window"], **SMALL.get(row["window"], {})},
-            "normaliser": {"name": row["normaliser"], **SMALL.get(row["normaliser"], {})},
-            "heads": row["heads"],
-            "placement": placement,
-        },
-        "bridge": {"name": row["bridge"]},
+        "encoder": encoder,
+        "decoder": decoder,
+        "attention": {**_product(row, "", coverage), "placement": placement},
+        "bridge": BRIDGES[row["bridge"]],
+        "positions": {"name": row["positions"], **({"max_length": 3} if row["positions"] == "learned" else {})},
         "hidden_size": HIDDEN_SIZE,
-        "encoder_hidden_size": row["memory_size"] // (2 if row["bidirectional"] else 1),
-        "embedding_size": row["embedding_size"],
         "dropout": 0.0,
         **{axis: row[axis] for axis in same},
     }
+
+
+def _layers(row: Row, kind: str) -> dict[str, Any]:
+    """The options that an architecture has on both sides."""
+    if kind == "recurrent":
+        return {axis: row[axis] for axis in OF_RECURRENCE}
+    if kind == "transformer":
+        return {"norm": row["norm"], "feed_forward_size": 6, "attention": _product(row, "self_")}
+    return {}
+
+
+OF_RECURRENCE = ("cell", "residual", "layer_norm")
+
+
+def _product(row: Row, prefix: str, coverage: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The axes of an attention, or with the prefix of the self-attentions."""
+
+    def part(axis: str) -> dict[str, Any]:
+        name = row[prefix + axis]
+        return {"name": name, **SMALL.get(name, {})}
+
+    score = {**part("score"), **(coverage or {})}
+    heads = row[f"{prefix}heads"]
+    return {"score": score, "window": part("window"), "normaliser": part("normaliser"), "heads": heads}
 
 
 def model_options(row: Row) -> config.Model:
@@ -240,9 +297,15 @@ def pairwise_rows() -> list[Row]:
 
 
 def one_by_one_rows() -> list[Row]:
-    """The default row, and a row for each other value of each axis."""
-    changed = [{**DEFAULT, axis: value} for axis in AXES for value in AXES[axis] if value != DEFAULT[axis]]
-    return [dict(DEFAULT), *changed]
+    """The default row of each architecture, and for each other value of each axis the first of them it changes."""
+    rows = list(BASES)
+    for axis in AXES:
+        for value in AXES[axis]:
+            changed = ({**base, axis: value} for base in BASES)
+            row = next((row for row in changed if (axis, value) in _held(tuple(row.items()))), None)
+            if row is not None and row not in rows:
+                rows.append(row)
+    return [dict(row) for row in rows]
 
 
 Items = tuple[tuple[str, Any], ...]
@@ -251,18 +314,33 @@ Pair = frozenset[tuple[str, Any]]
 
 def pairs(row: Row) -> set[Pair]:
     """The pairs of values that meet in a row, or none when it is impossible."""
-    return {frozenset(pair) for pair in itertools.combinations(_held(tuple(row.items())), 2)}
+    return set(_pairs(_held(tuple(row.items()))))
 
 
+def _pairs(items: Items) -> Iterator[Pair]:
+    """The pairs of these values that have to meet, and each value with an architecture on both sides."""
+    beside = {*OF_SELF_ATTENTION, *AROUND_SELF_ATTENTION}
+    for (one, x), (other, y) in itertools.combinations(items, 2):
+        if {one, other} & set(OF_SELF_ATTENTION) and not {one, other} <= beside:
+            continue
+        yield frozenset(((one, x), (other, y)))
+    for kind in AXES["encoder"]:
+        both = (("encoder", kind), ("decoder", kind))
+        if set(both) <= set(items):
+            yield from (frozenset((*both, item)) for item in items if item[0] not in ("encoder", "decoder"))
+
+
+@functools.cache
 def possible_pairs() -> list[Pair]:
     """All pairs of values of different axes that can meet."""
-    found = []
-    for one, other in itertools.combinations(AXES, 2):
-        for values in itertools.product(AXES[one], AXES[other]):
-            pair = frozenset(zip((one, other), values, strict=True))
-            if pair <= set(_held(tuple({**DEFAULT, **dict(pair)}.items()))):
-                found.append(pair)
-    return found
+    values = [(axis, value) for axis in AXES for value in AXES[axis]]
+    different = (pair for pair in _pairs(tuple(values)) if len(dict(pair)) == len(pair))
+    return [pair for pair in different if any(True for _ in _bases_of(pair))]
+
+
+def _bases_of(pair: Pair) -> Iterator[Row]:
+    """The default rows in which these values can meet."""
+    return (base for base in BASES if pair <= set(_held(tuple({**base, **dict(pair)}.items()))))
 
 
 @functools.cache
@@ -272,30 +350,59 @@ def _held(row: Items) -> Items:
         model = model_options(dict(row))
     except config.ConfigError:
         return ()
-    idle = {(axis, dict(row)[axis]) for axis in OF_ATTENTION if model.attention.score is None}
-    if min(model.decoder_layers, model.encoder_layers) == 1:
+    idle = {(axis, dict(row)[axis]) for axis in _idle_axes(model)}
+    if ("positions", model.positions.name) not in row:
+        idle.add(("positions", dict(row)["positions"]))  # which recurrent layers have none of
+    sides = ((model.encoder, model.encoder_layers), (model.decoder, model.decoder_layers))
+    if min((layers for side, layers in sides if side.name == "recurrent"), default=1) == 1:
         idle.add(("residual", True))  # which begins at the second layer
     if model.decoder_layers == 1:
         idle.add(("placement", "before-bottom"))  # where the top is the bottom
     return tuple(item for item in row if item not in idle)
 
 
-def find_pairwise_rows() -> list[Row]:
+def _idle_axes(model: config.Model) -> Iterator[str]:
+    """The axes that mean nothing in a model."""
+    sides = {model.encoder.name, model.decoder.name}
+    if model.attention.score is None:
+        yield from OF_ATTENTION
+    if not any(getattr(side, "attention", None) for side in (model.encoder, model.decoder)):
+        yield from OF_SELF_ATTENTION
+    if "recurrent" not in sides:
+        yield from OF_RECURRENCE
+    if "transformer" not in sides:
+        yield "norm"
+    if model.encoder.name != "recurrent":
+        yield from ("bidirectional", "memory_size")
+    if model.encoder.name != "convolutional":
+        yield from ("activation", "separate_values", "attention_placement")
+    if model.decoder.name != "recurrent":
+        yield "readout"
+    if model.bridge is None:
+        yield "bridge"
+
+
+def find_pairwise_rows() -> Iterator[Row]:
     """The rows of `PAIRWISE`, searched greedily, which takes thousands of times as long as reading them."""
-    left = dict.fromkeys(possible_pairs())  # an ordered set
-    rows: list[Row] = []
+    rarest_first = sorted(possible_pairs(), key=lambda pair: sum(1 for _ in _bases_of(pair)))
+    left = dict.fromkeys(rarest_first)  # an ordered set
     while left:
         wanted = next(iter(left))
-        row = dict(wanted)
-        for axis in AXES:
-            if axis not in row:
-                gains = [_gain({**row, axis: value}, wanted, left) for value in AXES[axis]]
-                row[axis] = AXES[axis][gains.index(max(gains))]
-        row = {axis: row[axis] for axis in AXES}
-        rows.append(row)
+        found = [_filled(base, wanted, left) for base in _bases_of(wanted)]
+        row = max(found, key=lambda row: sum(pair in left for pair in pairs(row)))
         for pair in pairs(row):
             left.pop(pair, None)
-    return rows
+        yield row
+
+
+def _filled(base: Row, wanted: Pair, left: dict[Pair, None]) -> Row:
+    """The architecture of a default row, two values, and what else makes most of the pairs that are left meet."""
+    row = {"encoder": base["encoder"], "decoder": base["decoder"], **dict(wanted)}
+    for axis in AXES:
+        if axis not in row:
+            gains = [_gain({**row, axis: value}, base, wanted, left) for value in AXES[axis]]
+            row[axis] = AXES[axis][gains.index(max(gains))]
+    return {axis: row[axis] for axis in AXES}
 
 
 def write_pairwise_rows() -> None:
@@ -305,21 +412,23 @@ def write_pairwise_rows() -> None:
     PAIRWISE.write_text(f'{{"axes": {axes},\n"rows": [\n' + ",\n".join(rows) + "\n]}\n", encoding="utf-8")
 
 
-def _gain(row: Row, wanted: Pair, left: dict[Pair, None]) -> int:
+def _gain(row: Row, base: Row, wanted: Pair, left: dict[Pair, None]) -> int:
     """How many of the pairs that are left meet in an unfinished row; −1 where the wanted pair no longer does."""
-    held = _held(tuple({**DEFAULT, **row}.items()))
+    held = _held(tuple({**base, **row}.items()))
     if not wanted <= set(held):
         return -1
-    chosen = [item for item in held if item[0] in row]
-    return sum(frozenset(pair) in left for pair in itertools.combinations(chosen, 2))
+    return sum(pair in left for pair in _pairs(tuple(item for item in held if item[0] in row)))
 
 
 # --- for all ---------------------------------------------------------------------------------------------------------
 
 
 def label(row: Row) -> str:
-    """A row's name in the list of tests."""
-    words = [f"{axis}={value}" if isinstance(value, (bool, int)) else str(value) for axis, value in row.items()]
+    """A row's name in the list of tests: its architecture, and where it is not the default."""
+    if "encoder" in row:
+        row = {axis: x for axis, x in row.items() if axis in ("encoder", "decoder") or x != DEFAULT[axis]}
+    plain = [isinstance(value, str) and not axis.startswith("self_") for axis, value in row.items()]
+    words = [str(x) if alone else f"{axis}={x}" for alone, (axis, x) in zip(plain, row.items(), strict=True)]
     return ",".join(words)
 
 

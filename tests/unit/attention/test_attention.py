@@ -17,6 +17,7 @@ from support.variants import (
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention, AttentionOutput, Heads
+from seq2seq.attention.positions import Rotary
 
 ROWS = attention_rows()
 every_attention = pytest.mark.parametrize("row", ROWS, ids=label)
@@ -152,11 +153,15 @@ def test_the_memory_follows_its_rows(row: Row) -> None:
     torch.testing.assert_close(some.to_dense(6), whole.to_dense(6)[rows], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["plain", "rotary"])
 @every_attention
-def test_a_causal_memory_that_grows_is_the_whole_one(row: Row) -> None:
+def test_a_causal_memory_that_grows_is_the_whole_one(row: Row, turned: bool) -> None:
     """Positions attend to those up to themselves: all at once, and one step after the other with an appended memory."""
-    attention = build_attention(row, MEMORY_SIZE, MEMORY_SIZE)
-    _, states, lengths, _ = attention_inputs()
+    memory_size = 8 if turned else MEMORY_SIZE  # the heads that are turned have an even size
+    made = build_attention(row, memory_size, memory_size)
+    parts = made.heads, made.score, made.window, made.normaliser
+    attention = Attention(*parts, rotary=Rotary() if turned else None, parallel=turned).eval()
+    _, states, lengths, _ = attention_inputs(memory_size=memory_size)
     size = states.size(1)
     steps = torch.arange(size).expand(3, -1)
     rows = torch.tensor([2, 0, 0])
@@ -178,6 +183,12 @@ def test_a_causal_memory_that_grows_is_the_whole_one(row: Row) -> None:
         return
     whole = attention(states, whole_memory, steps)
     same(torch.cat([step.context for step in seen], 1), whole.context)
+    same(attention(states, whole_memory, steps, need_weights=False).context, whole.context)
+    blind = row["score"] in ("linear", "key", "location")  # which see no query, or no key, whose distance would tell
+    if turned and not blind and row["normaliser"] == "softmax" and row["window"] != "local_m":
+        plain = Attention(*parts).eval()
+        unturned = plain(states, plain.prepare(states, states, torch.full((3,), size), causal=True), steps)
+        assert not torch.allclose(unturned.context, whole.context)
     for place, step in enumerate(seen):
         dense, width = whole.to_dense(size)[:, :, place : place + 1], place + 1
         same(step.to_dense(width), dense[..., :width])

@@ -61,28 +61,53 @@ def groups(kind: type) -> list[config.Group]:
     return [entry for entry in config.entries(kind, config.GROUPS) if isinstance(entry, config.Group)]
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, name) for group in groups(config.Model) for name in group.options])
+def choices() -> list[tuple[config.Group, str]]:
+    """Each option of each group; a group of two architectures is listed once."""
+    listed = {group.path: group for group in groups(config.Model)}
+    return [(group, name) for group in listed.values() for name in group.options]
+
+
+def chosen(path: str, name: str) -> dict[str, Any]:
+    """Plain values of a model with this option, and with the architecture that it needs."""
+    side = path.split("/")[1]
+    values = model(**{"attention__placement": {"name": "between"}} if side == "decoder" else {})
+    if "attention" in path.split("/")[2:]:
+        values[side] = {"name": "transformer"}
+    elif side == "positions":
+        values["encoder"] = {"name": "transformer"}
+    *above, last = path.split("/")[1:]
+    functools.reduce(lambda place, key: place.setdefault(key, {}), above, values)[last] = {"name": name}
+    return values
+
+
+@pytest.mark.parametrize(("group", "name"), choices())
 def test_every_name_is_parsed_to_its_option(group: config.Group, name: str) -> None:
-    values = model()
-    *path, last = group.path.split("/")
-    place = values["attention"] if path else values
-    place[last] = {"name": name}
+    values = chosen(f"model/{group.path}", name)
+    if name == "reinforce" and group.path != "attention/normaliser":
+        assert f"model/{group.path}=reinforce and self-attention sees all steps at once" in error("model", values)
+        return
     parsed = functools.reduce(getattr, group.path.split("/"), parse("model", values))
     assert type(parsed) is group.options[name]
 
 
 def test_the_number_of_names() -> None:
     found = groups(config.TrainConfig)
-    assert {group.path: len(group.options) for group in found} == {
-        "model/encoder": 1,
-        "model/decoder": 1,
+    products = {
+        f"model/{place}attention/{axis}": size
+        for place in ("", "encoder/", "decoder/")
+        for axis, size in (("score", 10), ("window", 3), ("normaliser", 5))
+    }
+    assert {group.path: len(group.options) for group in found} == products | {
+        "model": 0,
+        "model/encoder": 3,
+        "model/decoder": 3,
         "model/attention": 0,
-        "model/attention/score": 10,
-        "model/attention/window": 3,
-        "model/attention/normaliser": 5,
         "model/attention/placement": 4,
         "model/bridge": 4,
+        "model/positions": 4,
     }
+    places = [group.path for group in found if group.path.endswith("score")]
+    assert len(places) == 4, "two kinds of encoders have self-attention"
 
 
 @pytest.mark.parametrize("kind", ["model", "train"])
@@ -161,7 +186,8 @@ def test_whole_numbers_are_numbers_and_numbers_are_text() -> None:
 @pytest.mark.parametrize("values", [3, None, [], "additive"])
 def test_a_value_where_a_group_belongs(values: Any) -> None:
     assert "bridge" in error("model", model(bridge=values))
-    assert error("model", values).startswith("model: expected a group of keys")
+    assert error("model", values) == f"model={values}: an option is chosen with a slash: model={values}."
+    assert error("data", values).startswith("data: expected a group of keys")
 
 
 def test_null_where_there_must_be_something() -> None:

@@ -4,6 +4,7 @@ import pytest
 from support.variants import build_model, one_by_one_rows, pairwise_rows
 
 from seq2seq import build, config
+from seq2seq.attention.attention import Attention
 from seq2seq.model.parameters import parameters_by_part
 
 
@@ -12,7 +13,8 @@ def test_every_parameter_is_in_one_part() -> None:
         model = build_model(row)
         counts = parameters_by_part(model)
         assert sum(counts.values()) == sum(parameter.numel() for parameter in model.parameters()), row
-        assert counts["attention"] == sum(p.numel() for p in model.decoder.attention.parameters()), row
+        attending = [part for part in model.modules() if isinstance(part, Attention)]
+        assert counts["attention"] == sum(p.numel() for part in attending for p in part.parameters()), row
 
 
 @pytest.mark.parametrize(

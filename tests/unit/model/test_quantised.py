@@ -14,6 +14,7 @@ from seq2seq.attention.score import HeadLinear
 from seq2seq.errors import ConfigError
 from seq2seq.inference.forced_scores import force_tokens
 from seq2seq.model.quantised import Bf16Product, Int8Product, QuantisedModels, largest_weight, quantise
+from seq2seq.model.recurrent.layers import Recurrent
 from seq2seq.model.translation import TranslationModel
 
 ROWS = one_by_one_rows()
@@ -116,13 +117,16 @@ def test_a_copy_has_other_products_and_the_model_stays_what_it_is(row: dict[str,
     assert not [m for m in twin.modules() if isinstance(m, nn.Linear) and m.out_features > 1]
     assert not [m for m in twin.modules() if isinstance(m, HeadLinear) and len(m.weight) == 1 < m.weight.size(1)]
     assert isinstance(twin.output.projection, kind)
-    for layer in (*twin.encoder.layers[0], *twin.decoder.placement.stack.layers):  # type: ignore[misc, union-attr]
+    recurrent = [layer for layer in twin.modules() if isinstance(layer, Recurrent)]
+    assert bool(recurrent) == ("recurrent" in (row["encoder"], row["decoder"]))
+    for layer in recurrent:
         assert isinstance(layer.from_input, kind)
         assert isinstance(layer.from_state, kind)
 
     assert before.std() > 0.5
     assert not found.equal(before)
-    if row["normaliser"] in ("softmax", "sparsemax") and row["window"] != "local_p":
+    soft = {row["normaliser"], row["self_normaliser"]} <= {"softmax", "sparsemax"}
+    if soft and "local_p" not in (row["window"], row["self_window"]):
         # Elsewhere a little more or less can move attention to another position.
         torch.testing.assert_close(found, before, rtol=0, atol=0.1)
 

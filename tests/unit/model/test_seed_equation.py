@@ -55,7 +55,9 @@ def cell(y: float, a: float, s: float) -> float:
 class First(nn.Module):
     """A bridge to s_0."""
 
-    def forward(self, states: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[tuple[Tensor], ...]]:
+    def forward(
+        self, states: Tensor, lengths: Tensor, embedded: Tensor | None
+    ) -> tuple[Tensor, tuple[tuple[Tensor], ...]]:
         return states[:, 0], ((column(S0),),)
 
 

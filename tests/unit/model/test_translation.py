@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from support.variants import (
     AXES,
+    BASES,
+    DEFAULT,
     VOCAB,
     Row,
     batch,
@@ -54,7 +56,7 @@ def test_step_is_sequence(row: Row) -> None:
 
 @every_model
 def test_a_prefix_at_once_and_then_steps(row: Row) -> None:
-    """The state after a whole prefix is the one after its steps."""
+    """The state after a whole prefix is the one after its steps, and the rest goes on from it at once or by steps."""
     model = build_model(row)
     source, lengths, inputs, _ = batch()
     memory, first = model.encode(source, lengths)
@@ -64,7 +66,10 @@ def test_a_prefix_at_once_and_then_steps(row: Row) -> None:
         _, _, stepped = model.step(inputs[:, t], memory, stepped)
     for part, other in zip(_parts(state), _parts(stepped), strict=True):
         same(part, other)
-    same(model.step(inputs[:, 2], memory, state)[0], log_probs(model, source, lengths, inputs)[:, 2])
+    whole = log_probs(model, source, lengths, inputs)
+    same(model.step(inputs[:, 2], memory, state)[0], whole[:, 2])
+    rest = model.output.features(model.decoder(inputs[:, 2:], memory, state).features)
+    same(model.output.logits(rest).log_softmax(-1), whole[:, 2:])
 
 
 @every_model
@@ -177,10 +182,13 @@ def test_more_heads_than_the_query_has_dimensions() -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 74
-    assert len(possible_pairs()) == 1373
-    assert len(one_by_one_rows()) == 40
+    assert len(ROWS) == 132
+    assert len(possible_pairs()) == 3408
+    assert len(one_by_one_rows()) == 72
+    assert len(BASES) == 9
     assert {axis: len(values) for axis, values in AXES.items()} == {
+        "encoder": 3,
+        "decoder": 3,
         "score": 10,
         "window": 3,
         "normaliser": 5,
@@ -188,7 +196,7 @@ def test_counts() -> None:
         "coverage": 2,
         "placement": 8,
         "readout": 2,
-        "bridge": 4,
+        "bridge": 5,
         "cell": 2,
         "decoder_layers": 2,
         "encoder_layers": 2,
@@ -198,16 +206,43 @@ def test_counts() -> None:
         "tied_embeddings": 4,
         "memory_size": 2,
         "embedding_size": 2,
+        "positions": 4,
+        "norm": 2,
+        "self_score": 10,
+        "self_window": 3,
+        "self_normaliser": 5,
+        "self_heads": 2,
+        "activation": 2,
+        "separate_values": 2,
+        "attention_placement": 3,
     }
+
+
+def test_the_default_rows_are_possible() -> None:
+    for base in BASES:
+        assert pairs(base), base
+    assert pairs(BASES[0]) >= {frozenset({("score", "additive"), ("cell", "gru")})}
 
 
 def test_every_possible_pair_meets_in_some_row() -> None:
     met = set().union(*(pairs(row) for row in ROWS))
-    assert met == set(possible_pairs())
+    assert met == set(possible_pairs()), "call support.variants.write_pairwise_rows()"
 
 
-def test_the_array_is_the_one_that_is_found() -> None:
-    assert find_pairwise_rows() == ROWS, "call support.variants.write_pairwise_rows()"
+def test_a_search_finds_few_rows_and_again_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a few values of each axis; all of them take minutes."""
+    few = {axis: tuple(dict.fromkeys((*values[:1], DEFAULT[axis], values[-1]))) for axis, values in AXES.items()}
+    few |= {axis: (DEFAULT[axis],) for axis in ("tied_embeddings", "memory_size", "layer_norm", "cell", "readout")}
+    monkeypatch.setattr("support.variants.AXES", few)
+    monkeypatch.setattr("support.variants.BASES", [BASES[0], BASES[4], BASES[7]])
+    possible_pairs.cache_clear()
+    try:
+        found = list(find_pairwise_rows())
+        assert set().union(*(pairs(row) for row in found)) >= set(possible_pairs())
+        assert found == list(find_pairwise_rows())
+        assert len(found) < 30
+    finally:
+        possible_pairs.cache_clear()
 
 
 def test_impossible_pairs_are_left_out() -> None:

@@ -17,8 +17,8 @@ from seq2seq.text.tokenizer import PAD
 from seq2seq.training.loss import ProjectedCrossEntropy, TranslationLoss
 from seq2seq.training.warm_start import freeze
 
-PARTS = ["source_embedding", "encoder", "bridge", "decoder.embedding", "decoder.placement", "decoder.attention",
-         "output"]  # fmt: skip
+PARTS = ["source_embedding", "encoder", "bridge", "decoder.embedding", "decoder.placement", "decoder.layers",
+         "decoder.attention", "output"]  # fmt: skip
 
 
 def batch() -> Batch:
