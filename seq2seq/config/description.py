@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from seq2seq.config.attention import Additive, General, GlobalWindow, Location, ScaledDot, SelfAttention, Softmax
-from seq2seq.config.model import FeedForward, LearnedPositions, Model, Recurrence, Sinusoidal
+from seq2seq.config.architecture import FeedForward, LearnedPositions, Recurrence, Sinusoidal
+from seq2seq.config.attention import Additive, General, GlobalWindow, Location, ScaledDot, Softmax
+from seq2seq.config.model import Model
 
 _ADJECTIVES = {"transformer": "Transformer"}
 """Kinds of encoders and decoders whose name is no adjective."""
@@ -17,19 +18,12 @@ def architecture(model: Model) -> str:
     return f"{reads} encoder-decoder" if reads == writes else f"{reads} encoder with a {writes} decoder"
 
 
-def self_attentions(model: Model) -> dict[str, SelfAttention]:
-    """Map each side that attends to itself to how it does."""
-    sides = {"encoder": model.encoder, "decoder": model.decoder}
-    found = {side: getattr(options, "attention", None) for side, options in sides.items()}
-    return {side: attention for side, attention in found.items() if attention is not None}
-
-
 def reaches(model: Model) -> Iterator[tuple[str, str, int]]:
     """Yield the name and the side of each part that can tell apart only so many positions, and their number."""
     if isinstance(model.attention.score, Location):
         yield "location", "source", model.attention.score.max_length
     sides = {"encoder": "source", "decoder": "target"}
-    for side, attention in self_attentions(model).items():
+    for side, attention in model.self_attentions().items():
         if isinstance(attention.score, Location):
             yield f"location in the {side}'s self-attention", sides[side], attention.score.max_length
     if isinstance(model.positions, LearnedPositions):

@@ -108,10 +108,10 @@ class Model:
                 f"{', '.join(GROUPS[Bridge])}."
             )
         yield from self._layer_problems()
-        for side in ("encoder", "decoder"):
-            yield from self._self_attention_problems(side)
+        for side, attention in self.self_attentions().items():
+            yield from self._self_attention_problems(side, attention)
         unordered = not (encoder.ordered and self.decoder.ordered)
-        if isinstance(self.positions, Rotary) and unordered and not any(self._self_attentions().values()):
+        if isinstance(self.positions, Rotary) and unordered and not self.self_attentions():
             yield (
                 f"model/positions=rotary, model/encoder={encoder.name} and model/decoder={self.decoder.name}: there is "
                 "no self-attention whose queries and keys could be rotated. Use model/positions=learned."
@@ -149,18 +149,15 @@ class Model:
                 "such layer. Use a number of a layer, or null for the last but one."
             )
 
-    def _self_attentions(self) -> dict[str, SelfAttention | None]:
-        """Map each side to its self-attention, if it has one."""
+    def self_attentions(self) -> dict[str, SelfAttention]:
+        """Map each side that attends to itself to how it does."""
         sides = {"encoder": self.encoder, "decoder": self.decoder}
-        found = {side: getattr(options, "attention", None) for side, options in sides.items()}
-        if getattr(self.encoder, "attention_placement", "") == "none":
-            found["encoder"] = None
-        return found
+        attending = {side: part for side, part in sides.items() if getattr(part, "attention_placement", "") != "none"}
+        found = {side: getattr(part, "attention", None) for side, part in attending.items()}
+        return {side: attention for side, attention in found.items() if attention is not None}
 
-    def _self_attention_problems(self, side: str) -> Iterator[str]:
-        attention, key = self._self_attentions()[side], f"model.{side}.attention"
-        if attention is None:
-            return
+    def _self_attention_problems(self, side: str, attention: SelfAttention) -> Iterator[str]:
+        key = f"model.{side}.attention"
         yield from _unordered(attention, f"model/{side}/attention", "self-attention sees all steps at once")
         if self.hidden_size % attention.heads:
             yield (

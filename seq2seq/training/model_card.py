@@ -11,18 +11,7 @@ import sacrebleu
 import sentencepiece
 import torch
 
-from seq2seq.config import (
-    Attention,
-    Data,
-    Model,
-    SelfAttention,
-    TrainConfig,
-    Training,
-    architecture,
-    self_attentions,
-    several,
-    to_plain,
-)
+from seq2seq.config import Attention, Data, Model, SelfAttention, TrainConfig, Training, architecture, several, to_plain
 from seq2seq.version import __version__
 
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss per token, in nats"}
@@ -146,7 +135,7 @@ def shared_name(path: str) -> str:
 
 
 def _attentions(model: Model) -> str:
-    parts, to_self = _parts(model.attention), self_attentions(model)
+    parts, to_self = _parts(model.attention), model.self_attentions()
     without = "without attention to the source" if to_self else "without attention"
     to_source = f"with attention: {parts}, placement `{model.attention.placement.name}`" if parts else without
     return "; ".join([to_source, *(f"self-attention of the {side}: {_parts(one)}" for side, one in to_self.items())])
