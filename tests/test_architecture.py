@@ -1,6 +1,7 @@
 """The layers: imports go down only, nothing executes data."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,3 +132,49 @@ def test_data_can_execute_nothing(path: Path) -> None:
             assert called not in ("exec", "eval", "instantiate") or is_torch_eval, f"{path}:{node.lineno}"
             if ast.unparse(node.func) == "torch.load":
                 assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+
+
+ARCHITECTURES = ("recurrent", "transformer", "convolutional")
+OWN = ("model/layered.py", *(f"model/{kind}/*.py" for kind in ARCHITECTURES))
+EXCEPTIONS = ("model/pooling.py", "model/quantised.py")
+"""They know recurrent layers, wherever these stand: one pooling has such a layer, and fewer bits need other ones."""
+MAY_ASK = ("build.py", "config/*.py", *OWN, *EXCEPTIONS)
+CLASSES = re.compile("(Recurren|Transformer|Convolution|Layered|FeedForward)")
+
+
+def asked(tree: ast.AST) -> Iterator[str]:
+    """What asks which architecture a model has: an import of its classes, a test of them, or a comparison of names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            yield from (f"import of {module}" for kind in ARCHITECTURES if f".model.{kind}" in f"{module}.")
+        elif isinstance(node, (ast.Name, ast.Attribute)):
+            word = node.id if isinstance(node, ast.Name) else node.attr
+            if CLASSES.match(word):
+                yield word
+        elif isinstance(node, (ast.Compare, ast.MatchValue)):
+            constants = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+            yield from (f"comparison with {value!r}" for value in constants if value in ARCHITECTURES)
+
+
+def test_nobody_asks_for_an_architecture() -> None:
+    may = {path for pattern in MAY_ASK for path in PACKAGE.glob(pattern)}
+    found = {path: list(asked(ast.parse(path.read_text()))) for path in MODULES}
+    assert not {name(path): what for path, what in found.items() if what and path not in may}
+    assert all(found[PACKAGE / path] for path in ("build.py", *EXCEPTIONS)), "an exception that nobody needs"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from seq2seq.model.transformer.encoder import TransformerEncoder",
+        "from seq2seq.model.recurrent import layers",
+        "isinstance(model.encoder, RecurrentEncoder)",
+        "isinstance(options.decoder, config.ConvolutionalDecoder)",
+        "config.model.encoder.name == 'transformer'",
+        "name in ('recurrent', 'other')",
+        "match name:\n    case 'convolutional': pass",
+    ],
+)
+def test_a_question_for_an_architecture_is_found(code: str) -> None:
+    assert list(asked(ast.parse(code)))

@@ -1,4 +1,4 @@
-"""What each attention learns, and what nothing learns without it: copying and reversing random symbols."""
+"""What each attention and architecture learns, and what nothing learns without attention: copying and reversing random symbols."""
 
 import pytest
 
@@ -39,6 +39,25 @@ LEARNED: list[tuple[str, str, Task, float]] = [
 def test_attention_learns(preset: str, normaliser: str, task: Task, least: float) -> None:
     options = model_options([*PRESETS[preset], f"model/attention/normaliser={normaliser}"])
     assert exactly_right(train(options, task, SETTINGS), task) >= least
+
+
+ARCHITECTURES = {
+    "transformer": [
+        "model/encoder=transformer", "model/decoder=transformer", "model.attention.heads=4",
+        "model.encoder.attention.heads=4", "model.decoder.attention.heads=4",
+    ],
+    "convolutional": ["model=gehring2017", "model.tied_embeddings=none"],
+    "hybrid": ["model=chen2018_hybrid", "model.tied_embeddings=none"],
+}  # fmt: skip
+TWO_LAYERS = ["model.encoder_layers=2", "model.decoder_layers=2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [copy, reverse])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_architectures_learn(architecture: str, task: Task) -> None:
+    options = model_options([*ARCHITECTURES[architecture], *TWO_LAYERS])
+    assert exactly_right(train(options, task, Settings(updates=1500)), task) >= 0.99
 
 
 @pytest.mark.slow

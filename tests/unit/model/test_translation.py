@@ -1,5 +1,7 @@
 """What holds for every model: the pairwise array of all axes."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import is_dataclass
 
 import pytest
@@ -28,8 +30,10 @@ from torch import Tensor
 from seq2seq import build
 
 ROWS = pairwise_rows()
-UNUSED = {"linear": ("score.query", "heads.query"), "key": ("heads.query",), "location": ("heads.key",)}
+UNUSED = {"linear": r"(score|heads)\.query", "key": r"heads\.query", "location": r"heads\.key"}
 """Scores that don't look at the query, or not at the words: what would bring these to them gets no gradient."""
+TO_SOURCE = r"decoder\.(layers\.\d\.)?attention"
+TO_SELF = r"(encoder\.(layers\.\d|before|after)\.attention|decoder\.layers\.\d\.self_attention)"
 every_model = pytest.mark.parametrize("row", ROWS, ids=label)
 
 
@@ -161,7 +165,20 @@ def test_training_twice_gives_the_same_gradients(row: Row) -> None:
         assert gradient.isfinite().all(), name
         assert torch.equal(gradient, found[1][name]), name
     useless = {name for name, gradient in found[0].items() if not gradient.any()}
-    assert useless <= {f"decoder.attention.{name}.weight" for name in UNUSED.get(row["score"], ())}
+    assert not {name for name in useless if not any(re.fullmatch(f"{reason}.*", name) for reason in _excuses(row))}
+
+
+def _excuses(row: Row) -> Iterator[str]:
+    """Patterns of the names of what may get no gradient."""
+    for place, score in ((TO_SOURCE, row["score"]), (TO_SELF, row["self_score"])):
+        if score in UNUSED:
+            yield rf"{place}\.{UNUSED[score]}\."
+    if row["score"] in ("linear", "key"):
+        yield r"decoder\.layers\.\d\.(query|attention_residual\.norm)\."  # before the query
+    if row["normaliser"] == "sparsemax":
+        yield rf"{TO_SOURCE}\.score\.key\."  # where all the weight is on one position
+    if row["placement"].startswith("none"):
+        yield r"encoder\.values\."  # the bridge reads the keys
 
 
 @pytest.mark.parametrize("row", one_by_one_rows(), ids=label)
@@ -230,17 +247,18 @@ def test_every_possible_pair_meets_in_some_row() -> None:
 
 
 def test_a_search_finds_few_rows_and_again_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a few values of each axis; all of them take minutes."""
-    few = {axis: tuple(dict.fromkeys((*values[:1], DEFAULT[axis], values[-1]))) for axis, values in AXES.items()}
-    few |= {axis: (DEFAULT[axis],) for axis in ("tied_embeddings", "memory_size", "layer_norm", "cell", "readout")}
+    """With a few values of some axes; all of them take minutes."""
+    few = {axis: (DEFAULT[axis],) for axis in AXES}
+    few |= {"encoder": AXES["encoder"][:2], "decoder": AXES["decoder"][:2], "placement": ("before", "between", "after")}
+    few |= {"score": ("additive", "dot"), "self_score": ("scaled_dot", "additive"), "norm": AXES["norm"]}
     monkeypatch.setattr("support.variants.AXES", few)
-    monkeypatch.setattr("support.variants.BASES", [BASES[0], BASES[4], BASES[7]])
+    monkeypatch.setattr("support.variants.BASES", [base for base in BASES if "convolutional" not in base.values()])
     possible_pairs.cache_clear()
     try:
         found = list(find_pairwise_rows())
         assert set().union(*(pairs(row) for row in found)) >= set(possible_pairs())
         assert found == list(find_pairwise_rows())
-        assert len(found) < 30
+        assert 6 <= len(found) <= 15
     finally:
         possible_pairs.cache_clear()
 
@@ -251,7 +269,9 @@ def test_impossible_pairs_are_left_out() -> None:
         {("placement", "after"), ("readout", "tanh")},
         {("placement", "none"), ("bridge", "zero")},
         {("placement", "none"), ("score", "dot")},
-        {("residual", True), ("decoder_layers", 1)},
+        {("decoder", "transformer"), ("placement", "before")},
+        {("decoder", "convolutional"), ("coverage", True)},
+        {("positions", "rotary"), ("self_normaliser", "reinforce")},
     ]
     assert not any(frozenset(pair) in possible_pairs() for pair in pairs_left_out)
     assert frozenset({("score", "concat"), ("coverage", True)}) in possible_pairs()
