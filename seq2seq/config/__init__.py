@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from seq2seq.config.architecture import *
+from seq2seq.config.architectures import *
 from seq2seq.config.attention import *
 from seq2seq.config.benchmark import *
 from seq2seq.config.commands import *

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from seq2seq.config.architecture import FeedForward, LearnedPositions, Recurrence, Sinusoidal
+from seq2seq.config.architectures import FeedForward, LearnedPositions, Recurrence, Sinusoidal
 from seq2seq.config.attention import Additive, General, GlobalWindow, Location, ScaledDot, Softmax
 from seq2seq.config.model import Model
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seq2seq.config.architecture import (
+from seq2seq.config.architectures import (
     AttentionBridge,
     Bridge,
     ConvolutionalDecoder,
