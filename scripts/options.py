@@ -46,14 +46,15 @@ def _keys(command: str, wanted: object) -> Iterator[str]:
     for key in command_keys(command):
         if wanted(key.name):  # type: ignore[operator]
             rows.setdefault(key.name, [])
-            if key.option:
+            if key.option and key.option not in rows[key.name]:
                 rows[key.name].append(key.option)
     for name, having in rows.items():
-        key = next(key for key in command_keys(command) if key.name == name)
+        key, *others = (key for key in command_keys(command) if key.name == name)
+        defaults = " or ".join(f"`{default}`" for default in dict.fromkeys(map(shown_default, (key, *others))))
         choices = key.field.metadata.get("choices", ())
         only = f" (of {', '.join(having)})" if having and having != ["recurrent"] else ""
         words = f" Choices: {', '.join(f'`{word}`' for word in choices)}." if choices else ""
-        yield f"| `{name}`{only} | `{shown_default(key)}` | {_cell(key.help)}{words} |"
+        yield f"| `{name}`{only} | {defaults} | {_cell(key.help)}{words} |"
 
 
 def _groups() -> Iterator[str]:

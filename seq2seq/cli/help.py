@@ -82,7 +82,7 @@ def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> It
 def _head(command: str, key: Option) -> str:
     """Show a key with its default and choices, and the options that have it if not all do."""
     choices = " | ".join(key.field.metadata.get("choices", ()))
-    having = [other.option for other in find_keys(command, key.name) if other.option]
+    having = dict.fromkeys(other.option for other in find_keys(command, key.name) if other.option)
     rows = groups(command).get(key.name.rpartition(".")[0].replace(".", "/"), ())
     limited = f"   [{', '.join(having)}]" if len(having) < len(rows) else ""
     return f"{key.name}={shown_default(key)}" + (f"   ({choices})" if choices else "") + limited

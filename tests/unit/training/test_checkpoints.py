@@ -11,7 +11,7 @@ from support import trainers
 from support.trainers import weights
 
 from seq2seq.cli.main import main
-from seq2seq.config import Data
+from seq2seq.config import Data, parse
 from seq2seq.inference.metrics import can_rise, score
 from seq2seq.training.checkpoints import directories, keep_only, ranked
 from seq2seq.training.model_card import average_card
@@ -204,7 +204,8 @@ def test_the_last_ones_are_averaged_where_they_are_chosen(runs: Path, capfd: pyt
 
 def test_the_card_names_all_corpora() -> None:
     data = Data(train=["a", "b"], valid="v", source_lang="en", target_lang="de")
-    assert "They were trained on `a` and `b`; their own cards" in average_card(data, ["one", "other"])
+    model = parse("model", {"attention": {"placement": {"name": "none"}}, "bridge": {"name": "last"}})
+    assert "They were trained on `a` and `b`; their own cards" in average_card(model, data, ["one", "other"])
 
 
 def test_one_checkpoint_twice_is_itself(runs: Path) -> None:

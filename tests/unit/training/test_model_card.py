@@ -1,16 +1,18 @@
 """Where a checkpoint comes from."""
 
+import dataclasses
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seq2seq.checkpoint import with_home, without_home
 from seq2seq.config import parse
-from seq2seq.training.model_card import checkout_commit, model_card, origin, shared_name, versions
+from seq2seq.training.model_card import average_card, checkout_commit, model_card, origin, shared_name, versions
 from seq2seq.version import __version__
 
 CONFIG = parse(
@@ -71,6 +73,28 @@ def test_the_card_tells_what_it_takes() -> None:
     assert not re.search("None|null|\\[]", card)
     for name, value in versions().items():
         assert f"| {name} | {value} |" in card
+
+
+def test_the_card_tells_what_the_model_is() -> None:
+    parts = {"score": {"name": "dot"}, "window": {"name": "global"}, "normaliser": {"name": "softmax"}}
+    own = {**parts, "score": {"name": "cosine"}, "heads": 2}
+    sides = {"encoder": {"name": "transformer", "attention": own}, "decoder": {"name": "convolutional"}}
+    positions = {"positions": {"name": "sinusoidal"}, "bridge": {"name": "mean"}}
+
+    start, end = "A Transformer encoder with a convolutional decoder", "window `global`, normaliser `softmax`"
+
+    def first_line(placement: dict[str, Any]) -> str:
+        model = parse("model", {**sides, **positions, "attention": {**parts, "placement": placement}})
+        config = dataclasses.replace(CONFIG, model=model)
+        _, _, line, *_ = model_card(config, 5, 1.25, {}, origin(config, {})).split("\n")
+        assert f"\n{start} whose weights are" in average_card(model, CONFIG.data, ["a"])
+        return line
+
+    own_part = f"self-attention of the encoder: score `cosine`, {end}."
+    to_source = f"with attention: score `dot`, {end}, placement `between`"
+    assert first_line({"name": "between"}) == f"{start} {to_source}; {own_part}"
+    without = first_line({"name": "none", "feed_source": True})
+    assert without == f"{start} without attention to the source; {own_part}"
 
 
 @pytest.mark.parametrize(
