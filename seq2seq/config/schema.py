@@ -245,7 +245,8 @@ class SchemaReader:
             return like
         chosen = f"={value}" if "/" in meant and isinstance(value, str) else ""
         others = having(meant)
-        return f" Did you mean {meant + chosen!r}{others and f' of {others}'}?"
+        has = "have" if ", " in others else "has"
+        return f" Did you mean {meant + chosen!r}{others and f', which {others} {has}'}?"
 
     def _read_value(self, hint: Any, value: Any, path: str, metadata: Mapping[str, Any]) -> Any:
         if isinstance(hint, types.UnionType):
