@@ -296,7 +296,7 @@ def _missing(message: str, command: str, user_configs: str | None) -> str:
     group = max(known, key=len, default=found[1].rpartition("/")[0])
     name, choices = found[1].removeprefix(f"{group}/"), options(group, user_configs)
     elsewhere = [f"{other}={name}" for other in groups(command) if name in options(other, user_configs)]
-    near = f" Did you mean {elsewhere[0]!r}?" if elsewhere else nearest(name, choices)
+    near = f" Did you mean {min(elsewhere, key=len)!r}?" if elsewhere else nearest(name, choices)
     return f"{group}={name}: no such option.{near}" + (f" Choices: {', '.join(choices)}." if choices else "")
 
 

@@ -233,7 +233,7 @@ class SchemaReader:
         paths = {entry.path: entry.options for entry in everywhere if isinstance(entry, Group)}
 
         def having(name: str) -> str:
-            some = [key.option for key in options if key.name == name and key.option]
+            some = dict.fromkeys(key.option for key in options if key.name == name and key.option)
             table = paths.get(name.rpartition(".")[0].replace(".", "/"), ())
             return ", ".join(some) if len(some) < len(table) else ""
 
@@ -245,7 +245,8 @@ class SchemaReader:
             return like
         chosen = f"={value}" if "/" in meant and isinstance(value, str) else ""
         others = having(meant)
-        return f" Did you mean {meant + chosen!r}{others and f', which {others} have'}?"
+        has = "have" if ", " in others else "has"
+        return f" Did you mean {meant + chosen!r}{others and f', which {others} {has}'}?"
 
     def _read_value(self, hint: Any, value: Any, path: str, metadata: Mapping[str, Any]) -> Any:
         if isinstance(hint, types.UnionType):

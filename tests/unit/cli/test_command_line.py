@@ -129,7 +129,7 @@ def test_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
         ("train", "attention=none", "Did you mean 'model/attention=none'?"),
         ("train", "score=dot", "Did you mean 'model/attention/score=dot'?"),
         ("train", "bridge=mean", "Did you mean 'model/bridge=mean'?"),
-        ("train", "cell=lstm", "Did you mean 'model.encoder.cell'?"),
+        ("train", "cell=lstm", "Did you mean 'model.encoder.cell', which recurrent has?"),
         ("train", "attention.heads=2", "attention.heads: no such key. Did you mean 'model.attention.heads'?"),
         ("train", "score.coverage=true", "'model.attention.score.coverage', which additive, normed_additive, concat"),
         ("train", "training.beam_size=2", "Did you mean 'decoding.beam_size'?"),

@@ -10,7 +10,7 @@ from support.variants import VOCAB, batch
 from torch import Tensor
 
 from seq2seq import build
-from seq2seq.config import parse
+from seq2seq.config import LearnedPositions, parse
 from seq2seq.errors import ConfigError
 from seq2seq.model.parameters import parameters_by_part
 from seq2seq.model.quantised import QuantisedModels
@@ -85,3 +85,10 @@ def test_attention_within_layers_counts_as_attention() -> None:
     assert counts["attention"] == (1 + 2 * LAYERS) * 4 * 4 * 4  # W_q, W_k, W_v, W_o of each
     assert counts["bridge"] == 0
     assert sum(counts.values()) == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_encoder_tells_how_many_positions_it_learned() -> None:
+    config = options("recurrent", "convolutional")
+    assert made(config).learned_positions is None
+    learned = dataclasses.replace(config, positions=LearnedPositions(max_length=7))
+    assert made(learned).learned_positions == 7
