@@ -1,4 +1,4 @@
-"""What each attention and architecture learns, and what nothing learns without attention: copying and reversing random symbols."""
+"""What each attention and architecture learns, and what nothing learns without attention: copying and reversing."""
 
 import pytest
 
