@@ -200,8 +200,11 @@ DEFAULT: Row = {axis: values[0] for axis, values in AXES.items()} | {
 BASES: list[Row] = [
     {**DEFAULT, "encoder": encoder, "decoder": decoder, "placement": "before" if decoder == "recurrent" else "between"}
     for encoder, decoder in itertools.product(AXES["encoder"], AXES["decoder"])
-]
-"""The default row of each architecture: any two values that are possible together are possible in one of these."""
+] + [{**DEFAULT, "encoder": kind, "decoder": kind, "placement": "none-fed"} for kind in AXES["decoder"][1:]]
+"""The default row of each architecture, and those of layers that get the bridge's vector in place of attention.
+
+Any two values that are possible together are possible in one of these.
+"""
 
 PAIRWISE = Path(__file__).with_name("pairwise.json")
 """The covering array. A test asserts that it covers; `write_pairwise_rows()` makes it anew."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from seq2seq.cli.compose import run_composed
-from seq2seq.config import Model, architecture, parse, peer_attention, peer_sizes, reaches, self_attentions
+from seq2seq.config import Model, architecture, parse, peer_attention, peer_sizes, reaches
 
 DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
 
@@ -30,7 +30,7 @@ def composed(*overrides: str) -> Model:
 def test_an_architecture_has_a_name(preset: str, title: str, sides: list[str]) -> None:
     model = composed(*([f"model={preset}"] if preset else []))
     assert architecture(model) == title
-    assert list(self_attentions(model)) == sides
+    assert list(model).self_attentions() == sides
 
 
 def test_limits_of_positions_are_found_wherever_they_are() -> None:

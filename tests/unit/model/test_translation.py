@@ -199,10 +199,10 @@ def test_more_heads_than_the_query_has_dimensions() -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 132
-    assert len(possible_pairs()) == 3408
-    assert len(one_by_one_rows()) == 72
-    assert len(BASES) == 9
+    assert len(ROWS) == 136
+    assert len(possible_pairs()) == 3424
+    assert len(one_by_one_rows()) == 74
+    assert len(BASES) == 11
     assert {axis: len(values) for axis, values in AXES.items()} == {
         "encoder": 3,
         "decoder": 3,
