@@ -26,6 +26,8 @@ PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement"
 """With an option of their own."""
 LAUNCHERS = sorted(path.stem for path in (CONFIGS / "hydra/launcher").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+SIDES = [(side, path.stem) for side in ("encoder", "decoder") for path in (CONFIGS / "model" / side).glob("*.yaml")]
+"""Options that the papers' models consist of."""
 OPTIONS = [(group, option) for group, table in groups("train").items() for option in table]
 NEEDS = {
     "model/encoder/attention": ["model/encoder=transformer"],
@@ -61,18 +63,24 @@ def stepped(config: TrainConfig) -> None:
 
 def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(MODELS) == 6
-    assert len(ATTENTIONS) == 12
+    assert len(SIDES) == 6
+    assert len(ATTENTIONS) == 13
     assert len(EXPERIMENTS) >= 6
     assert len(COMPARISONS) >= 1
     assert len(OPTIONS) == 3 + 3 + 3 * 18 + 4 + 4 + 4
     assert len(BENCHMARKS) >= 1
-    groups = (MODELS, ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
+    groups = (MODELS, SIDES, ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
     assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_attention_presets(attention: str) -> None:
     stepped(compose("train", *DATA, f"model/attention={attention}"))
+
+
+@pytest.mark.parametrize(("side", "option"), SIDES)
+def test_sides(side: str, option: str) -> None:
+    stepped(compose("train", *DATA, f"model/{side}={option}"))
 
 
 @pytest.mark.parametrize("model", MODELS)
