@@ -18,7 +18,7 @@ ROWS = one_by_one_rows()
 
 
 def test_the_rows_are_as_many_as_they_were() -> None:
-    assert len(ROWS) >= 38
+    assert len(ROWS) == 74
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -84,8 +84,11 @@ def test_in_single_precision_batches_of_1_8_and_64_say_the_same(row: dict[str, A
     for other in (turned, alone):
         for number, hypotheses in other.items():
             assert len(hypotheses) == len(every[number])
+            assert hypotheses[0].tokens == every[number][0].tokens
             for a, b in zip(hypotheses, every[number], strict=True):
-                assert a.tokens == b.tokens
+                if a.tokens != b.tokens:  # as good as each other: rounding decided which of them stayed in the beam
+                    assert a.rank == pytest.approx(b.rank, abs=1e-4)
+                    continue
                 torch.testing.assert_close(a.token_scores, b.token_scores, rtol=1e-5, atol=1e-5)
                 assert a.rank == pytest.approx(b.rank, abs=1e-5)
                 if a.attention is not None:
