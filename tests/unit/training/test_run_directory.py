@@ -171,7 +171,7 @@ def test_a_run_began_with_what_is_in_its_first_checkpoint(tmp_path: Path) -> Non
     shutil.rmtree(tmp_path / "parent")
     assert check_run_dir(run_dir, child("parent")) == []
     data = prepare_data(child("parent"), run_dir)
-    assert data.start is None
+    assert not data.start
     assert data.hashes.keys() == {"train", "valid", "start_from"}
 
 
