@@ -393,7 +393,9 @@ def find_pairwise_rows() -> Iterator[Row]:
         wanted = next(iter(left))
         found = [_filled(base, wanted, left) for base in _bases_of(wanted)]
         row = max(found, key=lambda row: sum(pair in left for pair in pairs(row)))
-        for pair in pairs(row):
+        met = pairs(row)
+        assert wanted in met
+        for pair in met:
             left.pop(pair, None)
         yield row
 

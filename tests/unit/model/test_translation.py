@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from support.variants import (
     AXES,
     BASES,
+    DEFAULT,
     VOCAB,
     Row,
     batch,
     build_model,
+    find_pairwise_rows,
     gradients,
     label,
     log_probs,
@@ -242,6 +244,25 @@ def test_the_default_rows_are_possible() -> None:
 def test_every_possible_pair_meets_in_some_row() -> None:
     met = set().union(*(pairs(row) for row in ROWS))
     assert met == set(possible_pairs()), "call support.variants.write_pairwise_rows()"
+
+
+def test_a_search_finds_few_rows_and_again_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a few values of some axes; all of them take minutes."""
+    few = {axis: (DEFAULT[axis],) for axis in AXES}
+    few |= {"encoder": AXES["encoder"][:2], "decoder": AXES["decoder"][:2], "placement": ("before", "between", "after")}
+    few |= {"score": ("additive", "dot"), "self_score": ("scaled_dot", "additive"), "norm": AXES["norm"]}
+    monkeypatch.setattr("support.variants.AXES", few)
+    bases = [base for base in BASES if all(base[axis] in values for axis, values in few.items())]
+    assert len(bases) == 4
+    monkeypatch.setattr("support.variants.BASES", bases)
+    possible_pairs.cache_clear()
+    try:
+        found = list(find_pairwise_rows())
+        assert set().union(*(pairs(row) for row in found)) >= set(possible_pairs())
+        assert found == list(find_pairwise_rows())
+        assert 6 <= len(found) <= 15
+    finally:
+        possible_pairs.cache_clear()
 
 
 def test_impossible_pairs_are_left_out() -> None:
