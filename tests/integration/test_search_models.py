@@ -85,10 +85,14 @@ def test_in_single_precision_batches_of_1_8_and_64_say_the_same(row: dict[str, A
         for number, hypotheses in other.items():
             assert len(hypotheses) == len(every[number])
             assert hypotheses[0].tokens == every[number][0].tokens
+            layered = (row["encoder"], row["decoder"]) != ("recurrent", "recurrent")
             for a, b in zip(hypotheses, every[number], strict=True):
-                if a.tokens != b.tokens:  # as good as each other: rounding decided which of them stayed in the beam
+                if (
+                    a.tokens != b.tokens and layered
+                ):  # one row has a near-tie: rounding decided which stayed in the beam
                     assert a.rank == pytest.approx(b.rank, abs=1e-4)
                     continue
+                assert a.tokens == b.tokens
                 torch.testing.assert_close(a.token_scores, b.token_scores, rtol=1e-5, atol=1e-5)
                 assert a.rank == pytest.approx(b.rank, abs=1e-5)
                 if a.attention is not None:
