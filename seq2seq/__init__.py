@@ -1,4 +1,4 @@
-"""seq2seq: train, use, inspect and compare recurrent translation models with attention.
+"""seq2seq: train, use, inspect and compare translation models with attention.
 
     translator = seq2seq.load("runs/NAME/best")
     print(translator.translate("A sentence.").text)
