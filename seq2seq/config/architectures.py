@@ -104,11 +104,16 @@ class ConvolutionalEncoder(Encoder):
             self.attention = None
 
     def problems(self) -> Iterator[str]:
-        """Yield an error for a kernel without a middle."""
+        """Yield an error for a kernel without a middle, and for an attention without a place or a place without one."""
         if self.kernel_size % 2 == 0:
             yield (
                 f"model.encoder.kernel_size={self.kernel_size}: a convolution around a word needs an odd width. Use "
                 f"{self.kernel_size + 1}."
+            )
+        if self.attention_placement == "none" and self.attention not in (None, SelfAttention(heads=1)):
+            yield (
+                "model.encoder.attention_placement=none and options of model.encoder.attention: there is no attention "
+                "that they could shape. Use model.encoder.attention_placement=before or after, or leave them out."
             )
         if self.attention_placement != "none" and self.attention is None:
             yield (

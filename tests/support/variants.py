@@ -233,7 +233,8 @@ def plain_model(row: Row) -> dict[str, Any]:
         encoder["hidden_size"] = row["memory_size"] // (2 if row["bidirectional"] else 1)
     if row["encoder"] == "convolutional":
         encoder |= {axis: row[axis] for axis in ("activation", "separate_values", "attention_placement")}
-        encoder["attention"] = _product(row, "self_")
+        if row["attention_placement"] != "none":
+            encoder["attention"] = _product(row, "self_")
     same = ("decoder_layers", "encoder_layers", "tied_embeddings", "embedding_size")
     return {
         "encoder": encoder,
