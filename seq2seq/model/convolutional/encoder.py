@@ -74,9 +74,9 @@ class ConvolutionalEncoder(Encoder):
         keys = _run(self.blocks, x, real)
         values = keys if self.values is None else _run(self.values, x, real)
         if self.after is not None:
-            similar, separate = keys, values is not keys
-            keys = self.after(similar, similar, lengths, positions)
-            values = self.after(similar, values, lengths, positions) if separate else keys
+            attended = self.after(keys, keys, lengths, positions)
+            values = attended if values is keys else self.after(keys, values, lengths, positions)
+            keys = attended
         return Encoded(keys, HALF * (values + x) if self.add_inputs else values)
 
 
