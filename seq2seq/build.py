@@ -10,6 +10,7 @@ from torch import nn
 from seq2seq import config
 from seq2seq.attention import normaliser, positions, score, window
 from seq2seq.attention.attention import Attention, FixedVector, Heads
+from seq2seq.attention.hierarchical import HierarchicalAttention
 from seq2seq.model import pooling
 from seq2seq.model.convolutional.encoder import AttentionAfter, AttentionBefore, ConvolutionalEncoder
 from seq2seq.model.convolutional.layers import Convolution, DecoderBlock, EncoderBlock
@@ -84,7 +85,7 @@ def attention(options: config.Attention, query_size: int, memory_size: int) -> A
 
 
 def _attention(
-    options: config.Attention | config.SelfAttention,
+    options: config.Attention | config.AttentionProduct,
     query_size: int,
     memory_size: int,
     output_size: int,
@@ -109,7 +110,7 @@ def _attention(
     return Attention(heads, energies, view, weights, rotary=positions.Rotary() if rotary else None, parallel=parallel)
 
 
-def _self_attention(options: config.SelfAttention, model: config.Model, *, project: bool) -> Attention:
+def _self_attention(options: config.AttentionProduct, model: config.Model, *, project: bool) -> Attention:
     size, rotary = model.hidden_size, isinstance(model.positions, config.Rotary)
     return _attention(options, size, size, size, project=project, rotary=rotary, parallel=True)
 
@@ -328,6 +329,19 @@ def _normal(module: Module, dropout: float) -> Module:
     return module
 
 
+# --- context ---------------------------------------------------------------------------------------------------------
+
+
+def _hierarchical(options: config.HierarchicalContext, size: int) -> HierarchicalAttention:
+    sizes = size, size, size
+    words = _xavier(_attention(options.words, *sizes, project=True, parallel=True))
+    return HierarchicalAttention(words, _xavier(_attention(options.sentences, *sizes, project=True)), size)
+
+
+# (option, size of an encoder state)
+CONTEXTS: Table = {config.NoContext: lambda o, m: None, config.HierarchicalContext: _hierarchical}
+
+
 # --- the whole -------------------------------------------------------------------------------------------------------
 
 # (the whole model, option)
@@ -357,7 +371,6 @@ def translation_model(
     # A seed's weights depend on the order of drawing: a recurrent decoder's bridge is drawn after the output.
     make_output = partial(Output, options.hidden_size, target_vocab, tied)
     decoder, output = DECODERS[type(options.decoder)](options, options.decoder, target_embedding, make_output)
-    words = options.word_dropout
-    return TranslationModel(
-        source_embedding, encoder, decoder, output, word_dropout=words, reverse_source=reverse_source
-    )
+    parts = source_embedding, encoder, decoder, output
+    context, words = CONTEXTS[type(options.context)](options.context, options.memory_size), options.word_dropout
+    return TranslationModel(*parts, context=context, word_dropout=words, reverse_source=reverse_source)

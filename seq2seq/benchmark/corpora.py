@@ -13,11 +13,13 @@ from seq2seq import build
 from seq2seq.config import BenchmarkConfig, Data, Decoding, Generated, TrainConfig
 from seq2seq.errors import DataError
 from seq2seq.inference.metrics import bleu_tokenizer
+from seq2seq.inference.translation import in_documents
 from seq2seq.model.translation import TranslationModel
-from seq2seq.text.cache import EncodedCorpus, StoredRows, encode_corpus
+from seq2seq.text.cache import EncodedCorpus, encode_corpus
 from seq2seq.text.corpus import read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
+from seq2seq.text.stored_rows import StoredRows
 from seq2seq.text.tokenizer import EOS, Tokenizer
 from seq2seq.training.corpora import PreparedData, prepare_data
 from seq2seq.training.held_out import find_texts
@@ -141,7 +143,9 @@ def _prepared(
     config: BenchmarkConfig, tokenizer: Tokenizer, train: EncodedCorpus, valid: EncodedCorpus, sources: Sequence[str]
 ) -> PreparedData:
     sizes = config.training.batch_tokens, config.training.batch_sentences
-    validation = Validation(valid, sources, sources, Decoding(beam_size=1), bleu_tokenizer("de"), *sizes)
+    validation = Validation(
+        valid, list(in_documents(sources, 0)), sources, Decoding(beam_size=1), bleu_tokenizer("de"), *sizes
+    )
     return PreparedData(tokenizer, tokenizer, train, validation, {})
 
 

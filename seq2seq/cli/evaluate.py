@@ -9,10 +9,11 @@ from itertools import islice
 from typing import TextIO
 
 from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream, progress
-from seq2seq.cli.reading import layout
+from seq2seq.cli.reading import RowLayout, layout
 from seq2seq.cli.references import read_test_set
 from seq2seq.cli.rows import result_row
 from seq2seq.config import EvaluateConfig, to_plain
+from seq2seq.errors import ConfigError
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.heatmap import of_translation
@@ -21,7 +22,7 @@ from seq2seq.inference.metrics import LengthBin, Reference, Scores
 from seq2seq.inference.pages import write_heatmaps
 from seq2seq.inference.report import HEATMAPS, Report, draw_lengths, page
 from seq2seq.inference.sentences import LongSources
-from seq2seq.inference.translation import Translation
+from seq2seq.inference.translation import Request, Translation, in_documents, shuffle_contexts
 from seq2seq.inference.translator import Translator
 from seq2seq.text.words import find_words
 from seq2seq.version import __version__, install_command
@@ -36,12 +37,14 @@ def run(config: EvaluateConfig) -> int:
     check_output(config.output)
     if config.report is not None:
         check_directory(config.report)
-    sources, references = read_test_set(config.source, config.reference, layout(config.checkpoint, config.columns))
+    columns = layout(config.checkpoint, config.columns)
+    sources, references = read_test_set(config.source, config.reference, columns)
     translator = load_translator(config.checkpoint, config.device)
+    requests = _requests(config, translator, sources, columns)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)
     with progress(len(sources)) as advance:
-        translations = translate(config, translator, sources, advance)
+        translations = translate(config, translator, requests, advance)
         if config.report is not None:
             conditions = {key: getattr(config, key) for key in ("checkpoint", "source", "reference")}
             conditions |= {"decoding": to_plain(config.decoding), "version": __version__}
@@ -58,13 +61,28 @@ def run(config: EvaluateConfig) -> int:
     return 0
 
 
+def _requests(
+    config: EvaluateConfig, translator: Translator, sources: Sequence[str], columns: RowLayout
+) -> list[Request]:
+    """Return the sources with the context that was asked for. Raises ConfigError if the model reads none."""
+    if config.context != "own" and not translator.context:
+        raise ConfigError(
+            f"context={config.context} and checkpoint={config.checkpoint}: a model of single sentences reads no "
+            "context. Use context=own."
+        )
+    size = translator.context if config.context != "none" else 0
+    begins = columns.beginnings(config.source, config.reference) if size else None
+    requests = list(in_documents(sources, size, begins))
+    return shuffle_contexts(requests) if config.context == "shuffled" else requests
+
+
 def translate(
-    config: EvaluateConfig, translator: Translator, sources: Sequence[str], advance: Callable[[int], object]
+    config: EvaluateConfig, translator: Translator, requests: Sequence[Request], advance: Callable[[int], object]
 ) -> Iterator[Translation]:
     """Yield the best translation of each source; at the end, log which sources are longer than any in training."""
     long_sources = LongSources(translator.lengths.longest_source)
     keep_attention = config.report is not None
-    ranked = translator.translate_lines(sources, config.decoding, keep_attention=keep_attention, advance=advance)
+    ranked = translator.translate_requests(requests, config.decoding, keep_attention=keep_attention, advance=advance)
     for number, (best, *_) in enumerate(ranked, 1):
         long_sources.add(number, [best])
         yield best

@@ -1,6 +1,5 @@
 """`seq2seq plot`: draws the attention of each sentence."""
 
-import dataclasses
 import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -11,19 +10,20 @@ from seq2seq.cli.reading import SOURCE, find_aligner, layout, read_pairs, score_
 from seq2seq.config import PlotConfig, several
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
+from seq2seq.inference.context_view import view_context
 from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.pages import write_heatmaps
+from seq2seq.inference.translation import in_documents
 from seq2seq.inference.translator import Translator
 from seq2seq.inference.windows import token_windows
-from seq2seq.text.words import Words
 from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
 Numbered = tuple[int, Heatmap]
-"""The number of a line, from 1, and its heat map"""
+"""The number of a line, from 1, and a heat map of it"""
 _NAMED = 10
 """Maximum number of characters without a font that are named."""
 
@@ -45,32 +45,37 @@ def run(config: PlotConfig) -> int:
 
 
 def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[Numbered]:
-    """Yield the heat map of every non-blank line, by words, or by pieces with their windows."""
-    drawn, decoding = _drawn(config, translator, aligner), config.decoding
-    if config.units == "words":
-        words = ((number, in_words(heatmap, aligner.source.line(heatmap.source), t)) for number, heatmap, t in drawn)
-        yield from ((number, heatmap) for number, heatmap in words if heatmap.rows and heatmap.columns)
-        return
-    while group := [(number, heatmap) for number, heatmap, _ in islice(drawn, decoding.batch_size)]:
-        sources, rows = [heatmap.source for _, heatmap in group], [heatmap.rows for _, heatmap in group]
-        windows = token_windows(translator, sources, rows, decoding.precision, decoding.batch_size)
-        for (number, heatmap), seen in zip(group, windows, strict=True):
-            yield number, dataclasses.replace(heatmap, windows=seen)
+    """Yield the heat map of every non-blank line, by words, or by pieces with windows, and that of its context."""
+    decoding, in_pieces = config.decoding, config.units == "pieces"
+    numbered = ((number, result) for number, result in _results(config, translator) if result.attention is not None)
+    while group := list(islice(numbered, decoding.batch_size)):
+        results, options = [result for _, result in group], (decoding.precision, decoding.batch_size)
+        windows = token_windows(translator, results, *options) if in_pieces else [None] * len(group)
+        contexts = view_context(translator, results, *options)
+        for (number, result), seen, context in zip(group, windows, contexts, strict=True):
+            heatmap = of_translation(result, seen)
+            assert heatmap is not None
+            heatmap = heatmap.mean_over_heads() if config.heads == "mean" else heatmap
+            if not in_pieces:
+                heatmap = in_words(heatmap, aligner.source.line(result.source), aligner.target_words(result))
+            if heatmap.rows and heatmap.columns:
+                yield number, heatmap
+            if context is not None:
+                yield number, context.heatmap()
 
 
-def _drawn(config: PlotConfig, translator: Translator, aligner: Aligner) -> Iterator[tuple[int, Heatmap, Words]]:
-    """Yield the number, the heat map and the target words of every line with attention."""
+def _results(config: PlotConfig, translator: Translator) -> Iterator[tuple[int, Result]]:
+    """Yield the number and the translation or scored pair of every line."""
     columns, decoding = layout(config.checkpoint, config.columns), config.decoding
     results: Iterator[Result]
     if config.target is None:
-        results = (best for best, *_ in translator.translate_lines(columns.lines(config.input, SOURCE), decoding))
+        begins = columns.beginnings(config.input) if translator.context else None
+        requests = in_documents(columns.lines(config.input, SOURCE), translator.context, begins)
+        results = (best for best, *_ in translator.translate_requests(requests, decoding))
     else:
         pairs = read_pairs(config.input, config.target, translator, columns)
         results = score_all(translator, pairs, decoding.batch_size, decoding.precision, decoding.shortlist)
-    for number, result in enumerate(results, 1):
-        if (heatmap := of_translation(result)) is not None:
-            heatmap = heatmap.mean_over_heads() if config.heads == "mean" else heatmap
-            yield number, heatmap, aligner.target_words(result)
+    return enumerate(results, 1)
 
 
 def _page(output: str) -> str:
@@ -111,7 +116,8 @@ def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterab
     painter = Painter(translator.source_lang, translator.target_lang)
     directory = make_directory(config.output)
     for number, heatmap in heatmaps:
-        path = directory / f"{number:04}.{config.output_format}"
+        name = f"{number:04}-{heatmap.part}" if heatmap.part else f"{number:04}"
+        path = directory / f"{name}.{config.output_format}"
         with output_file(str(path)) as unfinished:
             unfinished.write_bytes(painter.draw(heatmap, config.output_format))
         print(path)

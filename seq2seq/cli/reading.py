@@ -13,12 +13,13 @@ from seq2seq.cli.files import input_lines
 from seq2seq.config import Data, several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, Gold, read_gold
-from seq2seq.inference.forced_scores import ScoredPair, SentencePair, score_pairs
+from seq2seq.inference.forced_scores import ScoredPair, SentencePair, pairs_in_documents, score_pairs
+from seq2seq.inference.translation import Request, in_documents
 from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import existing, find_file
 from seq2seq.text.formats import Table, is_tabbed, table_kind
 from seq2seq.text.json_io import parse_json
-from seq2seq.text.parallel import ParallelText, zip_lines
+from seq2seq.text.parallel import ParallelText, changes, zip_lines
 from seq2seq.text.words import find_words
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class RowLayout:
     """As in training; None: the usual ones of each table"""
     kinds: frozenset[str] | None = None
     """Kinds of tables that `columns` apply to; None: all"""
+    documents: str | None = None
+    """As in training"""
 
     def lines(self, name: str, side: int) -> Iterator[str]:
         """Return one side: a column of a table, or the lines of any other file or of stdin.
@@ -70,6 +73,21 @@ class RowLayout:
         columns = self._columns(table_kind(source) or ".tsv")
         return ParallelText.find(source, source_lang or "", target_lang or "", columns, "source").pairs()
 
+    def beginnings(self, source: str, target: object = None) -> Iterator[bool] | None:
+        """Whether a document begins at each line; None: no column or file names documents, so blank lines tell.
+
+        Without a target, `source` may be a corpus as in training.
+        """
+        if kind := table_kind(source):
+            table = Table.open(find_file(source), kind, self.languages, self._columns(kind), [SOURCE])
+            column = table.find_column(self.documents, "document")
+            return None if column is None else changes(table.column(column))
+        if target is not None or self.documents is None:
+            return None
+        source_lang, target_lang = (language or "" for language in self.languages)
+        corpus = ParallelText.find(source, source_lang, target_lang, key="source", documents=self.documents)
+        return corpus.beginnings()
+
     def _columns(self, kind: str) -> Sequence[str] | None:
         return self.columns if self.kinds is None or kind in self.kinds else None
 
@@ -97,9 +115,10 @@ def layout_of(data: Data, columns: Sequence[str] | None = None) -> RowLayout:
     """Return these columns; by default, for tables of the same kind, those of a training."""
     languages = (data.source_lang, data.target_lang)
     if columns is not None:
-        return RowLayout(languages, columns)
+        return RowLayout(languages, columns, documents=data.documents)
     names = [*several(data.train), *several(data.valid), *several(data.test)]
-    return RowLayout(languages, data.columns, frozenset(table_kind(name) or ".tsv" for name in names))
+    kinds = frozenset(table_kind(name) or ".tsv" for name in names)
+    return RowLayout(languages, data.columns, kinds, data.documents)
 
 
 # --- pairs to score --------------------------------------------------------------------------------------------------
@@ -122,16 +141,18 @@ def read_pairs(source: str, target: str, translator: Translator, layout: RowLayo
     sources, targets = [left for left, _ in pairs], [right for _, right in pairs]
     if is_jsonl(sources):
         sources = [_expect_record(line, f"{source}:{number}")["source"] for number, line in enumerate(sources, 1)]
+    size = translator.context
+    begins = layout.beginnings(source, target) if size and not any(records) else None
     if not is_jsonl(targets):
-        return [SentencePair(*pair) for pair in zip(sources, targets, strict=True)]
+        return list(pairs_in_documents(zip(sources, targets, strict=True), size, begins))
     return [
-        _pair_of_record(text, line, f"{target}:{number}", translator)
-        for number, (text, line) in enumerate(zip(sources, targets, strict=True), 1)
+        _pair_of_record(request, line, f"{target}:{request.number + 1}", translator)
+        for request, line in zip(in_documents(sources, size, begins), targets, strict=True)
     ]
 
 
-def _pair_of_record(source: str, line: str, place: str, translator: Translator) -> SentencePair:
-    known, record = translator.piece_numbers, _expect_record(line, place)
+def _pair_of_record(request: Request, line: str, place: str, translator: Translator) -> SentencePair:
+    source, known, record = request.line, translator.piece_numbers, _expect_record(line, place)
     tokens = record["tokens"]
     if strange := [token for token in tokens if token not in known]:
         raise DataError(
@@ -144,7 +165,7 @@ def _pair_of_record(source: str, line: str, place: str, translator: Translator) 
             "Translate and score them one per line."
         )
     printed = translator.target.decode([known[token] for token in tokens], translator.source.protected(source))
-    return SentencePair(source, str(record.get("translation", printed)), tokens)
+    return SentencePair(source, str(record.get("translation", printed)), tokens, request.context)
 
 
 def is_jsonl(lines: Iterable[str]) -> bool:

@@ -4,16 +4,18 @@ import json
 from typing import Any
 
 from seq2seq.inference.alignment import WordAlignment
+from seq2seq.inference.context_view import ContextView
 from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.translation import Translation
 
 
-def result_row(result: Result, alignment: WordAlignment | None) -> str:
+def result_row(result: Result, alignment: WordAlignment | None, context: ContextView | None = None) -> str:
     """Return a translation or a scored pair as a line of JSON; only joined translations have `sentences`.
 
-    `alignment` is null if the model has no attention.
+    `alignment` is null if the model has no attention. Of a sentence in context, `gate` has a number and `weights` a
+    row for each source token: see ContextView.
     """
-    values = {
+    values: dict[str, Any] = {
         "source": result.source,
         "translation": result.text,
         "score": result.score,
@@ -25,6 +27,13 @@ def result_row(result: Result, alignment: WordAlignment | None) -> str:
     }
     if isinstance(result, Translation) and result.sentences > 1:
         values["sentences"] = result.sentences
+    if context is not None:
+        values["source_tokens"] = context.source_tokens
+        values["gate"] = [round(weight, 6) for weight in context.gate.tolist()]
+        values["context"] = [
+            {"source": sentence, "tokens": tokens, "weights": _rounded(weights.tolist())}
+            for sentence, tokens, weights in zip(context.sentences, context.tokens, context.weights, strict=True)
+        ]
     return _json(values)
 
 

@@ -15,6 +15,7 @@ from seq2seq.config import Decoding, TrainConfig, Training
 from seq2seq.device import check_precision, choose_device, fastest_fp32_products, fp32_products, keep_freed_memory
 from seq2seq.inference import metrics
 from seq2seq.inference.loading import load_translator
+from seq2seq.inference.translation import in_documents
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.log import RunLog, run_log
@@ -137,7 +138,9 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
     if test is None:
         return 0
     pairs = list(test.pairs())
-    translations = load_translator(run_dir, device).translate_lines((source for source, _ in pairs), config.decoding)
+    context = config.data.context
+    requests = in_documents((source for source, _ in pairs), context, test.beginnings() if context else None)
+    translations = load_translator(run_dir, device).translate_requests(requests, config.decoding)
     tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
     scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
     with output_stream(str(run_dir / "test.json")) as output:

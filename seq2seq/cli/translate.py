@@ -28,10 +28,13 @@ from seq2seq.cli.rows import alignment_row, result_row
 from seq2seq.config import TranslateConfig, several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment
+from seq2seq.inference.context_view import ContextView, view_context
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.sentences import LongSources, SentenceSplitter, join_alignments, join_translations
 from seq2seq.inference.translation import CutCount, Request, Translation
 from seq2seq.inference.translator import Translator
+from seq2seq.text.cleaning import is_blank
+from seq2seq.text.context import Past
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +113,7 @@ class Work:
         """Yield the lines of an input in groups, of few lines if each has many sentences."""
         decoding = self.config.decoding
         size = self.translator.group_size(decoding) if self.split is None else decoding.batch_size
-        return requests(self.config, name, size, self._check)
+        return requests(self.config, name, size, self._check, self.translator.context, self.split)
 
     def _check(self, line: str, place: str) -> None:
         for sentence in [line] if self.split is None else self.split(line):
@@ -153,9 +156,10 @@ class Work:
                     continue
                 results = list(self._translate(left, advance))
                 self.cuts.add(translation for translation, _ in results)
+                contexts = self._contexts([translation for translation, _ in results])
                 with tqdm.external_write_mode():  # a bar on the same terminal makes way
-                    for translation, alignment in results:
-                        for (file, _), row in zip(opened, self._rows(translation, alignment), strict=True):
+                    for (translation, alignment), context in zip(results, contexts, strict=True):
+                        for (file, _), row in zip(opened, self._rows(translation, alignment, context), strict=True):
                             print(row, file=file)
                     for _, keep in opened:
                         keep()
@@ -172,7 +176,11 @@ class Work:
                 yield from ((each, self._align(each)) for each in ranked)
             return
         sentences = [self.split(request.line) for request in group]
-        flat = [Request(part, line.number) for line, parts in zip(group, sentences, strict=True) for part in parts]
+        flat = [
+            Request(part, line.number, context=(*line.context, *parts[:place]))
+            for line, parts in zip(group, sentences, strict=True)
+            for place, part in enumerate(parts)
+        ]
         translated = chain.from_iterable(self.translator.translate_group(flat, decoding, keep_attention=align))
         for request, parts in zip(group, sentences, strict=True):
             bests = list(islice(translated, len(parts)))
@@ -185,10 +193,18 @@ class Work:
     def _align(self, translation: Translation) -> WordAlignment | None:
         return None if self.aligner is None else self.aligner.align(translation)
 
-    def _rows(self, translation: Translation, alignment: WordAlignment | None) -> Iterator[str]:
+    def _contexts(self, translations: Sequence[Translation]) -> list[ContextView | None]:
+        if self.config.output_format != "jsonl":
+            return [None] * len(translations)
+        decoding = self.config.decoding
+        return view_context(self.translator, translations, decoding.precision, decoding.batch_size)
+
+    def _rows(
+        self, translation: Translation, alignment: WordAlignment | None, context: ContextView | None
+    ) -> Iterator[str]:
         """Yield the rows of a translation for the output, and for the file of alignments if there is one."""
         config = self.config
-        yield result_row(translation, alignment) if config.output_format == "jsonl" else translation.text
+        yield result_row(translation, alignment, context) if config.output_format == "jsonl" else translation.text
         if config.alignments is not None and alignment is not None:
             soft = config.alignments.removesuffix(".gz").endswith(".jsonl")
             yield alignment_row(translation, alignment) if soft else str(alignment)
@@ -207,9 +223,16 @@ class Work:
 
 
 def requests(
-    config: TranslateConfig, name: str, size: int, check: Callable[[str, str], None] = lambda line, place: None
+    config: TranslateConfig,
+    name: str,
+    size: int,
+    check: Callable[[str, str], None] = lambda line, place: None,
+    context: int = 0,
+    split: Callable[[str], Sequence[str]] | None = None,
 ) -> Iterator[list[Request]]:
-    """Yield the lines of an input in groups, each line with the prefix of the same number.
+    """Yield the lines of an input in groups, each line with the prefix of the same number and the sentences before it.
+
+    A blank line begins a document. `context` is the number of sentences before; `split` cuts lines into sentences.
 
     Raises DataError if their numbers differ, and for a line that can't be read or that `check` refuses; a line of a
     pipe is logged and taken for a blank one instead.
@@ -218,6 +241,7 @@ def requests(
         raise ConfigError(f"prefix={config.prefix} and input={name}: take two different files.")
     prefixes: Iterator[str | None] = repeat("") if config.prefix is None else chain(input_lines(config.prefix), [None])
     columns = layout(config.checkpoint, config.columns)
+    past, begins = Past(context), columns.beginnings(name) if context else None
     number = 0
     for group in input_groups(name, size, lambda file: columns.lines(file, SOURCE)):
         if not number and is_jsonl([line for line in group if isinstance(line, str)]):
@@ -232,7 +256,12 @@ def requests(
                     f"{config.prefix}: {number} lines, but {name} has more; expected a line for each, "
                     "blank where the beginning is free"
                 )
-            read.append(Request(_readable(line, name, number + 1, check), number, prefix))
+            text = _readable(line, name, number + 1, check)
+            first, *more = [text] if split is None else split(text)
+            new = is_blank(text) if begins is None else next(begins)
+            read.append(Request(text, number, prefix, past.before(first, begins=new)))
+            for sentence in more:
+                past.before(sentence)
             number += 1
         yield read
     if config.prefix is not None and next(prefixes) is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from seq2seq.config.attention import After, Before, Between, NoAttention, Placement, SelfAttention
+from seq2seq.config.attention import After, AttentionProduct, Before, Between, NoAttention, Placement
 from seq2seq.config.schema import REQUIRED, choice, number
 
 
@@ -28,7 +28,7 @@ class Recurrence:
 class FeedForward:
     """Options that Transformer layers have on either side."""
 
-    attention: SelfAttention = field(default_factory=SelfAttention)
+    attention: AttentionProduct = field(default_factory=AttentionProduct)
     norm: str = choice("post", "pre")
     """Place of the layer normalisation: after the sum with the residual (Vaswani 2017), or before each sub-layer, with
     one more at the end (Wang 2019)."""
@@ -96,7 +96,7 @@ class ConvolutionalEncoder(Encoder):
     attention_placement: str = choice("none", "before", "after")
     """Place of self-attention around the convolutions: on their inputs as in ABCNN-1, on their outputs as in ABCNN-2
     (Yin 2016), or nowhere."""
-    attention: SelfAttention | None = field(default_factory=lambda: SelfAttention(heads=1))
+    attention: AttentionProduct | None = field(default_factory=lambda: AttentionProduct(heads=1))
 
     def leave_out_unused(self) -> None:
         """Set to null the attention that stands nowhere."""
@@ -110,7 +110,7 @@ class ConvolutionalEncoder(Encoder):
                 f"model.encoder.kernel_size={self.kernel_size}: a convolution around a word needs an odd width. Use "
                 f"{self.kernel_size + 1}."
             )
-        if self.attention_placement == "none" and self.attention not in (None, SelfAttention(heads=1)):
+        if self.attention_placement == "none" and self.attention not in (None, AttentionProduct(heads=1)):
             yield (
                 "model.encoder.attention_placement=none and options of model.encoder.attention: there is no attention "
                 "that they could shape. Use model.encoder.attention_placement=before or after, or leave them out."
@@ -244,3 +244,26 @@ class Rotary(Positions):
     """Queries and keys of self-attention are rotated by their positions (Su 2021)."""
 
     name: str = "rotary"
+
+
+@dataclass
+class Context:
+    """How the sentences before, in the same document, take part in a translation."""
+
+    name: str = REQUIRED
+
+
+@dataclass
+class NoContext(Context):
+    """Each sentence is translated on its own."""
+
+    name: str = "none"
+
+
+@dataclass
+class HierarchicalContext(Context):
+    """Attention over the words of each sentence before, and over what these sentences give (Miculicich 2018)."""
+
+    name: str = "hierarchical"
+    words: AttentionProduct = field(default_factory=AttentionProduct)
+    sentences: AttentionProduct = field(default_factory=AttentionProduct)

@@ -233,8 +233,8 @@ class NoAttention(Placement):
 
 
 @dataclass
-class SelfAttention:
-    """The attention of positions to positions of their own sequence: score x window x normaliser x heads."""
+class AttentionProduct:
+    """An attention whose place in the model is fixed: score x window x normaliser x heads."""
 
     score: Score = field(default_factory=ScaledDot)
     window: Window = field(default_factory=GlobalWindow)

@@ -7,7 +7,7 @@ from seq2seq.config.benchmark import BenchmarkConfig
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
-from seq2seq.config.rules import guidance_problems, risk_problems, search_problems, tying_problems
+from seq2seq.config.rules import context_problems, guidance_problems, risk_problems, search_problems, tying_problems
 from seq2seq.config.schema import REQUIRED, choice, number
 from seq2seq.config.training import CHANGEABLE, Training
 
@@ -48,6 +48,7 @@ class TrainConfig:
                 "run would begin. Give run_dir, the directory of the run to change."
             )
         yield from tying_problems(self.model, self.data)
+        yield from context_problems(self.model, self.data)
         yield from search_problems(self.model, self.data, self.decoding)
         if self.training.max_updates is None and self.training.max_epochs is None:
             yield "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
@@ -136,6 +137,9 @@ class EvaluateConfig(ReadingConfig):
     """Directory for report.html and its files."""
     bleu_tokenizer: str | None = None
     """Sacrebleu's tokenizer. null: the same as in training."""
+    context: str = choice("own", "shuffled", "none")
+    """Sentences before that a model in context reads: those of the document, those of another sentence, or none. What
+    the scores lose with `shuffled` is what the model owes to the context."""
     decoding: Decoding = field(default_factory=Decoding)
 
 

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from seq2seq.config.architectures import (
     AttentionBridge,
     Bridge,
+    Context,
     ConvolutionalDecoder,
     ConvolutionalEncoder,
     Decoder,
     Encoder,
+    HierarchicalContext,
     LastBridge,
     LearnedPositions,
     MeanBridge,
+    NoContext,
     NoPositions,
     Positions,
     RecurrentDecoder,
@@ -23,7 +26,7 @@ from seq2seq.config.architectures import (
     TransformerEncoder,
     ZeroBridge,
 )
-from seq2seq.config.attention import AXES, Attention, NoAttention, Placement, Reinforce, SelfAttention
+from seq2seq.config.attention import AXES, Attention, AttentionProduct, NoAttention, Placement, Reinforce
 from seq2seq.config.schema import Groups, by_name, choice, number
 
 
@@ -36,6 +39,7 @@ class Model:
     attention: Attention
     bridge: Bridge | None
     positions: Positions = field(default_factory=Sinusoidal)
+    context: Context = field(default_factory=NoContext)
     embedding_size: int = number(256, ge=1, le=1 << 16)
     """Size of the word embeddings."""
     hidden_size: int = number(512, ge=1, le=1 << 16)
@@ -110,6 +114,8 @@ class Model:
         yield from self._layer_problems()
         for side, attention in self.self_attentions().items():
             yield from self._self_attention_problems(side, attention)
+        if isinstance(self.context, HierarchicalContext):
+            yield from self._context_problems(self.context)
         unordered = not (encoder.ordered and self.decoder.ordered)
         if isinstance(self.positions, Rotary) and unordered and not self.self_attentions():
             yield (
@@ -149,14 +155,14 @@ class Model:
                 "such layer. Use a number of a layer, or null for the last but one."
             )
 
-    def self_attentions(self) -> dict[str, SelfAttention]:
+    def self_attentions(self) -> dict[str, AttentionProduct]:
         """Map each side that attends to itself to how it does."""
         sides = {"encoder": self.encoder, "decoder": self.decoder}
         attending = {side: part for side, part in sides.items() if getattr(part, "attention_placement", "") != "none"}
         found = {side: getattr(part, "attention", None) for side, part in attending.items()}
         return {side: attention for side, attention in found.items() if attention is not None}
 
-    def _self_attention_problems(self, side: str, attention: SelfAttention) -> Iterator[str]:
+    def _self_attention_problems(self, side: str, attention: AttentionProduct) -> Iterator[str]:
         key = f"model.{side}.attention"
         yield from _unordered(attention, f"model/{side}/attention", "self-attention sees all steps at once")
         if self.hidden_size % attention.heads:
@@ -170,8 +176,17 @@ class Model:
                 "heads of odd size can't be rotated. Use heads of even size, or other positions."
             )
 
+    def _context_problems(self, context: HierarchicalContext) -> Iterator[str]:
+        for level, attention in (("words", context.words), ("sentences", context.sentences)):
+            yield from _unordered(attention, f"model/context/{level}", "attention to context sees all words at once")
+            if self.memory_size % attention.heads:
+                yield (
+                    f"model.context.{level}.heads={attention.heads} and an encoder state of size {self.memory_size} "
+                    "(model.hidden_size, model.encoder.hidden_size): the number of heads must divide it."
+                )
 
-def _unordered(attention: Attention | SelfAttention, group: str, reason: str) -> Iterator[str]:
+
+def _unordered(attention: Attention | AttentionProduct, group: str, reason: str) -> Iterator[str]:
     """Yield an error for each part of an attention that needs one step after the other."""
     if getattr(attention.score, "coverage", False):
         yield (
@@ -192,5 +207,6 @@ GROUPS: Groups = {
     Decoder: by_name(RecurrentDecoder, TransformerDecoder, ConvolutionalDecoder),
     Bridge: by_name(LastBridge, MeanBridge, AttentionBridge, ZeroBridge),
     Positions: by_name(NoPositions, Sinusoidal, LearnedPositions, Rotary),
+    Context: by_name(NoContext, HierarchicalContext),
 }
 """Every table of names. The path of a group on the command line is where its field stands. `Model` has presets."""

@@ -5,6 +5,7 @@ Both `train` and `benchmark` hold these sections and ask for the rules that conc
 
 from collections.abc import Iterator
 
+from seq2seq.config.architectures import NoContext
 from seq2seq.config.attention import NoAttention, Reinforce, Softmax
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
@@ -18,6 +19,21 @@ def tying_problems(model: Model, data: Data) -> Iterator[str]:
         yield (
             f"model.tied_embeddings={model.tied_embeddings} and data.joint=false: two vocabularies can't "
             "share one table. Use data.joint=true, or model.tied_embeddings=target_output."
+        )
+
+
+def context_problems(model: Model, data: Data) -> Iterator[str]:
+    """Yield an error unless sentences of context and a model that reads them come together."""
+    reads = not isinstance(model.context, NoContext)
+    if reads and not data.context:
+        yield (
+            f"model/context={model.context.name} and data.context=0: there is nothing to attend to. "
+            "Give data.context the number of sentences before, for example 3, or use model/context=none."
+        )
+    if data.context and not reads:
+        yield (
+            f"data.context={data.context} and model/context=none: the model would not read the sentences before. "
+            "Use model/context=hierarchical, or data.context=0."
         )
 
 

@@ -3,8 +3,9 @@
 Shapes: b batch, h heads, t target, s source, n real target tokens, r features, v vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from seq2seq.inference.translation import Translation, Weights
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
 from seq2seq.search.shortlist import Selection
+from seq2seq.text.cleaning import is_blank
+from seq2seq.text.context import Past
 
 _ROWS = 512
 """Tokens whose vocabulary is projected at a time"""
@@ -31,6 +34,22 @@ class SentencePair:
     target: str
     tokens: list[str] | None = None
     """Names of pieces to score as they are: without `</s>`, as an unfinished sentence. None: encode `target`."""
+    context: tuple[str, ...] = ()
+    """The source sentences before it in its document, in the order of the text"""
+
+
+def pairs_in_documents(
+    pairs: Iterable[tuple[str, str]], size: int, begins: Iterable[bool] | None = None
+) -> Iterator[SentencePair]:
+    """The pairs, each with so many source sentences before it.
+
+    `begins` tells which begin a document; None: those that are blank on both sides.
+    """
+    past = Past(size)
+    starts = begins if begins is not None else repeat(False)
+    for (source, target), start in zip(pairs, starts, strict=False):
+        begin = start or (begins is None and is_blank(source) and is_blank(target))
+        yield SentencePair(source, target, context=past.before(source, begins=begin))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +66,11 @@ class ScoredPair:
     """[h t s]; None if the model has no attention, or for a blank pair"""
     shortlist: int | None = None
     """Number of shortlist candidates that probabilities are normalised over; None: the whole vocabulary"""
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """The source sentences before it."""
+        return self.pair.context
 
     @property
     def source(self) -> str:
@@ -94,7 +118,8 @@ def score_pairs(
     for line, *sides in zip(lines, sources, targets, strict=True):
         check_length(max(map(len, sides)), repr(line[:60]))
     results = [ScoredPair(pair, [], [], [], None, shortlist) for pair in pairs]
-    forced = _force_all(models, lines, targets, batch_size, precision, shortlist)
+    readings = models.read(lines, [pairs[row].context for row in filled])
+    forced = _force_all(models, readings, targets, batch_size, precision, shortlist)
     for row, source, target, (scores, attention) in zip(filled, sources, targets, forced, strict=True):
         pieces = models.source.pieces(source), models.target.pieces(target)
         weights = None if attention is None else attention.numpy()
@@ -110,10 +135,14 @@ def _is_blank(models: TrainedModels, pair: SentencePair) -> bool:
 
 
 def _force_all(
-    models: TrainedModels, lines: Sequence[str], targets: Tokens, batch_size: int, precision: str, shortlist: int | None
+    models: TrainedModels,
+    readings: Sequence[Tokens],
+    targets: Tokens,
+    batch_size: int,
+    precision: str,
+    shortlist: int | None,
 ) -> list[Forced]:
     """Run `force_tokens` of the only model, or of an ensemble: the log of the mean probability."""
-    readings = [member.tokenizer.encode(lines) for member in models.members]
 
     def select(rows: Sequence[int]) -> Selection | None:
         return models.select([readings[0][row] for row in rows], [targets[row] for row in rows], shortlist)

@@ -38,11 +38,13 @@ class Heatmap:
     weights: Weights
     """[h t s]"""
     scores: list[float]
-    """Natural-log probability of each row"""
+    """Natural-log probability of each row; empty where rows are not words of a translation"""
     score: float
     """Log-probability of the whole"""
     windows: Windows | None = None
     """What each row could see; None: all columns, or unknown"""
+    part: str = ""
+    """What is drawn: `context`, or else the attention to the source"""
 
     def mean_over_heads(self) -> "Heatmap":
         """The same with a single matrix."""

@@ -38,5 +38,5 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
                 f"{other.data.source_lang}. An ensemble needs models of one source language."
             )
         shortlist = Shortlist.load(find(Path(name)), len(other.source), len(other.target))
-        members.append(EnsembleMember(other.model, other.source, shortlist, other.lengths))
+        members.append(EnsembleMember(other.model, other.source, shortlist, other.lengths, other.data.context))
     return Translator(members, first.target, place, (first.data.source_lang, first.data.target_lang))

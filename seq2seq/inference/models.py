@@ -11,6 +11,7 @@ from seq2seq.model.quantised import QuantisedModels
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.lengths import Lengths
 from seq2seq.search.shortlist import FILE, Selection, Shortlist
+from seq2seq.text.context import InContext
 from seq2seq.text.tokenizer import Tokenizer
 
 MOST_PIECES = 1 << 14
@@ -26,6 +27,8 @@ class EnsembleMember:
     shortlist: Shortlist | None = None
     lengths: Lengths = field(default_factory=Lengths)
     """Lengths of the pairs that it was trained on"""
+    context: int = 0
+    """Number of sentences before that it reads"""
 
 
 class TrainedModels:
@@ -47,6 +50,8 @@ class TrainedModels:
         """Whether any of the models has attention"""
         self.source = first.tokenizer
         """The tokenizer whose pieces the attention is over"""
+        self.context = max(member.context for member in members)
+        """Number of sentences before that any of the models reads"""
         self.lengths = first.lengths
         """Lengths of the training pairs in those pieces"""
 
@@ -59,6 +64,19 @@ class TrainedModels:
         """The only model. Raises ValueError for an ensemble."""
         (member,) = self.members
         return member.model
+
+    def read(
+        self, lines: Sequence[str], contexts: Sequence[Sequence[str]], protected: Sequence[Sequence[str]] | None = None
+    ) -> list[list[InContext]]:
+        """Return the lines in each member's pieces, with the sentences before them, given in the order of the text."""
+        distinct = list(dict.fromkeys(sentence for context in contexts for sentence in context))
+        readings = []
+        for member in self.members:
+            known = dict(zip(distinct, member.tokenizer.encode(distinct), strict=True))
+            before = ([known[sentence] for sentence in reversed(context)][: member.context] for context in contexts)
+            encoded = member.tokenizer.encode(lines, protected)
+            readings.append([InContext(*of_line) for of_line in zip(encoded, before, strict=True)])
+        return readings
 
     def choose_layer(self, layer: int) -> None:
         """Read alignments and pictures from the attention of this decoder layer, counted from 1.

@@ -54,6 +54,7 @@ def _record(number: int, heatmap: Heatmap) -> dict[str, Any]:
     windows = heatmap.windows
     return {
         "number": number,
+        "part": heatmap.part,
         "source": heatmap.source,
         "target": heatmap.target,
         "columns": [printable(token) for token in heatmap.columns],

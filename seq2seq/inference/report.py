@@ -87,9 +87,7 @@ class Report:
         alignments: Sequence[WordAlignment | None],
     ) -> None:
         """Read the next sentences, with as many references."""
-        sources, tokens = [each.source for each in translations], [each.tokens for each in translations]
-        options = self.decoding.precision, self.decoding.batch_size
-        windows = token_windows(self.translator, sources, tokens, *options)
+        windows = token_windows(self.translator, translations, self.decoding.precision, self.decoding.batch_size)
         for translation, reference, alignment, seen in zip(translations, references, alignments, windows, strict=True):
             self._attention.add(translation.attention, seen)
             self._hypotheses.append(translation.text)

@@ -14,6 +14,7 @@ from seq2seq.inference.out_of_memory import batches_that_fit, in_halves_that_fit
 from seq2seq.model.protocol import Decoded
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import pad
+from seq2seq.text.context import Context, gather
 from seq2seq.text.tokenizer import BOS
 
 Result = TypeVar("Result")
@@ -41,11 +42,15 @@ class PairBatch:
     """[b t]"""
     target_lengths: Tensor
     """[b]"""
+    context: Context | None
 
     def decode(self, model: TranslationModel) -> Decoded:
         """Run the model on the batch."""
         device = model.output.bias.device
-        return model(self.source.to(device), self.source_lengths.to(device), self.inputs.to(device))
+        context = None if self.context is None else self.context.to(device)
+        source, lengths, inputs = (x.to(device) for x in (self.source, self.source_lengths, self.inputs))
+        decoded: Decoded = model(source, lengths, inputs, context=context)
+        return decoded
 
     def sizes(self) -> list[tuple[int, int]]:
         """Target and source length of each pair."""
@@ -68,10 +73,10 @@ def forced_batches(
 
     def work(rows: Sequence[int]) -> list[Result]:
         chosen = [targets[row] for row in rows]
-        source = pad([sources[row] for row in rows])
+        read_sources = [sources[row] for row in rows]
         inputs, _ = pad([[BOS, *tokens[:-1]] for tokens in chosen])
         with torch.inference_mode():
-            return read(PairBatch(rows, *source, inputs, *pad(chosen)))
+            return read(PairBatch(rows, *pad(read_sources), inputs, *pad(chosen), gather(read_sources, pad)))
 
     def size(rows: Sequence[int]) -> float:
         return len(rows) * len(targets[rows[-1]]) * max(len(sources[row]) for row in rows) / _USUAL_SIZE

@@ -1,14 +1,18 @@
 """Requests to a translator, and its translations."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.search.protocol import MARGIN, Limits
+from seq2seq.text.cleaning import is_blank
+from seq2seq.text.context import Past
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +29,30 @@ class Request:
     """Its place among all lines, from 0: what is sampled depends on it."""
     prefix: str = ""
     """Text that the translation has to begin with"""
+    context: tuple[str, ...] = ()
+    """The sentences before it in its document, in the order of the text"""
+
+
+def in_documents(lines: Iterable[str], size: int, begins: Iterable[bool] | None = None) -> Iterator[Request]:
+    """Number lines, each with so many sentences before it; `begins` tells which begin a document, or blank ones do."""
+    past = Past(size)
+    starts = begins if begins is not None else repeat(False)
+    for number, (line, start) in enumerate(zip(lines, starts, strict=False)):
+        context = past.before(line, begins=start or (begins is None and is_blank(line)))
+        yield Request(line, number, context=context)
+
+
+def shuffle_contexts(requests: Sequence[Request], seed: int = 1) -> list[Request]:
+    """Give each line that has sentences before it those of another, as many if there is such a line."""
+    groups: dict[int, list[int]] = {}
+    for place, request in enumerate(requests):
+        groups.setdefault(len(request.context), []).append(place)
+    shuffled = list(requests)
+    for places in groups.values():
+        order = random.Random(seed).sample(places, len(places))
+        for place, other in zip(order, [*order[1:], *order[:1]], strict=True):
+            shuffled[place] = replace(requests[place], context=requests[other].context)
+    return shuffled
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +78,8 @@ class Translation:
     """Whether a length limit ended it, so that `</s>` is missing"""
     sentences: int = 1
     """How many sentences were translated separately and joined"""
+    context: tuple[str, ...] = ()
+    """The sentences before it that were given, in the order of the text"""
     alternatives: "list[Translation]" = field(default_factory=list)
     """The next best translations, best first, where `n_best` asked Translator.translate for several"""
 

@@ -11,11 +11,11 @@ from typing import Any, overload
 from seq2seq.config import Decoding, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment
-from seq2seq.inference.forced_scores import ScoredPair, SentencePair, score_pairs
+from seq2seq.inference.forced_scores import ScoredPair, pairs_in_documents, score_pairs
 from seq2seq.inference.models import MOST_PIECES, TrainedModels, check_length
 from seq2seq.inference.out_of_memory import batches_that_fit, in_halves_that_fit
 from seq2seq.inference.teacher_forcing import Tokens
-from seq2seq.inference.translation import CutCount, Request, Translation
+from seq2seq.inference.translation import CutCount, Request, Translation, in_documents
 from seq2seq.inference.unknown import read_dictionary, replace_unknown
 from seq2seq.search.beam import beam
 from seq2seq.search.ensemble import Ensemble, Member
@@ -58,6 +58,7 @@ class Translator(TrainedModels):
     ) -> Translation | list[Translation]:
         """Translate a sentence or several; a blank one gives an empty translation.
 
+        For a model in context, several are a document, and a blank one begins another.
         `options` replace fields of `decoding`: `beam_size=10`. With `n_best`, the others are the best one's
         `alternatives`. Raises ConfigError for options that are wrong or that the model can't serve.
         """
@@ -82,7 +83,7 @@ class Translator(TrainedModels):
         sources, targets = list(sources), list(targets)
         if len(sources) != len(targets):
             raise DataError(f"{len(sources)} sources and {len(targets)} targets; expected as many of each")
-        return score_pairs(self, [SentencePair(*pair) for pair in zip(sources, targets, strict=True)], **options)
+        return score_pairs(self, list(pairs_in_documents(zip(sources, targets, strict=True), self.context)), **options)
 
     @overload
     def align(self, sources: str, targets: str, **options: Any) -> WordAlignment: ...
@@ -113,6 +114,21 @@ class Translator(TrainedModels):
         keep_attention: bool = True,
         advance: Callable[[int], object] = lambda lines: None,
     ) -> Iterator[list[Translation]]:
+        """Yield the n best translations of each line, in order and best first; see `translate_requests`.
+
+        A blank line begins a document.
+        """
+        requests = in_documents(lines, self.context)
+        return self.translate_requests(requests, decoding, keep_attention=keep_attention, advance=advance)
+
+    def translate_requests(
+        self,
+        requests: Iterable[Request],
+        decoding: Decoding | None = None,
+        *,
+        keep_attention: bool = True,
+        advance: Callable[[int], object] = lambda lines: None,
+    ) -> Iterator[list[Translation]]:
         """Yield the n best translations of each line, in order and best first.
 
         Lines are read in groups of a few batches. Without `keep_attention`, search is faster. `advance` is called with
@@ -120,7 +136,6 @@ class Translator(TrainedModels):
         """
         options = decoding or Decoding()
         self.check(options)
-        requests = (Request(line, number) for number, line in enumerate(lines))
         cuts = CutCount()
         for group in in_groups(requests, self.group_size(options), lambda request: len(request.line)):
             results = self.translate_group(group, options, keep_attention=keep_attention, advance=advance)
@@ -154,7 +169,7 @@ class Translator(TrainedModels):
         self.check(decoding)
         lines = [request.line for request in requests]
         protected = [self.source.protected(line) for line in lines]
-        readings = [member.tokenizer.encode(lines, protected) for member in self.members]
+        readings = self.read(lines, [request.context for request in requests], protected)
         encoded = next(r for r, member in zip(readings, self.members, strict=True) if self.shares_source(member))
         prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests], protected)]
         for request, *tokens in zip(requests, *readings, prefixes, strict=True):
@@ -182,7 +197,7 @@ class Translator(TrainedModels):
         for rows in batches_that_fit(filled, decoding.batch_size, size):
             for row, ranked in zip(rows, in_halves_that_fit(search, rows), strict=True):
                 results[row] = [
-                    self._translation(lines[row], encoded[row], hypothesis, decoding.shortlist, dictionary)
+                    self._translation(requests[row], encoded[row], hypothesis, decoding.shortlist, dictionary)
                     for hypothesis in ranked
                 ]
             advance(len(rows))
@@ -253,12 +268,13 @@ class Translator(TrainedModels):
 
     def _translation(
         self,
-        line: str,
+        request: Request,
         source: list[int],
         hypothesis: Hypothesis,
         shortlist: int | None,
         dictionary: Mapping[str, str] | None,
     ) -> Translation:
+        line = request.line
         text = self.target.decode(hypothesis.tokens, self.source.protected(line))
         if dictionary is not None and hypothesis.attention is not None and UNK in hypothesis.tokens:
             words = WordSegmenter(self.source, self.source_lang), WordSegmenter(self.target, self.target_lang)
@@ -274,6 +290,7 @@ class Translator(TrainedModels):
             None if hypothesis.attention is None else hypothesis.attention.float().cpu().numpy(),
             shortlist,
             cut=hypothesis.tokens[-1] != EOS,
+            context=request.context,
         )
 
 

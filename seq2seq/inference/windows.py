@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seq2seq.attention.attention import AttentionOutput
+from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.models import TrainedModels
 from seq2seq.inference.teacher_forcing import PairBatch, Tokens, force_pairs
 from seq2seq.model.translation import TranslationModel
@@ -43,18 +44,18 @@ def attention_windows(
 
 
 def token_windows(
-    models: TrainedModels, sources: Sequence[str], tokens: Sequence[Sequence[str]], precision: str, batch_size: int
+    models: TrainedModels, results: Sequence[Result], precision: str, batch_size: int
 ) -> list[Windows | None]:
-    """Return the windows of each line's target pieces, given by name.
+    """Return the windows of each result's target pieces.
 
     None for a line without pieces, if windows are not local, and for an ensemble, whose models have windows each.
     """
-    rows = [row for row, pieces in enumerate(tokens) if pieces]
-    windows: list[Windows | None] = [None] * len(tokens)
+    rows = [row for row, result in enumerate(results) if result.tokens]
+    windows: list[Windows | None] = [None] * len(results)
     if len(models.members) == 1:
         (model,) = models.models(precision)
-        targets = [[models.piece_numbers[piece] for piece in tokens[row]] for row in rows]
-        encoded = models.source.encode([sources[row] for row in rows])
+        targets = [[models.piece_numbers[piece] for piece in results[row].tokens] for row in rows]
+        (encoded,) = models.read([results[row].source for row in rows], [results[row].context for row in rows])
         for row, of_row in zip(rows, attention_windows(model, encoded, targets, batch_size) or [], strict=False):
             windows[row] = of_row
     return windows

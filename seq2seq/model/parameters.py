@@ -12,7 +12,7 @@ def parameters_by_part(model: TranslationModel) -> dict[str, int]:
 
     A parameter shared by several parts counts under its first name.
     """
-    counts = dict.fromkeys(("embeddings", "encoder", "bridge", "attention", "decoder", "output"), 0)
+    counts = dict.fromkeys(("embeddings", "encoder", "bridge", "attention", "decoder", "output", "context"), 0)
     for name, parameter in model.named_parameters():
         counts[_part(name)] += parameter.numel()
     return counts
@@ -22,4 +22,6 @@ def _part(name: str) -> str:
     if name.startswith(_EMBEDDINGS):
         return "embeddings"
     words = name.split(".")
+    if words[0] == "context":
+        return "context"
     return "attention" if _ATTENTIONS & set(words) else words[0]

@@ -21,8 +21,8 @@ class Encoded:
     """[b s m]"""
     values: Tensor
     """[b s m]: the same tensor as the keys for most encoders."""
-    as_read: Tensor | None = None
-    """[b s m]: the keys in the order in which the encoder read the words; None: the order of `keys`."""
+    read_order: Tensor | None = None
+    """[b s]: where the words stand that the encoder read one after the other; None: in the order of `keys`."""
     embedded: Tensor | None = None
     """[b s e]: the embeddings of the words, in the order in which the encoder read them."""
 
@@ -30,11 +30,23 @@ class Encoded:
         """Move keys and values to the order of the text: what stands at these positions [b s]."""
         keys = reorder(self.keys, positions)
         values = keys if self.values is self.keys else reorder(self.values, positions)
-        return replace(self, keys=keys, values=values, as_read=self.keys)
+        return replace(self, keys=keys, values=values, read_order=positions)
+
+    def first(self, sentences: int, words: int) -> "Encoded":
+        """Take the first sentences alone, and their first words."""
+        given = {name: value[:sentences, :words] for name, value in vars(self).items() if value is not None}
+        same = self.values is self.keys
+        return Encoded(**{**given, "values": given["keys"]} if same else given)
+
+    def plus(self, context: Tensor) -> "Encoded":
+        """Add the context [b s m] of each state."""
+        keys = self.keys + context
+        return replace(self, keys=keys, values=keys if self.values is self.keys else self.values + context)
 
     def read_by(self, bridge: nn.Module, lengths: Tensor) -> Any:
         """What a bridge makes of the states and embeddings, in the order in which the encoder read the words."""
-        return bridge(self.keys if self.as_read is None else self.as_read, lengths, self.embedded)
+        keys = self.keys if self.read_order is None else reorder(self.keys, self.read_order)  # its own inverse
+        return bridge(keys, lengths, self.embedded)
 
 
 @dataclass(frozen=True)

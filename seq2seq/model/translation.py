@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, LocalSpans
+from seq2seq.attention.hierarchical import ContextWeights, HierarchicalAttention
 from seq2seq.attention.positions import Learned
 from seq2seq.errors import ConfigError
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Encoder, Source
 from seq2seq.nn.dropout import WordDropout
 from seq2seq.nn.rows import reversal
+from seq2seq.text.context import Context
+from seq2seq.text.tokenizer import PAD
 
 
 class Output(nn.Module):
@@ -60,6 +63,7 @@ class TranslationModel(nn.Module):
         decoder: Decoder,
         output: Output,
         *,
+        context: HierarchicalAttention | None = None,
         word_dropout: float = 0.0,
         reverse_source: bool = False,
     ) -> None:
@@ -69,6 +73,7 @@ class TranslationModel(nn.Module):
         self.bridge = decoder.bridge  # the first of its two names, under which checkpoints keep it
         self.decoder = decoder
         self.output = output
+        self.context = context
         self.word_dropout = WordDropout(word_dropout)
         self.reverse_source = reverse_source
 
@@ -115,17 +120,51 @@ class TranslationModel(nn.Module):
             )
         self.decoder.alignment_layer = layer - 1
 
-    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Source, DecoderState]:
+    def encode(self, source: Tensor, lengths: Tensor, context: Context | None = None) -> tuple[Source, DecoderState]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""
+        if self.context is None or context is None:
+            return self.decoder.start(self._encode(source, lengths), lengths)
+        encoded, added, _ = self._in_context(source, lengths, context, need_weights=False)
+        return self.decoder.start(encoded.plus(added), lengths)
+
+    def look_at_context(self, source: Tensor, lengths: Tensor, context: Context) -> ContextWeights:
+        """What each source position [b s] looks at in the sentences before; `words` are as long as the longest."""
+        assert self.context is not None
+        _, _, weights = self._in_context(source, lengths, context, need_weights=True)
+        assert weights is not None
+        return weights
+
+    def _in_context(
+        self, source: Tensor, lengths: Tensor, context: Context, *, need_weights: bool
+    ) -> tuple[Encoded, Tensor, ContextWeights | None]:
+        """Encode each sentence once, sources and others; return the sources' states and what to add to them."""
+        assert self.context is not None
+        (b, s), size = source.shape, max(source.size(1), context.others.size(1))
+        tokens = torch.cat([F.pad(x, (0, size - x.size(1)), value=PAD) for x in (source, context.others)])
+        all_lengths = torch.cat([lengths, context.other_lengths])
+        encoded = self._encode(tokens, all_lengths)
+        states = encoded.keys, encoded.values, all_lengths, context.before
+        added, weights = self.context(*states, need_weights=need_weights)
+        return encoded.first(b, s), added[:, :s], weights
+
+    def _encode(self, source: Tensor, lengths: Tensor) -> Encoded:
         order = reversal(lengths - 1, source.size(1)) if self.reverse_source else None  # [b s], EOS where it was
         source = source if order is None else source.gather(1, order)
         embedded = self.word_dropout(self.source_embedding(source), source)  # [b s e]
         encoded: Encoded = replace(self.encoder(embedded, lengths), embedded=embedded)
-        return self.decoder.start(encoded if order is None else encoded.reorder(order), lengths)
+        return encoded if order is None else encoded.reorder(order)
 
-    def forward(self, source: Tensor, lengths: Tensor, inputs: Tensor, *, need_weights: bool = True) -> Decoded:
+    def forward(
+        self,
+        source: Tensor,
+        lengths: Tensor,
+        inputs: Tensor,
+        *,
+        context: Context | None = None,
+        need_weights: bool = True,
+    ) -> Decoded:
         """source [b s], lengths [b], target inputs (BOS first) [b t] -> features of each next token."""
-        memory, state = self.encode(source, lengths)
+        memory, state = self.encode(source, lengths, context)
         decoded: Decoded = self.decoder(inputs, memory, state, need_weights=need_weights)
         return replace(decoded, features=self.output.features(decoded.features))
 

@@ -15,6 +15,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.search.protocol import Integers
 from seq2seq.search.shortlist import Selection
 from seq2seq.text.batches import pad
+from seq2seq.text.context import gather
 
 _WORTH_KEEPING = 0.75
 """Share of the sentences in memory still read, below which the memory of the others is released."""
@@ -96,8 +97,9 @@ class ModelStepper:
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
         """Source tokens, EOS included -> the state before the first step."""
-        tokens, lengths = pad(sources)
-        source, state = self.model.encode(tokens.to(self.device), lengths.to(self.device))
+        (tokens, lengths), context = pad(sources), gather(sources, pad)
+        moved = None if context is None else context.to(self.device)
+        source, state = self.model.encode(tokens.to(self.device), lengths.to(self.device), moved)
         return ModelState(source, state, np.arange(len(sources)), self._absent, self._vocabulary)
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:

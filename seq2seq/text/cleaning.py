@@ -42,6 +42,11 @@ def clean(line: str) -> str:
     return replace(line, unusual) if unusual else line
 
 
+def is_blank(line: str) -> bool:
+    """Whether nothing on the line is visible."""
+    return not clean(line).strip()
+
+
 def find_unusual(line: str) -> list[Replacement]:
     """Replace other white space and control characters by spaces, and format characters by nothing unless needed.
 

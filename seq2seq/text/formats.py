@@ -149,6 +149,35 @@ class Table:
                 raise DataError(f"{self.path}:{number}: {self._missing(row)}") from error
             yield cells if self.kind == ".tsv" else tuple(self._text(cell, number) for cell in cells)
 
+    def find_column(self, name: str | None, usual: str) -> Key | None:
+        """Find a column by its name or, where no row has names, its number from 1.
+
+        None finds the `usual` one, if there is one. Raises DataError for a column that is not there.
+        """
+        _, row = next(_READERS[self.kind](self.path), (1, []))
+        if name is not None and name.isdecimal() and not self.header and not isinstance(row, Mapping):
+            return int(name) - 1
+        known = list(row) if self.header or isinstance(row, Mapping) else []
+        wanted = name or usual
+        if wanted not in known:
+            if name is None:
+                return None
+            raise DataError(
+                f"{self.path}: no column {name!r} (data.documents).{nearest(name, known)} It has "
+                f"{_listed(known) or 'no names: give a number from 1'}."
+            )
+        return wanted if isinstance(row, Mapping) else known.index(wanted)
+
+    def column(self, key: Key) -> Iterator[str]:
+        """A column as text, whatever its cells are."""
+        for number, row in islice(_READERS[self.kind](self.path), int(self.header), None):
+            try:
+                yield str(row[key])  # type: ignore[index]
+            except (IndexError, KeyError) as error:
+                raise DataError(
+                    f"{self.path}:{number}: no document (data.documents); expected one in each row"
+                ) from error
+
     def names(self) -> list[str]:
         """The columns as an option names them."""
         row = next(_READERS[self.kind](self.path))[1] if self.header else None

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 from seq2seq.errors import DataError
-from seq2seq.text.corpus import content_hash, existing, file_names, near, read_lines
+from seq2seq.text.cleaning import is_blank
+from seq2seq.text.corpus import content_hash, existing, file_names, find_file, near, read_lines
 from seq2seq.text.formats import Table, is_tabbed, table_kind
 
 _TABLES = "table (.tsv, .csv, .jsonl, .parquet)"
@@ -23,6 +24,8 @@ class ParallelText:
     name: str
     files: tuple[Path, ...]
     table: Table | None = None
+    documents: str | None = None
+    """The column, or the ending of a further file, that names the document of each pair; None: see `beginnings`."""
 
     @classmethod
     def find(
@@ -32,11 +35,12 @@ class ParallelText:
         target_lang: str,
         columns: Sequence[str] | None = None,
         key: str = "data.train",
+        documents: str | None = None,
     ) -> "ParallelText":
         """Find the corpus `name`: a table, or a prefix of NAME.source_lang and NAME.target_lang, each also as .gz.
 
         A file with another ending is a table if its lines have tabs. `columns` are those of `Table.open`; `key` is the
-        option that gave the name.
+        option that gave the name. `documents` names the column, or the file's ending, of the documents' names.
         """
         languages = (source_lang, target_lang)
         sides = [existing(f"{name}.{language}") for language in languages]
@@ -44,11 +48,11 @@ class ParallelText:
         if path is not None and (kind == ".tsv" or None in sides):
             kind = kind or (".tsv" if is_tabbed(path) else "")
             if kind:
-                return cls(name, (path,), Table.open(path, kind, languages, columns))
+                return cls(name, (path,), Table.open(path, kind, languages, columns), documents)
         source, target = sides
         if source is None or target is None:
             raise DataError(_no_corpus(name, languages, key))
-        return cls(name, (source, target))
+        return cls(name, (source, target), documents=documents)
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Source and target of each line."""
@@ -57,12 +61,41 @@ class ParallelText:
         source, target = self.files
         return zip_lines((str(source), str(target)), (read_lines(source), read_lines(target)))
 
+    def beginnings(self) -> Iterator[bool]:
+        """Whether a document begins at each pair: where its name changes, or else where a pair is blank on both sides.
+
+        Tables have names in a column, by default `document`. Raises DataError for a column or a file that is not there.
+        """
+        names = self._document_names()
+        if names is None:
+            return (is_blank(source) and is_blank(target) for source, target in self.pairs())
+        return changes(names)
+
+    def _document_names(self) -> Iterator[str] | None:
+        if self.table is not None:
+            column = self.table.find_column(self.documents, "document")
+            return None if column is None else self.table.column(column)
+        return None if self.documents is None else read_lines(find_file(f"{self.name}.{self.documents}"))
+
+    def documents_hash(self) -> str:
+        """Like `content_hash`, of what names the documents."""
+        named = self.table is None and self.documents is not None
+        return content_hash(find_file(f"{self.name}.{self.documents}")) if named else str(self.documents)
+
     def content_hash(self) -> str:
         """SHA-256 of the uncompressed bytes of the files, and of the columns that are read."""
         content = content_hash(*self.files)
         if self.table is None or self.table.is_plain():
             return content
         return hashlib.sha256(f"{content} {self.table.kind} {self.table.keys} {self.table.header}".encode()).hexdigest()
+
+
+def changes(names: Iterable[str]) -> Iterator[bool]:
+    """Whether each name differs from the one before."""
+    before = None
+    for name in names:
+        yield name != before
+        before = name
 
 
 def zip_lines(names: tuple[str, str], sides: tuple[Iterator[str], Iterator[str]]) -> Iterator[tuple[str, str]]:

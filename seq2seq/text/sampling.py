@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.text.batches import Batch, pad_pairs
-from seq2seq.text.cache import EncodedCorpus, Rows
+from seq2seq.text.cache import EncodedCorpus
+from seq2seq.text.context import InContext, Row
+from seq2seq.text.stored_rows import Rows
 from seq2seq.text.tokenizer import UNK, Tokenizer
-
-Row = Sequence[int] | NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class SubwordSampling:
     def batch(self, corpus: EncodedCorpus, rows: Sequence[int] | NDArray[np.int64], seed: Sequence[int]) -> Batch:
         """The batch of these rows, cut anew; the same for the same seed."""
         source, target = np.random.SeedSequence(list(seed)).generate_state(2).tolist()
-        return pad_pairs(
-            self._cut(self.source, corpus.source, rows, source), self._cut(self.target, corpus.target, rows, target)
-        )
+        sources = self._cut(self.source, corpus.source, rows, source)
+        known = [InContext(row, stored.before) for row, stored in zip(sources, corpus.sources(rows), strict=True)]
+        return pad_pairs(known, self._cut(self.target, corpus.target, rows, target))
 
     def _cut(self, tokenizer: Tokenizer, side: Rows, rows: Sequence[int] | NDArray[np.int64], seed: int) -> list[Row]:
         """Cut sentences anew; one whose new pieces are too many or spell another text stays as it is stored."""

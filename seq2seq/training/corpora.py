@@ -14,6 +14,7 @@ from seq2seq import checkpoint
 from seq2seq.config import Data, TrainConfig, several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
+from seq2seq.inference.translation import in_documents
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus, join
 from seq2seq.text.filters import Filters
@@ -99,13 +100,14 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
 def _validation(
     text: ParallelText, source: Tokenizer, target: Tokenizer, config: TrainConfig, bleu_tokenizer: str
 ) -> Validation:
-    corpus = encode_corpus(text, source, target, filters=Filters(), cache_dir=Path(config.data.cache_dir))
+    cache, context = Path(config.data.cache_dir), config.data.context
+    corpus = encode_corpus(text, source, target, filters=Filters(), cache_dir=cache, context=context)
     _check_usable(text, corpus)
-    pairs = list(text.pairs())
+    begins = text.beginnings() if context else None
     return Validation(
         corpus,
-        [s for s, _ in pairs],
-        [t for _, t in pairs],
+        list(in_documents((s for s, _ in text.pairs()), context, begins)),
+        [t for _, t in text.pairs()],
         config.decoding,
         bleu_tokenizer,
         config.training.batch_tokens,
@@ -121,11 +123,15 @@ def _training_set(
     encoded = []
     for number, text in enumerate(trains):
         given = links[number] if links else None
-        corpus = encode_corpus(text, source, target, filters=filters, cache_dir=Path(data.cache_dir), links=given)
+        cache, context = Path(data.cache_dir), data.context
+        corpus = encode_corpus(text, source, target, filters=filters, cache_dir=cache, links=given, context=context)
         _check_usable(text, corpus)
         counts = {words: corpus.counts[reason] for reason, words in filters.reasons().items()}
         dropped = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
-        logger.info(f"{text.name}: {len(corpus):,} pairs, {f'dropped {dropped}' if dropped else 'none dropped'}")
+        documents = "" if corpus.documents is None else f" in {corpus.documents.count:,} documents"
+        logger.info(
+            f"{text.name}: {len(corpus):,} pairs{documents}, {f'dropped {dropped}' if dropped else 'none dropped'}"
+        )
         if given is not None:
             _check_links(given, corpus)
         encoded.append(corpus)

@@ -61,7 +61,9 @@ def find_test(data: Data, directory: Path | None = None) -> ParallelText | None:
 
 
 def _find(data: Data, key: str, *names: str) -> list[ParallelText]:
-    return [ParallelText.find(name, data.source_lang, data.target_lang, data.columns, key) for name in names]
+    return [
+        ParallelText.find(name, data.source_lang, data.target_lang, data.columns, key, data.documents) for name in names
+    ]
 
 
 def _split(data: Data, directory: Path | None) -> Path:

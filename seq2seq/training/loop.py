@@ -59,7 +59,7 @@ class Trainer:
         self.model, saved = self.gradient.model, self.keeper.checkpoint
         device = self.gradient.device
         self.translator = Translator(
-            [EnsembleMember(self.model, saved.source, lengths=saved.lengths)],
+            [EnsembleMember(self.model, saved.source, lengths=saved.lengths, context=saved.data.context)],
             saved.target,
             device,
             (saved.data.source_lang, saved.data.target_lang),

@@ -153,7 +153,13 @@ class TranslationLoss:
 
     def __call__(self, model: TranslationModel, batch: Batch, baseline: float = 0.0) -> Loss:
         """Compute the terms loss and nll, and guided_alignment or reward; `baseline` is b."""
-        decoded = model(batch.source, batch.source_lengths, batch.inputs, need_weights=batch.links is not None)
+        decoded = model(
+            batch.source,
+            batch.source_lengths,
+            batch.inputs,
+            context=batch.context,
+            need_weights=batch.links is not None,
+        )
         real, output = batch.targets != PAD, model.output
         total, nll = ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]
             decoded.features[real], output.weight, output.bias, batch.targets[real], self.label_smoothing

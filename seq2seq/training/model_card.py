@@ -11,7 +11,17 @@ import sacrebleu
 import sentencepiece
 import torch
 
-from seq2seq.config import Attention, Data, Model, SelfAttention, TrainConfig, Training, architecture, several, to_plain
+from seq2seq.config import (
+    Attention,
+    AttentionProduct,
+    Data,
+    Model,
+    TrainConfig,
+    Training,
+    architecture,
+    several,
+    to_plain,
+)
 from seq2seq.version import __version__
 
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss per token, in nats"}
@@ -141,7 +151,7 @@ def _attentions(model: Model) -> str:
     return "; ".join([to_source, *(f"self-attention of the {side}: {_parts(one)}" for side, one in to_self.items())])
 
 
-def _parts(attention: Attention | SelfAttention) -> str:
+def _parts(attention: Attention | AttentionProduct) -> str:
     parts = {"score": attention.score, "window": attention.window, "normaliser": attention.normaliser}
     return ", ".join(f"{name} `{part.name}`" for name, part in parts.items() if part is not None)
 

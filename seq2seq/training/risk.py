@@ -59,7 +59,7 @@ class MinimumRisk:
 
     def candidates(self, model: TranslationModel, batch: Batch) -> Candidates:
         """Return S(x) of each sentence."""
-        sources = [row[:length].tolist() for row, length in zip(batch.source, batch.source_lengths, strict=True)]
+        sources = batch.sources()
         references = [row[row != PAD].tolist() for row in batch.targets]
         seeds = [[seed] for seed in torch.randint(1 << 31, (len(sources),)).tolist()]
         training = model.training
@@ -93,7 +93,7 @@ def expected_costs(log_p: Tensor, costs: Sequence[Sequence[float]], sharpness: f
 def candidate_log_probs(model: TranslationModel, batch: Batch, candidates: Candidates) -> Tensor:
     """Return log p(y | x) of all candidates of the batch [c], with a gradient; encodes each source once."""
     device = batch.source.device
-    memory, state = model.encode(batch.source, batch.source_lengths)
+    memory, state = model.encode(batch.source, batch.source_lengths, batch.context)
     rows = torch.arange(len(candidates)).repeat_interleave(torch.tensor([len(row) for row in candidates])).to(device)
     flat = [tokens for of_sentence in candidates for tokens in of_sentence]
     targets, _ = pad(flat)

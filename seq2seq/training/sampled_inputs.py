@@ -47,7 +47,7 @@ class SampledInputs:
         if not own.any():
             return batch
         model.eval()
-        memory, state = model.encode(batch.source, batch.source_lengths)
+        memory, state = model.encode(batch.source, batch.source_lengths, batch.context)
         inputs = given.clone()
         for t in range(1, 1 + int(own.any(0).nonzero().max())):
             decoded = model.decoder.step(inputs[:, t - 1], memory, state, need_weights=False)

@@ -29,7 +29,7 @@ class Validation:
     """A held-out set as tokens and as raw text."""
 
     corpus: EncodedCorpus
-    sources: Sequence[str]
+    requests: Sequence[Request]
     references: Sequence[str]
     decoding: Decoding
     bleu_tokenizer: str
@@ -45,15 +45,15 @@ class Validation:
         rank 0 writes, and has the samples.
         """
         loss = self.loss(translator, group)
-        step = max(len(self.sources) // max(samples, 1), 1)
-        shown = [] if group.rank else range(0, len(self.sources), step)[:samples]
-        own = range(group.rank, len(self.sources), group.ranks)
+        step = max(len(self.requests) // max(samples, 1), 1)
+        shown = [] if group.rank else range(0, len(self.requests), step)[:samples]
+        own = range(group.rank, len(self.requests), group.ranks)
         wanted = sorted({*own, *shown})
         translations = dict(zip(wanted, self._translations(translator, wanted), strict=True))
         cuts = CutCount()
         cuts.add(translations[row] for row in own)
         CutCount(*group.all_reduce_sum([cuts.cut, cuts.total])).warn(translator.limits(self.decoding))
-        texts = [""] * len(self.sources)
+        texts = [""] * len(self.requests)
         for rank, of_rank in enumerate(group.all_gather([translations[row].text for row in own])):
             texts[rank :: group.ranks] = of_rank
         if not group.rank:
@@ -69,7 +69,7 @@ class Validation:
     def _translations(self, translator: Translator, rows: Sequence[int]) -> Iterator[Translation]:
         size = translator.group_size(self.decoding)
         for start in range(0, len(rows), size):
-            requests = [Request(self.sources[row], row) for row in rows[start : start + size]]
+            requests = [self.requests[row] for row in rows[start : start + size]]
             yield from (best for best, *_ in translator.translate_group(requests, self.decoding))
 
     @torch.inference_mode()
@@ -89,8 +89,8 @@ class Validation:
     def attention(self, translator: Translator) -> Health | None:
         """Measure the attention on a sample of the pairs, with forced references; None without attention."""
         rows = range(0, len(self.corpus), max(len(self.corpus) // _EXAMINED, 1))[:_EXAMINED]
-        sources, targets = ([side[row].tolist() for row in rows] for side in (self.corpus.source, self.corpus.target))
-        return measure_attention(translator.model, sources, targets, _AT_A_TIME)
+        targets = [self.corpus.target[row].tolist() for row in rows]
+        return measure_attention(translator.model, self.corpus.sources(rows), targets, _AT_A_TIME)
 
 
 def translations_file(run_dir: Path, update: int, name: str = "") -> Path:

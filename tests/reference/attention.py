@@ -27,7 +27,7 @@ class AttentionOutput:
 
 
 def attend(
-    options: config.Attention | config.SelfAttention,
+    options: config.Attention | config.AttentionProduct,
     p: Parameters,
     q: Tensor,
     states: list[Tensor],
@@ -75,7 +75,7 @@ def attend(
 
 def self_attend(
     model: config.Model,
-    options: config.SelfAttention,
+    options: config.AttentionProduct,
     p: Parameters,
     states: list[Tensor],
     *,

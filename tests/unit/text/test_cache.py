@@ -7,7 +7,8 @@ from seq2seq.cli.grid import changes, settings
 from seq2seq.config import Decoding, parse, to_plain
 from seq2seq.errors import ConfigError
 from seq2seq.text.batches import make_batch, plan_batches
-from seq2seq.text.cache import EncodedCorpus, StoredRows, join
+from seq2seq.text.cache import EncodedCorpus, join
+from seq2seq.text.stored_rows import StoredRows
 
 LENGTHS = [[(2, 3), (5, 1), (4, 4)], [], [(1, 6), (3, 3)]]
 

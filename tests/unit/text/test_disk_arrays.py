@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from seq2seq.text.batches import plan_batches
-from seq2seq.text.cache import EncodedCorpus, StoredRows
+from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.disk_arrays import Stored, stored
+from seq2seq.text.stored_rows import StoredRows
 
 SLICES = [slice(None), slice(0, 3), slice(2, 4), slice(3, 99), slice(4, 2), slice(-2, None), slice(None, None, 2)]
 

@@ -9,8 +9,9 @@ from support.pieces import LINES, STRANGE, tokenizer
 from seq2seq import config
 from seq2seq.errors import ConfigError
 from seq2seq.text.batches import Batch
-from seq2seq.text.cache import EncodedCorpus, StoredRows
+from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.sampling import SubwordSampling
+from seq2seq.text.stored_rows import StoredRows
 from seq2seq.text.tokenizer import EOS, PAD, UNK, Tokenizer
 
 

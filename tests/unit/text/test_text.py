@@ -9,11 +9,12 @@ import pytest
 
 from seq2seq.errors import DataError
 from seq2seq.text.batches import make_batch, plan_batches
-from seq2seq.text.cache import EncodedCorpus, StoredRows, encode_corpus
+from seq2seq.text.cache import EncodedCorpus, encode_corpus
 from seq2seq.text.corpus import decode_lines, read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import previous_name, replace_directory
+from seq2seq.text.stored_rows import StoredRows
 from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 
 LINES = ["the cat sees a dog", "a dog sees the cat", "the old dog sleeps", "Größe und Maß", "a cat sleeps\u2028on"] * 4
