@@ -81,7 +81,8 @@ class HierarchicalAttention(nn.Module):
             gate.new_zeros(*before.shape, s, s),
         )
         by_sentence, by_word = of_sentences.to_dense(before.size(1)), of_words.to_dense(s)
-        assert by_sentence is not None and by_word is not None
+        assert by_sentence is not None
+        assert by_word is not None
         return added, ContextWeights(
             weights.gate,
             weights.sentences.index_copy(0, some, by_sentence.mean(1).view(len(some), s, -1)),

@@ -5,15 +5,15 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from typing import TextIO
 
 from seq2seq.cli.files import check_directory, check_output, make_directory, output_stream, progress
-from seq2seq.cli.reading import RowLayout, layout
+from seq2seq.cli.reading import RowLayout, check_context, layout
 from seq2seq.cli.references import read_test_set
 from seq2seq.cli.rows import result_row
 from seq2seq.config import EvaluateConfig, to_plain
-from seq2seq.errors import ConfigError
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.heatmap import of_translation
@@ -22,7 +22,7 @@ from seq2seq.inference.metrics import LengthBin, Reference, Scores
 from seq2seq.inference.pages import write_heatmaps
 from seq2seq.inference.report import HEATMAPS, Report, draw_lengths, page
 from seq2seq.inference.sentences import LongSources
-from seq2seq.inference.translation import Request, Translation, in_documents, shuffle_contexts
+from seq2seq.inference.translation import Request, Translation, choose_contexts, in_documents
 from seq2seq.inference.translator import Translator
 from seq2seq.text.words import find_words
 from seq2seq.version import __version__, install_command
@@ -65,15 +65,11 @@ def _requests(
     config: EvaluateConfig, translator: Translator, sources: Sequence[str], columns: RowLayout
 ) -> list[Request]:
     """Return the sources with the context that was asked for. Raises ConfigError if the model reads none."""
-    if config.context != "own" and not translator.context:
-        raise ConfigError(
-            f"context={config.context} and checkpoint={config.checkpoint}: a model of single sentences reads no "
-            "context. Use context=own."
-        )
-    size = translator.context if config.context != "none" else 0
-    begins = columns.beginnings(config.source, config.reference) if size else None
-    requests = list(in_documents(sources, size, begins))
-    return shuffle_contexts(requests) if config.context == "shuffled" else requests
+    check_context(config.context, translator, config.checkpoint)
+    begins = columns.beginnings(config.source, config.reference) if translator.context else None
+    requests = list(in_documents(sources, translator.context, begins))
+    contexts = choose_contexts([request.context for request in requests], config.context)
+    return [replace(request, context=context) for request, context in zip(requests, contexts, strict=True)]
 
 
 def translate(

@@ -212,6 +212,15 @@ def score_all(
         yield from scored
 
 
+def check_context(context: str, translator: Translator, checkpoint: str | Sequence[str]) -> None:
+    """Raise ConfigError for a context other than a model's own if the model reads none."""
+    if context != "own" and not translator.context:
+        raise ConfigError(
+            f"context={context} and checkpoint={checkpoint}: a model of single sentences reads no context. "
+            "Use context=own."
+        )
+
+
 def read_gold_file(name: str, base: int, pairs: Sequence[SentencePair], languages: tuple[str, str]) -> list[Gold]:
     """Read the gold links of each pair of these languages. Raises DataError for links to words that do not exist."""
     lines = list(input_lines(name))

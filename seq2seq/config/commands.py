@@ -225,6 +225,30 @@ class ScoreConfig(ForcedConfig):
 
 
 @dataclass
+class ContrastConfig(ReadingConfig):
+    """`seq2seq contrast`: Count how often a model prefers the right translation to wrong ones.
+
+    Example: seq2seq contrast checkpoint=runs/NAME/best input=contrastive.jsonl by=distance
+    """
+
+    input: str = REQUIRED
+    """Items as JSON lines: `source`, `target` and `wrong` (a list of wrong targets); `context` (a list), the source
+    sentences before."""
+    by: str | None = None
+    """Further key of the items; the share of right choices is also given for each of its values. null: none."""
+    context: str = choice("own", "shuffled", "none")
+    """Sentences before that the model reads: those of the item, those of another one, or none."""
+    output: str = "-"
+    """File of results; - is standard output."""
+    output_format: str = choice("text", "json")
+    """Format of the results."""
+    batch_size: int = number(64, ge=1, le=1 << 20)
+    """Pairs in a batch."""
+    precision: str = choice("fp32", "bf16", "int8")
+    """Precision of matrix products."""
+
+
+@dataclass
 class AlignConfig(ForcedConfig):
     """`seq2seq align`: Align the words of sentence pairs, and measure AER against gold alignments.
 
@@ -338,6 +362,7 @@ COMMANDS: dict[str, type] = {
     "evaluate": EvaluateConfig,
     "bleu": BleuConfig,
     "score": ScoreConfig,
+    "contrast": ContrastConfig,
     "align": AlignConfig,
     "plot": PlotConfig,
     "shortlist": ShortlistConfig,

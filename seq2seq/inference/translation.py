@@ -1,10 +1,10 @@
 """Requests to a translator, and its translations."""
 
 import logging
-import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import repeat
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -42,17 +42,22 @@ def in_documents(lines: Iterable[str], size: int, begins: Iterable[bool] | None 
         yield Request(line, number, context=context)
 
 
-def shuffle_contexts(requests: Sequence[Request], seed: int = 1) -> list[Request]:
-    """Give each line that has sentences before it those of another, as many if there is such a line."""
+def choose_contexts(contexts: Sequence[tuple[str, ...]], choice: str, seed: int = 1) -> list[tuple[str, ...]]:
+    """The `own` sentences before each line, `none`, or `shuffled`: those of another line that has as many.
+
+    A line that is the only one with as many keeps its own.
+    """
+    if choice == "none":
+        return [()] * len(contexts)
+    chosen, random = list(contexts), Random(seed)
     groups: dict[int, list[int]] = {}
-    for place, request in enumerate(requests):
-        groups.setdefault(len(request.context), []).append(place)
-    shuffled = list(requests)
-    for places in groups.values():
-        order = random.Random(seed).sample(places, len(places))
-        for place, other in zip(order, [*order[1:], *order[:1]], strict=True):
-            shuffled[place] = replace(requests[place], context=requests[other].context)
-    return shuffled
+    for place, context in enumerate(contexts):
+        groups.setdefault(len(context), []).append(place)
+    for places in groups.values() if choice == "shuffled" else ():
+        order = random.sample(places, len(places))
+        for place, other in zip(order, [*order[1:], order[0]], strict=True):
+            chosen[place] = contexts[other]
+    return chosen
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from torch import Tensor
 from reference import convolutional, transformer
 from reference.attention import attend
 from reference.bridge import bridge, pool
+from reference.context import in_context
 from reference.encoder import Encoded, encode
 from reference.parameters import Parameters, under
 from reference.placement import PLACEMENTS
@@ -23,10 +24,17 @@ class Translated(NamedTuple):
     """Of each step and head, over the positions of the source; empty without attention."""
 
 
-def translate(model: config.Model, p: Parameters, source: list[int], inputs: list[int]) -> Translated:
-    """Source tokens and decoder inputs (BOS first), neither padded -> what is predicted at each step."""
+def translate(
+    model: config.Model, p: Parameters, source: list[int], inputs: list[int], before: list[list[int]]
+) -> Translated:
+    """Source tokens and decoder inputs (BOS first), neither padded -> what is predicted at each step.
+
+    `before` are the sentences before, nearest first, for a model in context.
+    """
     source_embedded = [p["source_embedding.weight"][token] for token in source]
     encoded = encode(model, under(p, "encoder"), source_embedded)
+    if model.context.name == "hierarchical":
+        encoded = in_context(model, p, encoded, before)
     embedded = [p["decoder.embedding.weight"][token] for token in inputs]
     decode = _recurrent if model.decoder.name == "recurrent" else _layered
     features, weights = decode(model, p, source_embedded, encoded, embedded)

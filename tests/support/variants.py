@@ -22,8 +22,11 @@ from torch import Tensor, nn
 
 from seq2seq import build, config
 from seq2seq.attention.attention import Attention, AttentionOutput
+from seq2seq.model.protocol import DecoderState, Source
 from seq2seq.model.translation import TranslationModel
 from seq2seq.nn.dropout import Dropout
+from seq2seq.text.batches import pad
+from seq2seq.text.context import Context, InContext, gather
 
 Row = dict[str, Any]
 Module = TypeVar("Module", bound=nn.Module)
@@ -187,8 +190,10 @@ AXES: dict[str, tuple[Any, ...]] = {
     "activation": ("glu", "tanh"),
     "separate_values": (False, True),
     "attention_placement": ("before", "none", "after"),
+    "context": tuple(names(config.Context)),
 }
-"""Axis -> its values. Those of self-attention, of recurrent layers and of norms are for both sides alike."""
+"""Axis -> its values. Those of self-attention, of recurrent layers and of norms are for both sides alike, and the
+attentions of context are those of self-attention."""
 
 DEFAULT: Row = {axis: values[0] for axis, values in AXES.items()} | {
     "score": "additive",
@@ -201,7 +206,9 @@ BASES: list[Row] = [
     {**DEFAULT, "encoder": encoder, "decoder": decoder, "placement": "before" if decoder == "recurrent" else "between"}
     for encoder, decoder in itertools.product(AXES["encoder"], AXES["decoder"])
 ] + [{**DEFAULT, "encoder": kind, "decoder": kind, "placement": "none-fed"} for kind in AXES["decoder"][1:]]
-"""The default row of each architecture, and those of layers that get the bridge's vector in place of attention.
+BASES.append({**DEFAULT, "context": "hierarchical"})
+"""The default row of each architecture, those of layers that get the bridge's vector in place of attention, and one in
+context, which has the axes of self-attention without layers that attend to themselves.
 
 Any two values that are possible together are possible in one of these.
 """
@@ -215,7 +222,7 @@ OF_SELF_ATTENTION = ("self_score", "self_window", "self_normaliser", "self_heads
 """Axes that mean nothing without self-attention."""
 AROUND_SELF_ATTENTION = (
     "encoder", "decoder", "bridge", "decoder_layers", "encoder_layers", "positions", "norm", "activation",
-    "separate_values", "attention_placement",
+    "separate_values", "attention_placement", "context",
 )  # fmt: skip
 """What self-attention has to meet: axes of the layers that it stands in, not those of another attention or cell."""
 
@@ -242,10 +249,15 @@ def plain_model(row: Row) -> dict[str, Any]:
         "attention": {**_product(row, "", coverage), "placement": placement},
         "bridge": BRIDGES[row["bridge"]],
         "positions": {"name": row["positions"], **({"max_length": 3} if row["positions"] == "learned" else {})},
+        "context": {"name": row["context"], **_levels(row)},
         "hidden_size": HIDDEN_SIZE,
         "dropout": 0.0,
         **{axis: row[axis] for axis in same},
     }
+
+
+def _levels(row: Row) -> dict[str, Any]:
+    return {} if row["context"] == "none" else {level: _product(row, "self_") for level in ("words", "sentences")}
 
 
 def _layers(row: Row, kind: str) -> dict[str, Any]:
@@ -284,7 +296,28 @@ def build_model(row: Row) -> TranslationModel:
 
 @functools.cache
 def _model(items: "Items") -> TranslationModel:
-    return fill(build.translation_model(model_options(dict(items)), VOCAB, VOCAB).double()).eval()
+    model = fill(build.translation_model(model_options(dict(items)), VOCAB, VOCAB).double()).eval()
+    if model.context is not None:
+        model.__class__ = InMadeUpContext
+    return model
+
+
+class InMadeUpContext(TranslationModel):
+    """A model in context that needs to be given none: the sentences before follow from the words of a source.
+
+    So what holds for a model of single sentences can be asked of it as well.
+    """
+
+    def encode(self, source: Tensor, lengths: Tensor, context: Context | None = None) -> tuple[Source, DecoderState]:
+        rows = [row[:n].tolist() for row, n in zip(source, lengths.tolist(), strict=True)]
+        made_up = gather([InContext(row, made_up_context(row)) for row in rows], pad)
+        return super().encode(source, lengths, made_up if context is None else context)
+
+
+def made_up_context(words: list[int]) -> list[list[int]]:
+    """The sentences before, the nearest first: two, one or none; some are sources of `batch`."""
+    *plain, end = words
+    return [[*reversed(plain), end], [6, 4, end]][: min(len(plain), 4) // 2]
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -370,7 +403,8 @@ def _idle_axes(model: config.Model) -> Iterator[str]:
     sides = {model.encoder.name, model.decoder.name}
     if model.attention.score is None:
         yield from OF_ATTENTION
-    if not any(getattr(side, "attention", None) for side in (model.encoder, model.decoder)):
+    attending = any(getattr(side, "attention", None) for side in (model.encoder, model.decoder))
+    if not attending and model.context.name == "none":
         yield from OF_SELF_ATTENTION
     if "recurrent" not in sides:
         yield from OF_RECURRENCE

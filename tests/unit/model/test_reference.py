@@ -22,6 +22,7 @@ from support.variants import (
     fill,
     gradients,
     label,
+    made_up_context,
     mixed,
     model_options,
     names,
@@ -47,7 +48,8 @@ def test_model_is_the_papers(row: Row) -> None:
     dense = decoded.attended.to_dense(source.size(1))
     p, alone = parameters_of(model), []
     for b, (s, t) in enumerate(zip(lengths.tolist(), target_lengths.tolist(), strict=True)):
-        expected = translate(options, p, source[b, :s].tolist(), inputs[b, :t].tolist())
+        words = source[b, :s].tolist()
+        expected = translate(options, p, words, inputs[b, :t].tolist(), made_up_context(words))
         alone.append(torch.stack(expected.logits))
         if dense is not None:
             expected_weights = torch.stack([torch.stack(heads) for heads in expected.weights], 1)  # [h t s]

@@ -33,7 +33,10 @@ ROWS = pairwise_rows()
 UNUSED = {"linear": r"(score|heads)\.query", "key": r"heads\.query", "location": r"heads\.key"}
 """Scores that don't look at the query, or not at the words: what would bring these to them gets no gradient."""
 TO_SOURCE = r"decoder\.(layers\.\d\.)?attention"
-TO_SELF = r"(encoder\.(layers\.\d|before|after)\.attention|decoder\.layers\.\d\.self_attention)"
+TO_SELF = (
+    r"(encoder\.(layers\.\d|before|after)\.attention|decoder\.layers\.\d\.self_attention|"
+    r"context\.(words|sentences))"
+)
 every_model = pytest.mark.parametrize("row", ROWS, ids=label)
 
 
@@ -177,6 +180,8 @@ def _excuses(row: Row) -> Iterator[str]:
         yield r"decoder\.layers\.\d\.(query|attention_residual\.norm)\."  # before the query
     if row["normaliser"] == "sparsemax":
         yield rf"{TO_SOURCE}\.score\.key\."  # where all the weight is on one position
+    if row["self_normaliser"] == "sparsemax":
+        yield r"context\.(words|sentences)\.(heads|score)\."  # the same, of a sentence or two before
     if row["score"] == "location":
         yield r"encoder\.blocks\."  # of separate keys, which it does not read
 
@@ -199,10 +204,10 @@ def test_more_heads_than_the_query_has_dimensions() -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 135
-    assert len(possible_pairs()) == 3422
-    assert len(one_by_one_rows()) == 74
-    assert len(BASES) == 11
+    assert len(ROWS) == 125
+    assert len(possible_pairs()) == 3637
+    assert len(one_by_one_rows()) == 75
+    assert len(BASES) == 12
     assert {axis: len(values) for axis, values in AXES.items()} == {
         "encoder": 3,
         "decoder": 3,
@@ -232,6 +237,7 @@ def test_counts() -> None:
         "activation": 2,
         "separate_values": 2,
         "attention_placement": 3,
+        "context": 2,
     }
 
 
