@@ -82,7 +82,7 @@ class RowLayout:
             table = Table.open(find_file(source), kind, self.languages, self._columns(kind), [SOURCE])
             column = table.find_column(self.documents, "document")
             return None if column is None else changes(table.column(column))
-        if target is not None or self.documents is None:
+        if target is not None or self.documents is None or existing(f"{source}.{self.documents}") is None:
             return None
         source_lang, target_lang = (language or "" for language in self.languages)
         corpus = ParallelText.find(source, source_lang, target_lang, key="source", documents=self.documents)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from seq2seq.config.architectures import NoContext
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
@@ -99,6 +100,11 @@ class BenchmarkConfig:
     def problems(self) -> Iterator[str]:
         """Yield an error for sections that do not fit, and for what can't be measured."""
         yield from risk_problems(self.model, self.training)
+        if not isinstance(self.model.context, NoContext):
+            yield (
+                f"model/context={self.model.context.name}: sentences are measured one by one, without others before "
+                "them. Use model/context=none; training tells the speed of a model in context."
+            )
         yield from self._generated_problems() if self.data is None else self._data_problems(self.data)
         yield from self._peers_problems()
         if self.checkpoint is None and self.forced_length is None and "decoding" in self.measure:

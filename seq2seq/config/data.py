@@ -13,7 +13,8 @@ def several(names: str | list[str] | None) -> list[str]:
 
 @dataclass(frozen=True)
 class Split:
-    """Pairs of data.train to hold out. A number below 1 is a share. No source sentence is in two parts."""
+    """Pairs of data.train to hold out. A number below 1 is a share. No source sentence is in two parts, or where there
+    is data.context, no document."""
 
     valid: float | None = number(None, gt=0)
     """Pairs to hold out for validation: a number of pairs or, below 1, a share. null: none."""

@@ -1,7 +1,10 @@
-"""Pairs held out from corpora, chosen by the hash of their source so that no source sentence is in two parts."""
+"""Pairs held out from corpora, chosen by the hash of their source so that no source sentence is in two parts.
+
+Documents stay whole and are chosen by the first sentence that has a translation.
+"""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from seq2seq.errors import DataError
+from seq2seq.text.cleaning import is_blank
 from seq2seq.text.parallel import ParallelText
 
 _BITS = 20
@@ -26,6 +30,27 @@ class Sizes:
     valid: float
     test: float
     seed: int
+    documents: bool = False
+    """Whether documents stay whole"""
+
+    def groups(self, text: ParallelText) -> Iterator[list[tuple[str, str]]]:
+        """The pairs that have to stay together: those of each document, or each alone."""
+        if not self.documents:
+            yield from ([pair] for pair in text.pairs())
+            return
+        group = list[tuple[str, str]]()
+        for pair, begins in zip(text.pairs(), text.beginnings(), strict=True):
+            if begins and group:
+                yield group
+                group = []
+            if any(not is_blank(side) for side in pair):
+                group.append(pair)
+        if group:
+            yield group
+
+    def place_of(self, group: Sequence[tuple[str, str]]) -> int | None:
+        """The place of the first pair of a group that has one."""
+        return next((place for pair in group if (place := self.place(*pair)) is not None), None)
 
     def place(self, source: str, target: str) -> int | None:
         """The place of a pair by its source, whose white space does not count; None if a side has no text."""
@@ -58,12 +83,13 @@ def split(texts: Sequence[ParallelText], languages: Sequence[str], sizes: Sizes,
             if {VALID: sizes.valid, TEST: sizes.test}.get(part, 1)
         }
         for name, text in zip(part_names(len(texts)), texts, strict=True):
-            for pair in text.pairs():
-                place = sizes.place(*pair)
+            for group in sizes.groups(text):
+                place = sizes.place_of(group)
                 part = name if place is None or place >= bounds[1] else VALID if place < bounds[0] else TEST
-                counts[part] += 1
-                for file, side in zip(files[part], pair, strict=True):
-                    file.write(f"{side}\n")
+                counts[part] += len(group)
+                for number, file in enumerate(files[part]):
+                    file.writelines(f"{pair[number]}\n" for pair in group)
+                    file.write("\n" * sizes.documents)
     return counts
 
 
@@ -71,9 +97,9 @@ def _bounds(texts: Sequence[ParallelText], sizes: Sizes) -> tuple[int, int]:
     """The ends of the places held out for validation, which come first, and for the test, which come next."""
     pairs = array("Q", bytes(8 << _BITS))
     for text in texts:
-        for pair in text.pairs():
-            if (place := sizes.place(*pair)) is not None:
-                pairs[place] += 1
+        for group in sizes.groups(text):
+            if (place := sizes.place_of(group)) is not None:
+                pairs[place] += len(group)
     up_to = np.cumsum(np.frombuffer(pairs, np.uint64))
     total = int(up_to[-1])
     bounds = [0]

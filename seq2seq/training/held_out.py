@@ -48,7 +48,8 @@ def find_texts(data: Data, directory: Path | None = None, *, begun: bool = False
         trains = [str(where / name) for name in part_names(len(trains))]
         valids = [str(where / VALID)] if data.split.valid else valids
         directory = where
-    train, valid = _find(data, "data.train", *trains), _find(data, "data.valid", *valids)
+    train = _find(data, "data.train", *trains, part=data.split.given())
+    valid = _find(data, "data.valid", *valids, part=data.split.valid is not None)
     return Texts(train, valid, find_test(data, directory))
 
 
@@ -57,29 +58,31 @@ def find_test(data: Data, directory: Path | None = None) -> ParallelText | None:
     names = several(data.test)
     if data.split.test:
         names = [str((directory if directory and directory.is_dir() else _split(data, None)) / TEST)]
-    return next(iter(_find(data, "data.test", *names)), None)
+    return next(iter(_find(data, "data.test", *names, part=data.split.test is not None)), None)
 
 
-def _find(data: Data, key: str, *names: str) -> list[ParallelText]:
-    return [
-        ParallelText.find(name, data.source_lang, data.target_lang, data.columns, key, data.documents) for name in names
-    ]
+def _find(data: Data, key: str, *names: str, part: bool = False) -> list[ParallelText]:
+    """Find corpora; a `part` of a split one has its documents between blank lines."""
+    documents = None if part else data.documents
+    return [ParallelText.find(name, data.source_lang, data.target_lang, data.columns, key, documents) for name in names]
 
 
 def _split(data: Data, directory: Path | None) -> Path:
     """Return the directory of the parts, making it if necessary; log their sizes."""
     texts = _find(data, "data.train", *several(data.train))
     languages = (data.source_lang, data.target_lang)
-    key = digest([text.content_hash() for text in texts], languages, asdict(data.split))
+    documents = [text.documents_hash() for text in texts] if data.context else []
+    key = digest([text.content_hash() for text in texts], languages, asdict(data.split), *documents)
     where = directory or Path(data.cache_dir) / f"split-{key}"
     if not _is_made(where, key):
-        sizes = Sizes(data.split.valid or 0, data.split.test or 0, data.split.seed)
+        sizes = Sizes(data.split.valid or 0, data.split.test or 0, data.split.seed, bool(data.context))
         with replace_directory(where, keep=directory is None and not where.is_dir()) as unfinished:
             counts = split(texts, languages, sizes, unfinished)
             (unfinished / _ABOUT).write_text(json.dumps({"key": key, "pairs": counts}) + "\n")
     counts = read_json(where / _ABOUT)["pairs"]
     parts = ", ".join(f"{pairs:,} pairs in {part}" for part, pairs in counts.items() if pairs)
-    logger.info("data.split: %s; no source sentence is in two of them: %s", parts, where)
+    what = "document" if data.context else "source sentence"
+    logger.info("data.split: %s; no %s is in two of them: %s", parts, what, where)
     return where
 
 
