@@ -8,9 +8,9 @@ Bible as printed. The word links were made by hand. Test and valid are one book 
 and Luke tell much the same in the same words, so training on one of them reveals how the others are aligned. Romans
 and Hebrews have no such parallel.
 
-The script writes NAME.grc, NAME.en and NAME.align with one verse a line. A link `i-j` joins source word i and target
-word j, separated by white space and counted from 0. Verses that are missing on one side, have no link, or have a link
-into another verse are left out and counted.
+The script writes NAME.grc, NAME.en and NAME.align with one verse a line, and NAME.doc with its book and chapter, for
+data.documents=doc. A link `i-j` joins source word i and target word j, separated by white space and counted from 0.
+Verses that are missing on one side, have no link, or have a link into another verse are left out and counted.
 """
 
 import argparse
@@ -52,6 +52,8 @@ class Verse:
     source: list[str]
     target: list[str]
     links: list[tuple[int, int]]
+    chapter: str
+    """Book and chapter"""
 
 
 def by_verse(tokens: Iterable[Token]) -> dict[str, list[Token]]:
@@ -100,7 +102,9 @@ def read_verses(package: Path | zipfile.Path) -> tuple[dict[str, Verse], int]:
     complete = {}
     for verse in sorted((greek.keys() & english.keys() & links.keys()) - torn):
         (greek_words, i_of), (english_words, j_of) = printed(greek[verse]), printed(english[verse])
-        complete[verse] = Verse(greek_words, english_words, sorted({(i_of[i], j_of[j]) for i, j in links[verse]}))
+        chapter = f"{BOOKS[int(verse[:2]) - _FIRST_BOOK]} {int(verse[2:5])}"
+        linked = sorted({(i_of[i], j_of[j]) for i, j in links[verse]})
+        complete[verse] = Verse(greek_words, english_words, linked, chapter)
     return complete, len(greek.keys() | english.keys()) - len(complete)
 
 
@@ -111,8 +115,9 @@ def columns(verses: list[Verse]) -> tuple[list[list[str]], list[list[str]], list
 
 
 def write(stem: Path, verses: list[Verse]) -> None:
-    """Write STEM.grc, STEM.en and STEM.align."""
-    for end, column in zip(("grc", "en", "align"), columns(verses), strict=True):
+    """Write STEM.grc, STEM.en, STEM.align and STEM.doc."""
+    chapters = [[verse.chapter] for verse in verses]
+    for end, column in zip(("grc", "en", "align", "doc"), (*columns(verses), chapters), strict=True):
         text = "".join(" ".join(line) + "\n" for line in column)
         stem.with_name(f"{stem.name}.{end}").write_text(text, encoding="utf-8")
 

@@ -73,6 +73,8 @@ def chosen(path: str, name: str) -> dict[str, Any]:
     values = model(**{"attention__placement": {"name": "between"}} if side == "decoder" else {})
     if "attention" in path.split("/")[2:]:
         values[side] = {"name": "transformer"}
+    elif path.startswith("model/context/"):
+        values[side] = {"name": "hierarchical"}
     elif side == "positions":
         values["encoder"] = {"name": "transformer"}
     *above, last = path.split("/")[1:]
@@ -84,7 +86,8 @@ def chosen(path: str, name: str) -> dict[str, Any]:
 def test_every_name_is_parsed_to_its_option(group: config.Group, name: str) -> None:
     values = chosen(f"model/{group.path}", name)
     if name == "reinforce" and group.path != "attention/normaliser":
-        assert f"model/{group.path}=reinforce and self-attention sees all steps at once" in error("model", values)
+        reason = "attention to context sees all words" if "context" in group.path else "self-attention sees all steps"
+        assert f"model/{group.path}=reinforce and {reason} at once" in error("model", values)
         return
     parsed = functools.reduce(getattr, group.path.split("/"), parse("model", values))
     assert type(parsed) is group.options[name]
@@ -93,8 +96,8 @@ def test_every_name_is_parsed_to_its_option(group: config.Group, name: str) -> N
 def test_the_number_of_names() -> None:
     found = groups(config.TrainConfig)
     products = {
-        f"model/{place}attention/{axis}": size
-        for place in ("", "encoder/", "decoder/")
+        f"model/{place}/{axis}": size
+        for place in ("attention", "encoder/attention", "decoder/attention", "context/words", "context/sentences")
         for axis, size in (("score", 10), ("window", 3), ("normaliser", 5))
     }
     assert {group.path: len(group.options) for group in found} == products | {
@@ -105,9 +108,10 @@ def test_the_number_of_names() -> None:
         "model/attention/placement": 4,
         "model/bridge": 4,
         "model/positions": 4,
+        "model/context": 2,
     }
     places = [group.path for group in found if group.path.endswith("score")]
-    assert len(places) == 4, "two kinds of encoders have self-attention"
+    assert len(places) == 6, "two kinds of encoders have self-attention"
 
 
 @pytest.mark.parametrize("kind", ["model", "train"])

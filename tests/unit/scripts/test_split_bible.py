@@ -104,6 +104,7 @@ def test_test_and_valid_are_books_and_train_is_the_others(package: Package, tmp_
     assert result.returncode == 0, result.stderr
     assert written(tmp_path / "bible", "test") == [["Παῦλος δοῦλος", "“Paul—a servant.”", "0-0 1-0 1-1"]]
     assert written(tmp_path / "bible", "valid") == [["πολυμερῶς", "Long ago", "0-0 0-1"]]
+    assert (tmp_path / "bible/test.doc").read_text() == "ROM 1\n"
     assert written(tmp_path / "bible", "train") == [["Βίβλος γενέσεως", "The record, of genealogy", "0-0 0-1 1-2 1-3"]]
     assert result.stdout.splitlines() == [
         "train: 1 verses, 2 Greek and 4 English words, 4 links",
