@@ -49,7 +49,7 @@ def nominal(node: Nominal, subject: bool = False, governed: bool = False) -> lis
     if isinstance(node, NounPhrase):
         return noun_phrase(node)
     if isinstance(node, Pronoun):
-        return [(node.entry.en if subject else node.entry.en_object, ((node, "word"),))]
+        return words_of(node.entry.en if subject else node.entry.en_object, (node, "word"))
     if isinstance(node, Name):
         return [(node.en, ((node, "word"),))]
     if isinstance(node, Coordination):
