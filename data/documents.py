@@ -33,43 +33,39 @@ NEW_THINGS = lex.parse_nouns(
         phone phones n Telefon Telefons Telefone
         knife knives n Messer Messers Messer""",
 )
-OLD_THINGS = ["table", "chair", "coat", "hat", "lamp", "clock", "bag", "picture", "book", "shirt", "bicycle", "bed"]
-THINGS: dict[str, tuple[Noun, ...]] = {
-    gender: tuple(noun for noun in (*(lex.NOUN[word] for word in OLD_THINGS), *NEW_THINGS) if noun.gender == gender)
-    for gender in "mfn"
-}
-"""As many of each gender."""
+OLD_THINGS = "table chair coat hat lamp clock bag picture book shirt bicycle bed"
+
+
+def things(gender: str) -> tuple[Noun, ...]:
+    """The things of a gender, as many as of any other."""
+    old = tuple([lex.NOUN[word] for word in OLD_THINGS.split(" ")])
+    return tuple([noun for noun in (*old, *NEW_THINGS) if noun.gender == gender])
+
+
+def adjectives(words: str) -> tuple[Adjective, ...]:
+    """Adjectives of the lexicon."""
+    return tuple([lex.ADJECTIVE[word] for word in words.split(" ")])
+
+
+THINGS = {gender: things(gender) for gender in "mfn"}
 PRICE, COLOR, OWNER = lex.parse_nouns(
-    "part", "price prices m Preis Preises Preise\n color colors f Farbe Farbe Farben\n"
-    "owner owners m Besitzer Besitzers Besitzer"
-)  # fmt: skip
+    "part",
+    """
+        price prices m Preis Preises Preise
+        color colors f Farbe Farbe Farben
+        owner owners m Besitzer Besitzers Besitzer""",
+)
 ADJECTIVES = (
-    *(
-        lex.ADJECTIVE[word]
-        for word in [
-            "old",
-            "new",
-            "big",
-            "small",
-            "beautiful",
-            "expensive",
-            "cheap",
-            "red",
-            "blue",
-            "green",
-            "black",
-            "white",
-        ]
-    ),
+    *adjectives("old new big small beautiful expensive cheap red blue green black white"),
     Adjective("heavy", "schwer", "schwer"),
     Adjective("light", "leicht", "leicht"),
     Adjective("dirty", "schmutzig", "schmutzig"),
     Adjective("clean", "sauber", "sauber"),
 )
 PART_ADJECTIVES = {
-    PRICE: (lex.ADJECTIVE["good"], Adjective("high", "hoch", "hoh"), Adjective("low", "niedrig", "niedrig")),
-    COLOR: (lex.ADJECTIVE["beautiful"], Adjective("dark", "dunkel", "dunkl"), Adjective("bright", "hell", "hell")),
-    OWNER: tuple(lex.ADJECTIVE[word] for word in ("friendly", "happy", "sad", "tired", "sick", "rich", "old", "young")),
+    PRICE: (*adjectives("good"), Adjective("high", "hoch", "hoh"), Adjective("low", "niedrig", "niedrig")),
+    COLOR: (*adjectives("beautiful"), Adjective("dark", "dunkel", "dunkl"), Adjective("bright", "hell", "hell")),
+    OWNER: adjectives("friendly happy sad tired sick rich old young"),
 }
 VERBS = tuple(VERB[word] for word in ("see", "find", "look for", "buy", "sell", "fetch"))
 OWNER_VERBS = tuple(VERB[word] for word in ("see", "look for", "call", "invite", "help", "thank", "answer"))
@@ -87,9 +83,7 @@ THIS_ONE = {
         ("n", "dieses", "dieses", "diesem"),
     )
 }
-ITS = {gender: Determiner("its", "its", german, "ein", True) for gender, german in zip("mfn", ("sein", "ihr", "sein"))}
-LEAST_WORDS, MOST_WORDS = 3, 10
-"""Of the sentences between, on either side."""
+ITS = {gender: Determiner("its", "its", de, "ein", True) for gender, de in (("m", "sein"), ("f", "ihr"), ("n", "sein"))}
 
 
 class Reference(NamedTuple):
