@@ -123,10 +123,10 @@ def test_what_is_translated_and_scored_together_is_split(tmp_path: Path, monkeyp
         return [(t.text, t.score, f.token_scores) for t, f in zip(best, forced, strict=True)]
 
     def scarce(most: int) -> None:
-        def encode(self: TranslationModel, source: Tensor, lengths: Tensor) -> Any:
+        def encode(self: TranslationModel, source: Tensor, lengths: Tensor, *context: Any) -> Any:
             if len(source) > most:
                 raise MemoryError("no more")
-            return original(self, source, lengths)
+            return original(self, source, lengths, *context)
 
         monkeypatch.setattr(TranslationModel, "encode", encode)
 
@@ -146,11 +146,11 @@ def test_every_teacher_forced_pass_is_split(task: str, monkeypatch: pytest.Monke
     targets = [[5, 6, 4, 3], [3], [4, 4, 3], [8, 7, 3], [6, 3]]
     original, sizes = TranslationModel.encode, []
 
-    def encode(self: TranslationModel, source: Tensor, lengths: Tensor) -> Any:
+    def encode(self: TranslationModel, source: Tensor, lengths: Tensor, *context: Any) -> Any:
         sizes.append(len(source))
         if len(source) > most:
             raise MemoryError("no more")
-        return original(self, source, lengths)
+        return original(self, source, lengths, *context)
 
     def work() -> list[Any]:
         if task == "pictures":

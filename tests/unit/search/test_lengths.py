@@ -197,5 +197,5 @@ def test_a_validation_counts_too(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     trainer.model.output.bias.data[EOS] = -1e9
     with caplog.at_level(logging.WARNING):
         trainer.validation.run(trainer.translator, ProcessGroup(), tmp_path / "translations")
-    count = len(trainer.validation.sources)
+    count = len(trainer.validation.requests)
     assert f"{count} of {count} translations were cut off" in caplog.text
