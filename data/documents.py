@@ -133,11 +133,12 @@ class DocumentSampler(Sampler):
     def act(self, verbs: tuple[Verb, ...], target: Nominal) -> Clause:
         """What a person does with something."""
         verb = self.pick(verbs)
+        tense = self.tense(verb)
         while True:
-            subject = self.subject(("person",), second=True)
+            subject = self.subject(("person",), second=tense != "preterite")  # German has no form for "du" there
             if _speaks_of_persons(subject):
                 break
-        clause = Clause(subject, verb, self.tense(verb), object=target)
+        clause = Clause(subject, verb, tense, object=target)
         if isinstance(target, Pronoun | NounPhrase) and clause.tense != "want":
             self.negate(clause, 0.1)
         if self.chance(0.35):
