@@ -17,7 +17,7 @@ from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.context import Context, InContext, Row, gather
 from seq2seq.text.tokenizer import BOS, PAD
 
-_TOGETHER = 8
+_TOGETHER = 4
 """Neighbours of a document in one batch, at most. More would share more, but waste room on unequal lengths."""
 
 
