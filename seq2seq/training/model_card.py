@@ -84,7 +84,7 @@ def model_card(
     names = {_SCORES.get(name, name): f"{value:.2f}" for name, value in scores.items()}
     return f"""# {config.data.source_lang} to {config.data.target_lang}
 
-A {architecture(config.model)} {_attentions(config.model)}.
+A {architecture(config.model)} {_attentions(config.model)}.{_context(config.data)}
 
 It was trained with seq2seq {origin["versions"]["seq2seq"]} on {_corpora(config.data)} for {updates:,} updates \
 ({epochs:.2f} epochs) with seed {config.seed}.{start}{average}
@@ -119,7 +119,7 @@ def average_card(model: Model, data: Data, names: Sequence[str]) -> str:
     return f"""# {data.source_lang} to {data.target_lang}
 
 A {architecture(model)} whose weights are the mean of those of {len(names)} checkpoints, made with seq2seq \
-{__version__}:
+{__version__}.{_context(data)} The checkpoints:
 
 {rows}
 
@@ -142,6 +142,12 @@ def shared_name(path: str) -> str:
     top = max(inside, key=len, default="/")
     parts = Path(absolute).relative_to(top).parts
     return "/".join(parts if top == os.getcwd() else parts[-2:])
+
+
+def _context(data: Data) -> str:
+    before = f"{data.context} sentences" if data.context > 1 else "sentence"
+    told = f" It reads each sentence with the {before} before it; a blank line separates documents."
+    return told if data.context else ""
 
 
 def _attentions(model: Model) -> str:

@@ -83,14 +83,18 @@ def default_run_dir(config: TrainConfig, attention: str, swept: Mapping[str, str
 
 
 def _settings(section: Any, defaults: Any = None, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield each key of a configuration with its value and default; the name that selects an option has no default."""
+    """Yield each key of a configuration with its value and default.
+
+    The name that selects an option has one only where the dataclass has the option as a default.
+    """
     for option in fields(section):
         value = getattr(section, option.name)
         default = default_of(option) if defaults is None else getattr(defaults, option.name)
         if is_dataclass(value):
             yield from _settings(value, default if isinstance(default, type(value)) else None, f"{path}{option.name}.")
         else:
-            yield f"{path}{option.name}", value, MISSING if option.name == "name" else default
+            chosen = option.name == "name" and defaults is None
+            yield f"{path}{option.name}", value, MISSING if chosen else default
 
 
 def resolve_precision(config: TrainConfig, run_dir: Path, device: torch.device) -> TrainConfig:

@@ -93,6 +93,10 @@ def test_the_card_tells_what_the_model_is() -> None:
     own_part = f"self-attention of the encoder: score `cosine`, {end}."
     to_source = f"with attention: score `dot`, {end}, placement `between`"
     assert first_line({"name": "between"}) == f"{start} {to_source}; {own_part}"
+    in_context = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, context=3))
+    told = "It reads each sentence with the 3 sentences before it"
+    assert told in model_card(in_context, 5, 1.25, {}, origin(CONFIG, {}))
+    assert told in average_card(CONFIG.model, in_context.data, ["a"])
     without = first_line({"name": "none", "feed_source": True})
     assert without == f"{start} without attention to the source; {own_part}"
 
