@@ -35,7 +35,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner, Gold, agreement
 from seq2seq.inference.comparison import COLUMNS, Failed, Measured
-from seq2seq.inference.forced_scores import SentencePair
+from seq2seq.inference.forced_scores import SentencePair, pairs_in_documents
 from seq2seq.inference.loading import load_translator
 from seq2seq.text.json_io import read_json, typed
 from seq2seq.text.parallel import ParallelText
@@ -67,10 +67,9 @@ class Task:
     contents: dict[str, str | None]
     """Hashes of each side and of the gold alignments"""
 
-    @property
-    def pairs(self) -> list[SentencePair]:
-        """Sources with their references."""
-        return [SentencePair(*pair) for pair in zip(self.sources, self.references, strict=True)]
+    def pairs(self, context: int = 0) -> list[SentencePair]:
+        """Return sources with their references, and so many sentences before each."""
+        return list(pairs_in_documents(zip(self.sources, self.references, strict=True), context))
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
     task = Task(sources, references, None, tokenizer, {"source": _hash(sources), "reference": _hash(references)})
     if config.gold is None:
         return dataclasses.replace(task, contents={**task.contents, "gold": None})
-    gold = read_gold_file(config.gold, config.gold_base, task.pairs, (data.source_lang, data.target_lang))
+    gold = read_gold_file(config.gold, config.gold_base, task.pairs(), (data.source_lang, data.target_lang))
     links = [[sorted(sentence.sure), sorted(sentence.possible)] for sentence in gold]
     return dataclasses.replace(task, gold=gold, contents={**task.contents, "gold": _hash(links)})
 
@@ -355,7 +354,7 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     aligner = Aligner.of(translator)
     aer = None
     if task.gold is not None and aligner is not None:
-        scored = score_all(translator, task.pairs, config.decoding.batch_size)
+        scored = score_all(translator, task.pairs(translator.context), config.decoding.batch_size)
         links = [aligner.align(pair).links for pair in scored]
         aer = agreement(links, task.gold).aer
     weights = load_file(checkpoint.find(run_dir) / "model.safetensors")
