@@ -16,7 +16,8 @@ from seq2seq.cli.rows import result_row
 from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
-from seq2seq.inference.heatmap import of_translation
+from seq2seq.inference.context_view import view_context
+from seq2seq.inference.heatmap import Heatmap, of_translation
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.metrics import LengthBin, Reference, Scores
 from seq2seq.inference.pages import write_heatmaps
@@ -96,6 +97,15 @@ def show(scores: Scores, lengths: Sequence[LengthBin], output_format: str, outpu
         print(f"{bin.words:>12}  {bin.sentences:9}  {bin.bleu:5.2f}", file=output)
 
 
+def _worst(report: Report) -> Iterator[tuple[int, Heatmap]]:
+    """Yield the numbers and the heat maps of the worst sentences: their attention, and what they saw of the context."""
+    translations, decoding = [each.translation for each in report.worst], report.decoding
+    contexts = view_context(report.translator, translations, decoding.precision, decoding.batch_size)
+    for each, context in zip(report.worst, contexts, strict=True):
+        maps = of_translation(each.translation, each.windows), None if context is None else context.heatmap()
+        yield from ((each.number, heatmap) for heatmap in maps if heatmap is not None)
+
+
 def write_report(
     name: str, report: Report, translations: Iterator[Translation], references: Sequence[Reference]
 ) -> None:
@@ -125,9 +135,7 @@ def write_report(
         if plot is not None:
             streams[_PLOT].write(plot)
         if translator.attends:
-            maps = [(each.number, of_translation(each.translation, each.windows)) for each in report.worst]
-            drawn = [(number, heatmap) for number, heatmap in maps if heatmap is not None]
-            write_heatmaps(streams[HEATMAPS], "Worst sentences", report.languages, drawn)
+            write_heatmaps(streams[HEATMAPS], "Worst sentences", report.languages, _worst(report))
         streams["report.html"].write(page(report, plot))
         json.dump(report.as_dict(), streams["report.json"], ensure_ascii=False, indent=2)
     for file in {_PLOT, HEATMAPS} - set(files):  # left by an earlier report
