@@ -17,8 +17,8 @@ from seq2seq.inference.translation import Weights
 from seq2seq.text.batches import pad
 from seq2seq.text.context import gather
 
-_ITSELF = "(itself)"
-"""Column of the gate."""
+_GATE = "λ"
+"""Name of the column of the gate"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +37,9 @@ class ContextView:
     """[t s] of each sentence: the weight of its words; all sentences together sum to 1 at each token"""
 
     def heatmap(self) -> Heatmap:
-        """A row for each source token: the gate, then the rest of the weight on the words before."""
-        rest = 1 - self.gate[:, None]
-        matrix = np.concatenate([self.gate[:, None], *(rest * weights for weights in self.weights)], 1)
-        columns = [_ITSELF, *(token for tokens in self.tokens for token in tokens)]
+        """A row for each source token: the gate, then the weights of the words before."""
+        matrix = np.concatenate([self.gate[:, None], *self.weights], 1)
+        columns = [_GATE, *(token for tokens in self.tokens for token in tokens)]
         texts, names = (" ".join(self.sentences), self.source), (columns, self.source_tokens)
         return Heatmap(*texts, *names, matrix[None], scores=[], score=0.0, part="context")
 
