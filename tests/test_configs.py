@@ -33,6 +33,7 @@ NEEDS = {
     "model/encoder/attention": ["model/encoder=transformer"],
     "model/decoder/attention": ["model/decoder=transformer"],
     "model/positions": ["model/encoder=transformer"],
+    "model/context/": ["model/context=hierarchical", "data.context=1"],
 }
 """Groups that mean something with another choice alone."""
 
@@ -67,7 +68,7 @@ def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(ATTENTIONS) == 13
     assert len(EXPERIMENTS) >= 6
     assert len(COMPARISONS) >= 1
-    assert len(OPTIONS) == 3 + 3 + 3 * 18 + 4 + 4 + 4
+    assert len(OPTIONS) == 3 + 3 + 5 * 18 + 4 + 4 + 4 + 2
     assert len(BENCHMARKS) >= 1
     groups = (MODELS, SIDES, ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
     assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
@@ -137,7 +138,7 @@ def test_comparisons(comparison: str) -> None:
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_is_one_word_away(group: str, option: str) -> None:
     around = next((words for place, words in NEEDS.items() if group.startswith(place)), [])
-    words = [*DATA, *around, f"{group}={option}"]
+    words = [*DATA, *around, f"{group}={option}", *(["data.context=1"] if option == "hierarchical" else [])]
     if option == "reinforce" and group != "model/attention/normaliser":
         with pytest.raises(ConfigError, match=r"Use .*/normaliser=gumbel or hard"):
             compose("train", *words)

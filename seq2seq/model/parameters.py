@@ -8,7 +8,7 @@ _ATTENTIONS = {"attention", "self_attention"}
 
 
 def parameters_by_part(model: TranslationModel) -> dict[str, int]:
-    """Count the parameters of each part; attention within layers is attention.
+    """Count the parameters of each part; attention within layers is attention, that to context is context.
 
     A parameter shared by several parts counts under its first name.
     """

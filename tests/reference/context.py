@@ -1,5 +1,7 @@
 """The states of a sentence in its context (Miculicich 2018, section 2): a loop over positions, sentences and words."""
 
+from collections.abc import Sequence
+
 import torch
 
 from reference.attention import attend
@@ -8,7 +10,7 @@ from reference.parameters import Parameters, under
 from seq2seq import config
 
 
-def in_context(model: config.Model, p: Parameters, encoded: Encoded, before: list[list[int]]) -> Encoded:
+def in_context(model: config.Model, p: Parameters, encoded: Encoded, before: Sequence[list[int]]) -> Encoded:
     """h̃_i = λ_i h_i + (1 − λ_i)(h_i + c_i), λ_i = σ(W [h_i ; c_i] + b); `before` are tokens, nearest sentence first.
 
     Separate values are changed by the same (1 − λ_i) c_i as the keys.

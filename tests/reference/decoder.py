@@ -1,5 +1,6 @@
 """The whole model on one pair of sentences."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ class Translated(NamedTuple):
 
 
 def translate(
-    model: config.Model, p: Parameters, source: list[int], inputs: list[int], before: list[list[int]]
+    model: config.Model, p: Parameters, source: list[int], inputs: list[int], before: Sequence[list[int]] = ()
 ) -> Translated:
     """Source tokens and decoder inputs (BOS first), neither padded -> what is predicted at each step.
 

@@ -13,8 +13,11 @@ def test_every_parameter_is_in_one_part() -> None:
         model = build_model(row)
         counts = parameters_by_part(model)
         assert sum(counts.values()) == sum(parameter.numel() for parameter in model.parameters()), row
-        attending = [part for part in model.modules() if isinstance(part, Attention)]
-        assert counts["attention"] == sum(p.numel() for part in attending for p in part.parameters()), row
+        attending = {name: part for name, part in model.named_modules() if isinstance(part, Attention)}
+        places = [part for name, part in attending.items() if not name.startswith("context.")]
+        assert counts["attention"] == sum(p.numel() for part in places for p in part.parameters()), row
+        context = [] if model.context is None else model.context.parameters()
+        assert counts["context"] == sum(p.numel() for p in context), row
 
 
 @pytest.mark.parametrize(
