@@ -5,19 +5,17 @@ Shapes: b batch, h heads, t target, s source, n real target tokens, r features, 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import torch
 from torch import Tensor
 
 from seq2seq.inference.models import TrainedModels, check_length
 from seq2seq.inference.teacher_forcing import PairBatch, Tokens, force_pairs
-from seq2seq.inference.translation import Translation, Weights
+from seq2seq.inference.translation import Translation, Weights, in_documents
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
 from seq2seq.search.shortlist import Selection
 from seq2seq.text.cleaning import is_blank
-from seq2seq.text.context import Past
 
 _ROWS = 512
 """Tokens whose vocabulary is projected at a time"""
@@ -45,11 +43,10 @@ def pairs_in_documents(
 
     `begins` tells which begin a document; None: those that are blank on both sides.
     """
-    past = Past(size)
-    starts = begins if begins is not None else repeat(False)
-    for (source, target), start in zip(pairs, starts, strict=False):
-        begin = start or (begins is None and is_blank(source) and is_blank(target))
-        yield SentencePair(source, target, context=past.before(source, begins=begin))
+    known = list(pairs)
+    starts = (all(map(is_blank, pair)) for pair in known) if begins is None else begins
+    requests = in_documents((source for source, _ in known), size, starts)
+    return (SentencePair(*pair, context=request.context) for pair, request in zip(known, requests, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from random import Random
 from typing import Any
 
@@ -35,11 +34,10 @@ class Request:
 
 def in_documents(lines: Iterable[str], size: int, begins: Iterable[bool] | None = None) -> Iterator[Request]:
     """Number lines, each with so many sentences before it; `begins` tells which begin a document, or blank ones do."""
-    past = Past(size)
-    starts = begins if begins is not None else repeat(False)
-    for number, (line, start) in enumerate(zip(lines, starts, strict=False)):
-        context = past.before(line, begins=start or (begins is None and is_blank(line)))
-        yield Request(line, number, context=context)
+    past, starts = Past(size), None if begins is None else iter(begins)
+    for number, line in enumerate(lines):
+        start = is_blank(line) if starts is None else next(starts)
+        yield Request(line, number, context=past.before(line, begins=start))
 
 
 def choose_contexts(contexts: Sequence[tuple[str, ...]], choice: str, seed: int = 1) -> list[tuple[str, ...]]:
