@@ -81,7 +81,10 @@ def attention(options: config.Attention, query_size: int, memory_size: int) -> A
     """The attention of a recurrent decoder whose query and whose encoder states have these sizes."""
     if isinstance(options.placement, config.NoAttention):
         return FixedVector()
-    return _attention(options, query_size, memory_size, memory_size)
+    made = _attention(options, query_size, memory_size, memory_size)
+    if made.heads.project:
+        _xavier(made.heads)  # else two small maps follow each other, and several heads learn to attend far later
+    return made
 
 
 def _attention(
