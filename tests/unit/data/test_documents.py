@@ -74,8 +74,12 @@ def realised(reference: documents.Reference, gender: str) -> str:
     return generate.realise(reference.sentences[gender]).de
 
 
+def tokens(sentence: str) -> list[str]:
+    return [word.strip(".,").lower() for word in sentence.split()]
+
+
 def words(sentence: str) -> set[str]:
-    return {word.strip(".,").lower() for word in sentence.split()}
+    return set(tokens(sentence))
 
 
 def test_the_sentence_alone_gives_no_hint() -> None:
@@ -124,3 +128,49 @@ def test_contrasts_differ_in_the_pronoun_alone_and_are_balanced() -> None:
         assert item["distance"] <= len(item["context"])
     genders = Counter((item["distance"], item["gender"]) for item in items())
     assert genders == {(distance, gender): generate.CONTRASTS // 3 for distance in (1, 2, 3) for gender in "mfn"}
+
+
+FAMILIES = {
+    "it": {"m": {"er", "ihn"}, "f": {"sie"}, "n": {"es"}},
+    "this": {"m": {"dieser"}, "f": {"diese"}, "n": {"dieses"}},
+    "its": {
+        gender: {stem + ending for ending in ("", "e", "en", "em")}
+        for gender, stem in (("m", "sein"), ("f", "ihr"), ("n", "sein"))
+    },
+}
+GENDERS = {noun.en: gender for gender, nouns in documents.THINGS.items() for noun in nouns}
+
+
+def thing(sentences: list[str]) -> tuple[int, str]:
+    """Place and gender of the only singular thing, read from the English text."""
+    ((place, noun),) = [(i, word) for i, text in enumerate(sentences) for word in words(text) if word in GENDERS]
+    return place, GENDERS[noun]
+
+
+@pytest.mark.parametrize("split", generate.DOCUMENTS)
+def test_written_pronouns_agree_with_the_noun_before(split: str) -> None:
+    distances: Counter[int] = Counter()
+    for rows in written(split):
+        introduced, gender = thing([row[0] for row in rows])
+        for place, (english, german, align) in enumerate(rows):
+            source, target = tokens(english), tokens(german)
+            links = [tuple(map(int, link.split("-"))) for link in align.split()]
+            for i, word in enumerate(source):
+                if word in ("it", "its") or source[i : i + 2] == ["this", "one"]:
+                    (pronoun,) = {target[j] for k, j in links if k == i}
+                    assert pronoun in FAMILIES[word][gender], (english, german)
+                    distances[place - introduced] += 1
+    assert set(distances) == {1, 2, 3}
+
+
+def test_contrasts_have_the_pronoun_of_the_noun_at_their_distance() -> None:
+    for item in items():
+        place, gender = thing([*item["context"], item["source"]])
+        assert (len(item["context"]) - place, gender) == (item["distance"], item["gender"])
+        family = FAMILIES[item["pronoun"].split()[0]]
+        assert len(item["wrong"]) == len(set(item["wrong"])) == (1 if item["pronoun"] == "its" else 2)
+        for wrong in item["wrong"]:
+            pairs = zip(tokens(item["target"]), tokens(wrong), strict=True)
+            ((right, other),) = [(one, two) for one, two in pairs if one != two]
+            assert right in family[gender]
+            assert other in set().union(*family.values()) - family[gender]
