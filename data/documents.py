@@ -207,7 +207,8 @@ class DocumentSampler(Sampler):
             clause = self.act_once(thing)
         if thing.adjective:
             self.said.add(_scale(thing.adjective))
-        if clause.tense in REPORTING_TENSES and self.chance(0.65):  # who wants to buy a lamp need not get it
+        exists = clause.tense in REPORTING_TENSES and clause.verb is not VERB["look for"]
+        if exists and self.chance(0.7):  # who wants to buy a lamp, or looks for one, need not get it
             thing.determiner = lex.A
         return Sentence([clause], []), thing, distracts
 

@@ -174,3 +174,38 @@ def test_contrasts_have_the_pronoun_of_the_noun_at_their_distance() -> None:
             ((right, other),) = [(one, two) for one, two in pairs if one != two]
             assert right in family[gender]
             assert other in set().union(*family.values()) - family[gender]
+
+
+def test_the_english_says_what_a_pronoun_means() -> None:
+    """No city or price to take for the thing; "this one" is near it, and there are not several to choose from."""
+    texts = [[row[0] for row in rows] for split in generate.DOCUMENTS for rows in written(split)]
+    texts += [[*item["context"], item["source"]] for item in items()]
+    plurals = {noun.en_plural for nouns in documents.THINGS.values() for noun in nouns}
+    for sentences in texts:
+        said = [words(text) for text in sentences]
+        introduced, _ = thing(sentences)
+        assert tokens(sentences[introduced])[0] not in ("no", "every", "many"), sentences
+        assert not {city.lower() for city in documents.CITIES} & set().union(*said), sentences
+        assert not {"price", "color"} & set().union(*said[:-1]), sentences
+        for place, text in enumerate(sentences):
+            if text.startswith("This one"):
+                assert place - 1 == introduced or "it" in said[place - 1], sentences
+                assert not plurals & set().union(*said[:place]), sentences
+
+
+def test_a_document_does_not_contradict_or_repeat_itself() -> None:
+    for document in drawn():
+        places = [place for place, reference in document.references.items() if reference.kind != "its"]
+        clauses = [document.sentences[place].clauses[0] for place in (document.introduced, *places)]
+        said = [documents._scale(clause.predicate) for clause in clauses if clause.predicate]
+        assert len(said) == len(set(said))
+
+
+def test_the_same_is_said_of_things_of_each_gender_equally_often() -> None:
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for document in drawn(1500):
+        for reference in document.references.values():
+            counts.setdefault(reference.pattern, Counter())[document.gender] += 1
+    frequent = [count for count in counts.values() if count.total() >= 20]
+    assert len(frequent) > 20
+    assert all(max(count.values()) / count.total() < 0.4 for count in frequent)
