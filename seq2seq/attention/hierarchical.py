@@ -75,16 +75,11 @@ class HierarchicalAttention(nn.Module):
         added = added.index_copy(0, some, ((1 - gate) * context).to(added.dtype))
         if not need_weights:
             return added, None
-        weights = ContextWeights(
-            gate.new_ones(added.shape[:2]).index_copy(0, some, gate.mean(-1)),
-            gate.new_zeros(len(before), s, before.size(1)),
-            gate.new_zeros(*before.shape, s, s),
-        )
         by_sentence, by_word = of_sentences.to_dense(before.size(1)), of_words.to_dense(s)
         assert by_sentence is not None
         assert by_word is not None
-        return added, ContextWeights(
-            weights.gate,
-            weights.sentences.index_copy(0, some, by_sentence.mean(1).view(len(some), s, -1)),
-            weights.words.index_put((row, distance), by_word.mean(1)).transpose(1, 2),
-        )
+        gates = gate.new_ones(len(before), s).index_copy(0, some, gate.mean(-1))
+        sentences = gate.new_zeros(len(before), s, before.size(1))
+        sentences = sentences.index_copy(0, some, by_sentence.mean(1).view(len(some), s, -1))
+        words = gate.new_zeros(*before.shape, s, s).index_put((row, distance), by_word.mean(1))
+        return added, ContextWeights(gates, sentences, words.transpose(1, 2))

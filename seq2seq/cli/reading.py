@@ -19,7 +19,7 @@ from seq2seq.inference.translator import Translator
 from seq2seq.text.corpus import existing, find_file
 from seq2seq.text.formats import Table, is_tabbed, table_kind
 from seq2seq.text.json_io import parse_json
-from seq2seq.text.parallel import ParallelText, changes, zip_lines
+from seq2seq.text.parallel import ParallelText, changes, file_beginnings, zip_lines
 from seq2seq.text.words import find_words
 
 logger = logging.getLogger(__name__)
@@ -76,17 +76,19 @@ class RowLayout:
     def beginnings(self, source: str, target: object = None) -> Iterator[bool] | None:
         """Whether a document begins at each line; None: no column or file names documents, so blank lines tell.
 
-        Without a target, `source` may be a corpus as in training.
+        The file stands beside `source`: NAME.doc beside NAME.en, or beside NAME, a corpus as in training, if there is
+        no target.
         """
         if kind := table_kind(source):
             table = Table.open(find_file(source), kind, self.languages, self._columns(kind), [SOURCE])
             column = table.find_column(self.documents, "document")
             return None if column is None else changes(table.column(column))
-        if target is not None or self.documents is None or existing(f"{source}.{self.documents}") is None:
+        if self.documents is None:
             return None
-        source_lang, target_lang = (language or "" for language in self.languages)
-        corpus = ParallelText.find(source, source_lang, target_lang, key="source", documents=self.documents)
-        return corpus.beginnings()
+        text = existing(source if target is not None or existing(source) else f"{source}.{self.languages[SOURCE]}")
+        stem = str(text).removesuffix(".gz").rpartition(".")[0]
+        named = existing(f"{stem}.{self.documents}")
+        return None if text is None or named is None else file_beginnings(named, text)
 
     def _columns(self, kind: str) -> Sequence[str] | None:
         return self.columns if self.kinds is None or kind in self.kinds else None

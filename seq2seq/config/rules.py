@@ -35,6 +35,11 @@ def context_problems(model: Model, data: Data) -> Iterator[str]:
             f"data.context={data.context} and model/context=none: the model would not read the sentences before. "
             "Use model/context=hierarchical, or data.context=0."
         )
+    if data.documents is not None and not data.context:
+        yield (
+            f"data.documents={data.documents} and data.context=0: without context, nothing depends on the documents. "
+            "Give data.context the number of sentences before, or leave data.documents=null."
+        )
 
 
 def search_problems(model: Model, data: Data, decoding: Decoding) -> Iterator[str]:

@@ -66,21 +66,23 @@ class ParallelText:
 
         Tables have names in a column, by default `document`. Raises DataError for a column or a file that is not there.
         """
-        names = self._document_names()
-        if names is None:
-            return (is_blank(source) and is_blank(target) for source, target in self.pairs())
-        return changes(names)
+        column = None if self.table is None else self.table.find_column(self.documents, "document")
+        if self.table is not None and column is not None:
+            return changes(self.table.column(column))
+        if (file := self.documents_file) is not None:
+            return file_beginnings(file, self.files[0])
+        return (is_blank(source) and is_blank(target) for source, target in self.pairs())
 
-    def _document_names(self) -> Iterator[str] | None:
-        if self.table is not None:
-            column = self.table.find_column(self.documents, "document")
-            return None if column is None else self.table.column(column)
-        return None if self.documents is None else read_lines(find_file(f"{self.name}.{self.documents}"))
+    @property
+    def documents_file(self) -> Path | None:
+        """The file that names the document of each pair; None without one. Raises DataError if it is not there."""
+        named = self.table is None and self.documents is not None
+        return find_file(f"{self.name}.{self.documents}") if named else None
 
     def documents_hash(self) -> str:
         """Like `content_hash`, of what names the documents."""
-        named = self.table is None and self.documents is not None
-        return content_hash(find_file(f"{self.name}.{self.documents}")) if named else str(self.documents)
+        file = self.documents_file
+        return str(self.documents) if file is None else content_hash(file)
 
     def content_hash(self) -> str:
         """SHA-256 of the uncompressed bytes of the files, and of the columns that are read."""
@@ -96,6 +98,12 @@ def changes(names: Iterable[str]) -> Iterator[bool]:
     for name in names:
         yield name != before
         before = name
+
+
+def file_beginnings(documents: Path, text: Path) -> Iterator[bool]:
+    """Whether a document begins at each line of a text, by a file with the name of each line's document."""
+    lines = zip_lines((str(documents), str(text)), (read_lines(documents), read_lines(text)))
+    return changes(name for name, _ in lines)
 
 
 def zip_lines(names: tuple[str, str], sides: tuple[Iterator[str], Iterator[str]]) -> Iterator[tuple[str, str]]:

@@ -17,12 +17,13 @@ from seq2seq.inference.metrics import bleu_tokenizer, check_tokenizer
 from seq2seq.inference.translation import in_documents
 from seq2seq.inference.unknown import read_dictionary
 from seq2seq.text.cache import EncodedCorpus, digest, encode_corpus, join
+from seq2seq.text.corpus import content_hash
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.word_alignments import WordLinks
-from seq2seq.training.held_out import DIRECTORY, check_columns, find_texts, show
+from seq2seq.training.held_out import DIRECTORY, Texts, check_columns, find_texts, show
 from seq2seq.training.run_directory import check_contents, start_hash
 from seq2seq.training.validation import Validation
 
@@ -81,6 +82,7 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
         **_named("train", contents),
         **_named("valid", [text.content_hash() for text in texts.valid]),
         **_named("alignments", [link.content_hash() for link in links]),
+        **_named("documents", _document_hashes(texts) if data.context else []),
     }
     start = [Path(name) for name in several(config.training.start_from)]
     if state is not None:
@@ -95,6 +97,12 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     train = _training_set(texts.train, links, source, target, data)
     first, *others = ((text.name, _validation(text, source, target, config, tokenizer)) for text in texts.valid)
     return PreparedData(source, target, train, first[1], hashes, dict(others), start)
+
+
+def _document_hashes(texts: Texts) -> list[str]:
+    """Hash the files that name documents."""
+    files = (text.documents_file for text in (*texts.train, *texts.valid))
+    return [content_hash(file) for file in files if file is not None]
 
 
 def _validation(

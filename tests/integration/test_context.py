@@ -210,9 +210,30 @@ def test_a_split_holds_out_whole_documents(corpus: Path, capsys: pytest.CaptureF
     assert "no document is in two of them" in capsys.readouterr().err
 
 
+def test_a_file_names_documents_in_every_command(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = FEW_PAIRS[:6]
+    write_pairs("named", pairs)
+    Path("named.doc").write_text("".join(f"{name}\n" for name in "aabbbc"))
+    named = [*CONTEXT, "data.train=named", "data.valid=named", "data.documents=doc", "data.vocab_size=330"]
+    assert train(*named, "run_dir=run", "training.max_updates=1") == 0
+    rows = translated(capsys, "input=named.en")
+    assert [len(row.get("context", [])) for row in rows] == [0, 1, 0, 1, 2, 0]
+    whole = scores(capsys, "run", "source=named.en", "target=named.de")
+    apart = "".join(f"{source}\n" + "\n" * (number in (1, 4)) for number, (source, _) in enumerate(pairs))
+    Path("apart.en").write_text(apart)
+    Path("apart.de").write_text("".join(f"{target}\n" + "\n" * (n in (1, 4)) for n, (_, target) in enumerate(pairs)))
+    assert [x for x in scores(capsys, "run", "source=apart.en", "target=apart.de") if float(x)] == whole
+    assert main(["evaluate", "checkpoint=run", "source=named"]) == 0
+    Path("named.doc").write_text("".join(f"{name}\n" for name in "abbbbc"))
+    capsys.readouterr()
+    assert train(*named, "run_dir=run", "training.max_updates=2") == 2
+    assert "data.documents" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["data.documents=doc"], "data.documents=doc and data.context=0: without context, nothing depends"),
         (["data.context=2"], "data.context=2 and model/context=none: the model would not read"),
         (["model/context=hierarchical"], "model/context=hierarchical and data.context=0: there is nothing"),
         ([*CONTEXT, "model.context.words.heads=5"], "model.context.words.heads=5 and an encoder state of size"),

@@ -92,6 +92,13 @@ def test_a_column_or_file_that_is_not_there(tmp_path: Path) -> None:
         encoded(write(tmp_path), tmp_path / "cache", 1, "talks")
 
 
+@pytest.mark.parametrize(("names", "shorter"), [(["x"], "corpus.doc:2"), (["x", "x", "y"], "corpus.en:3")])
+def test_a_file_of_names_has_a_line_for_each_pair(tmp_path: Path, names: list[str], shorter: str) -> None:
+    name = write(tmp_path, [("a", "A"), ("b", "B")], names)
+    with pytest.raises(DataError, match=rf"{shorter}: the file ends here"):
+        encoded(name, tmp_path / "cache", 2, "doc")
+
+
 def test_corpora_joined_keep_their_documents_apart(tmp_path: Path) -> None:
     for directory in ("one", "other"):
         (tmp_path / directory).mkdir()
