@@ -290,7 +290,7 @@ class FixedVector(nn.Module):
 
 
 def _fused(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Softmax attention in one operation: query [b h t k], keys [b h s k], values [b h s v], mask [b 1 t s] -> [b h t v].
+    """Softmax attention in one operation: query [b h t k], keys [b h s k], values [b h s v], mask [b 1 t s] -> context.
 
     On CPUs always in fp32: torch's kernel for bf16 took 5 to 12 times as long for up to 100 positions.
     """
