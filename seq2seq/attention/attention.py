@@ -262,6 +262,10 @@ class Attention(nn.Module):
             output = replace(output, coverage=coverage + spent.sum(2))
         return output if need_weights else replace(output, weights=None)
 
+    def read_position(self, memory: Memory, sentences: Tensor, positions: Tensor) -> Tensor:
+        """The context [n 1 m] if all weight of each head were on one position [n] of these sentences [n]."""
+        return self.heads.merge(memory.values[sentences, :, positions][:, :, None])  # of [n h 1 v]
+
     def spans(self, output: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
         """Where the local windows of these steps stood in sentences of these lengths [b]; None for a global window."""
         if output.index is None or output.centre is None:

@@ -29,7 +29,9 @@ def run(config: AlignConfig) -> int:
     gold = None if config.gold is None else read_gold_file(config.gold, config.gold_base, pairs, languages)
     links: list[Sequence[Link]] = []
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
-        for scored in score_all(translator, pairs, config.batch_size, config.precision, advance=advance):
+        for scored in score_all(
+            translator, pairs, config.batch_size, config.precision, attention=config.attention, advance=advance
+        ):
             alignment = aligner.align(scored)
             links.append(alignment.links)
             if config.output_format == "jsonl":

@@ -201,6 +201,7 @@ def score_all(
     batch_size: int,
     precision: str = "fp32",
     shortlist: int | None = None,
+    attention: str = "prior",
     advance: Callable[[int], object] = lambda pairs: None,
 ) -> Iterator[ScoredPair]:
     """Score pairs in order, a few batches at a time, which limits the attention in memory.
@@ -209,7 +210,7 @@ def score_all(
     """
     remaining = iter(pairs)
     while group := list(islice(remaining, batch_size * _SORTED_BATCHES)):
-        scored = score_pairs(translator, group, batch_size, precision, shortlist)
+        scored = score_pairs(translator, group, batch_size, precision, shortlist, attention)
         advance(len(group))
         yield from scored
 

@@ -15,7 +15,9 @@ def run(config: ScoreConfig) -> int:
     aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
-        for scored in score_all(translator, pairs, config.batch_size, config.precision, config.shortlist, advance):
+        for scored in score_all(
+            translator, pairs, config.batch_size, config.precision, config.shortlist, advance=advance
+        ):
             if config.output_format == "jsonl":
                 print(result_row(scored, aligner.align(scored) if aligner else None), file=output)
             else:

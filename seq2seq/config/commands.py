@@ -257,6 +257,9 @@ class AlignConfig(ForcedConfig):
 
     layer: int | None = number(None, ge=1)
     """Decoder layer whose attention is read, counted from 1 at the bottom. null: model.decoder.alignment_layer."""
+    attention: str = choice("prior", "posterior")
+    """What links are read from: the attention weights (`prior`), or these given the target (`posterior`: better, and
+    slower)."""
     output_format: str = choice("text", "jsonl", "json")
     """Links i-j (`text`), links with soft matrices (`jsonl`), or only the comparison with `gold` (`json`)."""
     gold: str | None = None

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seq2seq.attention.score import full_precision
 from seq2seq.inference.models import TrainedModels, check_length
+from seq2seq.inference.posterior import posterior
 from seq2seq.inference.teacher_forcing import PairBatch, Tokens, force_pairs
 from seq2seq.inference.translation import Translation, Weights, in_documents
 from seq2seq.model.translation import Output, TranslationModel
@@ -98,11 +100,12 @@ def score_pairs(
     batch_size: int = 64,
     precision: str = "fp32",
     shortlist: int | None = None,
+    attention: str = "prior",
 ) -> list[ScoredPair]:
     """Score pairs, in order, with products in this precision. Names of given tokens must be in the vocabulary.
 
-    With a shortlist, each pair has the candidates of a search, and its own tokens. Raises DataError for a side of more
-    than MOST_PIECES.
+    With a shortlist, each pair has the candidates of a search, and its own tokens. `attention` is the `prior`, which is
+    the model's own, or the `posterior` given the tokens. Raises DataError for a side of more than MOST_PIECES.
     """
     filled = [row for row, pair in enumerate(pairs) if not _is_blank(models, pair)]
     lines = [pairs[row].source for row in filled]
@@ -116,11 +119,11 @@ def score_pairs(
         check_length(max(map(len, sides)), repr(line[:60]))
     results = [ScoredPair(pair, [], [], [], None, shortlist) for pair in pairs]
     readings = models.read(lines, [pairs[row].context for row in filled])
-    forced = _force_all(models, readings, targets, batch_size, precision, shortlist)
-    for row, source, target, (scores, attention) in zip(filled, sources, targets, forced, strict=True):
+    forced = _force_all(models, readings, targets, batch_size, precision, shortlist, attention)
+    for row, source, target, (scores, weights) in zip(filled, sources, targets, forced, strict=True):
         pieces = models.source.pieces(source), models.target.pieces(target)
-        weights = None if attention is None else attention.numpy()
-        results[row] = ScoredPair(pairs[row], *pieces, scores, weights, shortlist)
+        dense = None if weights is None else weights.numpy()
+        results[row] = ScoredPair(pairs[row], *pieces, scores, dense, shortlist)
     return results
 
 
@@ -138,6 +141,7 @@ def _force_all(
     batch_size: int,
     precision: str,
     shortlist: int | None,
+    attention: str,
 ) -> list[Forced]:
     """Run `force_tokens` of the only model, or of an ensemble: the log of the mean probability."""
 
@@ -145,7 +149,7 @@ def _force_all(
         return models.select([readings[0][row] for row in rows], [targets[row] for row in rows], shortlist)
 
     by_model = [
-        force_tokens(model, reading, targets, batch_size, select)
+        force_tokens(model, reading, targets, batch_size, select, attention)
         for model, reading in zip(models.models(precision), readings, strict=True)
     ]
     if len(by_model) == 1:
@@ -165,10 +169,12 @@ def force_tokens(
     targets: Tokens,
     batch_size: int,
     select: Callable[[Sequence[int]], Selection | None] = lambda rows: None,
+    attention: str = "prior",
 ) -> list[Forced]:
     """Compute the log-probability of each target token, and the attention that a search for them would have.
 
     Sources include EOS. `select` gives what the targets of these rows may consist of; None: the whole vocabulary.
+    `attention` may be `posterior`, over the whole vocabulary.
     """
 
     def read(batch: PairBatch) -> list[Forced]:
@@ -177,12 +183,16 @@ def force_tokens(
         features = decoded.features[real.to(decoded.features.device)]
         scores = _log_probs(model.output, features, batch.target[real], real, select(batch.rows))
         dense = decoded.attended.to_dense(batch.source.size(1))
+        if dense is not None and attention == "posterior":
+            dense = posterior(model, batch, full_precision(dense).mean(1))[:, None]
         weights: list[Tensor | None] = [None] * len(batch.rows)
         if dense is not None:  # copied: a view would keep the whole batch
             weights = [w[:, :t, :s].float().cpu().clone() for w, (t, s) in zip(dense, batch.sizes(), strict=True)]
         by_pair = (part.tolist() for part in torch.split(scores, batch.target_lengths.tolist()))
         return list(zip(by_pair, weights, strict=True))
 
+    if attention == "posterior":  # each pair has as many rows as source positions
+        batch_size = max(1, batch_size // 8)
     return force_pairs(model, sources, targets, batch_size, read)
 
 

@@ -4,7 +4,7 @@ Shapes: b batch, t target, s source.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -44,12 +44,15 @@ class PairBatch:
     """[b]"""
     context: Context | None
 
+    def to(self, device: torch.device) -> "PairBatch":
+        """Move what a model reads to a device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if hasattr(value, "to")}
+        return replace(self, **moved)
+
     def decode(self, model: TranslationModel) -> Decoded:
         """Run the model on the batch."""
-        device = model.output.bias.device
-        context = None if self.context is None else self.context.to(device)
-        source, lengths, inputs = (x.to(device) for x in (self.source, self.source_lengths, self.inputs))
-        decoded: Decoded = model(source, lengths, inputs, context=context)
+        batch = self.to(model.output.bias.device)
+        decoded: Decoded = model(batch.source, batch.source_lengths, batch.inputs, context=batch.context)
         return decoded
 
     def sizes(self) -> list[tuple[int, int]]:

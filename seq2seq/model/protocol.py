@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, FixedVector, Memory
@@ -77,6 +78,15 @@ class Readers:
 
 
 @dataclass(frozen=True)
+class Pointer:
+    """A source position for each of n decoder rows, which an attending layer reads whatever its weights are."""
+
+    layer: int
+    positions: Tensor
+    """[n]"""
+
+
+@dataclass(frozen=True)
 class Source:
     """The source sentences as a decoder reads them."""
 
@@ -84,6 +94,8 @@ class Source:
     """One per attending layer."""
     readers: Readers | None = None
     """Which decoder rows read which sentence; None: one row per sentence, in order."""
+    pointer: Pointer | None = None
+    """What one of the layers reads in place of its context, in a single step; it then has no weights."""
 
     @property
     def lengths(self) -> Tensor:
@@ -111,6 +123,10 @@ class Source:
     ) -> AttentionOutput:
         """Let an attending layer's queries [n t q] read its memory. Where rows share memories, t is 1."""
         memory, readers = self.memories[layer], self.readers
+        if self.pointer is not None and self.pointer.layer == layer:
+            assert isinstance(attention, Attention)
+            rows = readers.sentences if readers is not None else torch.arange(len(query), device=query.device)
+            return AttentionOutput(attention.read_position(memory, rows, self.pointer.positions))
         if readers is None or coverage is not None:
             memory = memory if readers is None else memory.select(readers.sentences)  # coverage is each row's own
             output: AttentionOutput = attention(query, memory, positions, coverage=coverage, need_weights=need_weights)

@@ -1,0 +1,49 @@
+"""Posterior attention: where a token came from, once it is known.
+
+Shapes: b batch, n pairs of a sentence and a source position, s source, t target.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from seq2seq.attention.score import full_precision
+from seq2seq.inference.teacher_forcing import PairBatch
+from seq2seq.model.protocol import Pointer, Readers
+from seq2seq.model.translation import TranslationModel
+
+_ROWS = 512
+"""Tokens whose vocabulary is projected at a time"""
+
+
+def posterior(model: TranslationModel, batch: PairBatch, prior: Tensor) -> Tensor:
+    """P(a_t = i | y_t) ∝ α_{t,i} p(y_t | a_t = i) (Shankar & Sarawagi 2019, eq. 7), with the weights α as the prior.
+
+    prior [b t s] -> [b t s]. p(y_t | a_t = i) is that of the ordinary model if all heads of the attention put all of
+    their weight on position i in this step, and attended as ever in the steps before. This costs a decoder step and a
+    projection to the vocabulary for each target token and each source position with any weight.
+    """
+    batch = batch.to(prior.device)
+    source, state = model.encode(batch.source, batch.source_lengths, batch.context)
+    b, _, s = prior.shape
+    likelihood = torch.zeros_like(prior)
+    for t, (tokens, following) in enumerate(zip(batch.inputs.unbind(1), batch.target.unbind(1), strict=True)):
+        going = (batch.target_lengths > t)[:, None]
+        rows, positions = ((prior[:, t] > 0) & going).nonzero(as_tuple=True)  # [n]
+        readers = Readers(rows, rows * s + positions, (b, s))
+        pointer = Pointer(model.decoder.alignment_layer, positions)
+        pointed = replace(source, readers=readers, pointer=pointer)
+        decoded = model.decoder.step(tokens[rows], pointed, state.select(rows), need_weights=False)
+        likelihood[rows, t, positions] = _log_probs(model, decoded.features, following[rows]).to(prior.dtype)
+        state = model.decoder.step(tokens, source, state, need_weights=False).state
+    return (prior.log() + likelihood).softmax(-1)
+
+
+def _log_probs(model: TranslationModel, features: Tensor, tokens: Tensor) -> Tensor:
+    """features [n r], tokens [n] -> log-probabilities [n], a few rows of logits at a time."""
+    parts = []
+    for x, chosen in zip(*(torch.split(each, _ROWS) for each in (features, tokens)), strict=True):
+        logits = full_precision(model.output.logits(model.output.features(x)))
+        parts.append(logits.log_softmax(-1).gather(1, chosen[:, None]).squeeze(1))
+    return torch.cat(parts)
