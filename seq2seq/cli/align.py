@@ -3,15 +3,19 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from seq2seq.cli.files import check_output, output_stream, progress
 from seq2seq.cli.reading import find_aligner, layout, read_gold_file, read_pairs, score_all
 from seq2seq.cli.rows import alignment_row
 from seq2seq.config import AlignConfig
 from seq2seq.errors import ConfigError
-from seq2seq.inference.alignment import agreement
+from seq2seq.inference.alignment import WordAlignment, agreement
+from seq2seq.inference.forced_scores import ScoredPair, SentencePair
 from seq2seq.inference.loading import load_translator
+from seq2seq.inference.symmetrisation import METHODS, both_directions
+from seq2seq.inference.translator import Translator
+from seq2seq.text.languages import base_language
 from seq2seq.text.word_alignments import Link
 
 logger = logging.getLogger(__name__)
@@ -23,16 +27,14 @@ def run(config: AlignConfig) -> int:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or use jsonl or text")
     check_output(config.output)
     translator = load_translator(config.checkpoint, config.device)
-    aligner = find_aligner(translator, config.checkpoint, "to align by", config.layer)
+    reverse = None if config.reverse is None else load_reverse(config, translator)
     pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
     languages = (translator.source_lang, translator.target_lang)
     gold = None if config.gold is None else read_gold_file(config.gold, config.gold_base, pairs, languages)
     links: list[Sequence[Link]] = []
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
-        for scored in score_all(
-            translator, pairs, config.batch_size, config.precision, attention=config.attention, advance=advance
-        ):
-            alignment = aligner.align(scored)
+        for scored, alignment in align(config, translator, reverse, pairs):
+            advance(1)
             links.append(alignment.links)
             if config.output_format == "jsonl":
                 print(alignment_row(scored, alignment), file=output)
@@ -45,3 +47,38 @@ def run(config: AlignConfig) -> int:
             else:
                 logger.info("%s", result)
     return 0
+
+
+def load_reverse(config: AlignConfig, forward: Translator) -> Translator:
+    """Load the model of the other direction. Raises ConfigError if it is none, or reads the sentences before."""
+    assert config.reverse is not None
+    reverse = load_translator(config.reverse, config.device)
+    found = (reverse.source_lang, reverse.target_lang)
+    if [*map(base_language, found)] != [base_language(forward.target_lang), base_language(forward.source_lang)]:
+        raise ConfigError(
+            f"reverse={config.reverse}: translates {found[0]} to {found[1]}, but {config.checkpoint} "
+            f"{forward.source_lang} to {forward.target_lang}. Expected a model of the other direction."
+        )
+    if reverse.context:
+        raise ConfigError(
+            f"reverse={config.reverse}: reads {reverse.context} sentences before (data.context), and targets come "
+            "without them. Use a model of single sentences."
+        )
+    return reverse
+
+
+def align(
+    config: AlignConfig, translator: Translator, reverse: Translator | None, pairs: Sequence[SentencePair]
+) -> Iterator[tuple[ScoredPair, WordAlignment]]:
+    """Yield each pair with its alignment, by one direction or both."""
+    given = config.batch_size, config.precision
+    aligner = find_aligner(translator, config.checkpoint, "to align by", config.layer)
+    forward = score_all(translator, pairs, *given, attention=config.attention)
+    if reverse is None or config.reverse is None:
+        yield from ((scored, aligner.align(scored)) for scored in forward)
+        return
+    other = find_aligner(reverse, config.reverse, "to align by", config.layer)
+    swapped = [SentencePair(pair.target, pair.source) for pair in pairs]
+    backward = score_all(reverse, swapped, *given, attention=config.attention)
+    for scored, back in zip(forward, backward, strict=True):
+        yield scored, both_directions(aligner.align(scored), other.align(back), METHODS[config.symmetrise])

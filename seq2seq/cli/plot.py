@@ -7,15 +7,15 @@ from pathlib import Path
 
 from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
 from seq2seq.cli.reading import SOURCE, find_aligner, layout, read_pairs, score_all
-from seq2seq.config import PlotConfig, several
+from seq2seq.config import Decoding, PlotConfig, several
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.context_view import view_context
-from seq2seq.inference.forced_scores import Result
+from seq2seq.inference.forced_scores import Result, with_posterior
 from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.pages import write_heatmaps
-from seq2seq.inference.translation import in_documents
+from seq2seq.inference.translation import Translation, in_documents
 from seq2seq.inference.translator import Translator
 from seq2seq.inference.windows import token_windows
 from seq2seq.version import install_command
@@ -71,11 +71,19 @@ def _results(config: PlotConfig, translator: Translator) -> Iterator[tuple[int, 
     if config.target is None:
         begins = columns.beginnings(config.input) if translator.context else None
         requests = in_documents(columns.lines(config.input, SOURCE), translator.context, begins)
-        results = (best for best, *_ in translator.translate_requests(requests, decoding))
+        bests = (best for best, *_ in translator.translate_requests(requests, decoding))
+        results = bests if config.attention == "prior" else _in_posterior(translator, bests, decoding)
     else:
         pairs = read_pairs(config.input, config.target, translator, columns)
-        results = score_all(translator, pairs, decoding.batch_size, decoding.precision, decoding.shortlist)
+        options = decoding.batch_size, decoding.precision, decoding.shortlist, config.attention
+        results = score_all(translator, pairs, *options)
     return enumerate(results, 1)
+
+
+def _in_posterior(translator: Translator, bests: Iterator[Translation], decoding: Decoding) -> Iterator[Translation]:
+    """Give translations their posterior attention, batch by batch."""
+    while group := list(islice(bests, decoding.batch_size)):
+        yield from with_posterior(translator, group, decoding.batch_size, decoding.precision)
 
 
 def _page(output: str) -> str:

@@ -29,6 +29,7 @@ from seq2seq.config import TranslateConfig, several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment
 from seq2seq.inference.context_view import ContextView, view_context
+from seq2seq.inference.forced_scores import with_posterior
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.sentences import LongSources, SentenceSplitter, join_alignments, join_translations
 from seq2seq.inference.translation import CutCount, Request, Translation
@@ -168,10 +169,8 @@ class Work:
     def _translate(
         self, group: Sequence[Request], advance: Callable[[int], object]
     ) -> Iterator[tuple[Translation, WordAlignment | None]]:
-        decoding, align = self.config.decoding, self.aligner is not None
         if self.split is None:
-            found = self.translator.translate_group(group, decoding, keep_attention=align, advance=advance)
-            for request, ranked in zip(group, found, strict=True):
+            for request, ranked in zip(group, self._found(group, advance), strict=True):
                 self.long_sources.add(request.number + 1, ranked[:1])
                 yield from ((each, self._align(each)) for each in ranked)
             return
@@ -181,7 +180,7 @@ class Work:
             for line, parts in zip(group, sentences, strict=True)
             for place, part in enumerate(parts)
         ]
-        translated = chain.from_iterable(self.translator.translate_group(flat, decoding, keep_attention=align))
+        translated = chain.from_iterable(self._found(flat))
         for request, parts in zip(group, sentences, strict=True):
             bests = list(islice(translated, len(parts)))
             self.long_sources.add(request.number + 1, bests)
@@ -189,6 +188,19 @@ class Work:
             joined = join_translations(request.line, bests, self.translator.target_lang)
             yield joined, join_alignments(alignments) if alignments else None
         advance(len(group))
+
+    def _found(
+        self, requests: Sequence[Request], advance: Callable[[int], object] = lambda sentences: None
+    ) -> list[list[Translation]]:
+        """Translate; give the translations the attention that they are to be aligned by."""
+        decoding, attention = self.config.decoding, self.config.alignment_attention
+        keep = self.aligner is not None and attention == "prior"
+        found = self.translator.translate_group(requests, decoding, keep_attention=keep, advance=advance)
+        if self.aligner is None or keep:
+            return found
+        flat = list(chain.from_iterable(found))
+        known = iter(with_posterior(self.translator, flat, decoding.batch_size, decoding.precision))
+        return [list(islice(known, len(ranked))) for ranked in found]
 
     def _align(self, translation: Translation) -> WordAlignment | None:
         return None if self.aligner is None else self.aligner.align(translation)

@@ -88,6 +88,8 @@ class TranslateConfig(ReadingConfig):
     alignments: str | None = None
     """File for word alignments, one line per output line: links i-j in Pharaoh's format or, if the name ends in
     .jsonl, soft matrices and tokens."""
+    alignment_attention: str = choice("prior", "posterior")
+    """What alignments are read from, as `attention` in `align`."""
     split: str = choice("none", "sentences")
     """With `sentences`, split each line into sentences, translate them separately and join the translations."""
     resume: bool = False
@@ -182,6 +184,8 @@ class PlotConfig(ReadingConfig):
     null: the model's own translations."""
     layer: int | None = number(None, ge=1)
     """Decoder layer whose attention is drawn, counted from 1 at the bottom. null: model.decoder.alignment_layer."""
+    attention: str = choice("prior", "posterior")
+    """What is drawn: the attention weights, or the posterior given the target, as in `align`."""
     heads: str = choice("each", "mean")
     """Draw a matrix for each head, or one of their mean. `text` always draws the mean."""
     units: str = choice("pieces", "words")
@@ -260,11 +264,38 @@ class AlignConfig(ForcedConfig):
     attention: str = choice("prior", "posterior")
     """What links are read from: the attention weights (`prior`), or these given the target (`posterior`: better, and
     slower)."""
+    reverse: str | None = None
+    """Checkpoint of a model of the other direction, whose links are combined with those of `checkpoint`. null: none."""
+    symmetrise: str = choice("grow-diag-final-and", "grow-diag", "intersection", "union")
+    """How the links of two directions are combined."""
     output_format: str = choice("text", "jsonl", "json")
     """Links i-j (`text`), links with soft matrices (`jsonl`), or only the comparison with `gold` (`json`)."""
     gold: str | None = None
     """Gold alignments, one line per pair, with sure links `i-j` and possible links `i?j`. With them, AER, precision
     and recall are reported."""
+    gold_base: int = number(0, ge=0, le=1)
+    """Number of the first word in `gold`."""
+
+
+@dataclass
+class SymmetriseConfig:
+    """`seq2seq symmetrise`: Combine the word alignments of two directions, made by `align` or another aligner.
+
+    Example: seq2seq symmetrise forward=en-de.align reverse=de-en.align reversed=true method=intersection
+    """
+
+    forward: str = REQUIRED
+    """Alignments, one line per pair, with links `i-j` of source word i and target word j, counted from 0."""
+    reverse: str = REQUIRED
+    """Alignments of the other direction."""
+    reversed: bool = False
+    """Whether `reverse` has links `j-i`, as `align` with a model of the other direction prints them."""
+    method: str = choice("grow-diag-final-and", "grow-diag", "intersection", "union")
+    """How the links are combined."""
+    output: str = "-"
+    """File of alignments; - is standard output."""
+    gold: str | None = None
+    """Gold alignments, as in `align`. With them, AER, precision and recall are reported."""
     gold_base: int = number(0, ge=0, le=1)
     """Number of the first word in `gold`."""
 
@@ -367,6 +398,7 @@ COMMANDS: dict[str, type] = {
     "score": ScoreConfig,
     "contrast": ContrastConfig,
     "align": AlignConfig,
+    "symmetrise": SymmetriseConfig,
     "plot": PlotConfig,
     "shortlist": ShortlistConfig,
     "average": AverageConfig,

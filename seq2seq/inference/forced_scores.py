@@ -4,7 +4,7 @@ Shapes: b batch, h heads, t target, s source, n real target tokens, r features, 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -125,6 +125,15 @@ def score_pairs(
         dense = None if weights is None else weights.numpy()
         results[row] = ScoredPair(pairs[row], *pieces, scores, dense, shortlist)
     return results
+
+
+def with_posterior(
+    models: TrainedModels, translations: Sequence[Translation], batch_size: int, precision: str
+) -> list[Translation]:
+    """Replace the attention of translations by the posterior attention given their tokens."""
+    pairs = [SentencePair(each.source, each.text, each.tokens, each.context) for each in translations]
+    scored = score_pairs(models, pairs, batch_size, precision, attention="posterior")
+    return [replace(each, attention=of_pair.attention) for each, of_pair in zip(translations, scored, strict=True)]
 
 
 def _is_blank(models: TrainedModels, pair: SentencePair) -> bool:

@@ -47,7 +47,7 @@ class WordLinks:
                 raise DataError(
                     f"{where}: {text.name} has no pair {number}; a line is needed for each pair, and no more"
                 )
-            links = [_parse(link, where) for link in line.split()]
+            links = read_links(line, where)
             words = [len(find_words(side, language)) for side, language in zip(pair, self.languages, strict=True)]
             for i, j in links:
                 if i >= words[0] or j >= words[1]:
@@ -60,6 +60,11 @@ class WordLinks:
     def content_hash(self) -> str:
         """SHA-256 of the uncompressed bytes."""
         return content_hash(self.path)
+
+
+def read_links(line: str, where: str) -> list[Link]:
+    """Parse links `i-j`, words counted from 0. Raises DataError naming the place."""
+    return [_parse(link, where) for link in line.split()]
 
 
 def _parse(link: str, where: str) -> Link:

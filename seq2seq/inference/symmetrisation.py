@@ -1,0 +1,86 @@
+"""One alignment from the two of both directions of translation (Och & Ney 2003, section 4; Koehn 2003).
+
+Links are (i, j): word i of the source and word j of the target, in both directions.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from seq2seq.inference.alignment import WordAlignment
+from seq2seq.text.word_alignments import Link
+
+_NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
+
+
+def intersection(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
+    """The links of both: few and precise."""
+    return set(forward) & set(reverse)
+
+
+def union(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
+    """The links of either: many, with the best recall."""
+    return set(forward) | set(reverse)
+
+
+def grow_diag(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
+    """The intersection, grown by neighbouring links of the union that align a word without any link so far.
+
+    Links are visited in the order of the text, again and again until none is added.
+    """
+    found, possible = intersection(forward, reverse), union(forward, reverse)
+    sources, targets = {i for i, _ in found}, {j for _, j in found}
+    grown = True
+    while grown:
+        grown = False
+        for i, j in sorted(found):
+            for link in ((i + down, j + right) for down, right in _NEIGHBOURS):
+                if link in possible and link not in found and not (link[0] in sources and link[1] in targets):
+                    found.add(link)
+                    sources.add(link[0])
+                    targets.add(link[1])
+                    grown = True
+    return found
+
+
+def grow_diag_final_and(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
+    """What `grow_diag` gives, and each link of either direction between two words without any link so far."""
+    forward, reverse = sorted(forward), sorted(reverse)
+    found = grow_diag(forward, reverse)
+    sources, targets = {i for i, _ in found}, {j for _, j in found}
+    for i, j in (*forward, *reverse):
+        if i not in sources and j not in targets:
+            found.add((i, j))
+            sources.add(i)
+            targets.add(j)
+    return found
+
+
+Symmetrise = Callable[[Iterable[Link], Iterable[Link]], set[Link]]
+
+METHODS: dict[str, Symmetrise] = {
+    "intersection": intersection,
+    "union": union,
+    "grow-diag": grow_diag,
+    "grow-diag-final-and": grow_diag_final_and,
+}
+
+
+def agreement_of_directions(forward: Iterable[Sequence[Link]], reverse: Iterable[Sequence[Link]]) -> float:
+    """2 |F ∩ R| / (|F| + |R|) of the links F and R of all pairs; 0 if there are none."""
+    pairs = [(set(f), set(r)) for f, r in zip(forward, reverse, strict=True)]
+    both = sum(len(f & r) for f, r in pairs)
+    return 2 * both / max(1, sum(len(f) + len(r) for f, r in pairs))
+
+
+def order(links: Iterable[Link]) -> list[Link]:
+    """Links in the order of the target, as models give them."""
+    return sorted(links, key=lambda link: (link[1], link[0]))
+
+
+def both_directions(forward: WordAlignment, reverse: WordAlignment, symmetrise: Symmetrise) -> WordAlignment:
+    """The alignment by both: symmetrised links, and the mean of both matrices.
+
+    `reverse` aligns the words of the source with those of the target.
+    """
+    links = order(symmetrise(forward.links, ((i, j) for j, i in reverse.links)))
+    return replace(forward, links=links, matrix=(forward.matrix + reverse.matrix.T) / 2)
