@@ -11,7 +11,7 @@ from support.composition import remembered
 
 from seq2seq import build
 from seq2seq.cli.compose import CONFIGS, run_composed
-from seq2seq.cli.grid import plan
+from seq2seq.cli.grid import Cell, plan
 from seq2seq.cli.names import groups
 from seq2seq.config import COMMANDS, CompareConfig, TrainConfig, parse
 from seq2seq.errors import ConfigError
@@ -127,10 +127,14 @@ def test_placements_with_an_option(placement: str) -> None:
 
 @pytest.mark.parametrize("comparison", COMPARISONS)
 def test_comparisons(comparison: str) -> None:
-    composed: list[CompareConfig] = []
-    run_composed("compare", [f"comparison={comparison}"], lambda values: composed.append(parse("compare", values)))
-    (config,) = composed
-    cells = plan(config)
+    planned: list[tuple[CompareConfig, list[Cell]]] = []
+
+    def read(values: dict[str, Any]) -> None:
+        config = parse("compare", values)
+        planned.append((config, plan(config)))
+
+    run_composed("compare", [f"comparison={comparison}"], read)
+    ((config, cells),) = planned
     settings = {str(cell.training) for cell in cells}
     assert len(settings) == len({cell.name for cell in cells}) == len(cells) == len(config.variants) * len(config.seeds)
     assert len(cells) >= 4
