@@ -3,17 +3,21 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+from seq2seq.checkpoint import find
 from seq2seq.cli.files import check_output, output_stream, progress
 from seq2seq.cli.reading import find_aligner, layout, read_gold_file, read_pairs, score_all
 from seq2seq.cli.rows import alignment_row
-from seq2seq.config import AlignConfig
+from seq2seq.config import AlignConfig, several
 from seq2seq.errors import ConfigError
-from seq2seq.inference.alignment import WordAlignment, agreement
+from seq2seq.inference.alignment import Aligner, WordAlignment, agreement
 from seq2seq.inference.forced_scores import ScoredPair, SentencePair
+from seq2seq.inference.link_rules import LinkRules
 from seq2seq.inference.loading import load_translator
-from seq2seq.inference.symmetrisation import METHODS, both_directions
+from seq2seq.inference.symmetrisation import METHODS, both_directions, tune
 from seq2seq.inference.translator import Translator
 from seq2seq.text.languages import base_language
 from seq2seq.text.word_alignments import Link
@@ -72,13 +76,31 @@ def align(
 ) -> Iterator[tuple[ScoredPair, WordAlignment]]:
     """Yield each pair with its alignment, by one direction or both."""
     given = config.batch_size, config.precision
-    aligner = find_aligner(translator, config.checkpoint, "to align by", config.layer)
+    purpose = "to align by", config.layer, config.attention
+    aligner = find_aligner(translator, config.checkpoint, *purpose)
     forward = score_all(translator, pairs, *given, attention=config.attention)
     if reverse is None or config.reverse is None:
         yield from ((scored, aligner.align(scored)) for scored in forward)
         return
-    other = find_aligner(reverse, config.reverse, "to align by", config.layer)
+    other = find_aligner(reverse, config.reverse, *purpose)
     swapped = [SentencePair(pair.target, pair.source) for pair in pairs]
     backward = score_all(reverse, swapped, *given, attention=config.attention)
-    for scored, back in zip(forward, backward, strict=True):
+    both: Iterable[tuple[ScoredPair, ScoredPair]] = zip(forward, backward, strict=True)
+    if config.tune:
+        both = list(both)
+        aligner, other = tuned(config, (aligner, other), both)
+    for scored, back in both:
         yield scored, both_directions(aligner.align(scored), other.align(back), METHODS[config.symmetrise])
+
+
+def tuned(
+    config: AlignConfig, aligners: tuple[Aligner, Aligner], pairs: Sequence[tuple[ScoredPair, ScoredPair]]
+) -> list[Aligner]:
+    """Tune the aligners of both directions on these pairs, and keep their rules in the checkpoints."""
+    found = tune(aligners, *zip(*pairs, strict=True))
+    for names, rule in zip((config.checkpoint, config.reverse), found.rules, strict=True):
+        directory = find(Path(several(names)[0]))
+        logger.info("%s: %s", directory, rule)
+        replace(LinkRules.load(directory), **{config.attention: rule}).save(directory)
+    logger.info("the two directions agree on %.1f %% of their links", 100 * found.agreement)
+    return [replace(aligner, rule=rule) for aligner, rule in zip(aligners, found.rules, strict=True)]

@@ -249,12 +249,14 @@ def read_gold_file(name: str, base: int, pairs: Sequence[SentencePair], language
     return golds
 
 
-def find_aligner(translator: Translator, checkpoint: str | Sequence[str], purpose: str, layer: int | None) -> Aligner:
+def find_aligner(
+    translator: Translator, checkpoint: str | Sequence[str], purpose: str, layer: int | None, attention: str = "prior"
+) -> Aligner:
     """Return the aligner of a model by the attention of a layer, counted from 1; None: the layer that it was made with.
 
     Raises ConfigError if the model has no attention, which the purpose needs, or no such layer.
     """
-    if (aligner := Aligner.of(translator)) is None:
+    if (aligner := Aligner.of(translator, attention)) is None:
         raise ConfigError(
             f"checkpoint={checkpoint}: a model with model/attention/placement=none has no attention {purpose}. "
             "Use a checkpoint with another placement."

@@ -99,7 +99,7 @@ class Work:
         """Raises ConfigError for alignments of a model without attention."""
         self.config = config
         self.translator = translator
-        aligner = Aligner.of(translator)
+        aligner = Aligner.of(translator, config.alignment_attention)
         if config.alignments is not None and aligner is None:
             raise ConfigError(
                 f"alignments={config.alignments} and checkpoint={config.checkpoint}: a model with "

@@ -268,6 +268,9 @@ class AlignConfig(ForcedConfig):
     """Checkpoint of a model of the other direction, whose links are combined with those of `checkpoint`. null: none."""
     symmetrise: str = choice("grow-diag-final-and", "grow-diag", "intersection", "union")
     """How the links of two directions are combined."""
+    tune: bool = False
+    """Choose how links are read so that `checkpoint` and `reverse` agree most on the pairs: the row of attention that a
+    token is aligned by, and how much weight makes a link. Both checkpoints keep this."""
     output_format: str = choice("text", "jsonl", "json")
     """Links i-j (`text`), links with soft matrices (`jsonl`), or only the comparison with `gold` (`json`)."""
     gold: str | None = None
@@ -275,6 +278,11 @@ class AlignConfig(ForcedConfig):
     and recall are reported."""
     gold_base: int = number(0, ge=0, le=1)
     """Number of the first word in `gold`."""
+
+    def problems(self) -> Iterator[str]:
+        """Yield an error for tuning with one direction."""
+        if self.tune and self.reverse is None:
+            yield "tune=true and reverse=null: links are tuned so that two directions agree. Give reverse=CHECKPOINT."
 
 
 @dataclass

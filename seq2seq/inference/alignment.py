@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from seq2seq.errors import DataError
 from seq2seq.inference.forced_scores import Result, ScoredPair
+from seq2seq.inference.link_rules import ONE_A_WORD, LinkRule
 from seq2seq.inference.models import TrainedModels
 from seq2seq.inference.translation import Weights
 from seq2seq.text.word_alignments import Link
@@ -36,17 +37,21 @@ class WordAlignment:
         return " ".join(f"{i}-{j}" for i, j in self.links)
 
 
-def align(source: Words, target: Words, attention: Weights) -> WordAlignment:
+def align(source: Words, target: Words, attention: Weights, rule: LinkRule = ONE_A_WORD) -> WordAlignment:
     """Align words by attention [h t s], which has a row and a column for each token.
 
     No word owns EOS: its row is left out, and a word with more than half of its mass on it stays unaligned.
     """
     of_target, of_source = target.membership(), source.membership()
     weights = attention[0] if len(attention) == 1 else attention.mean(0)  # [t s]
+    weights = weights[np.clip(np.arange(len(weights)) + rule.shift, 0, len(weights) - 1)]
     rows = of_target.T @ weights / np.maximum(of_target.sum(0), 1)[:, None]  # [j s]
     matrix = rows @ of_source  # [j i]
     if not source.words or not target.words:
         return WordAlignment(source.words, target.words, matrix, [])
+    if rule.threshold is not None:
+        links = [(int(i), int(j)) for j, i in np.argwhere(matrix >= rule.threshold)]
+        return WordAlignment(source.words, target.words, matrix, links)
     eos = rows @ (of_source.sum(1) == 0)  # [j]
     chosen = matrix.argmax(1)  # the first of equals
     aligned = (matrix.max(1) > 0) & (2 * eos <= rows.sum(1))
@@ -60,20 +65,22 @@ class Aligner:
 
     source: WordSegmenter
     target: WordSegmenter
+    rule: LinkRule = ONE_A_WORD
 
     @classmethod
-    def of(cls, models: TrainedModels) -> "Aligner | None":
-        """Make the aligner for these models; None if none of them has attention."""
+    def of(cls, models: TrainedModels, attention: str = "prior") -> "Aligner | None":
+        """Make the aligner for these models, which reads `prior` or `posterior`; None if none of them has attention."""
         if not models.attends:
             return None
-        return cls(WordSegmenter(models.source, models.source_lang), WordSegmenter(models.target, models.target_lang))
+        sides = WordSegmenter(models.source, models.source_lang), WordSegmenter(models.target, models.target_lang)
+        return cls(*sides, models.link_rules.of(attention))
 
     def align(self, result: Result) -> WordAlignment:
         """Align the raw source line with the printed translation, or the raw lines of a scored pair."""
         source, target = self.source.line(result.source), self.target_words(result)
         if result.attention is None:  # a blank line
             return WordAlignment(source.words, target.words, np.zeros((len(target.words), len(source.words))), [])
-        return align(source, target, result.attention)
+        return align(source, target, result.attention, self.rule)
 
     def target_words(self, result: Result) -> Words:
         """Return the words of a target line, which was produced as tokens or given as text."""

@@ -8,6 +8,7 @@ import torch
 from seq2seq.checkpoint import find, load
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError
+from seq2seq.inference.link_rules import LinkRules
 from seq2seq.inference.models import EnsembleMember
 from seq2seq.inference.translator import Translator
 from seq2seq.search.shortlist import Shortlist
@@ -37,6 +38,8 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
                 f"checkpoint=[{paths[0]},{name}]: they translate from {first.data.source_lang} and "
                 f"{other.data.source_lang}. An ensemble needs models of one source language."
             )
-        shortlist = Shortlist.load(find(Path(name)), len(other.source), len(other.target))
-        members.append(EnsembleMember(other.model, other.source, shortlist, other.lengths, other.data.context))
+        directory = find(Path(name))
+        shortlist = Shortlist.load(directory, len(other.source), len(other.target))
+        rules = LinkRules.load(directory)
+        members.append(EnsembleMember(other.model, other.source, shortlist, other.lengths, other.data.context, rules))
     return Translator(members, first.target, place, (first.data.source_lang, first.data.target_lang))

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference.link_rules import LinkRules
 from seq2seq.model.quantised import QuantisedModels
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.lengths import Lengths
@@ -29,6 +30,8 @@ class EnsembleMember:
     """Lengths of the pairs that it was trained on"""
     context: int = 0
     """Number of sentences before that it reads"""
+    link_rules: LinkRules = field(default_factory=LinkRules)
+    """How its links are read"""
 
 
 class TrainedModels:
@@ -54,6 +57,8 @@ class TrainedModels:
         """Number of sentences before that any of the models reads"""
         self.lengths = first.lengths
         """Lengths of the training pairs in those pieces"""
+        self.link_rules = first.link_rules
+        """How links are read from the attention"""
 
     def shares_source(self, member: EnsembleMember) -> bool:
         """Whether a member reads the pieces of `source`, so that its attention counts."""

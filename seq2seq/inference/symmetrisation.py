@@ -3,10 +3,14 @@
 Links are (i, j): word i of the source and word j of the target, in both directions.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from seq2seq.inference.alignment import WordAlignment
+from seq2seq.inference.alignment import Aligner, WordAlignment
+from seq2seq.inference.forced_scores import ScoredPair
+from seq2seq.inference.link_rules import LinkRule
 from seq2seq.text.word_alignments import Link
 
 _NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -84,3 +88,37 @@ def both_directions(forward: WordAlignment, reverse: WordAlignment, symmetrise: 
     """
     links = order(symmetrise(forward.links, ((i, j) for j, i in reverse.links)))
     return replace(forward, links=links, matrix=(forward.matrix + reverse.matrix.T) / 2)
+
+
+_SHIFTS = (0, -1, 1)
+_THRESHOLDS = (None, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+
+
+class Tuned(NamedTuple):
+    """The rules by which two directions agree most, and how much they then agree."""
+
+    rules: tuple[LinkRule, LinkRule]
+    """Of forward and reverse."""
+    agreement: float
+
+
+def tune(aligners: tuple[Aligner, Aligner], forward: Sequence[ScoredPair], reverse: Sequence[ScoredPair]) -> Tuned:
+    """Find how to read the links of both directions without gold links: so that they agree most.
+
+    The shift of each direction is found first, then a threshold for both. `reverse` has the same pairs as `forward`,
+    the other way round. Of equals, the first of the candidates wins: no shift, and one link a word.
+    """
+
+    @functools.cache
+    def links(direction: int, rule: LinkRule) -> list[list[Link]]:
+        aligner = replace(aligners[direction], rule=rule)
+        found = [aligner.align(scored).links for scored in (forward, reverse)[direction]]
+        return found if direction == 0 else [[(i, j) for j, i in each] for each in found]
+
+    def best(candidates: Iterable[tuple[LinkRule, LinkRule]]) -> Tuned:
+        rated = [Tuned(rules, agreement_of_directions(links(0, rules[0]), links(1, rules[1]))) for rules in candidates]
+        return max(rated, key=lambda tuned: tuned.agreement)
+
+    shifted = best((LinkRule(one), LinkRule(other)) for one in _SHIFTS for other in _SHIFTS)
+    one, other = (rule.shift for rule in shifted.rules)
+    return best((LinkRule(one, least), LinkRule(other, least)) for least in _THRESHOLDS)

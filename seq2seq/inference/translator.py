@@ -94,7 +94,7 @@ class Translator(TrainedModels):
 
         Raises ConfigError for a model without attention, DataError unless there are as many sources as targets.
         """
-        aligner = Aligner.of(self)
+        aligner = Aligner.of(self, options.get("attention", "prior"))
         if aligner is None:
             raise ConfigError(
                 "a model with model/attention/placement=none has no attention to align by. Load a checkpoint with "

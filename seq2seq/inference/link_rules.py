@@ -1,0 +1,63 @@
+"""How word links are read from a model's attention, kept in its checkpoint."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from seq2seq.errors import DataError
+from seq2seq.text.json_io import read_json, typed
+from seq2seq.text.storage import replace_file, within
+
+FILE = "links.json"
+
+
+@dataclass(frozen=True)
+class LinkRule:
+    """Which source words a target word is linked to, given its weights."""
+
+    shift: int = 0
+    """Row of attention that a token is aligned by, counted from its own: 1 where queries lag a step behind."""
+    threshold: float | None = None
+    """Least weight of a linked source word; None: only the word with the most weight is linked."""
+
+    def __str__(self) -> str:
+        links = "one link a word" if self.threshold is None else f"links from a weight of {self.threshold:g}"
+        return f"rows shifted by {self.shift}, {links}"
+
+
+ONE_A_WORD = LinkRule()
+"""The rule of a model that was not tuned."""
+
+
+@dataclass(frozen=True)
+class LinkRules:
+    """The rule of a model for each kind of attention."""
+
+    prior: LinkRule = ONE_A_WORD
+    posterior: LinkRule = ONE_A_WORD
+
+    def of(self, attention: str) -> LinkRule:
+        """The rule for `prior` or `posterior`."""
+        return self.posterior if attention == "posterior" else self.prior
+
+    def save(self, directory: Path) -> None:
+        """Write them into a checkpoint. Raises DataError if they can't be written."""
+        try:
+            with replace_file(directory / FILE) as unfinished:
+                unfinished.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"{directory / FILE}: can't be written ({error.strerror})") from error
+
+    @classmethod
+    def load(cls, directory: Path) -> "LinkRules":
+        """Load those of a checkpoint, or the default ones. Raises DataError for a file that holds anything else."""
+        path = within(directory, FILE)
+        if not os.path.isfile(path):
+            return cls()
+        try:
+            return typed(cls, read_json(path))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path}: not readable ({error}). Delete it, or make it again with align tune=true."
+            ) from error
