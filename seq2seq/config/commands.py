@@ -287,9 +287,9 @@ class AlignConfig(ForcedConfig):
 
 @dataclass
 class SymmetriseConfig:
-    """`seq2seq symmetrise`: Combine the word alignments of two directions, made by `align` or another aligner.
+    """`seq2seq symmetrise`: Combine word alignments of two directions, made by `align` or another aligner.
 
-    Example: seq2seq symmetrise forward=en-de.align reverse=de-en.align reversed=true method=intersection
+    Example: seq2seq symmetrise forward=en-de.align reverse=de-en.align reversed=true
     """
 
     forward: str = REQUIRED

@@ -4,7 +4,7 @@ Links are (i, j): word i of the source and word j of the target, in both directi
 """
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,17 +16,17 @@ from seq2seq.text.word_alignments import Link
 _NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
-def intersection(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
+def intersection(forward: Collection[Link], reverse: Collection[Link]) -> set[Link]:
     """The links of both: few and precise."""
     return set(forward) & set(reverse)
 
 
-def union(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
+def union(forward: Collection[Link], reverse: Collection[Link]) -> set[Link]:
     """The links of either: many, with the best recall."""
     return set(forward) | set(reverse)
 
 
-def grow_diag(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
+def grow_diag(forward: Collection[Link], reverse: Collection[Link]) -> set[Link]:
     """The intersection, grown by neighbouring links of the union that align a word without any link so far.
 
     Links are visited in the order of the text, again and again until none is added.
@@ -46,7 +46,7 @@ def grow_diag(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
     return found
 
 
-def grow_diag_final_and(forward: Iterable[Link], reverse: Iterable[Link]) -> set[Link]:
+def grow_diag_final_and(forward: Collection[Link], reverse: Collection[Link]) -> set[Link]:
     """What `grow_diag` gives, and each link of either direction between two words without any link so far."""
     forward, reverse = sorted(forward), sorted(reverse)
     found = grow_diag(forward, reverse)
@@ -59,7 +59,7 @@ def grow_diag_final_and(forward: Iterable[Link], reverse: Iterable[Link]) -> set
     return found
 
 
-Symmetrise = Callable[[Iterable[Link], Iterable[Link]], set[Link]]
+Symmetrise = Callable[[Collection[Link], Collection[Link]], set[Link]]
 
 METHODS: dict[str, Symmetrise] = {
     "intersection": intersection,
@@ -86,7 +86,7 @@ def both_directions(forward: WordAlignment, reverse: WordAlignment, symmetrise: 
 
     `reverse` aligns the words of the source with those of the target.
     """
-    links = order(symmetrise(forward.links, ((i, j) for j, i in reverse.links)))
+    links = order(symmetrise(forward.links, [(i, j) for j, i in reverse.links]))
     return replace(forward, links=links, matrix=(forward.matrix + reverse.matrix.T) / 2)
 
 
