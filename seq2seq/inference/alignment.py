@@ -45,17 +45,18 @@ def align(source: Words, target: Words, attention: Weights, rule: LinkRule = ONE
     of_target, of_source = target.membership(), source.membership()
     weights = attention[0] if len(attention) == 1 else attention.mean(0)  # [t s]
     weights = weights[np.clip(np.arange(len(weights)) + rule.shift, 0, len(weights) - 1)]
+    if rule.pieces == "first":
+        of_target = of_target * (of_target.cumsum(0) == 1)
     rows = of_target.T @ weights / np.maximum(of_target.sum(0), 1)[:, None]  # [j s]
     matrix = rows @ of_source  # [j i]
     if not source.words or not target.words:
         return WordAlignment(source.words, target.words, matrix, [])
-    if rule.threshold is not None:
-        links = [(int(i), int(j)) for j, i in np.argwhere(matrix >= rule.threshold)]
-        return WordAlignment(source.words, target.words, matrix, links)
     eos = rows @ (of_source.sum(1) == 0)  # [j]
     chosen = matrix.argmax(1)  # the first of equals
     aligned = (matrix.max(1) > 0) & (2 * eos <= rows.sum(1))
-    links = [(i, j) for j, i in enumerate(chosen.tolist()) if aligned[j]]
+    linked = matrix >= (np.inf if rule.threshold is None else rule.threshold)
+    linked[np.arange(len(chosen)), chosen] = True
+    links = [(i, j) for j, i in np.argwhere(linked).tolist() if aligned[j]]
     return WordAlignment(source.words, target.words, matrix, links)
 
 

@@ -18,12 +18,14 @@ class LinkRule:
 
     shift: int = 0
     """Row of attention that a token is aligned by, counted from its own: 1 where queries lag a step behind."""
+    pieces: str = "mean"
+    """Rows of a target word: the `mean` of those of its pieces, or the `first`, where endings attend elsewhere."""
     threshold: float | None = None
-    """Least weight of a linked source word; None: only the word with the most weight is linked."""
+    """Weight from which further source words are linked; None: only the word with the most weight is linked."""
 
     def __str__(self) -> str:
-        links = "one link a word" if self.threshold is None else f"links from a weight of {self.threshold:g}"
-        return f"rows shifted by {self.shift}, {links}"
+        links = "one link a word" if self.threshold is None else f"further links from a weight of {self.threshold:g}"
+        return f"rows shifted by {self.shift}, {self.pieces} of a word's pieces, {links}"
 
 
 ONE_A_WORD = LinkRule()

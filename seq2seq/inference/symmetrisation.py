@@ -91,7 +91,8 @@ def both_directions(forward: WordAlignment, reverse: WordAlignment, symmetrise: 
 
 
 _SHIFTS = (0, -1, 1)
-_THRESHOLDS = (None, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+_PIECES = ("mean", "first")
+_THRESHOLDS = (None, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
 
 
 class Tuned(NamedTuple):
@@ -105,8 +106,8 @@ class Tuned(NamedTuple):
 def tune(aligners: tuple[Aligner, Aligner], forward: Sequence[ScoredPair], reverse: Sequence[ScoredPair]) -> Tuned:
     """Find how to read the links of both directions without gold links: so that they agree most.
 
-    The shift of each direction is found first, then a threshold for both. `reverse` has the same pairs as `forward`,
-    the other way round. Of equals, the first of the candidates wins: no shift, and one link a word.
+    The shift of each direction is found first, then which pieces count, then a threshold for both. `reverse` has the
+    same pairs as `forward`, the other way round. Of equals, the first of the candidates wins: that of untuned models.
     """
 
     @functools.cache
@@ -119,6 +120,6 @@ def tune(aligners: tuple[Aligner, Aligner], forward: Sequence[ScoredPair], rever
         rated = [Tuned(rules, agreement_of_directions(links(0, rules[0]), links(1, rules[1]))) for rules in candidates]
         return max(rated, key=lambda tuned: tuned.agreement)
 
-    shifted = best((LinkRule(one), LinkRule(other)) for one in _SHIFTS for other in _SHIFTS)
-    one, other = (rule.shift for rule in shifted.rules)
-    return best((LinkRule(one, least), LinkRule(other, least)) for least in _THRESHOLDS)
+    one, other = best((LinkRule(one), LinkRule(other)) for one in _SHIFTS for other in _SHIFTS).rules
+    one, other = best((replace(one, pieces=pieces), replace(other, pieces=pieces)) for pieces in _PIECES).rules
+    return best((replace(one, threshold=least), replace(other, threshold=least)) for least in _THRESHOLDS)

@@ -72,7 +72,7 @@ def test_tuned_rules_are_kept_in_both_checkpoints(align: list[str], capfd: pytes
     assert "forward: rows shifted by" in told
     assert "the two directions agree on" in told
     rules = [json.loads(Path(name, "links.json").read_text()) for name in ("forward", "backward")]
-    assert all(rule["prior"] == {"shift": 0, "threshold": None} for rule in rules)
+    assert all(rule["prior"] == {"shift": 0, "pieces": "mean", "threshold": None} for rule in rules)
     assert main([*align, "reverse=backward", "attention=posterior", "output=again"]) == 0
     assert lines("tuned") == lines("again")
     Path("forward/links.json").write_text('{"posterior": {"shift": 1, "threshold": 0.05}}')

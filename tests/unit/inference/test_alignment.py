@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from seq2seq.errors import DataError
 from seq2seq.inference.alignment import Gold, agreement, align, read_gold
+from seq2seq.inference.link_rules import LinkRule
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import Words, WordSegmenter, assign, find_words
 
@@ -214,3 +215,29 @@ def test_malformed_links_are_named(text: str) -> None:
 def test_links_below_the_base_are_named() -> None:
     with pytest.raises(DataError, match=r"gold:7: '0-1': words are counted from 1 \(gold_base=1\); use gold_base=0"):
         read_gold("1-1 0-1", 1, "gold:7")
+
+
+TWO_WORDS = Words(["so", "it"], [range(1), range(1, 2), range(0)])
+PIECES_OF_TWO = Words(["gut", "Ende"], [range(1), range(1, 2), range(1, 2), range(0)])
+
+
+def test_a_shift_reads_the_rows_of_the_next_tokens() -> None:
+    attention = np.array([[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]])  # [h t s]
+    assert align(TWO_WORDS, PIECES_OF_TWO, attention, LinkRule(shift=1)).links == [(0, 0), (1, 1)]
+    assert align(TWO_WORDS, PIECES_OF_TWO, attention, LinkRule(shift=-1)).links == [(0, 1)]
+
+
+def test_the_first_piece_of_a_word_may_count_alone() -> None:
+    attention = np.array([[[1.0, 0.0, 0.0], [0.4, 0.6, 0.0], [0.9, 0.1, 0.0], [0.0, 0.0, 1.0]]])
+    assert align(TWO_WORDS, PIECES_OF_TWO, attention).links == [(0, 0), (0, 1)]
+    found = align(TWO_WORDS, PIECES_OF_TWO, attention, LinkRule(pieces="first"))
+    assert found.links == [(0, 0), (1, 1)]
+    np.testing.assert_allclose(found.matrix, [[1, 0], [0.4, 0.6]])
+
+
+def test_a_threshold_adds_links_and_takes_none() -> None:
+    attention = np.array([[[0.55, 0.45, 0.0], [0.2, 0.3, 0.5], [0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]])
+    assert align(TWO_WORDS, PIECES_OF_TWO, attention).links == [(0, 0), (1, 1)]
+    assert align(TWO_WORDS, PIECES_OF_TWO, attention, LinkRule(threshold=0.4)).links == [(0, 0), (1, 0), (1, 1)]
+    unaligned = attention * [0.8, 0.8, 1.2]  # word 1 attends mostly to the end
+    assert align(TWO_WORDS, PIECES_OF_TWO, unaligned, LinkRule(threshold=0.1)).links == [(0, 0), (1, 0)]

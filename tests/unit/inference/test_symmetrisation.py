@@ -1,8 +1,11 @@
 """Two directions combined: cases worked by hand, and what holds for all links."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seq2seq.inference.alignment import Aligner, WordAlignment, align
+from seq2seq.inference.forced_scores import Result, ScoredPair, SentencePair
 from seq2seq.inference.symmetrisation import (
     METHODS,
     agreement_of_directions,
@@ -10,9 +13,11 @@ from seq2seq.inference.symmetrisation import (
     grow_diag_final_and,
     intersection,
     order,
+    tune,
     union,
 )
 from seq2seq.text.word_alignments import Link
+from seq2seq.text.words import Words
 
 LINKS = st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12)
 
@@ -69,3 +74,39 @@ def test_agreement_is_the_share_of_common_links() -> None:
 
 def test_links_come_in_the_order_of_the_target() -> None:
     assert order({(2, 0), (0, 1), (1, 0)}) == [(1, 0), (2, 0), (0, 1)]
+
+
+def scored(matrix: list[list[float]], source: str, target: str) -> ScoredPair:
+    """A pair of words that are each a piece, with EOS and without attention to it: weights [t s] without EOS."""
+    weights = np.zeros((1, len(matrix) + 1, len(matrix[0]) + 1))
+    weights[0, :-1, :-1], weights[0, -1, -1] = matrix, 1
+    return ScoredPair(SentencePair(source, target), [], [], [], weights)
+
+
+class OnePieceAWord(Aligner):
+    """Reads pairs of `scored`."""
+
+    def align(self, result: Result) -> WordAlignment:
+        assert result.attention is not None
+        sides = [
+            Words(line.split(), [*(range(n, n + 1) for n in range(len(line.split()))), range(0)])
+            for line in (result.source, result.text)
+        ]
+        return align(*sides, result.attention, self.rule)
+
+
+def test_a_planted_shift_is_found_without_gold() -> None:
+    generator = np.random.default_rng(1)
+    forward, reverse = [], []
+    for _ in range(20):
+        order_of_words = generator.permutation(5)
+        matrix = np.full((5, 5), 0.05)
+        matrix[np.arange(5), order_of_words] = 0.8
+        lagging = np.vstack([np.full((1, 5), 0.2), matrix[:-1]])  # row t + 1 has the weights of token t
+        forward.append(scored(lagging.tolist(), "a b c d e", "A B C D E"))
+        reverse.append(scored(matrix.T.tolist(), "A B C D E", "a b c d e"))
+    aligners = tuple(OnePieceAWord(*[None] * 2) for _ in range(2))  # type: ignore[arg-type]
+    found = tune(aligners, forward, reverse)  # type: ignore[arg-type]
+    assert [rule.shift for rule in found.rules] == [1, 0]
+    assert found.rules[0].pieces == "mean"
+    assert found.agreement > 0.8
