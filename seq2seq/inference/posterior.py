@@ -18,7 +18,7 @@ _ROWS = 512
 
 
 def posterior(model: TranslationModel, batch: PairBatch, prior: Tensor) -> Tensor:
-    """P(a_t = i | y_t) ∝ α_{t,i} p(y_t | a_t = i) (Shankar & Sarawagi 2019, eq. 7), with the weights α as the prior.
+    """P(a_t = i | y_t) ∝ α_{t,i} p(y_t | a_t = i) (Shankar & Sarawagi 2019), with the weights α as the prior.
 
     prior [b t s] -> [b t s]. p(y_t | a_t = i) is that of the ordinary model if all heads of the attention put all of
     their weight on position i in this step, and attended as ever in the steps before. This costs a decoder step and a
