@@ -145,7 +145,7 @@ def _html_events(line: str) -> list[_Event]:
     return [_Event(kind, value, line[place:end]) for (kind, value, place), end in zip(reader.found, ends, strict=True)]
 
 
-def _build(events: Iterable[_Event]) -> "Markup":
+def _build(line: str, events: Iterable[_Event]) -> "Markup":
     text, length, open_elements = list[str](), 0, [0]
     elements = [Element("", "", (0, 0), 0)]
     for event in events:
@@ -161,7 +161,7 @@ def _build(events: Iterable[_Event]) -> "Markup":
         text.append(more.replace("\n", " "))
         length += len(more)
     elements[0] = elements[0]._replace(span=(0, length))
-    return Markup("".join(text), elements)
+    return Markup(line, "".join(text), elements)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -169,8 +169,9 @@ def _build(events: Iterable[_Event]) -> "Markup":
 
 @dataclass(frozen=True)
 class Markup:
-    """A line's text without its tags, and its elements."""
+    """A line with tags, its text without them, and its elements."""
 
+    line: str
     text: str
     """With all white space between and beside the tags"""
     elements: list[Element]
@@ -180,9 +181,9 @@ class Markup:
     def read(cls, line: str, form: str, place: str) -> "Markup":
         """Read a line of inline `html` or `xml`. Raises DataError naming the place if it is not well-formed."""
         try:
-            return _build((_xml_events if form == "xml" else _html_events)(line))
+            return _build(line, (_xml_events if form == "xml" else _html_events)(line))
         except ValueError as error:
-            raise DataError(f"{place}: {error}. Write &lt; and &amp; for the signs < and &.") from error
+            raise DataError(f"{place}: {error}. The signs < and & are written &lt; and &amp;") from error
 
     @property
     def plain(self) -> str:
