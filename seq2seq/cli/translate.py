@@ -214,7 +214,7 @@ class Work:
         config, marked = self.config, None
         if request.markup is not None and alignment is not None:
             words = (alignment.source, alignment.target)
-            written = request.markup.write(words[0], translation.text, words[1], alignment.links)
+            written = request.markup.write(words[0], translation.text, words[1], alignment.mutual_links())
             marked = (request.markup.line, written)
         if config.output_format == "jsonl":
             yield result_row(translation, alignment, context, marked)

@@ -30,8 +30,6 @@ _BREAKS = frozenset(["br", "hr"])
 """Empty elements that separate words"""
 _ROOT = b"<_>"
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_FOREIGN = -1.0
-"""What a run of words loses for a word that belongs elsewhere; it gains 1 for each of its own."""
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -300,7 +298,7 @@ class _Placement:
         for element in self.markup.elements[1:]:
             own = {j for i in self._enclosed(*element.span) for j in self.images[i]}
             around, others = runs[element.parent], taken[element.parent]
-            scores = [-inf if j in others else 1 if j in own else _FOREIGN * (j in linked) for j in around]
+            scores = [-inf if j in others else 1 if j in own else -(j in linked) for j in around]
             run = _best_run(scores if own else [])
             runs.append(around[run.start : run.stop])
             others.update(runs[-1])
