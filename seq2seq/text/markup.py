@@ -46,6 +46,10 @@ class Element(NamedTuple):
     """Place of the element around it in the list of all"""
 
 
+class _MalformedError(Exception):
+    """Says what is not well-formed, and what was expected."""
+
+
 class _Event(NamedTuple):
     kind: str
     """begin, end, empty or text"""
@@ -68,7 +72,7 @@ def _xml_events(line: str) -> list[_Event]:
         parser.Parse(_ROOT + raw + b"</_>", True)
     except expat.ExpatError as error:
         place = len(raw[: max(parser.ErrorByteIndex - len(_ROOT), 0)].decode(errors="ignore"))
-        raise ValueError(
+        raise _MalformedError(
             f"{expat.ErrorString(error.code)} at character {place + 1}, {line[place : place + 30]!r}; expected XML "
             "elements, each <tag> closed by </tag> or written <tag/>, and no DOCTYPE"
         ) from error
@@ -89,7 +93,7 @@ class _HtmlReader(HTMLParser):
         self.found.append((kind, value, self.getpos()[1]))
 
     def _refuse(self, what: str, expected: str) -> None:
-        raise ValueError(f"{what} at character {self.getpos()[1] + 1}; expected {expected}")
+        raise _MalformedError(f"{what} at character {self.getpos()[1] + 1}; expected {expected}")
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         if tag in _RAW:
@@ -133,14 +137,18 @@ class _HtmlReader(HTMLParser):
 
 def _html_events(line: str) -> list[_Event]:
     reader = _HtmlReader()
-    reader.feed(line)
+    try:
+        reader.feed(line)
+    except AssertionError as error:  # what html.parser raises for an unknown <![...
+        raise _MalformedError(f"{error}; expected inline elements and no <![") from error
     if re.match("<[A-Za-z/!?]", reader.rawdata):
-        raise ValueError(f"{reader.rawdata[:30]!r} at the end of the line; expected > after it")
+        raise _MalformedError(f"{reader.rawdata[:30]!r} at the end of the line; expected > after it")
     reader.close()
     if last := reader.last_open():
-        raise ValueError(f"<{last}> has no end; expected </{last}> on the same line")
-    ends = [*(place for _, _, place in reader.found[1:]), len(line)]
-    return [_Event(kind, value, line[place:end]) for (kind, value, place), end in zip(reader.found, ends, strict=True)]
+        raise _MalformedError(f"<{last}> has no end; expected </{last}> on the same line")
+    begins = [place for _, _, place in reader.found]
+    tags = (line[begin:end] for begin, end in pairwise([*begins, len(line)]))
+    return [_Event(kind, value, tag) for (kind, value, _), tag in zip(reader.found, tags, strict=True)]
 
 
 def _build(line: str, events: Iterable[_Event]) -> "Markup":
@@ -180,7 +188,7 @@ class Markup:
         """Read a line of inline `html` or `xml`. Raises DataError naming the place if it is not well-formed."""
         try:
             return _build(line, (_xml_events if form == "xml" else _html_events)(line))
-        except ValueError as error:
+        except _MalformedError as error:
             raise DataError(f"{place}: {error}. The signs < and & are written &lt; and &amp;") from error
 
     @property
@@ -360,13 +368,13 @@ def _fit(place: int, rank: int, around: _Place, siblings: Iterable[_Place]) -> _
 
 
 def _best_run(scores: Sequence[float]) -> range:
-    """The shortest run with the highest sum, the first of equals; empty if no score is above 0."""
+    """The run with the highest sum, from one score above 0 to another; of equals the first, as long as it can be."""
     best, highest, begin, total = range(0), 0.0, 0, 0.0
     for place, score in enumerate(scores):
-        if total <= 0:
+        if total < 0 or scores[begin] <= 0:
             begin, total = place, 0.0
         total += score
-        if total > highest:
+        if total > highest or (score > 0 and total == highest and begin == best.start):
             best, highest = range(begin, place + 1), total
     return best
 
