@@ -3,9 +3,9 @@
     python scripts/tags.py runs/NAME/best [--lines 500] [--seed 1]
 
 Each line of the embedded test set is translated, and those whose translation is the reference are kept, so that the
-gold links of the reference hold. One or two pairs of tags are put round one to three random words of the source. A pair is
-right if it encloses exactly the target words that the gold links give for its words. The table has a row for the
-model's links and one for the gold links, the best that one run of words for each pair can do:
+gold links of the reference hold. One or two pairs of tags are put round one to three random words of the source. A
+pair is right if it encloses exactly the target words that the gold links give for its words. The table has a row for
+the model's links and one for the gold links, the best that one run of words for each pair can do:
 
 pairs    pairs of tags in all kept lines
 exact    share of them that are right
