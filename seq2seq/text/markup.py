@@ -189,7 +189,7 @@ class Markup:
         try:
             return _build(line, (_xml_events if form == "xml" else _html_events)(line))
         except _MalformedError as error:
-            raise DataError(f"{place}: {error}. The signs < and & are written &lt; and &amp;") from error
+            raise DataError(f"{place}: {error} (the signs < and & are written &lt; and &amp;)") from error
 
     @property
     def plain(self) -> str:
@@ -384,7 +384,8 @@ def _outside(words: str, enclosed: str) -> int:
     tail, own = _tail(words), set(_tail(enclosed))
     if tail == words or (own and own.isdisjoint(tail)):
         return 0
-    return len(tail) - max((place for place, sign in enumerate(tail, 1) if sign in own), default=0)
+    stays = len(words) - len(tail) + max((place for place, sign in enumerate(tail, 1) if sign in own), default=0)
+    return len(words) - len(words[:stays].rstrip())
 
 
 def _tail(text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from seq2seq.cli.main import main
 from seq2seq.cli.translate import requests
 from seq2seq.config import parse
+from seq2seq.inference.alignment import WordAlignment
 
 PLAIN = ["the cat sees a tree .", "a dog hears the old house .", "", "", "my friend sees a tree ."]
 MARKED = [
@@ -49,8 +50,17 @@ def test_tags_are_put_back_and_the_translation_is_that_of_the_text(work: Path, f
     plain, marked = translate("input=plain"), translate("input=marked", f"format={form}")
     assert [without_tags(line) for line in marked] == plain
     assert [tags(line) for line in marked] == [tags(line) for line in MARKED]
-    assert marked[0] == "die <b>Katze</b> sieht <i>einen Baum</i> ."
     assert marked[2:4] == ["", "<b></b><br/>"]
+
+
+def test_tags_stand_round_the_aligned_words(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diagonal(alignment: WordAlignment) -> list[tuple[int, int]]:
+        return [(word, word) for word in range(min(len(alignment.source), len(alignment.target)))]
+
+    monkeypatch.setattr(WordAlignment, "mutual_links", diagonal)
+    first, second, *_ = translate("input=marked", "format=html")
+    assert first == "die <b>Katze</b> sieht <i>einen Baum</i> ."
+    assert second == 'ein <a href="x?y&amp;z">Hund</a> hört <x id="1"/> das alte Haus .'
 
 
 def test_json_has_the_tags_and_words_without_them(work: Path) -> None:
@@ -88,7 +98,9 @@ def test_interrupted_translations_are_resumed(work: Path, capsys: pytest.Capture
     whole = translate(*settings)
     Path("said").unlink()
     Path("said.partial").write_text("".join(f"{line}\n" for line in whole[:2]))
-    assert translate(*settings) == whole
+    assert [json.loads(line)["translation"] for line in translate(*settings)] == [
+        json.loads(line)["translation"] for line in whole
+    ]
     Path("said").rename("said.partial")
     command = ["translate", "checkpoint=additive", "output=said", *settings]
     assert main([*command, "format=text", "input=plain"]) == 2
@@ -108,7 +120,9 @@ def test_a_bad_line_of_a_pipe_is_blank(
     Path("typed").write_text("the <b>cat sees a tree .\n<b>the cat</b> sees a tree .\n")
     with Path("typed").open() as lines:
         monkeypatch.setattr(sys, "stdin", lines)
-        assert translate("format=html") == ["", "<b>die Katze</b> sieht einen Baum ."]
+        blank, line = translate("format=html")
+    assert blank == ""
+    assert (without_tags(line), tags(line)) == ("die Katze sieht einen Baum .", ["</b>", "<b>"])
     said = capsys.readouterr().err
     assert "stdin:1: <b> has no end; expected </b> on the same line" in said
     assert "writing a blank line for it" in said
@@ -124,10 +138,7 @@ def test_the_context_is_text_without_tags(work: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (
-            ["checkpoint=fixed", "format=html"],
-            "format=html and checkpoint=fixed: a model with model/attention/placement",
-        ),
+        (["checkpoint=fixed", "format=html"], "format=html and checkpoint=fixed: a model with model/attention"),
         (["format=xml", "prefix=plain"], "format=xml and prefix=plain: a prefix is text without tags. Use prefix=null"),
         (["format=md"], "format"),
     ],

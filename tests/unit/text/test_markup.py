@@ -179,6 +179,7 @@ PLACES = [
     # punctuation at the edges of a word stays on its side of the tag
     ("The <b>house</b>, &amp; I", "Das Haus, & ich", "0-0 1-1 2-2 3-3", "Das <b>Haus</b>, &amp; ich"),
     ("The <b>house.</b>", "Das Haus!", "0-0 1-1", "Das <b>Haus!</b>"),
+    ("<b>the house</b>.", "Das Haus .", "0-0 1-1 1-2", "<b>Das Haus</b> ."),
     ("(<b>a house</b>)", "(ein Haus)", "0-0 1-1", "(<b>ein Haus</b>)"),
     ("<b>(a house)</b>.", "(ein Haus).", "0-0 1-1", "<b>(ein Haus)</b>."),
     ("<b>the <i>house</i>.</b>", "Das Haus.", "0-0 1-1", "<b>Das <i>Haus</i>.</b>"),
@@ -254,7 +255,7 @@ def test_what_is_not_well_formed_is_refused(form: str, line: str, says: str) -> 
     with pytest.raises(DataError, match=says) as raised:
         Markup.read(line, form, "in:3")
     assert str(raised.value).startswith("in:3: ")
-    assert str(raised.value).endswith("The signs < and & are written &lt; and &amp;")
+    assert str(raised.value).endswith("(the signs < and & are written &lt; and &amp;)")
 
 
 def test_html_allows_what_browsers_allow() -> None:
