@@ -23,6 +23,7 @@ from typing import NamedTuple
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.loading import load_translator
 from seq2seq.text.markup import Markup
+from seq2seq.text.tag_placement import place_tags
 from seq2seq.text.word_alignments import Link
 
 CORPUS = Path(__file__).parent.parent / "data/embedded"
@@ -72,7 +73,7 @@ def place(
     """Write the tags by these links, and yield what each pair should enclose by the gold links."""
     line = mark(source.split(), spans)
     markup = Markup.read(line, "html", "source")
-    written = markup.write(source.split(), target, target.split(), links)
+    written = place_tags(markup, source.split(), target, target.split(), links)
     for found, span in zip(enclosed(written), spans, strict=True):
         yield Pair(found, frozenset(j for i, j in gold if i in span))
 

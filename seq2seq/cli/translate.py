@@ -36,6 +36,7 @@ from seq2seq.inference.translator import Translator
 from seq2seq.text.cleaning import is_blank
 from seq2seq.text.context import Past
 from seq2seq.text.markup import Markup
+from seq2seq.text.tag_placement import place_tags
 
 logger = logging.getLogger(__name__)
 
@@ -213,9 +214,8 @@ class Work:
         """Yield the rows of a translation for the output, and for the file of alignments if there is one."""
         config, marked = self.config, None
         if request.markup is not None and alignment is not None:
-            words = (alignment.source, alignment.target)
-            written = request.markup.write(words[0], translation.text, words[1], alignment.mutual_links())
-            marked = (request.markup.line, written)
+            words, links = (alignment.source, translation.text, alignment.target), alignment.mutual_links()
+            marked = (request.markup.line, place_tags(request.markup, *words, links))
         if config.output_format == "jsonl":
             yield result_row(translation, alignment, context, marked)
         else:
