@@ -79,9 +79,13 @@ def test_json_has_the_tags_and_words_without_them(work: Path) -> None:
 
 def test_lines_with_tags_are_scored_without_them(work: Path) -> None:
     said = [json.loads(line) for line in translate("input=marked", "format=html", "output_format=jsonl")]
-    assert main(["score", "checkpoint=additive", "source=said", "target=said", "output=scores"]) == 0
-    scores = [float(line) for line in Path("scores").read_text().splitlines()]
-    assert scores == pytest.approx([record["score"] for record in said], abs=1e-4)
+    command = ["score", "checkpoint=additive", "source=said", "target=said", "output=scores", "output_format=jsonl"]
+    assert main(command) == 0
+    scored = [json.loads(line) for line in Path("scores").read_text().splitlines()]
+    assert [one["score"] for one in scored] == pytest.approx([one["score"] for one in said], abs=1e-4)
+    for one, other in zip(scored, said, strict=True):
+        assert (one["source"], one["translation"]) == (other["plain_source"], other["plain_translation"])
+        assert one["alignment"] == other["alignment"]
 
 
 def test_tags_may_hold_several_sentences(work: Path) -> None:

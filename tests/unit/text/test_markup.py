@@ -184,6 +184,7 @@ PLACES = [
     ("(<b>a house</b>)", "(ein Haus)", "0-0 1-1", "(<b>ein Haus</b>)"),
     ("<b>(a house)</b>.", "(ein Haus).", "0-0 1-1", "<b>(ein Haus)</b>."),
     ("<b>the <i>house</i>.</b>", "Das Haus.", "0-0 1-1", "<b>Das <i>Haus</i>.</b>"),
+    ("<b><i>a.</i> c</b>", "C A.", "0-1 1-0", "<b>C <i>A.</i></b>"),
     # pairs change places with their words, and lie in the same one as before
     ("<i>a <b>red</b></i> <u>house</u>", "maison une rouge", "0-1 1-2 2-0", "<u>maison</u> <i>une <b>rouge</b></i>"),
     ("un<b>believ</b>able!", "unglaublich!", "0-0", "<b>unglaublich</b>!"),
@@ -197,6 +198,8 @@ PLACES = [
     ("see <a id=1></a>it", "sieht es", "0-0 1-1", "sieht <a id=1></a>es"),
     # what has no end is attached, or stands alone, as in the line
     ("Press <x id=1/> now", "Drücken Sie jetzt", "0-0 0-1 1-2", "Drücken Sie <x id=1/> jetzt"),
+    ("Press <x/>", "Drücken", "0-0", "Drücken <x/>"),
+    ("a <b> <x/> </b> c", "A C", "0-0 1-1", "A <b><x/></b> C"),
     ("<x/> Press<y/>", "Drücken Sie", "0-0", "<x/> Drücken<y/> Sie"),
     ("a <x/>b", "B A", "0-1 1-0", "<x/>B A"),
     ('"<x/>Haus<y/>"', '"house"', "0-0", '"<x/>house<y/>"'),
@@ -224,6 +227,7 @@ def test_languages_without_spaces_get_none() -> None:
 def test_sections_and_references_of_xml_are_text() -> None:
     assert place("a<![CDATA[ <&]]> &#10;&#x62; <?p q?>", "A <& B", "0-0 1-1 2-2", "xml") == "A &lt;&amp; B <?p q?>"
     assert Markup.read("a<![CDATA[ <&]]> &#10;&#x62;", "xml", "in:1").plain == "a <& b"
+    assert [Markup.read("a&#10;b", form, "in:1").plain for form in READ] == ["a b", "a b"]
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:
