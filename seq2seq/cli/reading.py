@@ -142,7 +142,8 @@ def read_pairs(source: str, target: str, translator: Translator, layout: RowLayo
         pairs = list(layout.pairs(source, target))
     sources, targets = [left for left, _ in pairs], [right for _, right in pairs]
     if is_jsonl(sources):
-        sources = [_expect_record(line, f"{source}:{number}")["source"] for number, line in enumerate(sources, 1)]
+        rows = [_expect_record(line, f"{source}:{number}") for number, line in enumerate(sources, 1)]
+        sources = [str(record.get("plain_source", record["source"])) for record in rows]
     size = translator.context
     begins = layout.beginnings(source, target) if size and not any(records) else None
     if not is_jsonl(targets):
@@ -167,7 +168,8 @@ def _pair_of_record(request: Request, line: str, place: str, translator: Transla
             "Translate and score them one per line."
         )
     printed = translator.target.decode([known[token] for token in tokens], translator.source.protected(source))
-    return SentencePair(source, str(record.get("translation", printed)), tokens, request.context)
+    text = record.get("plain_translation", record.get("translation", printed))
+    return SentencePair(source, str(text), tokens, request.context)
 
 
 def is_jsonl(lines: Iterable[str]) -> bool:

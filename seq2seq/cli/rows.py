@@ -9,11 +9,16 @@ from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.translation import Translation
 
 
-def result_row(result: Result, alignment: WordAlignment | None, context: ContextView | None = None) -> str:
+def result_row(
+    result: Result,
+    alignment: WordAlignment | None,
+    context: ContextView | None = None,
+    marked: tuple[str, str] | None = None,
+) -> str:
     """Return a translation or a scored pair as a line of JSON; only joined translations have `sentences`.
 
     `alignment` is null if the model has no attention. Of a sentence in context, `gate` has a number and `weights` a
-    row for each source token: see ContextView.
+    row for each source token: see ContextView. `marked` is the line and its translation with their tags.
     """
     values: dict[str, Any] = {
         "source": result.source,
@@ -27,6 +32,9 @@ def result_row(result: Result, alignment: WordAlignment | None, context: Context
     }
     if isinstance(result, Translation) and result.sentences > 1:
         values["sentences"] = result.sentences
+    if marked is not None:
+        values["source"], values["translation"] = marked
+        values["plain_source"], values["plain_translation"] = result.source, result.text
     if context is not None:
         values["source_tokens"] = context.source_tokens
         values["gate"] = [round(weight, 6) for weight in context.gate.tolist()]

@@ -36,6 +36,8 @@ from seq2seq.inference.translation import CutCount, Request, Translation
 from seq2seq.inference.translator import Translator
 from seq2seq.text.cleaning import is_blank
 from seq2seq.text.context import Past
+from seq2seq.text.markup import Markup
+from seq2seq.text.tag_placement import place_tags
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class Work:
     """Translates inputs with one model."""
 
     def __init__(self, config: TranslateConfig, translator: Translator) -> None:
-        """Raises ConfigError for alignments of a model without attention."""
+        """Raises ConfigError for alignments or tags with a model without attention."""
         self.config = config
         self.translator = translator
         aligner = Aligner.of(translator, config.alignment_attention)
@@ -105,7 +107,13 @@ class Work:
                 f"alignments={config.alignments} and checkpoint={config.checkpoint}: a model with "
                 "model/attention/placement=none has no attention to align by. Leave alignments=null."
             )
-        self.aligner = aligner if config.alignments is not None or config.output_format == "jsonl" else None
+        if config.format != "text" and aligner is None:
+            raise ConfigError(
+                f"format={config.format} and checkpoint={config.checkpoint}: a model with "
+                "model/attention/placement=none has no attention to place tags by. Use format=text and no tags."
+            )
+        wanted = config.alignments is not None or config.output_format == "jsonl" or config.format != "text"
+        self.aligner = aligner if wanted else None
         self.split = SentenceSplitter(translator.source_lang) if config.split == "sentences" else None
         self.long_sources = LongSources(translator.lengths.longest_source)
         self.cuts = CutCount()
@@ -158,9 +166,10 @@ class Work:
                 results = list(self._translate(left, advance))
                 self.cuts.add(translation for translation, _ in results)
                 contexts = self._contexts([translation for translation, _ in results])
+                owners = chain.from_iterable(repeat(request, self.config.decoding.n_best) for request in left)
                 with tqdm.external_write_mode():  # a bar on the same terminal makes way
-                    for (translation, alignment), context in zip(results, contexts, strict=True):
-                        for (file, _), row in zip(opened, self._rows(translation, alignment, context), strict=True):
+                    for request, result, context in zip(owners, results, contexts, strict=True):
+                        for (file, _), row in zip(opened, self._rows(request, *result, context), strict=True):
                             print(row, file=file)
                     for _, keep in opened:
                         keep()
@@ -212,11 +221,17 @@ class Work:
         return view_context(self.translator, translations, decoding.precision, decoding.batch_size)
 
     def _rows(
-        self, translation: Translation, alignment: WordAlignment | None, context: ContextView | None
+        self, request: Request, translation: Translation, alignment: WordAlignment | None, context: ContextView | None
     ) -> Iterator[str]:
         """Yield the rows of a translation for the output, and for the file of alignments if there is one."""
-        config = self.config
-        yield result_row(translation, alignment, context) if config.output_format == "jsonl" else translation.text
+        config, marked = self.config, None
+        if request.markup is not None and alignment is not None:
+            words, links = (alignment.source, translation.text, alignment.target), alignment.mutual_links()
+            marked = (request.markup.line, place_tags(request.markup, *words, links))
+        if config.output_format == "jsonl":
+            yield result_row(translation, alignment, context, marked)
+        else:
+            yield translation.text if marked is None else marked[1]
         if config.alignments is not None and alignment is not None:
             soft = config.alignments.removesuffix(".gz").endswith(".jsonl")
             yield alignment_row(translation, alignment) if soft else str(alignment)
@@ -230,7 +245,8 @@ class Work:
             return
         rows = islice(whole_lines(path, packed=job.output.endswith(".gz")), 0, None, self.config.decoding.n_best)
         for request, row in zip(chain.from_iterable(self.requests(job.input)), rows, strict=False):
-            if (read_record(row) or {}).get("source") != request.line:
+            line = request.line if request.markup is None else request.markup.line
+            if (read_record(row) or {}).get("source") != line:
                 raise DataError(f"{path}: line {request.number + 1} of {job.input} has another source. {advice}")
 
 
@@ -268,10 +284,10 @@ def requests(
                     f"{config.prefix}: {number} lines, but {name} has more; expected a line for each, "
                     "blank where the beginning is free"
                 )
-            text = _readable(line, name, number + 1, check)
+            text, markup = _readable(line, name, number + 1, check, config.format)
             first, *more = [text] if split is None else split(text)
             new = is_blank(text) if begins is None else next(begins)
-            read.append(Request(text, number, prefix, past.before(first, begins=new)))
+            read.append(Request(text, number, prefix, past.before(first, begins=new), markup))
             for sentence in more:
                 past.before(sentence)
             number += 1
@@ -280,14 +296,20 @@ def requests(
         raise DataError(f"{config.prefix}: more lines than the {number} of {name}; expected one for each")
 
 
-def _readable(line: str | DataError, name: str, number: int, check: Callable[[str, str], None]) -> str:
+def _readable(
+    line: str | DataError, name: str, number: int, check: Callable[[str, str], None], form: str
+) -> tuple[str, Markup | None]:
+    """The text of a line in this format, and its tags unless it is plain text."""
+    place = f"{'stdin' if name == '-' else name}:{number}"
     try:
         if isinstance(line, DataError):
             raise line
-        check(line, f"{'stdin' if name == '-' else name}:{number}")
+        markup = None if form == "text" else Markup.read(line, form, place)
+        text = line if markup is None else markup.plain
+        check(text, place)
     except DataError as error:
         if not is_pipe(name):
             raise
         logger.warning("%s; writing a blank line for it", error)
-        return ""
-    return line
+        return "", None
+    return text, markup

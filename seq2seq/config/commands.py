@@ -83,6 +83,9 @@ class TranslateConfig(ReadingConfig):
     """File of translations; - is standard output. A name in .gz is compressed. If `input` is a list, a directory."""
     output_format: str = choice("text", "jsonl")
     """Plain translations, or JSON with scores, tokens and alignments."""
+    format: str = choice("text", "html", "xml")
+    """Format of the source's lines. With `html` or `xml`, tags are put round the words aligned with those that they
+    enclose."""
     prefix: str | None = None
     """File with the forced beginning of each line's translation. A blank line forces nothing."""
     alignments: str | None = None
@@ -113,6 +116,11 @@ class TranslateConfig(ReadingConfig):
             )
         if self.split != "none" and self.prefix is not None:
             yield f"split={self.split} and prefix={self.prefix}: a prefix begins a line. Use split=none."
+        if self.format != "text" and self.prefix is not None:
+            yield (
+                f"format={self.format} and prefix={self.prefix}: a prefix is text without tags. Use "
+                "prefix=null, or format=text and lines without tags."
+            )
         if self.columns is not None and self.input == "-":
             yield f"columns=[{','.join(self.columns)}] and input=-: stdin is plain text. Give a file."
         if self.resume and self.output == "-":

@@ -20,6 +20,10 @@ from seq2seq.inference.translation import Weights
 from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import Words, WordSegmenter
 
+_TINY = 1e-9
+_FAINT = 0.05
+"""A source word whose greatest weight is no greater has no counterpart."""
+
 
 @dataclass(frozen=True)
 class WordAlignment:
@@ -35,6 +39,20 @@ class WordAlignment:
     def __str__(self) -> str:
         """The links in Pharaoh's format."""
         return " ".join(f"{i}-{j}" for i, j in self.links)
+
+    def mutual_links(self) -> list[Link]:
+        """Links that leave few source words without one: weights are also compared among the target words.
+
+        A weight is multiplied by its share of the source word's column. Each aligned target word is linked by these
+        products; so is, to its best target word, each source word that has none then.
+        """
+        columns = self.matrix.sum(0)  # [i]
+        mutual = self.matrix**2 / np.maximum(columns, _TINY)  # [j i]
+        links = [(int(mutual[j].argmax()), j) for _, j in self.links]
+        linked = {i for i, _ in links}
+        strongest = self.matrix.max(0, initial=0)  # [i]
+        left = [i for i in range(len(self.source)) if i not in linked and strongest[i] > _FAINT]
+        return [*links, *((i, int(self.matrix[:, i].argmax())) for i in left)]
 
 
 def align(source: Words, target: Words, attention: Weights, rule: LinkRule = ONE_A_WORD) -> WordAlignment:

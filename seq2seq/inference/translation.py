@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from seq2seq.search.protocol import MARGIN, Limits
 from seq2seq.text.cleaning import is_blank
 from seq2seq.text.context import Past
+from seq2seq.text.markup import Markup
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class Request:
     """Text that the translation has to begin with"""
     context: tuple[str, ...] = ()
     """The sentences before it in its document, in the order of the text"""
+    markup: Markup | None = None
+    """The tags that stood in the line, for its translation"""
 
 
 def in_documents(lines: Iterable[str], size: int, begins: Iterable[bool] | None = None) -> Iterator[Request]:

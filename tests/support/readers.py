@@ -43,6 +43,7 @@ from seq2seq.text.cache import encode_corpus
 from seq2seq.text.corpus import read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
+from seq2seq.text.tag_placement import place_tags
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.word_alignments import WordLinks
 from seq2seq.training.progress import effort
@@ -262,6 +263,18 @@ def read_entries(value: bytes, directory: Path) -> None:
     assert all(word.strip() == word and word and translation for word, translation in found.items())
 
 
+def read_markup(value: tuple[bytes, str], directory: Path) -> None:
+    """Read lines of markup; the text of each has no line feed."""
+    content, form = value
+    name = _put(directory, "input", content)
+    config = parse("translate", {"checkpoint": "c", "input": name, "format": form})
+    for group in requests(config, name, 4):
+        for request in group:
+            assert request.markup is not None
+            assert "\n" not in request.line
+            place_tags(request.markup, request.line.split(), "die Katze", ["die", "Katze"], [])
+
+
 def read_requests(value: tuple[tuple[bytes, bytes], bool], directory: Path) -> None:
     """Read and translate requests: each line in gives one line out."""
     (lines, prefixes), alone = value
@@ -273,6 +286,11 @@ def read_requests(value: tuple[tuple[bytes, bytes], bool], directory: Path) -> N
             assert best.source == request.line
             assert not any(breaking in best.text for breaking in "\n\r\0")
 
+
+_tags = [
+    "<b>", "</b>", "<x/>", "<br>", '<a b="', '">', "<", ">", "&amp;", "&", "<!", "--", "<![", "]]>", "<?", "cat",
+]  # fmt: skip
+_markup = st.lists(st.sampled_from(_tags), max_size=8).map("".join)
 
 _record = {
     "source": "the cat sees you .",
@@ -705,6 +723,7 @@ READERS: dict[str, Callable[[], Reader]] = {
     "gold alignments": lambda: Reader(st.tuples(_three("-?"), st.sampled_from([0, 0, 1])), read_gold),
     "dictionary": lambda: Reader(_columns(), read_entries),
     "input and prefixes": lambda: Reader(st.tuples(_sides(), st.booleans()), read_requests),
+    "markup": lambda: Reader(st.tuples(lines_of(_markup), st.sampled_from(["html", "xml"])), read_markup),
     "JSONL of translations": lambda: Reader(_records(), read_records),
     "metrics.jsonl": lambda: Reader(st.lists(documents(_event), max_size=3).map(b"\n".join), read_metrics),
     "config.json of a run": lambda: Reader(documents(_whole_run()), read_run_config),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.errors import DataError
-from seq2seq.inference.alignment import Gold, agreement, align, read_gold
+from seq2seq.inference.alignment import Gold, WordAlignment, agreement, align, read_gold
 from seq2seq.inference.link_rules import LinkRule
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import Words, WordSegmenter, assign, find_words
@@ -189,6 +189,15 @@ def test_lines_without_words_have_no_links() -> None:
     empty, full = Words([], [range(0)]), Words(["x"], [range(1), range(0)])
     assert align(empty, full, np.ones((1, 2, 1))).links == []
     assert align(full, empty, np.full((1, 1, 2), 0.5)).links == []
+
+
+def test_mutual_links_are_compared_among_target_words() -> None:
+    matrix = np.array([[0.6, 0.4, 0.0, 0.0], [0.9, 0.06, 0.04, 0.0], [0.1, 0.1, 0.2, 0.0]])
+    found = WordAlignment(["a", "b", "c", "d"], ["x", "y", "z"], matrix, [(0, 0), (0, 1)])
+    # x: 0.36/1.6 < 0.16/0.56; z stays unaligned, but c has it as its best word; nothing attends to d
+    assert found.mutual_links() == [(1, 0), (0, 1), (2, 2)]
+    assert WordAlignment(["a"], [], np.zeros((0, 1)), []).mutual_links() == []
+    assert WordAlignment([], ["x"], np.zeros((1, 0)), []).mutual_links() == []
 
 
 def test_agreement_is_och_and_neys() -> None:
