@@ -15,12 +15,14 @@ overlap  words that a pair encloses in both, by the words of either (F1)
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 from seq2seq.inference.alignment import Aligner
+from seq2seq.inference.forced_scores import with_posterior
 from seq2seq.inference.loading import load_translator
 from seq2seq.text.markup import Markup
 from seq2seq.text.tag_placement import place_tags
@@ -93,9 +95,10 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("--lines", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--attention", choices=["prior", "posterior"], default="prior")
     options = parser.parse_args()
     translator = load_translator(options.checkpoint, "auto")
-    aligner = Aligner.of(translator)
+    aligner = Aligner.of(translator, options.attention)
     if aligner is None:
         parser.error(f"{options.checkpoint}: a model without attention has no links; give one with attention")
     texts = [(CORPUS / f"test.{ending}").read_text(encoding="utf-8").splitlines() for ending in ("en", "de", "align")]
@@ -103,13 +106,16 @@ def main() -> None:
     random = Random(options.seed)
     by_model: list[Pair] = []
     by_gold: list[Pair] = []
+    aligner = replace(aligner, rule=aligner.rule.with_several())
     translations = translator.translate([source for source, _, _ in rows])
+    if options.attention == "posterior":
+        translations = with_posterior(translator, translations, 64, "fp32")
     for (source, target, links), translation in zip(rows, translations, strict=True):
         spans = choose_spans(len(source.split()), random)
         if translation.text == target:
             gold = [(int(i), int(j)) for i, _, j in (link.partition("-") for link in links.split())]
             spans = [span for span in spans if any(i in span for i, _ in gold)]
-            by_model += place(source, target, spans, aligner.align(translation).mutual_links(), gold)
+            by_model += place(source, target, spans, aligner.align(translation).links, gold)
             by_gold += place(source, target, spans, gold, gold)
     print("links    pairs    exact   joined  overlap")
     print(row("model", by_model))

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -114,6 +115,8 @@ class Work:
             )
         wanted = config.alignments is not None or config.output_format == "jsonl" or config.format != "text"
         self.aligner = aligner if wanted else None
+        if self.aligner is not None and config.format != "text":  # so that few words between tags have no link
+            self.aligner = replace(self.aligner, rule=self.aligner.rule.with_several())
         self.split = SentenceSplitter(translator.source_lang) if config.split == "sentences" else None
         self.long_sources = LongSources(translator.lengths.longest_source)
         self.cuts = CutCount()
@@ -226,8 +229,8 @@ class Work:
         """Yield the rows of a translation for the output, and for the file of alignments if there is one."""
         config, marked = self.config, None
         if request.markup is not None and alignment is not None:
-            words, links = (alignment.source, translation.text, alignment.target), alignment.mutual_links()
-            marked = (request.markup.line, place_tags(request.markup, *words, links))
+            words = alignment.source, translation.text, alignment.target
+            marked = (request.markup.line, place_tags(request.markup, *words, alignment.links))
         if config.output_format == "jsonl":
             yield result_row(translation, alignment, context, marked)
         else:

@@ -21,8 +21,6 @@ from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import Words, WordSegmenter
 
 _TINY = 1e-9
-_FAINT = 0.05
-"""A source word whose greatest weight is no greater has no counterpart."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +38,13 @@ class WordAlignment:
         """The links in Pharaoh's format."""
         return " ".join(f"{i}-{j}" for i, j in self.links)
 
-    def mutual_links(self) -> list[Link]:
-        """Links that leave few source words without one: weights are also compared among the target words.
-
-        A weight is multiplied by its share of the source word's column. Each aligned target word is linked by these
-        products; so is, to its best target word, each source word that has none then.
-        """
-        columns = self.matrix.sum(0)  # [i]
-        mutual = self.matrix**2 / np.maximum(columns, _TINY)  # [j i]
-        links = [(int(mutual[j].argmax()), j) for _, j in self.links]
-        linked = {i for i, _ in links}
-        strongest = self.matrix.max(0, initial=0)  # [i]
-        left = [i for i in range(len(self.source)) if i not in linked and strongest[i] > _FAINT]
-        return [*links, *((i, int(self.matrix[:, i].argmax())) for i in left)]
-
 
 def align(source: Words, target: Words, attention: Weights, rule: LinkRule = ONE_A_WORD) -> WordAlignment:
     """Align words by attention [h t s], which has a row and a column for each token.
 
-    No word owns EOS: its row is left out, and a word with more than half of its mass on it stays unaligned.
+    No word owns EOS: its row is left out, and a word with more than half of its mass on it stays unaligned. Any other
+    target word has a link. With a threshold, target words compete for source words, and a source word that none was
+    linked to is linked to its best target word if that gives it more weight than the threshold.
     """
     of_target, of_source = target.membership(), source.membership()
     weights = attention[0] if len(attention) == 1 else attention.mean(0)  # [t s]
@@ -70,12 +56,21 @@ def align(source: Words, target: Words, attention: Weights, rule: LinkRule = ONE
     if not source.words or not target.words:
         return WordAlignment(source.words, target.words, matrix, [])
     eos = rows @ (of_source.sum(1) == 0)  # [j]
-    chosen = matrix.argmax(1)  # the first of equals
-    aligned = (matrix.max(1) > 0) & (2 * eos <= rows.sum(1))
-    linked = matrix >= (np.inf if rule.threshold is None else rule.threshold)
-    linked[np.arange(len(chosen)), chosen] = True
-    links = [(i, j) for j, i in np.argwhere(linked).tolist() if aligned[j]]
-    return WordAlignment(source.words, target.words, matrix, links)
+    aligned = np.flatnonzero((matrix.max(1) > 0) & (2 * eos <= rows.sum(1)))  # target words
+    linked = np.zeros(matrix.shape, np.bool_)
+    if rule.threshold is None:
+        linked[aligned, matrix.argmax(1)[aligned]] = True  # the first of equals
+    else:
+        linked[aligned, _mutual(matrix).argmax(1)[aligned]] = True
+        left = np.flatnonzero(~linked.any(0) & (matrix.max(0) > rule.threshold))  # source words
+        linked[matrix.argmax(0)[left], left] = True
+    return WordAlignment(source.words, target.words, matrix, [(i, j) for j, i in np.argwhere(linked).tolist()])
+
+
+def _mutual(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each weight [j i] times its share of the source word's column: words that want the same one compete."""
+    mutual: NDArray[np.float64] = matrix**2 / np.maximum(matrix.sum(0), _TINY)
+    return mutual
 
 
 @dataclass(frozen=True)

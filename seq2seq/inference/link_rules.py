@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from seq2seq.errors import DataError
@@ -10,6 +10,8 @@ from seq2seq.text.json_io import read_json, typed
 from seq2seq.text.storage import replace_file, within
 
 FILE = "links.json"
+_FAINT = 0.05
+"""A source word whose greatest weight is no greater usually has no counterpart."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,20 @@ class LinkRule:
     pieces: str = "mean"
     """Rows of a target word: the `mean` of those of its pieces, or the `first`, where endings attend elsewhere."""
     threshold: float | None = None
-    """Weight from which further source words are linked; None: only the word with the most weight is linked."""
+    """None: a target word is linked to the source word with the most weight. Otherwise target words compete for source
+    words, and source words that are left over are linked from this weight on."""
 
     def __str__(self) -> str:
-        links = "one link a word" if self.threshold is None else f"further links from a weight of {self.threshold:g}"
+        links = (
+            "one link a word"
+            if self.threshold is None
+            else f"several links a word, from a weight of {self.threshold:g}"
+        )
         return f"rows shifted by {self.shift}, {self.pieces} of a word's pieces, {links}"
+
+    def with_several(self) -> "LinkRule":
+        """This rule with several links a word, if it has only one."""
+        return replace(self, threshold=_FAINT) if self.threshold is None else self
 
 
 ONE_A_WORD = LinkRule()

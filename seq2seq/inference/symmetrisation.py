@@ -92,7 +92,7 @@ def both_directions(forward: WordAlignment, reverse: WordAlignment, symmetrise: 
 
 _SHIFTS = (0, -1, 1)
 _PIECES = ("mean", "first")
-_THRESHOLDS = (None, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
+_THRESHOLDS = (None, 0.05, 0.1, 0.2, 0.3, 0.4)
 
 
 class Tuned(NamedTuple):

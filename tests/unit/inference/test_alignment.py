@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.errors import DataError
-from seq2seq.inference.alignment import Gold, WordAlignment, agreement, align, read_gold
+from seq2seq.inference.alignment import Gold, agreement, align, read_gold
 from seq2seq.inference.link_rules import LinkRule
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.words import Words, WordSegmenter, assign, find_words
@@ -191,13 +191,17 @@ def test_lines_without_words_have_no_links() -> None:
     assert align(full, empty, np.full((1, 1, 2), 0.5)).links == []
 
 
-def test_mutual_links_are_compared_among_target_words() -> None:
-    matrix = np.array([[0.6, 0.4, 0.0, 0.0], [0.9, 0.06, 0.04, 0.0], [0.1, 0.1, 0.2, 0.0]])
-    found = WordAlignment(["a", "b", "c", "d"], ["x", "y", "z"], matrix, [(0, 0), (0, 1)])
+def test_with_a_threshold_words_compete_and_those_left_over_are_linked() -> None:
+    matrix = np.array([[0.6, 0.4, 0.0, 0.0, 0.0], [0.9, 0.06, 0.04, 0.0, 0.0], [0.1, 0.1, 0.2, 0.0, 0.6]])
+    attention = np.vstack([matrix, [[0.0, 0.0, 0.0, 0.0, 1.0]]])[None]
+    source = Words(["a", "b", "c", "d"], [*(range(word, word + 1) for word in range(4)), range(0)])
+    target = Words(["x", "y", "z"], [*(range(word, word + 1) for word in range(3)), range(0)])
+    assert align(source, target, attention).links == [(0, 0), (0, 1)]
     # x: 0.36/1.6 < 0.16/0.56; z stays unaligned, but c has it as its best word; nothing attends to d
-    assert found.mutual_links() == [(1, 0), (0, 1), (2, 2)]
-    assert WordAlignment(["a"], [], np.zeros((0, 1)), []).mutual_links() == []
-    assert WordAlignment([], ["x"], np.zeros((1, 0)), []).mutual_links() == []
+    assert align(source, target, attention, LinkRule(threshold=0.1)).links == [(1, 0), (0, 1), (2, 2)]
+    assert align(source, target, attention, LinkRule(threshold=0.3)).links == [(1, 0), (0, 1)]
+    assert align(source, Words([], [range(0)]), attention[:, :1], LinkRule(threshold=0.1)).links == []
+    assert align(Words([], [range(0)]), target, attention[..., :1], LinkRule(threshold=0.1)).links == []
 
 
 def test_agreement_is_och_and_neys() -> None:
@@ -242,11 +246,3 @@ def test_the_first_piece_of_a_word_may_count_alone() -> None:
     found = align(TWO_WORDS, PIECES_OF_TWO, attention, LinkRule(pieces="first"))
     assert found.links == [(0, 0), (1, 1)]
     np.testing.assert_allclose(found.matrix, [[1, 0], [0.4, 0.6]])
-
-
-def test_a_threshold_adds_links_and_takes_none() -> None:
-    attention = np.array([[[0.55, 0.45, 0.0], [0.2, 0.3, 0.5], [0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]])
-    assert align(TWO_WORDS, PIECES_OF_TWO, attention).links == [(0, 0), (1, 1)]
-    assert align(TWO_WORDS, PIECES_OF_TWO, attention, LinkRule(threshold=0.4)).links == [(0, 0), (1, 0), (1, 1)]
-    unaligned = attention * [0.8, 0.8, 1.2]  # word 1 attends mostly to the end
-    assert align(TWO_WORDS, PIECES_OF_TWO, unaligned, LinkRule(threshold=0.1)).links == [(0, 0), (1, 0)]
