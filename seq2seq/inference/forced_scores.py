@@ -201,7 +201,7 @@ def force_tokens(
         return list(zip(by_pair, weights, strict=True))
 
     if attention == "posterior":  # each pair has as many rows as source positions
-        batch_size = max(1, batch_size // 8)
+        batch_size = max(1, batch_size // 4)
     return force_pairs(model, sources, targets, batch_size, read)
 
 
