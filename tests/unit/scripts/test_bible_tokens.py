@@ -1,0 +1,32 @@
+"""scripts/bible_tokens.py on two made-up verses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from support import ROOT
+
+
+def run(*words: str | Path) -> str:
+    command = [sys.executable, ROOT / "scripts/bible_tokens.py", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+def test_links_between_tokens_are_scored_as_links_between_words(tmp_path: Path) -> None:
+    bible, tokens = tmp_path / "bible", tmp_path / "tokens"
+    bible.mkdir()
+    for part, greek, english in (
+        ("train", "θεὸς", "God"),
+        ("valid", "λόγος", "Word"),
+        ("test", "Παῦλος δοῦλος", "Paul, a"),
+    ):
+        (bible / f"{part}.grc").write_text(f"{greek}\n")
+        (bible / f"{part}.en").write_text(f"{english}\n")
+    (bible / "test.align").write_text("0-0 1-1\n")
+    run("make", bible, tokens)
+    assert (tokens / "all.en").read_text() == "god\npaul , a\n"
+    assert (tokens / "all.grc").read_text() == "θεὸς\nπαῦλος δοῦλος\n"
+    (tmp_path / "links").write_text("0-0\n0-0 0-1 1-2\n")  # the comma is a part of the first word
+    assert "AER 0.0000" in run("score", bible, tmp_path / "links")
+    (tmp_path / "wrong").write_text("0-0\n0-2\n")
+    assert "AER 1.0000" in run("score", bible, tmp_path / "wrong")
