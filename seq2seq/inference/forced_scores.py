@@ -11,8 +11,8 @@ from torch import Tensor
 
 from seq2seq.attention.score import full_precision
 from seq2seq.inference.models import TrainedModels, check_length
-from seq2seq.inference.posterior import posterior
-from seq2seq.inference.teacher_forcing import PairBatch, Tokens, force_pairs
+from seq2seq.inference.posterior import POSTERIOR_SIZE, posterior
+from seq2seq.inference.teacher_forcing import USUAL_SIZE, PairBatch, Tokens, force_pairs
 from seq2seq.inference.translation import Translation, Weights, in_documents
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
@@ -200,9 +200,8 @@ def force_tokens(
         by_pair = (part.tolist() for part in torch.split(scores, batch.target_lengths.tolist()))
         return list(zip(by_pair, weights, strict=True))
 
-    if attention == "posterior":  # each pair has as many rows as source positions
-        batch_size = max(1, batch_size // 4)
-    return force_pairs(model, sources, targets, batch_size, read)
+    usual_size = POSTERIOR_SIZE if attention == "posterior" else USUAL_SIZE
+    return force_pairs(model, sources, targets, batch_size, read, usual_size)
 
 
 def _log_probs(output: Output, features: Tensor, tokens: Tensor, real: Tensor, selection: Selection | None) -> Tensor:

@@ -13,6 +13,8 @@ from seq2seq.inference.teacher_forcing import PairBatch
 from seq2seq.model.protocol import Pointer, Readers
 from seq2seq.model.translation import TranslationModel
 
+POSTERIOR_SIZE = 16 * 16
+"""Attention weights of a pair up to which a batch has its full number of pairs: each weight has a decoder state"""
 _ROWS = 512
 """Tokens whose vocabulary is projected at a time"""
 

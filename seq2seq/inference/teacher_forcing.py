@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 Tokens = Sequence[Sequence[int]]
 """Token numbers of several sentences"""
 
-_USUAL_SIZE = 512 * 512
+USUAL_SIZE = 512 * 512
 """Attention weights of a pair up to which a batch has its full number of pairs"""
 
 
@@ -66,11 +66,12 @@ def forced_batches(
     targets: Tokens,
     batch_size: int,
     read: Callable[[PairBatch], list[Result]],
+    usual_size: int = USUAL_SIZE,
 ) -> Iterator[tuple[list[int], list[Result]]]:
     """Yield the rows of each batch with what `read` returns for it. Sources include EOS; targets need not.
 
-    Batches hold pairs of similar length, and fewer of very long ones. `read` gets one that does not fit into memory in
-    parts, whose results are joined.
+    Batches hold pairs of similar length, and fewer of those with more attention weights than `usual_size`. `read` gets
+    one that does not fit into memory in parts, whose results are joined.
     """
     model.eval()
 
@@ -82,7 +83,7 @@ def forced_batches(
             return read(PairBatch(rows, *pad(read_sources), inputs, *pad(chosen), gather(read_sources, pad)))
 
     def size(rows: Sequence[int]) -> float:
-        return len(rows) * len(targets[rows[-1]]) * max(len(sources[row]) for row in rows) / _USUAL_SIZE
+        return len(rows) * len(targets[rows[-1]]) * max(len(sources[row]) for row in rows) / usual_size
 
     order = sorted(range(len(targets)), key=lambda row: (len(targets[row]), len(sources[row])))
     for rows in batches_that_fit(order, batch_size, size):
@@ -95,9 +96,10 @@ def force_pairs(
     targets: Tokens,
     batch_size: int,
     read: Callable[[PairBatch], list[Result]],
+    usual_size: int = USUAL_SIZE,
 ) -> list[Result]:
     """Return what `read` gives for each pair, in the order of the pairs."""
     results: dict[int, Result] = {}
-    for rows, of_batch in forced_batches(model, sources, targets, batch_size, read):
+    for rows, of_batch in forced_batches(model, sources, targets, batch_size, read, usual_size):
         results.update(zip(rows, of_batch, strict=True))
     return [results[row] for row in range(len(targets))]
