@@ -167,12 +167,12 @@ class Work:
                 if not (left := [request for request in group if request.number >= done]):
                     continue
                 results = list(self._translate(left, advance))
-                self.cuts.add(translation for translation, _ in results)
-                contexts = self._contexts([translation for translation, _ in results])
-                owners = chain.from_iterable(repeat(request, self.config.decoding.n_best) for request in left)
+                translations = [translation for _, translation, _ in results]
+                self.cuts.add(translations)
+                contexts = self._contexts(translations)
                 with tqdm.external_write_mode():  # a bar on the same terminal makes way
-                    for request, result, context in zip(owners, results, contexts, strict=True):
-                        for (file, _), row in zip(opened, self._rows(request, *result, context), strict=True):
+                    for result, context in zip(results, contexts, strict=True):
+                        for (file, _), row in zip(opened, self._rows(*result, context), strict=True):
                             print(row, file=file)
                     for _, keep in opened:
                         keep()
@@ -180,11 +180,11 @@ class Work:
 
     def _translate(
         self, group: Sequence[Request], advance: Callable[[int], object]
-    ) -> Iterator[tuple[Translation, WordAlignment | None]]:
+    ) -> Iterator[tuple[Request, Translation, WordAlignment | None]]:
         if self.split is None:
             for request, ranked in zip(group, self._found(group, advance), strict=True):
                 self.long_sources.add(request.number + 1, ranked[:1])
-                yield from ((each, self._align(each)) for each in ranked)
+                yield from ((request, each, self._align(each)) for each in ranked)
             return
         sentences = [self.split(request.line) for request in group]
         flat = [
@@ -198,7 +198,7 @@ class Work:
             self.long_sources.add(request.number + 1, bests)
             alignments = [alignment for best in bests if (alignment := self._align(best)) is not None]
             joined = join_translations(request.line, bests, self.translator.target_lang)
-            yield joined, join_alignments(alignments) if alignments else None
+            yield request, joined, join_alignments(alignments) if alignments else None
         advance(len(group))
 
     def _found(
