@@ -3,8 +3,9 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 from seq2seq.checkpoint import find
@@ -24,6 +25,9 @@ from seq2seq.text.word_alignments import Link
 
 logger = logging.getLogger(__name__)
 
+_TUNED = 2000
+"""Pairs from which it is chosen how links are read: enough, and their attention fits into memory"""
+
 
 def run(config: AlignConfig) -> int:
     """Print the alignments, and their agreement with gold ones."""
@@ -37,8 +41,7 @@ def run(config: AlignConfig) -> int:
     gold = None if config.gold is None else read_gold_file(config.gold, config.gold_base, pairs, languages)
     links: list[Sequence[Link]] = []
     with output_stream(config.output) as output, progress(len(pairs)) as advance:
-        for scored, alignment in align(config, translator, reverse, pairs):
-            advance(1)
+        for scored, alignment in align(config, translator, reverse, pairs, advance):
             links.append(alignment.links)
             if config.output_format == "jsonl":
                 print(alignment_row(scored, alignment), file=output)
@@ -72,23 +75,27 @@ def load_reverse(config: AlignConfig, forward: Translator) -> Translator:
 
 
 def align(
-    config: AlignConfig, translator: Translator, reverse: Translator | None, pairs: Sequence[SentencePair]
+    config: AlignConfig,
+    translator: Translator,
+    reverse: Translator | None,
+    pairs: Sequence[SentencePair],
+    advance: Callable[[int], object],
 ) -> Iterator[tuple[ScoredPair, WordAlignment]]:
-    """Yield each pair with its alignment, by one direction or both."""
+    """Yield each pair with its alignment, by one direction or both; `advance` is called with numbers of pairs read."""
     given = config.batch_size, config.precision
     purpose = "to align by", config.layer, config.attention
     aligner = find_aligner(translator, config.checkpoint, *purpose)
-    forward = score_all(translator, pairs, *given, attention=config.attention)
+    forward = score_all(translator, pairs, *given, attention=config.attention, advance=advance)
     if reverse is None or config.reverse is None:
         yield from ((scored, aligner.align(scored)) for scored in forward)
         return
     other = find_aligner(reverse, config.reverse, *purpose)
     swapped = [SentencePair(pair.target, pair.source) for pair in pairs]
     backward = score_all(reverse, swapped, *given, attention=config.attention)
-    both: Iterable[tuple[ScoredPair, ScoredPair]] = zip(forward, backward, strict=True)
-    if config.tune:
-        both = list(both)
-        aligner, other = tuned(config, (aligner, other), both)
+    both: Iterator[tuple[ScoredPair, ScoredPair]] = zip(forward, backward, strict=True)
+    if config.tune and (first := list(islice(both, _TUNED))):
+        aligner, other = tuned(config, (aligner, other), first)
+        both = chain(first, both)
     for scored, back in both:
         yield scored, both_directions(aligner.align(scored), other.align(back), METHODS[config.symmetrise])
 

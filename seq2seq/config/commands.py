@@ -277,8 +277,9 @@ class AlignConfig(ForcedConfig):
     symmetrise: str = choice("grow-diag-final-and", "grow-diag", "intersection", "union")
     """How the links of two directions are combined."""
     tune: bool = False
-    """Choose how links are read so that `checkpoint` and `reverse` agree most on the pairs: the row of attention that a
-    token is aligned by, and how much weight makes a link. Both checkpoints keep this."""
+    """Choose how links are read so that `checkpoint` and `reverse` agree most on the first 2,000 pairs: the row of
+    attention that a token is aligned by, the pieces of a word that count, and one link a word or several. Both
+    checkpoints keep this."""
     output_format: str = choice("text", "jsonl", "json")
     """Links i-j (`text`), links with soft matrices (`jsonl`), or only the comparison with `gold` (`json`)."""
     gold: str | None = None
@@ -288,7 +289,9 @@ class AlignConfig(ForcedConfig):
     """Number of the first word in `gold`."""
 
     def problems(self) -> Iterator[str]:
-        """Yield an error for tuning with one direction."""
+        """Yield an error for one direction with what two are needed for."""
+        if self.symmetrise != "grow-diag-final-and" and self.reverse is None:
+            yield f"symmetrise={self.symmetrise} and reverse=null: there is one direction. Give reverse=CHECKPOINT."
         if self.tune and self.reverse is None:
             yield "tune=true and reverse=null: links are tuned so that two directions agree. Give reverse=CHECKPOINT."
 

@@ -99,7 +99,7 @@ class Tuned(NamedTuple):
     """The rules by which two directions agree most, and how much they then agree."""
 
     rules: tuple[LinkRule, LinkRule]
-    """Of forward and reverse."""
+    """The rules of forward and reverse"""
     agreement: float
 
 

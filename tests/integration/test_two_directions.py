@@ -3,10 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seq2seq.cli.main import main
+from seq2seq.inference import symmetrisation
+from seq2seq.inference.symmetrisation import Tuned
 
 SOURCES = ["the cat sees  a tree .", "", "a dog hears my friend .", "the dog"]
 TARGETS = ["die Katze sieht  einen Baum .", "", "ein Hund", "der Hund hört"]
@@ -85,6 +88,7 @@ def test_tuned_rules_are_kept_in_both_checkpoints(align: list[str], capfd: pytes
     [
         (["reverse=forward"], "Expected a model of the other direction"),
         (["tune=true"], "Give reverse=CHECKPOINT"),
+        (["symmetrise=union"], "Give reverse=CHECKPOINT"),
         (["reverse=nowhere"], "no checkpoint here"),
     ],
 )
@@ -93,6 +97,25 @@ def test_what_cannot_be_combined_is_refused(
 ) -> None:
     assert main([*align, *words]) == 2
     assert expected in capfd.readouterr().err
+
+
+def test_rules_are_tuned_on_the_first_pairs(align: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    both, tuned = [*align, "reverse=backward", "tune=true"], []
+
+    def tune(aligners: Any, forward: Any, reverse: Any) -> Tuned:
+        tuned.append((len(forward), len(reverse)))
+        return symmetrisation.tune(aligners, forward, reverse)
+
+    monkeypatch.setattr("seq2seq.cli.align.tune", tune)
+    monkeypatch.setattr("seq2seq.cli.align._TUNED", 3)
+    assert main([*both, "output=all"]) == 0
+    assert tuned == [(3, 3)]
+    assert len(lines("all")) == len(SOURCES) > 3
+    Path("source").write_text("")
+    Path("target").write_text("")
+    assert main([*both, "output=nothing"]) == 0
+    assert lines("nothing") == []
+    assert len(tuned) == 1
 
 
 def test_a_broken_file_of_rules_is_named(align: list[str], capfd: pytest.CaptureFixture[str]) -> None:
