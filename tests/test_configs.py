@@ -137,7 +137,7 @@ def test_comparisons(comparison: str) -> None:
     ((config, cells),) = planned
     settings = {str(cell.training) for cell in cells}
     assert len(settings) == len({cell.name for cell in cells}) == len(cells) == len(config.variants) * len(config.seeds)
-    assert len(cells) >= 4
+    assert len(cells) >= (4 if comparison == "architectures_multi30k" else 10)  # an hour for each of the four
     for cell in cells:
         stepped(cell.training)
 
