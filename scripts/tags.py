@@ -15,7 +15,6 @@ overlap  words that a pair encloses in both, by the words of either (F1)
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -106,7 +105,6 @@ def main() -> None:
     random = Random(options.seed)
     by_model: list[Pair] = []
     by_gold: list[Pair] = []
-    aligner = replace(aligner, rule=aligner.rule.with_several())
     translations = translator.translate([source for source, _, _ in rows])
     if options.attention == "posterior":
         translations = with_posterior(translator, translations, 64, "fp32")
@@ -115,7 +113,7 @@ def main() -> None:
         if translation.text == target:
             gold = [(int(i), int(j)) for i, _, j in (link.partition("-") for link in links.split())]
             spans = [span for span in spans if any(i in span for i, _ in gold)]
-            by_model += place(source, target, spans, aligner.align(translation).links, gold)
+            by_model += place(source, target, spans, aligner.align(translation).with_several().links, gold)
             by_gold += place(source, target, spans, gold, gold)
     print("links    pairs    exact   joined  overlap")
     print(row("model", by_model))

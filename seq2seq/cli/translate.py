@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -115,8 +114,6 @@ class Work:
             )
         wanted = config.alignments is not None or config.output_format == "jsonl" or config.format != "text"
         self.aligner = aligner if wanted else None
-        if self.aligner is not None and config.format != "text":  # so that few words between tags have no link
-            self.aligner = replace(self.aligner, rule=self.aligner.rule.with_several())
         self.split = SentenceSplitter(translator.source_lang) if config.split == "sentences" else None
         self.long_sources = LongSources(translator.lengths.longest_source)
         self.cuts = CutCount()
@@ -230,7 +227,8 @@ class Work:
         config, marked = self.config, None
         if request.markup is not None and alignment is not None:
             words = alignment.source, translation.text, alignment.target
-            marked = (request.markup.line, place_tags(request.markup, *words, alignment.links))
+            links = alignment.with_several().links  # so that few words between tags have none
+            marked = (request.markup.line, place_tags(request.markup, *words, links))
         if config.output_format == "jsonl":
             yield result_row(translation, alignment, context, marked)
         else:

@@ -7,7 +7,7 @@ Shapes: h heads, t target tokens, s source tokens, i source words, j target word
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import Words, WordSegmenter
 
 _TINY = 1e-9
+_FAINT = 0.05
+"""A source word whose greatest weight is no greater usually has no counterpart"""
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,27 @@ class WordAlignment:
         """The links in Pharaoh's format."""
         return " ".join(f"{i}-{j}" for i, j in self.links)
 
+    def with_several(self, threshold: float = _FAINT) -> "WordAlignment":
+        """Link words several times: A_{j,i}² / Σ_j A_{j,i} in place of A_{j,i} chooses each aligned target word's link.
+
+        So target words compete for source words. A source word that none is linked to then gets its best target word,
+        if that gives it more weight than the threshold.
+        """
+        linked = np.zeros(self.matrix.shape, np.bool_)
+        if self.matrix.size:
+            mutual = self.matrix**2 / np.maximum(self.matrix.sum(0), _TINY)
+            aligned = sorted({j for _, j in self.links})
+            linked[aligned, mutual.argmax(1)[aligned]] = True
+            left = np.flatnonzero(~linked.any(0) & (self.matrix.max(0) > threshold))
+            linked[self.matrix.argmax(0)[left], left] = True
+        return replace(self, links=[(i, j) for j, i in np.argwhere(linked).tolist()])
+
 
 def align(source: Words, target: Words, attention: Weights, rule: LinkRule = ONE_A_WORD) -> WordAlignment:
     """Align words by attention [h t s], which has a row and a column for each token.
 
     No word owns EOS: its row is left out, and a word with more than half of its mass on it stays unaligned. Any other
-    target word has a link. With a threshold, target words compete for source words, and a source word that none was
-    linked to is linked to its best target word if that gives it more weight than the threshold.
+    target word has a link, or with a threshold those of `with_several`.
     """
     of_target, of_source = target.membership(), source.membership()
     weights = attention[0] if len(attention) == 1 else attention.mean(0)  # [t s]
@@ -56,21 +72,11 @@ def align(source: Words, target: Words, attention: Weights, rule: LinkRule = ONE
     if not source.words or not target.words:
         return WordAlignment(source.words, target.words, matrix, [])
     eos = rows @ (of_source.sum(1) == 0)  # [j]
-    aligned = np.flatnonzero((matrix.max(1) > 0) & (2 * eos <= rows.sum(1)))  # target words
-    linked = np.zeros(matrix.shape, np.bool_)
-    if rule.threshold is None:
-        linked[aligned, matrix.argmax(1)[aligned]] = True  # the first of equals
-    else:
-        linked[aligned, _mutual(matrix).argmax(1)[aligned]] = True
-        left = np.flatnonzero(~linked.any(0) & (matrix.max(0) > rule.threshold))  # source words
-        linked[matrix.argmax(0)[left], left] = True
-    return WordAlignment(source.words, target.words, matrix, [(i, j) for j, i in np.argwhere(linked).tolist()])
-
-
-def _mutual(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each weight [j i] times its share of the source word's column: words that want the same one compete."""
-    mutual: NDArray[np.float64] = matrix**2 / np.maximum(matrix.sum(0), _TINY)
-    return mutual
+    chosen = matrix.argmax(1)  # the first of equals
+    aligned = (matrix.max(1) > 0) & (2 * eos <= rows.sum(1))
+    links = [(i, j) for j, i in enumerate(chosen.tolist()) if aligned[j]]
+    alignment = WordAlignment(source.words, target.words, matrix, links)
+    return alignment if rule.threshold is None else alignment.with_several(rule.threshold)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seq2seq.errors import DataError
@@ -10,8 +10,6 @@ from seq2seq.text.json_io import read_json, typed
 from seq2seq.text.storage import replace_file, within
 
 FILE = "links.json"
-_FAINT = 0.05
-"""A source word whose greatest weight is no greater usually has no counterpart."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,6 @@ class LinkRule:
             else f"several links a word, from a weight of {self.threshold:g}"
         )
         return f"rows shifted by {self.shift}, {self.pieces} of a word's pieces, {links}"
-
-    def with_several(self) -> "LinkRule":
-        """This rule with several links a word, if it has only one."""
-        return replace(self, threshold=_FAINT) if self.threshold is None else self
 
 
 ONE_A_WORD = LinkRule()
