@@ -11,6 +11,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.inference import metrics
 from seq2seq.inference.metrics import TITLES, Scores
 from seq2seq.inference.significance import TESTS, Significance, against_baseline
+from seq2seq.text.moses import MosesTokens
 
 
 def run(config: BleuConfig) -> int:
@@ -23,7 +24,8 @@ def run(config: BleuConfig) -> int:
     systems, references = read_references(names, config.reference, layout, TARGET)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(config.target_lang)
     metrics.check_tokenizer(tokenizer)
-    scores = [metrics.score(system, references, tokenizer) for system in systems]
+    moses = MosesTokens(config.target_lang) if config.also == "tok_lc" else None
+    scores = [metrics.score(system, references, tokenizer, moses=moses) for system in systems]
     tests = against_baseline(systems[0], systems[1:], references, tokenizer)
     with output_stream(config.output) as output:
         if len(names) == 1:
@@ -43,8 +45,9 @@ def table(names: Sequence[str], scores: Sequence[Scores], tests: Sequence[Signif
     """Yield the lines of a block for each system, the baseline first, and the signatures."""
     for name, score, test in zip(names, scores, [None, *tests], strict=True):
         yield name if test else f"{name} (baseline)"
-        for metric, title in TITLES.items():
-            p_values = test and ", ".join(f"{p:.4f} ({TESTS[key]})" for key, p in test.p_values[metric].items())
+        for metric, title in score.titles.items():
+            tested = test.p_values.get(metric, {}) if test else {}
+            p_values = ", ".join(f"{p:.4f} ({TESTS[key]})" for key, p in tested.items())
             yield f"{title:4} {getattr(score, metric):6.2f}" + (f"  p = {p_values}" if p_values else "")
         yield ""
     for metric, title in TITLES.items():

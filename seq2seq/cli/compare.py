@@ -26,6 +26,7 @@ from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError, DataError, nearest
 from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Comparison, Failed, Measured
+from seq2seq.text.moses import MosesTokens
 from seq2seq.training.corpora import prepare_data
 from seq2seq.version import install_command
 
@@ -48,7 +49,10 @@ def run(config: CompareConfig) -> int:
         raise ConfigError(
             f"baseline={baseline}: no such variant.{nearest(baseline, labels)} Labels: {', '.join(labels)}."
         )
+    if missing := config.published.keys() - set(labels):
+        raise ConfigError(f"published: no such variant: {', '.join(sorted(missing))}. Labels: {', '.join(labels)}.")
     task = read_task(config, cells)
+    moses = MosesTokens(cells[0].training.data.target_lang) if config.also == "tok_lc" else None
     expected = identities(cells, task, config)
     size = len(task.references)
     results = [
@@ -79,7 +83,9 @@ def run(config: CompareConfig) -> int:
     measured = sorted((r for r in results if isinstance(r, Measured)), key=lambda result: labels.index(result.label))
     failed = [result for result in results if isinstance(result, Failed)]
     search = f"beam {config.decoding.beam_size}" if config.decoding.search == "beam" else "sampled"
-    table = comparison.compare(measured, failed, baseline, task.references, task.tokenizer, search)
+    table = comparison.compare(
+        measured, failed, baseline, task.references, task.tokenizer, search, moses=moses, published=config.published
+    )
     write(table, Path(config.output))
     return 0 if not failed else 2 if all(result.yours for result in failed) else 1
 

@@ -25,6 +25,7 @@ from seq2seq.inference.report import HEATMAPS, Report, draw_lengths, page
 from seq2seq.inference.sentences import LongSources
 from seq2seq.inference.translation import Request, Translation, choose_contexts, in_documents
 from seq2seq.inference.translator import Translator
+from seq2seq.text.moses import MosesTokens
 from seq2seq.text.words import find_words
 from seq2seq.version import __version__, install_command
 
@@ -44,17 +45,18 @@ def run(config: EvaluateConfig) -> int:
     requests = _requests(config, translator, sources, columns)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)
+    moses = MosesTokens(translator.target_lang) if config.also == "tok_lc" else None
     with progress(len(sources)) as advance:
         translations = translate(config, translator, requests, advance)
         if config.report is not None:
             conditions = {key: getattr(config, key) for key in ("checkpoint", "source", "reference")}
             conditions |= {"decoding": to_plain(config.decoding), "version": __version__}
-            report = Report(conditions, translator, config.decoding, tokenizer)
+            report = Report(conditions, translator, config.decoding, tokenizer, moses)
             write_report(config.report, report, translations, references)
             scores, lengths = report.scores, report.lengths
         else:
             hypotheses = [best.text for best in translations]
-            scores = metrics.score(hypotheses, references, tokenizer)
+            scores = metrics.score(hypotheses, references, tokenizer, moses=moses)
             counts = [len(find_words(source, translator.source_lang)) for source in sources]
             lengths = metrics.bleu_by_length(counts, hypotheses, references, tokenizer)
     with output_stream(config.output) as output:

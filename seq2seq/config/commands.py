@@ -147,6 +147,9 @@ class EvaluateConfig(ReadingConfig):
     """Directory for report.html and its files."""
     bleu_tokenizer: str | None = None
     """Sacrebleu's tokenizer. null: the same as in training."""
+    also: str = choice("none", "tok_lc")
+    """Another score. tok_lc: BLEU of lower-cased Moses tokens, by sacremoses, which papers report that do not use
+    sacrebleu, such as those about Multi30k."""
     context: str = choice("own", "shuffled", "none")
     """Sentences before that a model in context reads: those of the document, those of another sentence, or none. What
     the scores lose with `shuffled` is what the model owes to the context."""
@@ -169,6 +172,8 @@ class BleuConfig:
     """Target language, which selects the tokenizer as in training."""
     bleu_tokenizer: str | None = None
     """Sacrebleu's tokenizer. null: selected by target_lang."""
+    also: str = choice("none", "tok_lc")
+    """Another score, as in `evaluate`."""
     output: str = "-"
     """File of scores; - is standard output."""
     output_format: str = choice("text", "json")
@@ -394,6 +399,10 @@ class CompareConfig:
     """Seeds to train each variant with."""
     baseline: str | None = None
     """Label of the variant that the others are tested against. null: the first."""
+    published: dict[str, str] = field(default_factory=dict)
+    """Label -> what a paper reports for the variant, printed beside what is measured."""
+    also: str = choice("none", "tok_lc")
+    """Another score, as in `evaluate`."""
     source: str | None = None
     """Source text of the test set. null: the `data.test` that all cells share."""
     reference: str | None = None

@@ -5,14 +5,15 @@ import io
 import re
 import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from seq2seq.inference.metrics import TITLES
+from seq2seq.inference.metrics import TITLES, TOKENISED, tokenised_bleu
 from seq2seq.inference.pages import templates
 from seq2seq.inference.significance import TESTS, Significance, against_baseline
+from seq2seq.text.moses import MosesTokens
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Spread:
 
 
 COLUMNS = {
-    **{name: (title, "{:.2f}") for name, title in TITLES.items()},
+    **{name: (title, "{:.2f}") for name, title in (TITLES | TOKENISED).items()},
     "aer": ("AER", "{:.3f}"),
     "parameters": ("parameters", "{:,.0f}"),
     "training_tokens_per_second": ("training tokens/s", "{:,.0f}"),
@@ -76,7 +77,7 @@ COLUMNS = {
     "peak_memory_mb": ("peak memory, MiB", "{:,.0f}"),
 }
 """Title and format of what is measured"""
-_WITH_SPREAD = ("bleu", "chrf", "ter", "aer")
+_WITH_SPREAD = ("bleu", "chrf", "ter", "tok_lc", "aer")
 """Columns with a deviation in the Markdown table; the other files have it for all"""
 
 
@@ -89,6 +90,8 @@ class Row:
     values: dict[str, Spread | None]
     p_values: dict[str, dict[str, float]]
     """Largest over the seeds, by metric and test; empty for the baseline and where it can't be computed"""
+    published: str = ""
+    """What a paper reports"""
 
 
 @dataclass(frozen=True)
@@ -118,22 +121,32 @@ def compare(
     references: Sequence[str],
     tokenizer: str,
     decoding: str,
+    *,
+    moses: MosesTokens | None = None,
+    published: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Make a row for each label, in the order of the cells; p-values compare runs of equal seeds."""
+    """Make a row for each label, in the order of the cells; p-values compare runs of equal seeds.
+
+    `moses` adds BLEU of its tokens, and `published` what papers report for some labels.
+    """
     variants: dict[str, list[Measured]] = {}
     for cell in cells:
         variants.setdefault(cell.label, []).append(cell)
     tested = _test(variants, baseline, references, tokenizer)
+    signatures = {TITLES[name]: text for cell in cells[:1] for name, text in cell.signatures.items()}
     rows = []
     for label, runs in variants.items():
-        values = {key: Spread.of([getattr(run, key) for run in runs]) for key in COLUMNS}
+        values = {key: Spread.of([getattr(run, key) for run in runs]) for key in COLUMNS.keys() - TOKENISED.keys()}
+        if moses is not None:
+            scores = [tokenised_bleu(run.translations, references, moses) for run in runs]
+            values["tok_lc"] = Spread.of([bleu for bleu, *_ in scores])
+            signatures[TOKENISED["tok_lc"]] = scores[0][1]
         p_values = {
             metric: {test: max(result.p_values[metric][test] for result in tested[label]) for test in TESTS}
             for metric in TITLES
             if label in tested
         }
-        rows.append(Row(label, [run.seed for run in runs], values, p_values))
-    signatures = {TITLES[name]: text for cell in cells[:1] for name, text in cell.signatures.items()}
+        rows.append(Row(label, [run.seed for run in runs], values, p_values, (published or {}).get(label, "")))
     for first, *_ in list(tested.values())[:1]:
         for metric, by_test in first.signatures.items():
             signatures |= {f"{TITLES[metric]}, {TESTS[test]}": text for test, text in by_test.items()}
@@ -161,7 +174,7 @@ def _test(
 def markdown(comparison: Comparison) -> str:
     """Write a table in GitHub's Markdown, and what its columns mean."""
     template = templates().get_template("comparison.md")
-    shown = {key: value for key, value in COLUMNS.items() if any(row.values[key] for row in comparison.rows)}
+    shown = {key: value for key, value in COLUMNS.items() if any(row.values.get(key) for row in comparison.rows)}
     return template.render(
         comparison=comparison, columns=shown, with_spread=_WITH_SPREAD, tests=TESTS, literal=_literal
     )
@@ -183,10 +196,11 @@ def as_csv(comparison: Comparison) -> str:
     file = io.StringIO()
     tests = {f"{metric}_p_{test}": (metric, test) for metric in TITLES for test in TESTS}
     titles = [title for key in COLUMNS for title in (key, f"{key}_deviation")]
-    writer = csv.DictWriter(file, ["label", "seeds", *titles, *tests, "failed"], lineterminator="\n")
+    writer = csv.DictWriter(file, ["label", "seeds", "published", *titles, *tests, "failed"], lineterminator="\n")
     writer.writeheader()
     for row in comparison.rows:
         cells: dict[str, Any] = {"label": _harmless(row.label), "seeds": " ".join(map(str, row.seeds))}
+        cells |= {"published": _harmless(row.published)}
         for key, spread in row.values.items():
             if spread:
                 cells |= {key: spread.mean, f"{key}_deviation": spread.deviation}

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from sacrebleu.significance import PairedTest
 
 from seq2seq.errors import ConfigError
 from seq2seq.text.languages import base_language, is_unspaced
+from seq2seq.text.moses import MosesTokens
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ _DRAWN = 10_000_000
 """Sentences in all samples together, which sacrebleu holds in memory: huge test sets get fewer samples."""
 
 TITLES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
+TOKENISED = {"tok_lc": "tok. lc BLEU"}
+"""The measure that can be added to them, comparable with papers that do not use sacrebleu"""
 
 Reference = str | tuple[str, ...]
 """What a translation is compared with: one text, or several that are all correct"""
@@ -55,17 +58,26 @@ class Scores:
     chrf: float
     ter: float
     signatures: dict[str, str]
+    tok_lc: float | None = None
+    """BLEU of lower-cased Moses tokens, if asked for"""
     intervals: dict[str, Interval | None] = field(default_factory=dict)
     """Empty unless asked for; None for a single sentence, whose samples are all equal"""
 
     def as_dict(self) -> dict[str, float | str]:
         """Plain values, as in JSON output."""
         signatures = {f"{name}_signature": text for name, text in self.signatures.items()}
-        return {name: getattr(self, name) for name in TITLES} | signatures
+        return {name: getattr(self, name) for name in self.titles} | signatures
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Titles of the scores by name."""
+        return TITLES if self.tok_lc is None else TITLES | TOKENISED
 
     def __str__(self) -> str:
+        width = max(map(len, self.titles.values()))
         return "\n".join(
-            f"{title:4} {getattr(self, name):6.2f}  {self.signatures[name]}" for name, title in TITLES.items()
+            f"{title:{width}} {getattr(self, name):6.2f}  {self.signatures[name]}"
+            for name, title in self.titles.items()
         )
 
 
@@ -106,20 +118,38 @@ def check_tokenizer(name: str) -> None:
 
 
 def score(
-    hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str, bootstrap: bool = False
+    hypotheses: Sequence[str],
+    references: Sequence[Reference],
+    tokenizer: str,
+    *,
+    moses: MosesTokens | None = None,
+    bootstrap: bool = False,
 ) -> Scores:
     """Score a corpus of translations; `tokenizer` is the one of sacrebleu's that BLEU takes.
 
-    TER counts characters for Chinese and Japanese, which have no words to edit. `bootstrap` adds intervals, whose
-    random numbers follow SACREBLEU_SEED (12345).
+    TER counts characters for Chinese and Japanese, which have no words to edit. `moses` adds BLEU of its tokens.
+    `bootstrap` adds intervals, whose random numbers follow SACREBLEU_SEED (12345).
     """
     values, signatures, intervals = {}, {}, {}
     for name, metric in corpus_metrics(references, tokenizer).items():
         signatures[name] = str(metric.get_signature())
-        values[name], interval = _scored(metric, hypotheses, bootstrap)
-        if bootstrap:
-            intervals[name] = interval
-    return Scores(**values, signatures=signatures, intervals=intervals)
+        values[name], intervals[name] = _scored(metric, hypotheses, bootstrap)
+    if moses is not None:
+        values["tok_lc"], signatures["tok_lc"], intervals["tok_lc"] = tokenised_bleu(
+            hypotheses, references, moses, bootstrap=bootstrap
+        )
+    return Scores(**values, signatures=signatures, intervals=intervals if bootstrap else {})
+
+
+def tokenised_bleu(
+    hypotheses: Sequence[str], references: Sequence[Reference], moses: MosesTokens, *, bootstrap: bool = False
+) -> tuple[float, str, Interval | None]:
+    """Compute BLEU of lower-cased Moses tokens; return it with its signature, and an interval if asked for."""
+    tokens = [tuple(map(moses.split, alternatives(reference))) for reference in references]
+    metric = BLEU(tokenize="none", references=_by_alternative(tokens), force=True)
+    bleu, interval = _scored(metric, [moses.split(text) for text in hypotheses], bootstrap)
+    interval = interval and replace(interval, signature=moses.signature(interval.signature))
+    return bleu, moses.signature(str(metric.get_signature())), interval
 
 
 def _scored(metric: Metric, hypotheses: Sequence[str], bootstrap: bool) -> tuple[float, Interval | None]:

@@ -11,11 +11,12 @@ from seq2seq.config import Decoding, several
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import WordAlignment
 from seq2seq.inference.health import QUANTITIES, Health, HealthAccumulator, verdicts
-from seq2seq.inference.metrics import TITLES, LengthBin, Reference, Scores, alternatives, sentence_metric
+from seq2seq.inference.metrics import LengthBin, Reference, Scores, alternatives, sentence_metric
 from seq2seq.inference.pages import templates
 from seq2seq.inference.translation import Translation
 from seq2seq.inference.translator import Translator
 from seq2seq.inference.windows import Windows, token_windows
+from seq2seq.text.moses import MosesTokens
 from seq2seq.text.words import find_words
 
 HEATMAPS = "attention.html"
@@ -63,7 +64,12 @@ class Report:
     """
 
     def __init__(
-        self, conditions: dict[str, Any], translator: Translator, decoding: Decoding, bleu_tokenizer: str
+        self,
+        conditions: dict[str, Any],
+        translator: Translator,
+        decoding: Decoding,
+        bleu_tokenizer: str,
+        moses: MosesTokens | None = None,
     ) -> None:
         """`conditions` tell what is measured, and how."""
         self.conditions = conditions
@@ -72,7 +78,7 @@ class Report:
         self.languages = (translator.source_lang, translator.target_lang)
         self.worst: list[Sentence] = []
         """Lowest chrF first; exact translations are left out"""
-        self._tokenizer = bleu_tokenizer
+        self._tokenizer, self._moses = bleu_tokenizer, moses
         self._chrf, self._bleu = (sentence_metric(name, bleu_tokenizer) for name in ("chrf", "bleu"))
         self._attention = HealthAccumulator()
         self._hypotheses: list[str] = []
@@ -104,7 +110,8 @@ class Report:
     @cached_property
     def scores(self) -> Scores:
         """Scores with intervals."""
-        return metrics.score(self._hypotheses, self._references, self._tokenizer, bootstrap=True)
+        read = self._hypotheses, self._references, self._tokenizer
+        return metrics.score(*read, moses=self._moses, bootstrap=True)
 
     @cached_property
     def lengths(self) -> list[LengthBin]:
@@ -193,7 +200,6 @@ def page(report: Report, plot: str | None) -> str:
         checkpoint=", ".join(several(checkpoint)),
         reference=", ".join(several(reference)),
         search=", ".join(f"{key}={value}" for key, value in search.items()),
-        titles=TITLES,
         plot=plot and base64.b64encode(plot.encode()).decode("ascii"),
         quantities=QUANTITIES,
         verdicts=verdicts,

@@ -1,6 +1,7 @@
 """`seq2seq compare` from end to end, on a corpus of a few sentences."""
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from seq2seq.cli import grid as grid_module
 from seq2seq.cli.main import main
 from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Failed, Measured
+from seq2seq.text.moses import MosesTokens
 from seq2seq.training.progress import Progress
 
 PAIRS = [
@@ -238,6 +240,7 @@ def test_finished_runs_give_the_numbers_of_the_grid(work: Path, trained: list[st
         ([*GRID[:2], "seeds=[]"], ["seeds=[]"]),
         ([*GRID, "decoding.coverage_penalty=0.1"], ["variants.none", "coverage_penalty=0.1"]),
         ([*GRID, "output=train.en"], ["train.en: a file"]),
+        ([*GRID, "published.dott=39"], ["published: no such variant: dott"]),
         ([*GRID, "baseline=dott"], ["baseline=dott", "Did you mean 'dot'?"]),
         ([f"common={COMMON} data.test=null", *GRID[1:]], ["source=FILE reference=FILE"]),
         ([*GRID, "source=test.en"], ["source and reference"]),
@@ -293,6 +296,23 @@ def test_a_mean_has_its_spread_and_a_single_seed_has_none() -> None:
     assert "| a | 2 | 12.00 ± 2.83 |" in text
     assert "| b | 1 | 7.00 | 1.000 | 1.000 |" in text
     assert "AER" not in text
+
+
+def test_published_scores_and_those_of_moses_tokens_stand_beside_the_measured_ones() -> None:
+    pytest.importorskip("sacremoses")
+    same = ["ein baum steht hier .", "x"]
+    cells = [dataclasses.replace(cell("a", 1, 10.0), translations=same), cell("b", 1, 7.0)]
+    options = {"moses": MosesTokens("de"), "published": {"b": "39.0 (Caglayan 2017)"}}
+    found = comparison.compare(cells, [], "a", ["Ein Baum steht hier.", "x"], "13a", "greedy", **options)  # type: ignore[arg-type]
+    text = comparison.markdown(found)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [line.split(" | ")[2] for line in rows[2:]] == ["", "39.0 (Caglayan 2017)"]
+    assert len({line.count("|") for line in rows}) == 1
+    assert "tok. lc BLEU" in rows[0]
+    assert "case:lc" in text
+    lines = list(csv.DictReader(comparison.as_csv(found).splitlines()))
+    assert lines[1]["published"] == "39.0 (Caglayan 2017)"
+    assert float(lines[0]["tok_lc"]) == pytest.approx(100)
 
 
 def test_a_picture_is_drawn_of_labels_in_any_letters(tmp_path: Path) -> None:

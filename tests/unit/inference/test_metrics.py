@@ -8,6 +8,7 @@ from sacrebleu.metrics.bleu import BLEU
 
 from seq2seq.inference import metrics
 from seq2seq.inference.metrics import bleu_by_length, score, sentence_metric
+from seq2seq.text.moses import MosesTokens
 
 REFERENCES = [f"the {size} cat sees a {colour} tree {place} ." for size in ("big", "small", "old")
               for colour in ("green", "brown") for place in ("here", "there", "")]  # fmt: skip
@@ -55,6 +56,26 @@ def test_more_sentences_make_intervals_narrower_and_exact_ones_have_none() -> No
     exact = score(REFERENCES, REFERENCES, "13a", bootstrap=True).intervals
     assert all(interval and interval.half_width == pytest.approx(0, abs=1e-4) for interval in exact.values())
     assert score(["a"], ["b"], "13a", bootstrap=True).intervals == {"bleu": None, "chrf": None, "ter": None}
+
+
+def test_moses_tokens_add_a_score_that_ignores_case_and_spaces() -> None:
+    pytest.importorskip("sacremoses")
+    moses = MosesTokens("de")
+    hypotheses, references = (
+        ["Der Hund, der bellt, rennt."] * 2,
+        [("der Hund , der bellt , rennt .",) * 2, ("x", "Der Hund.")],
+    )
+    scores = score(hypotheses, references, "13a", moses=moses, bootstrap=True)
+    split = "der hund , der bellt , rennt ."
+    expected = BLEU(tokenize="none", force=True).corpus_score([split] * 2, [[split, "x"], [split, "der hund ."]])
+    assert scores.tok_lc == pytest.approx(expected.score)
+    assert scores.tok_lc != pytest.approx(scores.bleu)
+    assert scores.signatures["tok_lc"].startswith("nrefs:2|case:lc|eff:no|tok:moses-de|")
+    assert list(scores.as_dict())[:4] == ["bleu", "chrf", "ter", "tok_lc"]
+    assert scores.intervals.keys() == scores.titles.keys()
+    without = score(hypotheses, references, "13a")
+    assert without.tok_lc is None
+    assert "tok_lc" not in without.as_dict()
 
 
 def test_hopeless_translations_have_intervals_too() -> None:
