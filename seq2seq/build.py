@@ -56,6 +56,7 @@ WINDOWS: Table = {
 NORMALISERS: Table = {
     config.Softmax: lambda o: normaliser.Softmax(),
     config.Sparsemax: lambda o: normaliser.Sparsemax(),
+    config.Entmax: lambda o: normaliser.Entmax(),
     config.Hard: lambda o: normaliser.Hard(),
     config.Gumbel: lambda o: normaliser.Gumbel(o.temperature),
     config.Reinforce: lambda o: normaliser.Reinforce(),

@@ -7,7 +7,7 @@ Gumbel noise, −log −log u, is drawn here in training, or given, so that a re
 Shapes: b batch, h heads, t target, s source.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +50,41 @@ class Sparsemax(nn.Module):
         support = (1 + size * ordered > cumulated).sum(-1, keepdim=True)  # k(z), 1 or more
         tau = (cumulated.gather(-1, support - 1) - 1) / support
         return Normalised((z - tau).clamp(min=0))
+
+
+class Entmax(nn.Module):
+    """argmax_p pᵀe + H_1.5(p) over the simplex: p = [e/2 − τ]₊² (Peters, Niculae & Martins 2019, algorithm 2)."""
+
+    hard = False
+
+    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+        energies = energies.float() if energies.dtype.itemsize == 2 else energies
+        weights: Tensor = _Entmax15.apply(energies)  # type: ignore[no-untyped-call]
+        return Normalised(weights)
+
+
+class _Entmax15(torch.autograd.Function):
+    """1.5-entmax of the last dimension. Its Jacobian is diag(s) − ssᵀ/Σs, s = √p (section 3.3)."""
+
+    @staticmethod
+    def forward(ctx: Any, energies: Tensor) -> Tensor:
+        # √p is 0 where e/2 is 1 or more below its maximum: clamping at 2 below changes nothing and is finite.
+        z = ((energies - energies.amax(-1, keepdim=True)) / 2).clamp(min=-2)
+        ordered = z.sort(-1, descending=True).values
+        size = torch.arange(1, z.size(-1) + 1, device=z.device, dtype=z.dtype)
+        mean = ordered.cumsum(-1) / size
+        scatter = ordered.square().cumsum(-1) - size * mean.square()
+        taus = mean - ((1 - scatter) / size).clamp(min=0).sqrt()  # τ if that many had weight
+        support = (taus <= ordered).sum(-1, keepdim=True)  # 1 or more
+        root = (z - taus.gather(-1, support - 1)).clamp(min=0)
+        ctx.save_for_backward(root)
+        return root.square()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        (root,) = ctx.saved_tensors
+        weighted = root * grad_outputs[0]
+        return weighted - root * weighted.sum(-1, keepdim=True) / root.sum(-1, keepdim=True)
 
 
 class Hard(nn.Module):

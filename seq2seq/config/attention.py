@@ -151,6 +151,13 @@ class Sparsemax(Normaliser):
 
 
 @dataclass
+class Entmax(Normaliser):
+    """1.5-entmax, sparse like sparsemax and smooth like softmax (Peters 2019)."""
+
+    name: str = "entmax"
+
+
+@dataclass
 class Hard(Normaliser):
     """One-hot arg max with a straight-through softmax gradient."""
 
@@ -280,7 +287,7 @@ AXES: Groups = {
     Attention: {},
     Score: by_name(Dot, ScaledDot, General, Additive, NormedAdditive, Concat, Linear, Key, Location, Cosine),
     Window: by_name(GlobalWindow, LocalM, LocalP),
-    Normaliser: by_name(Softmax, Sparsemax, Hard, Gumbel, Reinforce),
+    Normaliser: by_name(Softmax, Sparsemax, Entmax, Hard, Gumbel, Reinforce),
     Placement: by_name(Before, After, Between, NoAttention),
 }
 """Tables of names: what an attention is a product of. Attention itself is chosen by a preset."""

@@ -24,6 +24,7 @@ LEARNED: list[tuple[str, str, Task, float]] = [
     ("luong2015_local_m", "softmax", copy, 0.99),
     ("luong2015_local_p", "softmax", copy, 0.99),
     ("bahdanau2015", "sparsemax", copy, 0.95),
+    ("bahdanau2015", "entmax", copy, 0.95),
     ("bahdanau2015", "hard", copy, 0.95),
     ("bahdanau2015", "gumbel", copy, 0.95),
     ("bahdanau2015", "reinforce", copy, 0.90),

@@ -115,7 +115,9 @@ def _normalise(
         return normaliser.gumbel(energies, noise, options.temperature), None, None
     if name == "hard":
         return normaliser.hard(energies), None, None
-    soft = {"softmax": normaliser.softmax, "sparsemax": normaliser.sparsemax}[name](energies)
+    soft = {"softmax": normaliser.softmax, "sparsemax": normaliser.sparsemax, "entmax": normaliser.entmax}[name](
+        energies
+    )
     return soft if gains is None else [a * gain for a, gain in zip(soft, gains, strict=True)], None, None
 
 

@@ -31,6 +31,25 @@ def sparsemax(energies: list[Tensor]) -> list[Tensor]:
     raise AssertionError("some support always fits")
 
 
+def entmax(energies: list[Tensor]) -> list[Tensor]:
+    """argmax_p pᵀe + H_1.5(p) over the simplex (Peters 2019, eq. 9), by trying every support.
+
+    On the support A, p_i = (e_i/2 − τ)² with Σ_A p_i = 1; it is the right one where e/2 > τ inside and e/2 ≤ τ outside.
+    """
+    everything = range(len(energies))
+    for size in range(1, len(energies) + 1):
+        for support in itertools.combinations(everything, size):
+            halves = [energies[i] / 2 for i in support]
+            mean = sum(halves) / size
+            left = (1 - sum((x - mean) ** 2 for x in halves)) / size
+            if left < 0:
+                continue
+            tau = mean - torch.sqrt(left)
+            if all((e.item() / 2 > tau) if i in support else (e.item() / 2 <= tau) for i, e in enumerate(energies)):
+                return [(e / 2 - tau) ** 2 if i in support else 0 * e for i, e in enumerate(energies)]
+    raise AssertionError("some support always fits")
+
+
 def hard(energies: list[Tensor]) -> list[Tensor]:
     """The value of the one-hot arg max (ties: the lowest index), the gradient of softmax."""
     return _straight_through(_arg_max(energies), softmax(energies))

@@ -227,4 +227,4 @@ def test_heads_project_if_asked_to_other_sizes_too(heads: int) -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 420
+    assert len(ROWS) == 504

@@ -8,10 +8,10 @@ from support.variants import Row, attention_inputs, build_attention, gradients, 
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention, AttentionOutput
-from seq2seq.attention.normaliser import Gumbel, Hard, Normalised, Reinforce, Softmax, Sparsemax
+from seq2seq.attention.normaliser import Entmax, Gumbel, Hard, Normalised, Reinforce, Softmax, Sparsemax
 
 WINDOWS = ["global", "local_m", "local_p"]
-NORMALISERS = ["softmax", "sparsemax", "hard", "gumbel", "reinforce"]
+NORMALISERS = ["softmax", "sparsemax", "entmax", "hard", "gumbel", "reinforce"]
 
 
 def attention_of(score: str, window: str = "global", normaliser: str = "softmax", heads: int = 1) -> Attention:
@@ -292,6 +292,39 @@ def test_sparsemax_gradient_away_from_its_kinks() -> None:
     weights = Sparsemax()(energies).weights
     assert (weights > 0).sum() == 3, "neither all nor one"
     assert torch.autograd.gradcheck(lambda e: Sparsemax()(e).weights, energies)
+
+
+def test_entmax_maximises_its_objective() -> None:
+    """H_1.5(p) = Σ (p − p^1.5) / 0.75 is concave: p is the maximum if the slope towards every corner is at most 0."""
+    for size in range(1, 9):
+        energies = 4 * numbers(1, 1, 20, size, offset=size)
+        p = Entmax()(energies).weights
+        close(p.sum(-1), torch.ones(1, 1, 20).double())
+        slope = (energies + (1 - 1.5 * p.sqrt()) / 0.75)[..., None, :]
+        towards = torch.eye(size).double() - p.unsqueeze(-2)
+        assert (slope * towards).sum(-1).max() < 1e-12
+    assert (p == 0).any(), "some of the weights are zero"
+
+
+@pytest.mark.parametrize(
+    ("energies", "weights"),
+    [
+        ([7.0], [1.0]),
+        ([0.0, 0.0], [0.5, 0.5]),
+        ([0.0, 2.0], [0.0, 1.0]),
+        ([0.0, 1.0], [(7**0.5 - 1) ** 2 / 16, (7**0.5 + 1) ** 2 / 16]),
+        ([-math.inf, 1e9, 1e9], [0.0, 0.5, 0.5]),
+        ([1e300, -1e300, -math.inf], [1.0, 0.0, 0.0]),
+    ],
+)
+def test_entmax_of_known_cases(energies: list[float], weights: list[float]) -> None:
+    assert Entmax()(energies_of(*energies)).weights.flatten().tolist() == pytest.approx(weights)
+
+
+def test_entmax_gradient_away_from_its_kinks() -> None:
+    energies = energies_of(0.9, 0.3, -1.6, 0.7, 0.5).requires_grad_()
+    assert (Entmax()(energies).weights > 0).sum() == 4, "neither all nor one"
+    assert torch.autograd.gradcheck(lambda e: Entmax()(e).weights, energies)
 
 
 def drawn(*energies: float, noise: tuple[float, ...]) -> tuple[Normalised, Tensor]:

@@ -109,6 +109,6 @@ def test_keys_of_the_querys_size_are_not_projected(score: str, heads: int) -> No
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 420  # 14 scores with their switches x 3 windows x 5 normalisers x 2 heads
+    assert len(ROWS) == 504  # 14 scores with their switches x 3 windows x 6 normalisers x 2 heads
     assert len(DRAWN) == 168
-    assert len({label({**row, "score": row["score"].split("-")[0]}) for row in ROWS}) == 10 * 3 * 5 * 2
+    assert len({label({**row, "score": row["score"].split("-")[0]}) for row in ROWS}) == 10 * 3 * 6 * 2

@@ -98,7 +98,7 @@ def test_the_number_of_names() -> None:
     products = {
         f"model/{place}/{axis}": size
         for place in ("attention", "encoder/attention", "decoder/attention", "context/words", "context/sentences")
-        for axis, size in (("score", 10), ("window", 3), ("normaliser", 5))
+        for axis, size in (("score", 10), ("window", 3), ("normaliser", 6))
     }
     assert {group.path: len(group.options) for group in found} == products | {
         "model": 0,

@@ -125,7 +125,7 @@ def test_a_copy_has_other_products_and_the_model_stays_what_it_is(row: dict[str,
 
     assert before.std() > 0.5
     assert not found.equal(before)
-    soft = {row["normaliser"], row["self_normaliser"]} <= {"softmax", "sparsemax"}
+    soft = {row["normaliser"], row["self_normaliser"]} <= {"softmax", "sparsemax", "entmax"}
     if soft and "local_p" not in (row["window"], row["self_window"]):
         # Elsewhere a little more or less can move attention to another position.
         torch.testing.assert_close(found, before, rtol=0, atol=0.1)

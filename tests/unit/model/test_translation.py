@@ -30,6 +30,7 @@ from torch import Tensor
 from seq2seq import build
 
 ROWS = pairwise_rows()
+SPARSE = ("sparsemax", "entmax")
 UNUSED = {"linear": r"(score|heads)\.query", "key": r"heads\.query", "location": r"heads\.key"}
 """Scores that don't look at the query, or not at the words: what would bring these to them gets no gradient."""
 TO_SOURCE = r"decoder\.(layers\.\d\.)?attention"
@@ -178,9 +179,9 @@ def _excuses(row: Row) -> Iterator[str]:
             yield rf"{place}\.{UNUSED[score]}\."
     if row["score"] in ("linear", "key"):
         yield r"decoder\.layers\.\d\.(query|attention_residual\.norm)\."  # before the query
-    if row["normaliser"] == "sparsemax":
-        yield rf"{TO_SOURCE}\.score\.key\."  # where all the weight is on one position
-    if row["self_normaliser"] == "sparsemax":
+    if row["normaliser"] in SPARSE:
+        yield rf"{TO_SOURCE}\.(score\.(key|query)|heads\.query)\."  # where all the weight is on one position
+    if row["self_normaliser"] in SPARSE:
         yield r"context\.(words|sentences)\.(heads|score)\."  # the same, of a sentence or two before
     if row["score"] == "location":
         yield r"encoder\.blocks\."  # of separate keys, which it does not read
@@ -204,16 +205,16 @@ def test_more_heads_than_the_query_has_dimensions() -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 125
-    assert len(possible_pairs()) == 3637
-    assert len(one_by_one_rows()) == 75
+    assert len(ROWS) == 122
+    assert len(possible_pairs()) == 3759
+    assert len(one_by_one_rows()) == 77
     assert len(BASES) == 12
     assert {axis: len(values) for axis, values in AXES.items()} == {
         "encoder": 3,
         "decoder": 3,
         "score": 10,
         "window": 3,
-        "normaliser": 5,
+        "normaliser": 6,
         "heads": 2,
         "coverage": 2,
         "placement": 8,
@@ -232,7 +233,7 @@ def test_counts() -> None:
         "norm": 2,
         "self_score": 10,
         "self_window": 3,
-        "self_normaliser": 5,
+        "self_normaliser": 6,
         "self_heads": 2,
         "activation": 2,
         "separate_values": 2,
