@@ -68,7 +68,7 @@ def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(ATTENTIONS) == 13
     assert len(EXPERIMENTS) >= 6
     assert len(COMPARISONS) >= 1
-    assert len(OPTIONS) == 3 + 3 + 5 * 18 + 4 + 4 + 4 + 2
+    assert len(OPTIONS) == 3 + 3 + 5 * 19 + 4 + 4 + 4 + 2
     assert len(BENCHMARKS) >= 1
     groups = (MODELS, SIDES, ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
     assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
