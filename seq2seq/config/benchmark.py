@@ -7,7 +7,7 @@ from seq2seq.config.architectures import NoContext
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
-from seq2seq.config.rules import guidance_problems, risk_problems, search_problems, tying_problems
+from seq2seq.config.rules import guidance_problems, loss_problems, search_problems, tying_problems
 from seq2seq.config.schema import choice, number
 from seq2seq.config.training import Training
 
@@ -99,7 +99,7 @@ class BenchmarkConfig:
 
     def problems(self) -> Iterator[str]:
         """Yield an error for sections that do not fit, and for what can't be measured."""
-        yield from risk_problems(self.model, self.training)
+        yield from loss_problems(self.model, self.training)
         if not isinstance(self.model.context, NoContext):
             yield (
                 f"model/context={self.model.context.name}: sentences are measured one by one, without others before "

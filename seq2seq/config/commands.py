@@ -7,7 +7,7 @@ from seq2seq.config.benchmark import BenchmarkConfig
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
-from seq2seq.config.rules import context_problems, guidance_problems, risk_problems, search_problems, tying_problems
+from seq2seq.config.rules import context_problems, guidance_problems, loss_problems, search_problems, tying_problems
 from seq2seq.config.schema import REQUIRED, choice, number
 from seq2seq.config.training import CHANGEABLE, Training
 
@@ -53,7 +53,7 @@ class TrainConfig:
         if self.training.max_updates is None and self.training.max_epochs is None:
             yield "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
         yield from guidance_problems(self.model, self.data, self.training)
-        yield from risk_problems(self.model, self.training)
+        yield from loss_problems(self.model, self.training)
 
 
 @dataclass

@@ -93,8 +93,13 @@ def guidance_problems(model: Model, data: Data, training: Training) -> Iterator[
         )
 
 
-def risk_problems(model: Model, training: Training) -> Iterator[str]:
-    """Yield an error where both positions and words are sampled."""
+def loss_problems(model: Model, training: Training) -> Iterator[str]:
+    """Yield an error where both positions and words are sampled, or two passes would be the same."""
+    if training.r_drop and not (model.dropout or model.word_dropout):
+        yield (
+            f"training.r_drop={training.r_drop}, model.dropout=0 and model.word_dropout=0: both passes would be the "
+            "same. Give model.dropout a probability, or use training.r_drop=0."
+        )
     if training.loss == "minimum_risk" and isinstance(model.attention.normaliser, Reinforce):
         yield (
             "model/attention/normaliser=reinforce and training.loss=minimum_risk: its positions are trained by the "

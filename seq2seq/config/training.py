@@ -57,6 +57,9 @@ class Training:
     translate. It processes up to risk_samples + 1 candidates per pair, without label smoothing."""
     label_smoothing: float = number(0.1, ge=0, lt=1)
     """Share of the target probability that is spread over the whole vocabulary."""
+    r_drop: float = number(0.0, ge=0)
+    """Weight of the divergence between two passes with dropout of their own (R-Drop, Liang 2021). An update then costs
+    twice as much. 0: one pass."""
     precision: str = choice("fp32", "bf16", "fp16", "auto")
     """Precision of matrix products. `auto` is bf16 if the device has instructions for it, else fp32; a resumed run
     keeps its choice. `fp16` is for CUDA devices without bf16 and scales the loss (Micikevicius 2018)."""
@@ -166,6 +169,11 @@ class Training:
             yield (
                 f"training.guided_alignment={self.guided_alignment} and training.loss=minimum_risk: the alignments are "
                 "those of the references, not of samples. Use training.guided_alignment=0 and data.alignments=null."
+            )
+        if self.r_drop:
+            yield (
+                f"training.r_drop={self.r_drop} and training.loss=minimum_risk: candidates are sampled once. "
+                "Use training.r_drop=0."
             )
         if self.scheduled_sampling != "none":
             yield (

@@ -30,61 +30,84 @@ class ProjectedCrossEntropy(torch.autograd.Function):
     Forward computes the gradients along with the loss, so only a few rows of logits exist at once. Matrix products,
     logits and the accumulated gradient of W use the precision of x. Softmax and loss use at least fp32, so that p − 1
     of a nearly certain token keeps its digits; it is rounded to the precision of x only for the products.
+
+    Of two passes over the same tokens, with p and q, it is the mean of both sums plus α/4 Σ_n [KL(p‖q) + KL(q‖p)]:
+    half of R-Drop's loss (Liang 2021, eq. 4).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, alpha: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """x [n r], weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) of each position [n]."""
+        """x [n r], or [2 n r] of two passes, weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) [n]."""
         exact = torch.float64 if x.dtype is torch.float64 else torch.float32
+        passes = x if x.dim() == 3 else x[None]  # [k n r]
+        k, n, r = passes.shape
         vocab = weight.size(0)
         cast, shift = weight.to(x.dtype), bias.to(x.dtype)
-        nll = x.new_empty(len(x), dtype=exact)
-        smooth = x.new_zeros((), dtype=exact)
+        nll = x.new_empty(k, n, dtype=exact)
+        smooth, divergence = x.new_zeros(2, dtype=exact)
         of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
-        grad_x = torch.empty_like(x) if of_x else None
+        grad_x = torch.empty_like(passes) if of_x else None
         grad_weight = torch.zeros_like(cast) if of_weight else None
         grad_bias = torch.zeros_like(bias) if of_bias else None
-        size = max(_LOGITS // vocab, _LEAST_ROWS)
-        for start in range(0, len(x), size):
+        size = max(_LOGITS // (k * vocab), _LEAST_ROWS)
+        for start in range(0, n, size):
             rows = slice(start, start + size)
-            logits = F.linear(x[rows], cast, shift)
+            part = passes[:, rows].flatten(0, 1)
+            logits = F.linear(part, cast, shift).view(k, -1, vocab)
             gradient = logits.softmax(-1, dtype=exact)
             # Computed from the most probable token, whose probability never rounds to 0.
             log_total = logits.amax(-1, keepdim=True).to(exact) - gradient.amax(-1, keepdim=True).log()
-            chosen = targets[rows, None]
-            nll[rows] = (log_total - logits.gather(1, chosen)).squeeze(1)
+            chosen = targets[rows, None].expand(k, -1, -1)
+            nll[:, rows] = (log_total - logits.gather(-1, chosen)).squeeze(-1)
             if smoothing:
-                smooth += (log_total.squeeze(1) - logits.mean(-1, dtype=exact)).sum()
+                smooth += (log_total.squeeze(-1) - logits.mean(-1, dtype=exact)).sum()
+            apart = None
+            if k == 2:
+                both, apart = _divergence(logits - log_total, gradient)
+                divergence += both
             if not (of_x or of_weight or of_bias):
                 continue
             if smoothing:
                 gradient.sub_(smoothing / vocab)
-            gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
+            gradient.scatter_add_(-1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
+            if apart is not None:
+                gradient.div_(k).add_(apart, alpha=alpha / 4)
+            gradient = gradient.flatten(0, 1)
             if grad_bias is not None:
                 grad_bias += gradient.sum(0)
             gradient = gradient.to(x.dtype)
             if grad_x is not None:
-                torch.mm(gradient, cast, out=grad_x[rows])
+                grad_x[:, rows] = torch.mm(gradient, cast).view(k, -1, r)
             if grad_weight is not None:
-                grad_weight.addmm_(gradient.T, x[rows])
-        ctx.save_for_backward(grad_x, grad_weight, grad_bias)
+                grad_weight.addmm_(gradient.T, part)
+        ctx.save_for_backward(None if grad_x is None else grad_x.view_as(x), grad_weight, grad_bias)
         ctx.dtype = weight.dtype
-        ctx.mark_non_differentiable(nll)
-        return (1 - smoothing) * nll.sum() + smoothing * smooth, nll
+        total = ((1 - smoothing) * nll.sum() + smoothing * smooth) / k + alpha / 4 * divergence
+        mean = nll.mean(0)
+        ctx.mark_non_differentiable(mean)
+        return total, mean
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         scale = grad_outputs[0]
         grad_x, grad_weight, grad_bias = ctx.saved_tensors
         return (
             None if grad_x is None else grad_x * scale,
             None if grad_weight is None else grad_weight.to(ctx.dtype, copy=True).mul_(scale),
             None if grad_bias is None else grad_bias * scale,
-            None,
-            None,
+            *(None, None, None),
         )
+
+
+def _divergence(log_probs: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ [KL(p‖q) + KL(q‖p)] of two passes [2 m v], and its gradient with respect to their logits [2 m v]."""
+    p, q = probs
+    difference = log_probs[0] - log_probs[1]
+    p_to_q, q_to_p = (p * difference).sum(-1, keepdim=True), -(q * difference).sum(-1, keepdim=True)
+    of_p, of_q = p * (difference - p_to_q) + p - q, q * (-difference - q_to_p) + q - p
+    return p_to_q.sum() + q_to_p.sum(), torch.stack([of_p, of_q])
 
 
 @dataclass(frozen=True)
@@ -140,7 +163,7 @@ class TranslationLoss:
 
     (REINFORCE, Williams 1992, with the reward that follows a position, as in Mnih 2014; baseline b and entropy term as
     in Xu 2015, section 4.1, where log p of the whole sentence is the reward of every position).
-    For a batch with word alignments it is λ_g × `guided_cross_entropy`.
+    For a batch with word alignments it is λ_g × `guided_cross_entropy`. Of R-Drop's two passes, the first gives it.
     """
 
     label_smoothing: float = 0.0
@@ -150,6 +173,8 @@ class TranslationLoss:
     """λ_e"""
     guided_weight: float = 0.0
     """λ_g"""
+    r_drop: float = 0.0
+    """α of R-Drop (Liang 2021): in training, two passes with dropout of their own, and the divergence between them"""
 
     def __call__(self, model: TranslationModel, batch: Batch, baseline: float = 0.0) -> Loss:
         """Compute the terms loss and nll, and guided_alignment or reward; `baseline` is b."""
@@ -161,8 +186,12 @@ class TranslationLoss:
             need_weights=batch.links is not None,
         )
         real, output = batch.targets != PAD, model.output
+        features = decoded.features[real]
+        if self.r_drop and model.training:
+            again = model(batch.source, batch.source_lengths, batch.inputs, context=batch.context, need_weights=False)
+            features = torch.stack([features, again.features[real]])
         total, nll = ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            decoded.features[real], output.weight, output.bias, batch.targets[real], self.label_smoothing
+            features, output.weight, output.bias, batch.targets[real], self.label_smoothing, self.r_drop
         )
         terms = {"nll": nll.sum()}
         if batch.links is not None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -149,9 +150,10 @@ def _loss(config: TrainConfig, data: PreparedData, lengths: Lengths) -> LossFunc
         metric = sentence_metric(training.risk_metric, data.validation.bleu_tokenizer)
         return MinimumRisk(data.target, metric, limits, training.risk_samples, training.risk_alpha)
     normaliser = config.model.attention.normaliser
+    loss = TranslationLoss(training.label_smoothing, guided_weight=training.guided_alignment, r_drop=training.r_drop)
     if isinstance(normaliser, Reinforce):
-        return TranslationLoss(training.label_smoothing, normaliser.reward_weight, normaliser.entropy_weight)
-    return TranslationLoss(training.label_smoothing, guided_weight=training.guided_alignment)
+        loss = replace(loss, reward_weight=normaliser.reward_weight, entropy_weight=normaliser.entropy_weight)
+    return loss
 
 
 def _batches(config: TrainConfig, data: PreparedData) -> TrainingBatches:

@@ -25,7 +25,10 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "variant",
-    [[], ["model/attention=luong2015_global", "model.cell=lstm", "training.processes=2", "training.precision=bf16"]],
+    [
+        ["training.r_drop=5"],
+        ["model/attention=luong2015_global", "model.cell=lstm", "training.processes=2", "training.precision=bf16"],
+    ],
 )
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(variant: list[str]) -> None:
     command = ["train", *TINY, *DRAWN, *variant]

@@ -11,6 +11,7 @@ from support.variants import build_model, one_by_one_rows
 
 from seq2seq import checkpoint
 from seq2seq.errors import DataError
+from seq2seq.nn.dropout import Dropout
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training import loss
@@ -52,6 +53,33 @@ def test_projected_cross_entropy_passes_gradcheck(monkeypatch: pytest.MonkeyPatc
     x, weight, bias, targets = projected()
     assert torch.autograd.gradcheck(
         lambda *args: ProjectedCrossEntropy.apply(*args, targets, 0.1)[0], (x, weight, bias)
+    )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_two_passes_add_half_of_r_drops_divergence(
+    smoothing: float, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-Drop's loss is the sum of both passes and α/2 of the divergence (Liang 2021, eq. 2 to 4); ours is half."""
+    small_pieces(monkeypatch)
+    x, weight, bias, targets = projected(rows)
+    both = torch.stack([x, x.flip(1) + 0.3]).detach().requires_grad_()
+    total, nll = ProjectedCrossEntropy.apply(both, weight, bias, targets, smoothing, 0.7)
+    logits = [F.linear(each, weight, bias) for each in both]
+    entropies = [F.cross_entropy(each, targets, label_smoothing=smoothing, reduction="sum") for each in logits]
+    p, q = (each.log_softmax(-1) for each in logits)
+    divergence = (p.exp() * (p - q)).sum() + (q.exp() * (q - p)).sum()
+    expected = (sum(entropies) + 0.7 / 2 * divergence) / 2
+    torch.testing.assert_close(total, expected, rtol=1e-12, atol=1e-12)
+    plain = [F.cross_entropy(each, targets, reduction="none") for each in logits]
+    torch.testing.assert_close(nll, sum(plain) / 2, rtol=1e-12, atol=1e-12)
+    actual = torch.autograd.grad(3 * total, (both, weight, bias))
+    wanted = torch.autograd.grad(3 * expected, (both, weight, bias))
+    for one, other in zip(actual, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(
+        lambda *args: ProjectedCrossEntropy.apply(*args, targets, smoothing, 0.7)[0], (both, weight, bias)
     )
 
 
@@ -122,6 +150,23 @@ def test_reinforce_loss_is_written_out() -> None:
     torch.testing.assert_close(found.total, expected, rtol=1e-12, atol=1e-12)
     assert found.mean("reward") == pytest.approx(sum(rewards) / 5)
     assert found.tokens == 5
+
+
+def test_r_drop_passes_twice_in_training_alone() -> None:
+    model, b = build_model(one_by_one_rows()[0]), batch()
+    plain, with_r_drop = TranslationLoss(0.1), TranslationLoss(0.1, r_drop=5.0)
+    assert torch.equal(with_r_drop(model, b).total, plain(model, b).total)
+    model.train()
+    torch.testing.assert_close(with_r_drop(model, b).total, plain(model, b).total)  # without dropout: no divergence
+    model.decoder.dropout = Dropout(0.5)
+    torch.manual_seed(4)
+    found = with_r_drop(model, b)
+    torch.manual_seed(4)
+    passes = [model(b.source, b.source_lengths, b.inputs).features[b.targets != PAD] for _ in range(2)]
+    output, targets = model.output, b.targets[b.targets != PAD]
+    expected, nll = ProjectedCrossEntropy.apply(torch.stack(passes), output.weight, output.bias, targets, 0.1, 5.0)
+    assert torch.equal(found.total, expected)
+    assert torch.equal(found.terms["nll"], nll.sum())
 
 
 def test_reinforce_gradient_is_the_exact_expected_gradient() -> None:
