@@ -1,6 +1,6 @@
 """Lower-case and tokenise the Greek-English New Testament for aligners, and score their links between its words.
 
-    python scripts/split_bible.py bible_alignments-0.4.2-py3-none-any.whl bible
+    seq2seq fetch package:bible-alignments output=bible
     python scripts/bible_tokens.py make bible tokens
     ... align tokens/all.grc and tokens/all.en, which end with the test verses, line by line ...
     python scripts/bible_tokens.py score bible links
@@ -61,7 +61,7 @@ def main() -> None:
     """Make tokens, or score links."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["make", "score"])
-    parser.add_argument("bible", type=Path, help="what split_bible.py made")
+    parser.add_argument("bible", type=Path, help="what `seq2seq fetch` made")
     parser.add_argument("other", type=Path, help="directory for tokens, or file of links")
     options = parser.parse_args()
     {"make": make, "score": score}[options.action](options.bible, options.other)

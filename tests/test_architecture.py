@@ -15,6 +15,7 @@ LAYERS = [
     "errors",
     "config",
     "text",
+    "corpora",
     "nn",
     "attention",
     "model",

