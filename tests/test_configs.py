@@ -1,6 +1,7 @@
 """Every file under configs/ is composed, parsed, built and stepped."""
 
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,25 @@ from seq2seq.cli.compose import CONFIGS, run_composed
 from seq2seq.cli.grid import Cell, plan
 from seq2seq.cli.names import groups
 from seq2seq.config import COMMANDS, CompareConfig, TrainConfig, parse
+from seq2seq.corpora.catalogue import CORPORA
 from seq2seq.errors import ConfigError
 
 DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
 ATTENTIONS = sorted(path.stem for path in (CONFIGS / "model/attention").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+PAPERS = sorted(path.stem for path in (CONFIGS / "experiment/paper").glob("*.yaml"))
 BENCHMARKS = sorted(path.stem for path in (CONFIGS / "experiment/benchmark").glob("*.yaml"))
 """Experiments without data."""
-COMPARISONS = sorted(path.stem for path in (CONFIGS / "comparison").glob("*.yaml"))
+COMPARISONS = sorted(
+    str(path.relative_to(CONFIGS / "comparison").with_suffix("")) for path in (CONFIGS / "comparison").rglob("*.yaml")
+)
+LEAST_CELLS = {
+    "architectures_multi30k": 4,
+    "paper/luong2015_ladder": 6,
+    "paper/luong2015_scores": 8,
+    "paper/multi30k": 2,
+}
+"""Fewer than ten, where a cell takes an hour or more, or a paper has no more."""
 PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement").glob("*.yaml"))
 """With an option of their own."""
 LAUNCHERS = sorted(path.stem for path in (CONFIGS / "hydra/launcher").glob("*.yaml"))
@@ -67,10 +79,11 @@ def test_the_tree_is_as_long_as_it_was() -> None:
     assert len(SIDES) == 6
     assert len(ATTENTIONS) == 14
     assert len(EXPERIMENTS) >= 6
-    assert len(COMPARISONS) >= 1
+    assert len(COMPARISONS) >= 9
+    assert len(PAPERS) >= 14
     assert len(OPTIONS) == 3 + 3 + 5 * 19 + 4 + 4 + 4 + 2
     assert len(BENCHMARKS) >= 1
-    groups = (MODELS, SIDES, ATTENTIONS, EXPERIMENTS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
+    groups = (MODELS, SIDES, ATTENTIONS, EXPERIMENTS, PAPERS, BENCHMARKS, COMPARISONS, PLACEMENTS, LAUNCHERS)
     assert len(list(Path(CONFIGS).rglob("*.yaml"))) == sum(map(len, groups)) + len(COMMANDS)
 
 
@@ -96,9 +109,18 @@ def test_a_models_sizes_win_over_an_experiments(model: str) -> None:
     assert found == compose("train", *DATA, f"model={model}").model
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", [*EXPERIMENTS, *(f"paper/{paper}" for paper in PAPERS)])
 def test_experiments(experiment: str) -> None:
     stepped(compose("train", f"experiment={experiment}"))
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_paper_tells_its_figures_and_where_its_corpus_is(paper: str) -> None:
+    header = (CONFIGS / f"experiment/paper/{paper}.yaml").read_text().partition("\n\n")[0]
+    assert "# Published (" in header
+    assert re.search(r"# Not run here|# Here, ", header)
+    corpora = [f"seq2seq fetch {name}" for name in CORPORA] + ["not in `seq2seq fetch`"]
+    assert any(corpus in header for corpus in corpora)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -137,7 +159,7 @@ def test_comparisons(comparison: str) -> None:
     ((config, cells),) = planned
     settings = {str(cell.training) for cell in cells}
     assert len(settings) == len({cell.name for cell in cells}) == len(cells) == len(config.variants) * len(config.seeds)
-    assert len(cells) >= (4 if comparison == "architectures_multi30k" else 10)  # an hour for each of the four
+    assert len(cells) >= LEAST_CELLS.get(comparison, 10)
     for cell in cells:
         stepped(cell.training)
 
