@@ -6,7 +6,7 @@ Both `train` and `benchmark` hold these sections and ask for the rules that conc
 from collections.abc import Iterator
 
 from seq2seq.config.architectures import NoContext
-from seq2seq.config.attention import NoAttention, Reinforce, Softmax
+from seq2seq.config.attention import After, Entmax, NoAttention, Reinforce, Softmax, Sparsemax
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
@@ -94,7 +94,17 @@ def guidance_problems(model: Model, data: Data, training: Training) -> Iterator[
 
 
 def loss_problems(model: Model, training: Training) -> Iterator[str]:
-    """Yield an error where both positions and words are sampled, or two passes would be the same."""
+    """Yield an error for a loss that means nothing with this model."""
+    attention = model.attention
+    if training.loss == "marginal":
+        alone = isinstance(attention.placement, After) and not attention.placement.input_feeding
+        summed = attention.heads == 1 and isinstance(attention.normaliser, Softmax | Sparsemax | Entmax)
+        if not (alone and summed) or getattr(attention.score, "coverage", False):
+            yield (
+                "training.loss=marginal: it sums over the positions that a step may read alone, which needs a decoder "
+                "whose steps don't read what others read, one head, and soft weights without coverage. Use "
+                "model/attention=luong2015_unfed, or training.loss=cross_entropy."
+            )
     if training.r_drop and not (model.dropout or model.word_dropout):
         yield (
             f"training.r_drop={training.r_drop}, model.dropout=0 and model.word_dropout=0: both passes would be the "

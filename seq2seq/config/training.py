@@ -52,9 +52,11 @@ class Training:
     """Epoch at which `halving` begins; may be fractional."""
     halve_every: float = number(1.0, ge=0.001)
     """Epochs between two halvings; may be fractional."""
-    loss: str = choice("cross_entropy", "minimum_risk")
-    """Loss. `minimum_risk` is the expected cost of the model's own samples (Shen 2016), for a model that can already
-    translate. It processes up to risk_samples + 1 candidates per pair, without label smoothing."""
+    loss: str = choice("cross_entropy", "marginal", "minimum_risk")
+    """Loss. `marginal` sums out which source position each token comes from (Wu 2018): attention aligns better, and an
+    update takes longer; it needs an attention such as luong2015_unfed, and label_smoothing=0. `minimum_risk` is the
+    expected cost of the model's own samples (Shen 2016), for a model that can already translate. It processes up to
+    risk_samples + 1 candidates per pair, without label smoothing."""
     label_smoothing: float = number(0.1, ge=0, lt=1)
     """Share of the target probability that is spread over the whole vocabulary."""
     r_drop: float = number(0.0, ge=0)
@@ -125,6 +127,7 @@ class Training:
         """Yield an error for each option without effect and for each pair that does not fit."""
         yield from self._sampling_problems()
         yield from self._rate_problems()
+        yield from self._marginal_problems()
         yield from self._risk_problems()
 
     def _sampling_problems(self) -> Iterator[str]:
@@ -154,6 +157,16 @@ class Training:
                 f"training.min_learning_rate={least} and training.schedule=constant: this rate never falls. "
                 "Use another schedule, or training.min_learning_rate=null."
             )
+
+    def _marginal_problems(self) -> Iterator[str]:
+        if self.loss != "marginal":
+            return
+        for key in ("label_smoothing", "r_drop"):
+            if value := getattr(self, key):
+                yield (
+                    f"training.{key}={value} and training.loss=marginal: it is the likelihood alone. "
+                    f"Use training.{key}=0, or training.loss=cross_entropy."
+                )
 
     def _risk_problems(self) -> Iterator[str]:
         if self.loss != "minimum_risk":

@@ -164,6 +164,22 @@ class Decoded:
     """After these tokens."""
 
 
+@dataclass(frozen=True)
+class Pointed:
+    """What a decoder makes of t target tokens if a step reads one source position alone: m such pairs, in order."""
+
+    features: Tensor
+    """[m r]: what the vocabulary is projected from."""
+    rows: Tensor
+    """[m]: the decoder row of each."""
+    steps: Tensor
+    """[m]: its target position."""
+    log_weights: Tensor
+    """[m]: the logarithm of its attention weight."""
+    attended: AttentionOutput
+    """What all positions together would have given."""
+
+
 class Encoder(nn.Module, ABC):
     """Source embeddings to the states h_1..h_S that attention reads."""
 
@@ -198,6 +214,13 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
         """Decode whole sequences or parts of them: input tokens [n t]."""
+
+    def point(self, tokens: Tensor, source: Source, state: DecoderState, least: float) -> Pointed:
+        """Read each source position alone that has this attention weight or more: input tokens [n t].
+
+        Raises TypeError unless no step's context reaches another step.
+        """
+        raise TypeError(f"{type(self).__name__}: what a step reads reaches the others")
 
     def step(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
         """`forward` of one step: input tokens [n] -> features [n r]."""

@@ -15,7 +15,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 
-_LOGITS = 1 << 22
+LOGITS = 1 << 22
 """Logits computed at a time: few enough to stay in the cache, enough for large matrix products."""
 _LEAST_ROWS = 256
 """Minimum number of positions projected at a time, since each chunk accumulates the whole gradient of W."""
@@ -51,7 +51,7 @@ class ProjectedCrossEntropy(torch.autograd.Function):
         grad_x = torch.empty_like(passes) if of_x else None
         grad_weight = torch.zeros_like(cast) if of_weight else None
         grad_bias = torch.zeros_like(bias) if of_bias else None
-        size = max(_LOGITS // (k * vocab), _LEAST_ROWS)
+        size = max(LOGITS // (k * vocab), _LEAST_ROWS)
         for start in range(0, n, size):
             rows = slice(start, start + size)
             part = passes[:, rows].flatten(0, 1)

@@ -24,6 +24,7 @@ from seq2seq.training.corpora import PreparedData
 from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import LossFunction, TranslationLoss
+from seq2seq.training.marginal import MarginalLikelihood
 from seq2seq.training.model_card import model_card, origin
 from seq2seq.training.optimizer import MOMENTS, Halving, Schedule, make_optimizer
 from seq2seq.training.process_group import ProcessGroup
@@ -149,6 +150,8 @@ def _loss(config: TrainConfig, data: PreparedData, lengths: Lengths) -> LossFunc
         limits = lengths.limits(data.target.forbidden(), decoding.max_length, decoding.max_length_ratio)
         metric = sentence_metric(training.risk_metric, data.validation.bleu_tokenizer)
         return MinimumRisk(data.target, metric, limits, training.risk_samples, training.risk_alpha)
+    if training.loss == "marginal":
+        return MarginalLikelihood(training.guided_alignment)
     normaliser = config.model.attention.normaliser
     loss = TranslationLoss(training.label_smoothing, guided_weight=training.guided_alignment, r_drop=training.r_drop)
     if isinstance(normaliser, Reinforce):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, FixedVector
-from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Source
-from seq2seq.model.recurrent.placement import Placement, RecurrentState, Step, StepMasks
+from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Pointed, Source
+from seq2seq.model.recurrent.placement import After, Placement, RecurrentState, Step, StepMasks
 from seq2seq.nn.dropout import Dropout, WordDropout
 from seq2seq.nn.products import shared_gradients
 
@@ -72,6 +72,22 @@ class RecurrentDecoder(Decoder):
         features = self.dropout(self.placement.readout(embedded, outputs, attended.context))
         return Decoded(features, attended, state)
 
+    def point(self, tokens: Tensor, source: Source, state: DecoderState, least: float) -> Pointed:
+        assert isinstance(state, RecurrentState)
+        if not (isinstance(self.placement, After) and isinstance(self.attention, Attention) and self._parallel):
+            return super().point(tokens, source, state, least)
+        embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))
+        inputs = self.placement.project_inputs(embedded)
+        attend = partial(source.attend, self.attention, positions=_positions(inputs, state))
+        outputs, attended = self.placement.before_reading(inputs, state.layers, attend)
+        weights = attended.to_dense(source.size)
+        assert weights is not None
+        mean = weights.mean(1)  # [n t s]
+        rows, steps, positions = (mean >= torch.clamp(mean.amax(-1, keepdim=True), max=least)).nonzero(as_tuple=True)
+        context = self.attention.read_position(source.memories[0], rows, positions)[:, 0]
+        features = self.dropout(self.placement.combined(context, outputs[rows, steps]))
+        return Pointed(features, rows, steps, mean[rows, steps, positions].log(), attended)
+
     def step(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
         """`forward` of one step, without dropout: input tokens [n] -> features [n r]."""
         if self._parallel:
@@ -84,8 +100,7 @@ class RecurrentDecoder(Decoder):
         return Decoded(features, step.attended, state)
 
     def _at_once(self, inputs: Tensor, state: RecurrentState, read: Read) -> Run:
-        positions = state.position[:, None] + torch.arange(inputs.size(1), device=inputs.device)
-        attend = partial(read, positions=positions)
+        attend = partial(read, positions=_positions(inputs, state))
         outputs, layers, attended = self.placement.sequence(inputs, state.layers, attend)
         return outputs, attended, RecurrentState(state.position + inputs.size(1), layers)
 
@@ -107,3 +122,8 @@ class RecurrentDecoder(Decoder):
         attend = partial(read, positions=state.position[:, None], coverage=state.coverage)
         step = self.placement.step(inputs, state, attend, masks)
         return step, RecurrentState(state.position + 1, step.layers, step.input_feed, step.attended.coverage)
+
+
+def _positions(inputs: Tensor, state: RecurrentState) -> Tensor:
+    """Return the target positions [n t] of the next inputs [n t g]."""
+    return state.position[:, None] + torch.arange(inputs.size(1), device=inputs.device)

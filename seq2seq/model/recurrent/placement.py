@@ -177,7 +177,7 @@ class After(Placement):
             gates = inputs + self.feed_gates(masked(state.input_feed, masks and masks.input_feed))
         output, new = self.stack.step(gates, state.layers, masks=masks and masks.stack)
         attended = attend(new[-1][0][:, None])
-        attentional = self._combine(attended.context[:, 0], output)
+        attentional = self.combined(attended.context[:, 0], output)
         return Step(attentional, new, attended, None if self.parallel else attentional)
 
     def sequence(
@@ -185,9 +185,17 @@ class After(Placement):
     ) -> tuple[Tensor, tuple[LayerState, ...], AttentionOutput]:
         outputs, hidden, new = self.stack.sequence(inputs, layers)
         attended = attend(hidden)
-        return self._combine(attended.context, outputs), new, attended
+        return self.combined(attended.context, outputs), new, attended
 
-    def _combine(self, context: Tensor, output: Tensor) -> Tensor:
+    def before_reading(
+        self, inputs: Tensor, layers: tuple[LayerState, ...], attend: Attend
+    ) -> tuple[Tensor, AttentionOutput]:
+        """Run `sequence` up to the outputs [b t d] that `combined` joins with what is read; return them and that."""
+        outputs, hidden, _ = self.stack.sequence(inputs, layers)
+        return outputs, attend(hidden)
+
+    def combined(self, context: Tensor, output: Tensor) -> Tensor:
+        """h̃ = tanh(W_c [a ; s]): context [.. m], output [.. d] -> [.. d]."""
         return torch.tanh(self.combine(torch.cat([context, output], -1)))
 
     def readout(self, embedded: Tensor, output: Tensor, context: Tensor) -> Tensor:

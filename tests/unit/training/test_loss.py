@@ -28,7 +28,7 @@ def projected(rows: int = 5) -> tuple[torch.Tensor, ...]:
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows of a vocabulary of seven at a time: the last piece is short."""
-    monkeypatch.setattr(loss, "_LOGITS", 15)
+    monkeypatch.setattr(loss, "LOGITS", 15)
     monkeypatch.setattr(loss, "_LEAST_ROWS", 1)
 
 
