@@ -19,7 +19,7 @@ from seq2seq.model.protocol import Decoder, Encoder
 from seq2seq.model.recurrent import bridge, placement
 from seq2seq.model.recurrent.decoder import RecurrentDecoder
 from seq2seq.model.recurrent.encoder import RecurrentEncoder
-from seq2seq.model.recurrent.layers import CELLS, GRU, Recurrent, Stack
+from seq2seq.model.recurrent.layers import GRU, LSTM, Recurrent, Stack
 from seq2seq.model.recurrent.placement import Placement, Readout
 from seq2seq.model.transformer import layers as transformer
 from seq2seq.model.transformer.encoder import TransformerEncoder
@@ -141,8 +141,9 @@ def _positioned(options: config.Model, *, scale: float = 1.0) -> PositionedInput
 
 def _layer_maker(options: config.Recurrence, hidden_size: int) -> Callable[[int], Recurrent]:
     """A function from an input's size to a recurrent layer."""
-    cell, dropout = CELLS[options.cell], options.recurrent_dropout
-    return partial(cell, hidden_size=hidden_size, recurrent_dropout=dropout, layer_norm=options.layer_norm)
+    same: dict[str, Any] = {"hidden_size": hidden_size, "layer_norm": options.layer_norm}
+    same["recurrent_dropout"] = options.recurrent_dropout
+    return partial(GRU, transitions=options.transitions, **same) if options.cell == "gru" else partial(LSTM, **same)
 
 
 def _attention_pooling(options: config.AttentionBridge, model: config.Model) -> nn.Module:

@@ -14,6 +14,9 @@ class Recurrence:
 
     cell: str = choice("gru", "lstm")
     """Recurrent cell."""
+    transitions: int = number(1, ge=1, le=16)
+    """Cells of a GRU that follow each other in each step; only the first has an input (deep transition, Barone 2017;
+    with several layers, BiDeep). The layers then run step by step."""
     residual: bool = False
     """Add each layer's input to its output, from the second layer on."""
     layer_norm: bool = False

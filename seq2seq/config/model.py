@@ -18,6 +18,7 @@ from seq2seq.config.architectures import (
     NoContext,
     NoPositions,
     Positions,
+    Recurrence,
     RecurrentDecoder,
     RecurrentEncoder,
     Rotary,
@@ -111,6 +112,7 @@ class Model:
                 "model/bridge=null: this decoder needs a vector of the source to start from. Choices: "
                 f"{', '.join(GROUPS[Bridge])}."
             )
+        yield from self._transition_problems()
         yield from self._layer_problems()
         for side, attention in self.self_attentions().items():
             yield from self._self_attention_problems(side, attention)
@@ -122,6 +124,15 @@ class Model:
                 f"model/positions=rotary, model/encoder={encoder.name} and model/decoder={self.decoder.name}: there is "
                 "no self-attention whose queries and keys could be rotated. Use model/positions=learned."
             )
+
+    def _transition_problems(self) -> Iterator[str]:
+        """Yield an error for deep transitions of a cell that has none."""
+        for side, part in (("encoder", self.encoder), ("decoder", self.decoder)):
+            if isinstance(part, Recurrence) and part.transitions > 1 and part.cell != "gru":
+                yield (
+                    f"model.{side}.transitions={part.transitions} and model.{side}.cell={part.cell}: deep transitions "
+                    f"are those of a GRU. Use model.{side}.cell=gru, or transitions=1."
+                )
 
     def _layer_problems(self) -> Iterator[str]:
         """Yield an error for an attention that does not fit the kind of decoder."""

@@ -10,10 +10,31 @@ LayerState = tuple[Tensor, ...]
 
 
 def gru(p: Parameters, x: Tensor, state: LayerState) -> LayerState:
-    """Cho 2014, eq. 5 to 8, with r after the product U h, as cuDNN has it; z keeps the old state."""
-    (h,) = state
-    if "input_norm.parts.0.weight" in p:
-        return _layer_norm_gru(p, x, h)
+    """Cho 2014, eq. 5 to 8, with r after the product U h, as cuDNN has it; z keeps the old state.
+
+    Transitions follow, each a GRU whose input is 0 (Barone 2017, eq. 3).
+    """
+    (h,) = _layer_norm_gru(p, x, state[0]) if "input_norm.parts.0.weight" in p else _gru(p, x, state[0])
+    number = 0
+    while t := under(p, f"transitions.{number}"):
+        b, c = t["given"], t.get("recurrent.bias", torch.zeros_like(t["given"]))
+        u = t["recurrent.weight"]
+        if "norm.parts.0.weight" in t:
+            rz, n = (_normed(t, f"norm.parts.{part}", (u @ h)[rows]) for part, rows in enumerate(_gates(len(h))))
+        else:
+            rz, n = ((u @ h + c)[rows] for rows in _gates(len(h)))
+        r, z = torch.sigmoid(b[: 2 * len(h)] + rz).chunk(2)
+        h = (1 - z) * torch.tanh(b[2 * len(h) :] + r * n) + z * h
+        number += 1
+    return (h,)
+
+
+def _gates(d: int) -> tuple[slice, slice]:
+    """The rows of r and z, and those of n."""
+    return slice(2 * d), slice(2 * d, None)
+
+
+def _gru(p: Parameters, x: Tensor, h: Tensor) -> LayerState:
     w, u = p["weight_ih_l0"].chunk(3), p["weight_hh_l0"].chunk(3)
     b, c = p["bias_ih_l0"].chunk(3), p["bias_hh_l0"].chunk(3)
     r = torch.sigmoid(w[0] @ x + b[0] + u[0] @ h + c[0])
@@ -59,7 +80,8 @@ def _normed(p: Parameters, name: str, a: Tensor) -> Tensor:
 def cell_parameters(p: Parameters, layer: str) -> Parameters:
     """Of the layer called so: torch's names, and those of the norms where it has any."""
     own = under(p, layer)
-    return {**under(own, "rnn"), **{name: value for name, value in own.items() if "norm" in name}}
+    kept = ("input_norm", "recurrent_norm", "cell_norm", "transitions")
+    return {**under(own, "rnn"), **{name: value for name, value in own.items() if name.startswith(kept)}}
 
 
 CELLS = {"gru": gru, "lstm": lstm}

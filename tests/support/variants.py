@@ -173,6 +173,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "readout": ("maxout", "tanh"),
     "bridge": tuple(BRIDGES),
     "cell": ("gru", "lstm"),
+    "transitions": (1, 2),
     "decoder_layers": (1, 2),
     "encoder_layers": (1, 2),
     "bidirectional": (True, False),
@@ -269,7 +270,7 @@ def _layers(row: Row, kind: str) -> dict[str, Any]:
     return {}
 
 
-OF_RECURRENCE = ("cell", "residual", "layer_norm")
+OF_RECURRENCE = ("cell", "transitions", "residual", "layer_norm")
 
 
 def _product(row: Row, prefix: str, coverage: dict[str, Any] | None = None) -> dict[str, Any]:

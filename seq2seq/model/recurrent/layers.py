@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq.nn.dropout import Dropout, masked
 from seq2seq.nn.module_list import ModuleList
-from seq2seq.nn.products import linear, shared_gradients, without_autocast
+from seq2seq.nn.products import StepLinear, linear, shared_gradients, without_autocast
 
 LayerState = tuple[Tensor, ...]
 """(h,) of a GRU, (h, c) of an LSTM, each [b d]."""
@@ -119,26 +119,57 @@ class GateNorm(nn.Module):
         return torch.cat([part(x) for part, x in zip(self.parts, split, strict=True)], -1)
 
 
+class Transition(nn.Module):
+    """A GRU without input: what a deep transition adds to a step (Pascanu 2014; Barone 2017, eq. 3)."""
+
+    def __init__(self, hidden_size: int, *, layer_norm: bool) -> None:
+        super().__init__()
+        self.recurrent = StepLinear(hidden_size, 3 * hidden_size, bias=not layer_norm)
+        for gate in self.recurrent.weight.chunk(3):
+            nn.init.orthogonal_(gate)
+        self.norm = GateNorm(2 * hidden_size, hidden_size) if layer_norm else nn.Identity()
+        self.given = nn.Parameter(torch.zeros(3 * hidden_size))
+        """[g]: the input's part of the gates, a bias alone."""
+
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        """h [b d], its mask -> h' [b d]."""
+        recurrent = self.norm(self.recurrent(masked(h, mask)))
+        return GRU.cell(self.given.to(recurrent.dtype), recurrent, h)
+
+
 class GRU(Recurrent):
     """r, z = σ(W x + U h), n = tanh(W x + r ∘ (U h)), h' = (1 − z) ∘ n + z ∘ h.
 
     Cho 2014 with the reset gate after the product with U, as in cuDNN, so that all of U h is one product. With layer
     normalisation W x and U h become LN(W x) and LN(U h), r and z normalised together and n by itself (Ba 2016,
-    supplement). What joins the input's part of the gates does so before LN.
+    supplement). What joins the input's part of the gates does so before LN. With `transitions`, so many cells follow
+    each other in a step; the second and later ones have no input.
     """
 
     state_parts = 1
     gate_parts = 3
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, recurrent_dropout: float = 0.0, layer_norm: bool = False
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        recurrent_dropout: float = 0.0,
+        layer_norm: bool = False,
+        transitions: int = 1,
     ) -> None:
         rnn = nn.GRU(input_size, hidden_size, bias=not layer_norm, batch_first=True)
         super().__init__(rnn, recurrent_dropout, (2 * hidden_size, hidden_size) if layer_norm else ())
+        self.transitions: ModuleList[Transition] = ModuleList(
+            Transition(hidden_size, layer_norm=layer_norm) for _ in range(1, transitions)
+        )
 
     def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
         recurrent = self.recurrent_gates(masked(state[0], mask))
-        return (self.cell(self.input_norm(gates), self.recurrent_norm(recurrent), state[0]),)
+        h = self.cell(self.input_norm(gates), self.recurrent_norm(recurrent), state[0])
+        for transition in self.transitions:
+            h = transition(h, mask)
+        return (h,)
 
     @staticmethod
     def cell(gates: Tensor, recurrent: Tensor, h: Tensor) -> Tensor:
@@ -150,6 +181,8 @@ class GRU(Recurrent):
         return torch.lerp(n, h.to(n.dtype), z)
 
     def fused(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        if self.transitions:
+            return self.step_by_step(x, state)
         output, h = self.rnn(x, None if state is None else state[0][None].contiguous())
         return output, (h[0],)
 
@@ -220,7 +253,11 @@ CELLS: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
 
 def run_together(layers: Sequence[Recurrent], inputs: Sequence[Tensor]) -> list[Tensor]:
     """Run layers of one kind and size, each on its x [b t i], from zero: states [b t d] of each."""
-    plain = [layer for layer in layers if isinstance(layer, GRU) and isinstance(layer.input_norm, nn.Identity)]
+    plain = [
+        layer
+        for layer in layers
+        if isinstance(layer, GRU) and isinstance(layer.input_norm, nn.Identity) and not layer.transitions
+    ]
     if len(plain) == len(layers) and inputs[0].device.type == "cpu" and torch.is_grad_enabled():
         return GRU.together(plain, inputs)
     return [layer.sequence(x)[0] for layer, x in zip(layers, inputs, strict=True)]

@@ -126,6 +126,16 @@ def test_without_attention_its_parts_are_null() -> None:
     assert parse("model", {"attention": {"placement": {"name": "none"}}, "bridge": {"name": "mean"}})
 
 
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_deep_transitions_are_those_of_a_gru(side: str) -> None:
+    deep = {"name": "recurrent", "transitions": 2}
+    assert getattr(parse("model", model(**{side: deep})), side).transitions == 2
+    line = error("model", model(**{side: {**deep, "cell": "lstm"}}))
+    assert line.startswith(
+        f"model.{side}.transitions=2 and model.{side}.cell=lstm: deep transitions are those of a GRU."
+    )
+
+
 def test_unknown_key() -> None:
     line = error("model", model(hiden_size=3))
     assert line.startswith(

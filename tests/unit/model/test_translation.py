@@ -205,9 +205,9 @@ def test_more_heads_than_the_query_has_dimensions() -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 122
-    assert len(possible_pairs()) == 3759
-    assert len(one_by_one_rows()) == 77
+    assert len(ROWS) == 127
+    assert len(possible_pairs()) == 3918
+    assert len(one_by_one_rows()) == 78
     assert len(BASES) == 12
     assert {axis: len(values) for axis, values in AXES.items()} == {
         "encoder": 3,
@@ -225,6 +225,7 @@ def test_counts() -> None:
         "encoder_layers": 2,
         "bidirectional": 2,
         "residual": 2,
+        "transitions": 2,
         "layer_norm": 2,
         "tied_embeddings": 4,
         "memory_size": 2,
