@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seq2seq.attention.attention import AttentionOutput
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
@@ -195,9 +196,7 @@ class TranslationLoss:
         )
         terms = {"nll": nll.sum()}
         if batch.links is not None:
-            weights = decoded.attended.to_dense(batch.source.size(1))
-            assert weights is not None
-            guided = guided_cross_entropy(weights, batch.links)
+            guided = guidance(decoded.attended, batch.links)
             total = total + self.guided_weight * guided
             terms["guided_alignment"] = guided.detach()
         elif decoded.attended.log_prob is not None:
@@ -209,6 +208,13 @@ class TranslationLoss:
             # Rounded to fp32 as a mean: the baseline is then the same in one part or one process.
             terms["reward"] = (rewards.sum() / real.sum()).cpu().double() * batch.tokens
         return Loss({"loss": total, **terms}, batch.tokens)
+
+
+def guidance(attended: AttentionOutput, links: Tensor) -> Tensor:
+    """Compute `guided_cross_entropy` of what a decoder attended to."""
+    weights = attended.to_dense(links.size(-1))
+    assert weights is not None
+    return guided_cross_entropy(weights, links)
 
 
 def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:

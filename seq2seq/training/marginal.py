@@ -14,7 +14,7 @@ from torch import Tensor
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
-from seq2seq.training.loss import LOGITS, Loss, guided_cross_entropy
+from seq2seq.training.loss import LOGITS, Loss, guidance
 
 _LEAST = 1e-3
 """Weight from which a position counts. The others hold less than this each, and most of the time."""
@@ -105,9 +105,7 @@ class MarginalLikelihood:
         )
         terms = {"nll": nll.sum()}
         if batch.links is not None:
-            weights = pointed.attended.to_dense(batch.source.size(1))
-            assert weights is not None
-            guided = guided_cross_entropy(weights, batch.links)
+            guided = guidance(pointed.attended, batch.links)
             total = total + self.guided_weight * guided
             terms["guided_alignment"] = guided.detach()
         return Loss({"loss": total, **terms}, batch.tokens)
