@@ -85,7 +85,9 @@ class RecurrentDecoder(Decoder):
         mean = weights.mean(1)  # [n t s]
         rows, steps, positions = (mean >= torch.clamp(mean.amax(-1, keepdim=True), max=least)).nonzero(as_tuple=True)
         context = self.attention.read_position(source.memories[0], rows, positions)[:, 0]
-        features = self.dropout(self.placement.combined(context, outputs[rows, steps]))
+        # One draw for all positions of a token: they are summed as the same network's.
+        kept = self.dropout(torch.ones_like(outputs))[rows, steps]
+        features = self.placement.combined(context, outputs[rows, steps]) * kept
         return Pointed(features, rows, steps, mean[rows, steps, positions].log(), attended)
 
     def step(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:

@@ -10,6 +10,7 @@ from torch import Tensor
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError
 from seq2seq.model.translation import TranslationModel
+from seq2seq.nn.dropout import Dropout
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training import marginal
@@ -82,7 +83,23 @@ def test_in_bf16_it_is_near() -> None:
     torch.testing.assert_close(near, exact, rtol=0.02, atol=0.02)
 
 
-def test_it_is_at_most_the_loss_of_each_position_and_guided_like_the_other_loss() -> None:
+@pytest.mark.parametrize("variational", [False, True])
+def test_dropout_is_the_same_for_all_positions_of_a_token(variational: bool) -> None:
+    model = build_model(UNFED).train()
+    model.decoder.dropout = Dropout(0.5, variational=variational)
+    torch.manual_seed(5)
+    source, state = model.encode(batch().source, batch().source_lengths)
+    pointed = model.decoder.point(batch().inputs, source, state, 1e-9)
+    dropped: dict[tuple[int, int], set[tuple[bool, ...]]] = {}
+    for row, step, features in zip(pointed.rows.tolist(), pointed.steps.tolist(), pointed.features, strict=True):
+        dropped.setdefault((row, step), set()).add(tuple((features == 0).tolist()))
+    assert all(len(masks) == 1 for masks in dropped.values())
+    assert any(any(mask) and not all(mask) for masks in dropped.values() for mask in masks)
+    sentences = [set.union(*(masks for (row, _), masks in dropped.items() if row == number)) for number in (0, 1)]
+    assert (max(map(len, sentences)) == 1) == variational
+
+
+def test_links_guide_it_like_the_other_loss() -> None:
     model, links = build_model(UNFED), torch.zeros(2, 3, 4)
     links[0, 1, 2] = links[1, 0, 0] = 1
     guided = Batch(**{**vars(batch()), "links": links.double()})
