@@ -30,16 +30,18 @@ train() {  # DIRECTORY FROM TO SETTINGS
     $seq2seq train experiment=align data.train="$text" data.valid="$output/valid" data.source_lang="$from" \
         data.target_lang="$to" data.cache_dir="$output/cache" run_dir="$output/$directory" "$@"
 }
-links() {  # FORWARD REVERSE OUTPUT
+links() {  # FORWARD REVERSE OUTPUT: nothing to do if it is newer than both models
+    if [ "$output/$3" -nt "$output/$1/last/model.safetensors" ] && [ "$output/$3" -nt "$output/$2/last/model.safetensors" ]
+    then
+        return
+    fi
     $seq2seq align checkpoint="$output/$1/last" reverse="$output/$2/last" attention=posterior tune=true \
         source="$text.$source" target="$text.$target" output="$output/$3"
 }
 
 train first/forward "$source" "$target" "$@"
 train first/reverse "$target" "$source" "$@"
-if [ ! -e "$output/first.align" ]; then
-    links first/forward first/reverse first.align
-fi
+links first/forward first/reverse first.align
 sed -E 's/([0-9]+)-([0-9]+)/\2-\1/g' "$output/first.align" >"$output/reversed.align"
 guide=(training.guided_alignment=0.5 training.learning_rate=1e-3)
 train forward "$source" "$target" "${guide[@]}" "$@" data.alignments="$output/first.align" \

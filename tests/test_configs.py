@@ -160,6 +160,7 @@ def test_comparisons(comparison: str) -> None:
     settings = {str(cell.training) for cell in cells}
     assert len(settings) == len({cell.name for cell in cells}) == len(cells) == len(config.variants) * len(config.seeds)
     assert len(cells) >= LEAST_CELLS.get(comparison, 10)
+    assert config.published.keys() <= config.variants.keys()
     for cell in cells:
         stepped(cell.training)
 

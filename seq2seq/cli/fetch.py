@@ -34,15 +34,13 @@ def run(config: FetchConfig) -> int:
     mirror = None if config.mirror is None else Path(config.mirror)
     for number, file in enumerate(files):
         try:
-            path = download.fetch(file, directory, mirror, _bar)
+            download.fetch(file, directory, mirror, _bar)
         except download.Unreachable as error:
             missing = [download.file_name(other) for other in files[number:]]
             raise DataError(
                 f"{error} Put these files, from a machine that can reach them, into a directory, and use "
                 f"mirror=DIRECTORY: {', '.join(dict.fromkeys(missing))}."
             ) from error
-        if file.convert is not None:
-            file.convert(path, directory)
     logger.info("%s: %s", directory, ", ".join(_texts(directory)))
     return 0
 

@@ -105,10 +105,11 @@ def loss_problems(model: Model, training: Training) -> Iterator[str]:
                 "whose steps don't read what others read, one head, and soft weights without coverage. Use "
                 "model/attention=luong2015_unfed, or training.loss=cross_entropy."
             )
-    if training.r_drop and not (model.dropout or model.word_dropout):
+    recurrent = [getattr(side, "recurrent_dropout", 0) for side in (model.encoder, model.decoder)]
+    if training.r_drop and not (model.dropout or model.word_dropout or any(recurrent)):
         yield (
-            f"training.r_drop={training.r_drop}, model.dropout=0 and model.word_dropout=0: both passes would be the "
-            "same. Give model.dropout a probability, or use training.r_drop=0."
+            f"training.r_drop={training.r_drop} and model.dropout=0: both passes would be the same. "
+            "Give model.dropout a probability, or use training.r_drop=0."
         )
     if training.loss == "minimum_risk" and isinstance(model.attention.normaliser, Reinforce):
         yield (

