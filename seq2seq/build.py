@@ -20,6 +20,7 @@ from seq2seq.model.recurrent import bridge, placement
 from seq2seq.model.recurrent.decoder import RecurrentDecoder
 from seq2seq.model.recurrent.encoder import RecurrentEncoder
 from seq2seq.model.recurrent.layers import GRU, LSTM, Recurrent, Stack
+from seq2seq.model.recurrent.lexical import LexicalModel
 from seq2seq.model.recurrent.placement import Placement, Readout
 from seq2seq.model.transformer import layers as transformer
 from seq2seq.model.transformer.encoder import TransformerEncoder
@@ -29,7 +30,7 @@ from seq2seq.nn.dropout import Dropout
 from seq2seq.text.tokenizer import PAD
 
 Table = dict[type, Callable[..., Any]]
-MakeOutput = Callable[[], Output]
+MakeOutput = Callable[[int], Output]
 Module = TypeVar("Module", bound=nn.Module)
 
 # (option, heads, query size per head, key size per head, hidden size)
@@ -203,9 +204,11 @@ def _recurrent_decoder(
     options: config.Model, decoder: config.RecurrentDecoder, embedding: nn.Embedding, make_output: MakeOutput
 ) -> tuple[Decoder, Output]:
     parts = _placement(options, decoder), attention(options.attention, options.hidden_size, options.memory_size)
-    output = make_output()
+    lexical = LexicalModel(options.embedding_size) if decoder.lexical_model else None
+    output = make_output(options.hidden_size + (options.embedding_size if lexical else 0))
     first, dropout, words = _bridge(options, decoder.cell), _dropout(options), options.word_dropout
-    return RecurrentDecoder(embedding, *parts, first, dropout=dropout, word_dropout=words), output
+    made = RecurrentDecoder(embedding, *parts, first, lexical, dropout=dropout, word_dropout=words)
+    return made, output
 
 
 # --- Transformer -----------------------------------------------------------------------------------------------------
@@ -252,7 +255,8 @@ def _transformer_decoder(
         for _ in range(options.decoder_layers)
     ]
     inputs, last = _scaled_input(options), _last_norm(options, decoder)
-    return _xavier(_layered_decoder(options, decoder, embedding, inputs, layers, last)), make_output()
+    made = _xavier(_layered_decoder(options, decoder, embedding, inputs, layers, last))
+    return made, make_output(options.hidden_size)
 
 
 def _source_attention(options: config.Model, output_size: int, *, project: bool) -> Attention | None:
@@ -319,7 +323,8 @@ def _convolutional_decoder(
         for _ in range(options.decoder_layers)
     ]
     inputs, last = _positioned(options), _dropout(options)
-    return _normal(_layered_decoder(options, decoder, embedding, inputs, layers, last), options.dropout), make_output()
+    made = _normal(_layered_decoder(options, decoder, embedding, inputs, layers, last), options.dropout)
+    return made, make_output(options.hidden_size)
 
 
 def _normal(module: Module, dropout: float) -> Module:
@@ -374,7 +379,7 @@ def translation_model(
     target_embedding = source_embedding if ties in ("source_target", "all") else _embedding(target_vocab, e)
     tied = target_embedding if ties in ("target_output", "all") else None
     # A seed's weights depend on the order of drawing: a recurrent decoder's bridge is drawn after the output.
-    make_output = partial(Output, options.hidden_size, target_vocab, tied)
+    make_output = partial(Output, vocab_size=target_vocab, tied=tied)
     decoder, output = DECODERS[type(options.decoder)](options, options.decoder, target_embedding, make_output)
     parts = source_embedding, encoder, decoder, output
     context, words = CONTEXTS[type(options.context)](options.context, options.memory_size), options.word_dropout

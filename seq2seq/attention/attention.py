@@ -79,6 +79,8 @@ class AttentionOutput:
     """[b h s]: the weights summed over all steps so far, for scores that use it."""
     centre: Tensor | None = None
     """[b t]: p_t of a local window."""
+    words: Tensor | None = None
+    """[b t e]: the source embeddings summed with the weights, for a lexical model."""
 
     def to_dense(self, source_size: int) -> Tensor | None:
         """Spread the weights over all source positions: [b h t s]."""
@@ -98,8 +100,8 @@ class AttentionOutput:
             return None if parts[0] is None else torch.cat(parts, dim)
 
         context = torch.cat([step.context for step in steps], 1)
-        weights, index, centre = join("weights", 2), join("index"), join("centre")
-        return AttentionOutput(context, weights, index, join("log_prob"), join("entropy"), steps[-1].coverage, centre)
+        rows = {name: join(name) for name in ("index", "log_prob", "entropy", "centre", "words")}
+        return AttentionOutput(context, join("weights", 2), coverage=steps[-1].coverage, **rows)
 
 
 class LocalSpans(NamedTuple):

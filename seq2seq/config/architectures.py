@@ -143,6 +143,9 @@ class RecurrentDecoder(Recurrence, Decoder):
     """Stacked recurrent layers, with an attention at model/attention (Bahdanau 2015)."""
 
     name: str = "recurrent"
+    lexical_model: bool = False
+    """Let the source embeddings, summed with the attention's weights, reach the vocabulary beside the readout (Nguyen &
+    Chiang 2018)."""
     ordered = True
     placements = (Before, After, Between, NoAttention)
     overrides: ClassVar[dict[str, str]] = {}

@@ -113,6 +113,7 @@ class Model:
                 f"{', '.join(GROUPS[Bridge])}."
             )
         yield from self._transition_problems()
+        yield from self._lexical_problems()
         yield from self._layer_problems()
         for side, attention in self.self_attentions().items():
             yield from self._self_attention_problems(side, attention)
@@ -133,6 +134,21 @@ class Model:
                     f"model.{side}.transitions={part.transitions} and model.{side}.cell={part.cell}: deep transitions "
                     f"are those of a GRU. Use model.{side}.cell=gru, or transitions=1."
                 )
+
+    def _lexical_problems(self) -> Iterator[str]:
+        """Yield an error for a lexical model without one weight for each source word."""
+        if not getattr(self.decoder, "lexical_model", False):
+            return
+        if isinstance(self.attention.placement, NoAttention):
+            yield (
+                "model.decoder.lexical_model=true and model/attention/placement=none: only attention weighs the source "
+                "words. Use lexical_model=false, or an attention."
+            )
+        elif self.attention.heads != 1:
+            yield (
+                f"model.decoder.lexical_model=true and model.attention.heads={self.attention.heads}: it needs one "
+                "weight for each source word. Use model.attention.heads=1."
+            )
 
     def _layer_problems(self) -> Iterator[str]:
         """Yield an error for an attention that does not fit the kind of decoder."""

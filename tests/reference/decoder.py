@@ -69,8 +69,18 @@ def _recurrent(
         if seen:
             coverage = seen[-1].coverage
             weights.append(seen[-1].weights)
-        features.append(step.readout)
+        features.append(
+            torch.cat([step.readout, _lexical(decoder, weights[t][0], source_embedded)])
+            if model.decoder.lexical_model
+            else step.readout
+        )
     return features, weights
+
+
+def _lexical(p: Parameters, weights: Tensor, words: list[Tensor]) -> Tensor:
+    """Nguyen & Chiang 2018, section 4."""
+    word = torch.tanh(sum((a * f for a, f in zip(weights, words, strict=True)), torch.zeros_like(words[0])))
+    return torch.tanh(p["lexical.map.weight"] @ word) + word
 
 
 def _layered(

@@ -172,6 +172,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "placement": tuple(PLACEMENTS),
     "readout": ("maxout", "tanh"),
     "bridge": tuple(BRIDGES),
+    "lexical_model": (False, True),
     "cell": ("gru", "lstm"),
     "transitions": (1, 2),
     "decoder_layers": (1, 2),
@@ -239,6 +240,8 @@ def plain_model(row: Row) -> dict[str, Any]:
     if row["encoder"] == "recurrent":
         encoder["bidirectional"] = row["bidirectional"]
         encoder["hidden_size"] = row["memory_size"] // (2 if row["bidirectional"] else 1)
+    if row["lexical_model"]:
+        decoder["lexical_model"] = True
     if row["encoder"] == "convolutional":
         encoder |= {axis: row[axis] for axis in ("activation", "separate_values", "attention_placement")}
         if row["attention_placement"] != "none":
@@ -409,6 +412,8 @@ def _idle_axes(model: config.Model) -> Iterator[str]:
         yield from OF_SELF_ATTENTION
     if "recurrent" not in sides:
         yield from OF_RECURRENCE
+    if model.decoder.name != "recurrent":
+        yield "lexical_model"
     if "transformer" not in sides:
         yield "norm"
     if model.encoder.name != "recurrent":

@@ -5,12 +5,14 @@ Shapes: n decoder rows, t target, e embedding, g gates, r readout size.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, FixedVector
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Pointed, Source
+from seq2seq.model.recurrent.lexical import LexicalModel
 from seq2seq.model.recurrent.placement import After, Placement, RecurrentState, Step, StepMasks
 from seq2seq.nn.dropout import Dropout, WordDropout
 from seq2seq.nn.products import shared_gradients
@@ -30,6 +32,7 @@ class RecurrentDecoder(Decoder):
         placement: Placement,
         attention: Attention | FixedVector,
         bridge: nn.Module,
+        lexical: LexicalModel | None = None,
         *,
         dropout: Dropout,
         word_dropout: float = 0.0,
@@ -39,6 +42,7 @@ class RecurrentDecoder(Decoder):
         self.embedding = embedding
         self.placement = placement
         self.attention = attention
+        self.lexical = lexical
         self.dropout = dropout
         self.word_dropout = WordDropout(word_dropout)
 
@@ -54,6 +58,7 @@ class RecurrentDecoder(Decoder):
     def start(self, encoded: Encoded, lengths: Tensor) -> tuple[Source, RecurrentState]:
         summary, layers = encoded.read_by(self.bridge, lengths)
         keys, values = self.placement.attended_to(encoded, summary)
+        values = values if self.lexical is None else self.lexical.beside(values, encoded)
         memory = self.attention.prepare(keys, values, lengths)
         h = layers[0][0]
         position = torch.zeros(len(h), dtype=torch.long, device=h.device)
@@ -64,13 +69,13 @@ class RecurrentDecoder(Decoder):
 
     def forward(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
         assert isinstance(state, RecurrentState)
-        read = partial(source.attend, self.attention, need_weights=need_weights)
+        read = partial(self._attend, source, need_weights=need_weights)
         embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))  # [n t e]
         inputs = self.placement.project_inputs(embedded)
         run = self._at_once if self._parallel else self._step_by_step
         outputs, attended, state = run(inputs, state, read)
-        features = self.dropout(self.placement.readout(embedded, outputs, attended.context))
-        return Decoded(features, attended, state)
+        features = self.placement.readout(embedded, outputs, attended.context)
+        return Decoded(self.dropout(self._with_words(features, attended.words)), attended, state)
 
     def point(self, tokens: Tensor, source: Source, state: DecoderState, least: float) -> Pointed:
         assert isinstance(state, RecurrentState)
@@ -78,28 +83,39 @@ class RecurrentDecoder(Decoder):
             return super().point(tokens, source, state, least)
         embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))
         inputs = self.placement.project_inputs(embedded)
-        attend = partial(source.attend, self.attention, positions=_positions(inputs, state))
+        attend = partial(self._attend, source, positions=_positions(inputs, state))
         outputs, attended = self.placement.before_reading(inputs, state.layers, attend)
         weights = attended.to_dense(source.size)
         assert weights is not None
         mean = weights.mean(1)  # [n t s]
         rows, steps, positions = (mean >= torch.clamp(mean.amax(-1, keepdim=True), max=least)).nonzero(as_tuple=True)
-        context = self.attention.read_position(source.memories[0], rows, positions)[:, 0]
+        alone = self._apart(AttentionOutput(self.attention.read_position(source.memories[0], rows, positions)))
+        features = self.placement.combined(alone.context, outputs[rows, steps][:, None])
+        features = self._with_words(features, alone.words)[:, 0]
         # One draw for all positions of a token: they are summed as the same network's.
-        kept = self.dropout(torch.ones_like(outputs))[rows, steps]
-        features = self.placement.combined(context, outputs[rows, steps]) * kept
-        return Pointed(features, rows, steps, mean[rows, steps, positions].log(), attended)
+        kept = self.dropout(features.new_ones(*tokens.shape, features.size(-1)))[rows, steps]
+        return Pointed(features * kept, rows, steps, mean[rows, steps, positions].log(), attended)
 
     def step(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
         """`forward` of one step, without dropout: input tokens [n] -> features [n r]."""
         if self._parallel:
             return super().step(tokens, source, state, need_weights=need_weights)
         assert isinstance(state, RecurrentState)
-        read = partial(source.attend, self.attention, need_weights=need_weights)
+        read = partial(self._attend, source, need_weights=need_weights)
         embedded = self.embedding(tokens)  # [n e]
         step, state = self._advance(self.placement.project_inputs(embedded), state, read)
         features = self.placement.readout(embedded, step.output, step.attended.context[:, 0])
-        return Decoded(features, step.attended, state)
+        words = step.attended.words
+        return Decoded(self._with_words(features, words if words is None else words[:, 0]), step.attended, state)
+
+    def _attend(self, source: Source, query: Tensor, positions: Tensor, **options: Any) -> AttentionOutput:
+        return self._apart(source.attend(self.attention, query, positions, **options))
+
+    def _apart(self, attended: AttentionOutput) -> AttentionOutput:
+        return attended if self.lexical is None else self.lexical.apart(attended)
+
+    def _with_words(self, readout: Tensor, words: Tensor | None) -> Tensor:
+        return readout if self.lexical is None else self.lexical(readout, words)
 
     def _at_once(self, inputs: Tensor, state: RecurrentState, read: Read) -> Run:
         attend = partial(read, positions=_positions(inputs, state))

@@ -136,6 +136,19 @@ def test_deep_transitions_are_those_of_a_gru(side: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("attention", "message"),
+    [
+        ({"heads": 2}, "model.decoder.lexical_model=true and model.attention.heads=2: it needs one weight"),
+        ({"placement": {"name": "none"}}, "model.decoder.lexical_model=true and model/attention/placement=none: only"),
+    ],
+)
+def test_a_lexical_model_needs_one_weight_for_each_word(attention: dict[str, Any], message: str) -> None:
+    lexical = {"name": "recurrent", "lexical_model": True}
+    line = error("model", model(decoder=lexical, attention={**model()["attention"], **attention}))
+    assert line.startswith(message)
+
+
 def test_unknown_key() -> None:
     line = error("model", model(hiden_size=3))
     assert line.startswith(

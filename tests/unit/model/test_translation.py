@@ -205,9 +205,9 @@ def test_more_heads_than_the_query_has_dimensions() -> None:
 
 
 def test_counts() -> None:
-    assert len(ROWS) == 127
-    assert len(possible_pairs()) == 3918
-    assert len(one_by_one_rows()) == 78
+    assert len(ROWS) == 126
+    assert len(possible_pairs()) == 4075
+    assert len(one_by_one_rows()) == 79
     assert len(BASES) == 12
     assert {axis: len(values) for axis, values in AXES.items()} == {
         "encoder": 3,
@@ -220,6 +220,7 @@ def test_counts() -> None:
         "placement": 8,
         "readout": 2,
         "bridge": 5,
+        "lexical_model": 2,
         "cell": 2,
         "decoder_layers": 2,
         "encoder_layers": 2,

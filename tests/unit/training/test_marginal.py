@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.variants import DEFAULT, VOCAB, build_model, one_by_one_rows, plain_model
+from support.variants import DEFAULT, HIDDEN_SIZE, VOCAB, build_model, one_by_one_rows, plain_model
 from torch import Tensor
 
 from seq2seq.config import parse
@@ -18,7 +18,8 @@ from seq2seq.training.loss import TranslationLoss
 from seq2seq.training.marginal import MarginalCrossEntropy, MarginalLikelihood
 
 UNFED = {**DEFAULT, "placement": "after-unfed"}
-ROWS = [UNFED, {**UNFED, "window": "local_p"}, {**UNFED, "normaliser": "entmax"}, {**UNFED, "encoder": "transformer"}]
+CHANGES = {"window": "local_p", "normaliser": "entmax", "encoder": "transformer", "lexical_model": True}
+ROWS = [UNFED, *({**UNFED, axis: value} for axis, value in CHANGES.items())]
 
 
 def batch() -> Batch:
@@ -31,6 +32,7 @@ def by_loops(model: TranslationModel, batch: Batch, least: float) -> Tensor:
     """−Σ_t log Σ_i α_{t,i} p(y_t | i) of each sentence alone."""
     found = torch.zeros((), dtype=torch.float64)
     decoder: Any = model.decoder
+    lexical = decoder.lexical is not None
     for row, (size, length) in enumerate(zip([4, 2], [3, 2], strict=True)):
         source, state = model.encode(batch.source[row : row + 1, :size], torch.tensor([size]))
         decoded = decoder(batch.inputs[row : row + 1, :length], source, state)
@@ -41,8 +43,11 @@ def by_loops(model: TranslationModel, batch: Batch, least: float) -> Tensor:
             p = torch.zeros((), dtype=torch.float64)
             for i in range(size):
                 if weights[t, i] >= min(least, float(weights[t].detach().max())):
-                    read = torch.cat([source.memories[0].values[0, 0, i], outputs[0, t]])
-                    features = torch.tanh(decoder.placement.combine.weight @ read)
+                    read, word = source.memories[0].values[0, 0, i].split([HIDDEN_SIZE, len(embedded[0]) * lexical])
+                    features = torch.tanh(decoder.placement.combine.weight @ torch.cat([read, outputs[0, t]]))
+                    if lexical:
+                        word = torch.tanh(word)
+                        features = torch.cat([features, torch.tanh(decoder.lexical.map.weight @ word) + word])
                     logits = model.output.logits(model.output.features(features))
                     p = p + weights[t, i] * logits.softmax(-1)[batch.targets[row, t]]
             found = found - p.log()
@@ -50,7 +55,7 @@ def by_loops(model: TranslationModel, batch: Batch, least: float) -> Tensor:
 
 
 @pytest.mark.parametrize("least", [1e-9, 0.26])
-@pytest.mark.parametrize("row", ROWS, ids=["default", "local_p", "entmax", "transformer"])
+@pytest.mark.parametrize("row", ROWS, ids=["default", *CHANGES])
 def test_the_loss_is_the_loops(row: dict[str, Any], least: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(marginal, "_LEAST", least)
     monkeypatch.setattr(marginal, "LOGITS", 3 * VOCAB)  # a token or two at a time
