@@ -199,6 +199,14 @@ def read_data(path: Path) -> Data:
     return data
 
 
+def read_model(path: Path) -> Model:
+    """Read the `model` section of a checkpoint, or of the best one of a run. Raises DataError as `load` does."""
+    where = find(path)
+    with _reading(where):
+        options: Model = parse("model", _read_config(where)["model"])
+    return options
+
+
 @contextmanager
 def _reading(where: Path, problem: str = "not a readable checkpoint") -> Iterator[None]:
     """Turn the errors of damaged files into a DataError that names the checkpoint."""

@@ -26,6 +26,7 @@ LAYERS = [
     "inference",
     "training",
     "benchmark",
+    "serve",
     "cli",
 ]
 """From the bottom up; a module imports from its own layer and those below."""

@@ -268,6 +268,14 @@ class Attention(nn.Module):
         """The context [n 1 m] if all weight of each head were on one position [n] of these sentences [n]."""
         return self.heads.merge(memory.values[sentences, :, positions][:, :, None])  # of [n h 1 v]
 
+    def read_weighted(
+        self, memory: Memory, sentences: Tensor, weights: Tensor, coverage: Tensor | None = None
+    ) -> AttentionOutput:
+        """What a step gives if all heads have these weights [n s] over these sentences [n]; coverage [n h s]."""
+        given = weights.to(memory.values.dtype)[:, None, None].expand(-1, memory.values.size(1), -1, -1)  # [n h 1 s]
+        context = self.heads.merge(given @ memory.values[sentences])  # of [n h 1 v]
+        return AttentionOutput(context, given, coverage=None if coverage is None else coverage + given[:, :, 0])
+
     def spans(self, output: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
         """Where the local windows of these steps stood in sentences of these lengths [b]; None for a global window."""
         if output.index is None or output.centre is None:

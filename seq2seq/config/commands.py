@@ -128,6 +128,21 @@ class TranslateConfig(ReadingConfig):
 
 
 @dataclass
+class InteractiveConfig:
+    """`seq2seq interactive`: Translate sentences as you type them, and show what each word attends to.
+
+    Example: seq2seq interactive checkpoint=runs/NAME/best decoding.beam_size=1
+    """
+
+    checkpoint: str | list[str] = REQUIRED
+    """Checkpoint, or run directory to use its best one. Several, [a,b,c], form an ensemble, which averages their
+    probabilities."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Device to run on."""
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+@dataclass
 class EvaluateConfig(ReadingConfig):
     """`seq2seq evaluate`: Translate a test set and score it: BLEU, chrF, TER, and a report.
 
@@ -438,10 +453,47 @@ class FetchConfig:
     """Directory that has the files already, for machines that can't reach their source."""
 
 
+@dataclass
+class ServeConfig:
+    """`seq2seq serve`: Offer models on a web page, where their attention can be watched, and over REST.
+
+    Example: seq2seq serve checkpoint=[runs/en-de,runs/de-en] port=5000
+    """
+
+    checkpoint: str | list[str] = field(default_factory=list)
+    """Checkpoint, or several models, [a,b]: each is offered under the name of its directory."""
+    ensembles: dict[str, list[str]] = field(default_factory=dict)
+    """Name -> the checkpoints of an ensemble."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 lets other machines in."""
+    port: int = number(5000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    workers: int = number(1, ge=1, le=256)
+    """Number of processes; they share the memory of the weights."""
+    batch_size: int = number(32, ge=1, le=4096)
+    """Most sentences, of any requests, that are translated together."""
+    api_keys: str | None = None
+    """File with an API key on each line; requests then need one. null: none do."""
+    max_characters: int = number(5000, ge=1, le=10_000_000)
+    """Most characters of a request; more are refused with status 413."""
+    max_texts: int = number(100, ge=1, le=100_000)
+    """Most texts of a request."""
+    max_waiting: int = number(1000, ge=1, le=1_000_000)
+    """Most sentences that may wait; requests beyond get status 503."""
+    requests_per_minute: float | None = number(None, gt=0)
+    """Most requests of a client (by API key, else by address) in a minute; more get status 429. null: any number."""
+    timeout: float = number(60.0, gt=0, le=86_400)
+    """Seconds that a translation may take; then the request gets status 504."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Device to run on."""
+    decoding: Decoding = field(default_factory=Decoding)
+
+
 COMMANDS: dict[str, type] = {
     "fetch": FetchConfig,
     "train": TrainConfig,
     "translate": TranslateConfig,
+    "interactive": InteractiveConfig,
     "evaluate": EvaluateConfig,
     "bleu": BleuConfig,
     "score": ScoreConfig,
@@ -453,5 +505,6 @@ COMMANDS: dict[str, type] = {
     "average": AverageConfig,
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
+    "serve": ServeConfig,
 }
 """Command -> its options."""

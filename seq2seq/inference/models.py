@@ -1,8 +1,10 @@
 """Trained models on a device, one or an ensemble: what translating and scoring share."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 
@@ -92,6 +94,17 @@ class TrainedModels:
             if member.model.attends and self.shares_source(member):
                 member.model.choose_layer(layer)
 
+    def reading_layer(self, layer: int) -> Self:
+        """Return the same models, whose attention is read from this decoder layer; they share their weights.
+
+        Raises ConfigError as `choose_layer` does.
+        """
+        other = copy.copy(self)
+        other.members = [replace(member, model=member.model.with_own_decoder()) for member in self.members]
+        other._quantised = [QuantisedModels(member.model) for member in other.members]
+        other.choose_layer(layer)
+        return other
+
     def models(self, precision: str) -> list[TranslationModel]:
         """Return each member's model with products in this precision. Raises ConfigError for int8 off the CPU."""
         return [quantised.at(precision) for quantised in self._quantised]
@@ -100,6 +113,13 @@ class TrainedModels:
     def piece_numbers(self) -> dict[str, int]:
         """Number of each piece of the target vocabulary."""
         return {name: number for number, name in enumerate(self.target.pieces(range(len(self.target))))}
+
+    def numbers(self, pieces: Sequence[str]) -> list[int]:
+        """Return the number of each of these target pieces. Raises DataError for one that there is not."""
+        for piece in pieces:
+            if piece not in self.piece_numbers:
+                raise DataError(f"the target vocabulary has no piece {piece[:60]!r}")
+        return [self.piece_numbers[piece] for piece in pieces]
 
     def select(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], candidates: int | None

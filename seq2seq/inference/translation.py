@@ -33,6 +33,8 @@ class Request:
     """The sentences before it in its document, in the order of the text"""
     markup: Markup | None = None
     """The tags that stood in the line, for its translation"""
+    pieces: tuple[str, ...] = ()
+    """Target pieces that follow the prefix"""
 
 
 def in_documents(lines: Iterable[str], size: int, begins: Iterable[bool] | None = None) -> Iterator[Request]:

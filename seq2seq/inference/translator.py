@@ -172,6 +172,8 @@ class Translator(TrainedModels):
         readings = self.read(lines, [request.context for request in requests], protected)
         encoded = next(r for r, member in zip(readings, self.members, strict=True) if self.shares_source(member))
         prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests], protected)]
+        for begun, request in zip(prefixes, requests, strict=True):
+            begun += self.numbers(request.pieces)
         for request, *tokens in zip(requests, *readings, prefixes, strict=True):
             check_length(max(map(len, tokens)), f"line {request.number + 1}")
         self._report_unreachable(readings)

@@ -87,6 +87,15 @@ class Pointer:
 
 
 @dataclass(frozen=True)
+class Focus:
+    """Weights for each of n decoder rows, with which all heads of an attending layer read in place of their own."""
+
+    layer: int
+    weights: Tensor
+    """[n s]"""
+
+
+@dataclass(frozen=True)
 class Source:
     """The source sentences as a decoder reads them."""
 
@@ -94,8 +103,8 @@ class Source:
     """One per attending layer."""
     readers: Readers | None = None
     """Which decoder rows read which sentence; None: one row per sentence, in order."""
-    pointer: Pointer | None = None
-    """What one of the layers reads in place of its context, in a single step; it then has no weights."""
+    pointer: Pointer | Focus | None = None
+    """What one of the layers reads in place of its context, in a single step; with a Pointer it has no weights."""
 
     @property
     def lengths(self) -> Tensor:
@@ -126,7 +135,9 @@ class Source:
         if self.pointer is not None and self.pointer.layer == layer:
             assert isinstance(attention, Attention)
             rows = readers.sentences if readers is not None else torch.arange(len(query), device=query.device)
-            return AttentionOutput(attention.read_position(memory, rows, self.pointer.positions))
+            if isinstance(self.pointer, Pointer):
+                return AttentionOutput(attention.read_position(memory, rows, self.pointer.positions))
+            return attention.read_weighted(memory, rows, self.pointer.weights, coverage)
         if readers is None or coverage is not None:
             memory = memory if readers is None else memory.select(readers.sentences)  # coverage is each row's own
             output: AttentionOutput = attention(query, memory, positions, coverage=coverage, need_weights=need_weights)

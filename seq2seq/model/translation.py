@@ -3,8 +3,10 @@
 Shapes: b batch, s source, t target, n decoder rows, r readout size, v vocabulary, u some of it.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -119,6 +121,12 @@ class TranslationModel(nn.Module):
                 f"from 1 to {layers}, or null."
             )
         self.decoder.alignment_layer = layer - 1
+
+    def with_own_decoder(self) -> Self:
+        """Return a model of the same weights whose decoder can be told another `alignment_layer`."""
+        other, decoder = copy.copy(self), copy.copy(self.decoder)
+        other._modules = {**self._modules, "decoder": decoder}
+        return other
 
     def encode(self, source: Tensor, lengths: Tensor, context: Context | None = None) -> tuple[Source, DecoderState]:
         """source tokens [b s], lengths [b] -> what the decoder reads, and its first state."""

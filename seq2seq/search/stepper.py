@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seq2seq.attention.attention import AttentionOutput
 from seq2seq.model.protocol import DecoderState, Readers, Source
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.protocol import Integers
@@ -104,6 +105,11 @@ class ModelStepper:
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """The previous tokens [n] -> log-probabilities of the next [n u], the next state."""
+        log_probs, _, new = self.attend(tokens, state)
+        return log_probs, new
+
+    def attend(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, AttentionOutput, ModelState]:
+        """`step`, with what was attended."""
 
         def project(features: Tensor) -> Tensor:
             logits = self._project(features)
@@ -113,7 +119,8 @@ class ModelStepper:
             tokens.to(self.device), state.source, state.state, project, need_weights=self.keep_attention
         )
         weights = attended.to_dense(state.source.size)
-        return log_probs, replace(state, state=new, attention=None if weights is None else weights[:, :, 0].float())
+        last = None if weights is None else weights[:, :, 0].float()
+        return log_probs, attended, replace(state, state=new, attention=last)
 
 
 def _without(logits: Tensor, absent: Tensor, readers: Readers | None) -> Tensor:

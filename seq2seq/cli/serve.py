@@ -1,0 +1,195 @@
+"""`seq2seq serve`: offers models on a web page and over REST."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from seq2seq.checkpoint import read_model
+from seq2seq.cli.main import Stopped
+from seq2seq.config import Model, ServeConfig, several
+from seq2seq.errors import ConfigError
+from seq2seq.inference.loading import load_translator
+from seq2seq.inference.translator import Translator
+from seq2seq.version import install_command
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: ServeConfig) -> int:
+    """Serve until a signal comes; requests that are being answered are finished first."""
+    models = _chosen(config)
+    if config.decoding.n_best > 1:
+        raise ConfigError(f"decoding.n_best={config.decoding.n_best}: a request says how many alternatives it wants")
+    if config.workers > 1 and (config.device != "cpu" or not hasattr(os, "fork")):
+        raise ConfigError(
+            f"workers={config.workers} and device={config.device}: only processes on a CPU can share weights. Use "
+            "device=cpu, or workers=1."
+        )
+    with tempfile.TemporaryDirectory(prefix="seq2seq-serve-") as directory, _listening(config) as listener:
+        if config.workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+            torch.set_num_threads(1)  # until the fork: threads of a product don't survive it
+        try:
+            import seq2seq.serve.app  # noqa: F401  once the metrics know where they are kept
+        except ImportError as error:
+            raise ConfigError(f"seq2seq serve needs {error.name}. Install it: {install_command('serve')}") from error
+        translators = {name: load_translator(paths, config.device) for name, paths in models.items()}
+        for translator in translators.values():
+            translator.check(config.decoding)
+            translator.models(config.decoding.precision)
+        keys = _read_keys(config.api_keys)
+        files = Path(directory, "files")
+        files.mkdir()
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        logger.info("http://%s:%d offers %s. Ctrl-C ends it.", host, listener.getsockname()[1], ", ".join(models))
+
+        def work() -> None:
+            if config.workers > 1:
+                torch.set_num_threads(max(len(os.sched_getaffinity(0)) // config.workers, 1))
+            _serve(config, models, translators, keys, files, listener)
+
+        if config.workers == 1:
+            signal.signal(signal.SIGTERM, _stop)  # the server raises it again when all is answered
+            work()
+        else:
+            _supervise(config.workers, work)
+    return 0
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(128 + number)
+
+
+def _chosen(config: ServeConfig) -> dict[str, list[str]]:
+    """Name the models and ensembles. Raises ConfigError if there is none, or two of one name."""
+    models: dict[str, list[str]] = {}
+    for path in several(config.checkpoint):
+        where = Path(path).resolve()
+        name = where.parent.name if where.name in ("best", "last") else where.name
+        if name in models:
+            raise ConfigError(f"checkpoint={several(config.checkpoint)}: two are called {name}. Rename a directory.")
+        models[name] = [path]
+    for name, paths in config.ensembles.items():
+        if name in models:
+            raise ConfigError(f"ensembles.{name}: a checkpoint has this name too. Choose another one.")
+        models[name] = paths
+    if not models:
+        raise ConfigError("checkpoint=[] and ensembles={}: expected a model to serve, checkpoint=DIR")
+    return models
+
+
+def _read_keys(path: str | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        keys = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"api_keys={path}: can't be read ({error})") from error
+    keys = [key for key in keys if key]
+    if not keys:
+        raise ConfigError(f"api_keys={path}: has no key; expected one on each line, or api_keys=null")
+    return keys
+
+
+def _listening(config: ServeConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"host={config.host} and port={config.port}: can't listen there ({error.strerror}). Choose another port."
+        ) from error
+    listener.listen(2048)
+    return listener
+
+
+def _serve(
+    config: ServeConfig,
+    models: dict[str, list[str]],
+    translators: dict[str, Translator],
+    keys: list[str],
+    files: Path,
+    listener: socket.socket,
+) -> None:
+    import uvicorn
+
+    from seq2seq.serve.app import make_app
+    from seq2seq.serve.batching import Batcher
+    from seq2seq.serve.limits import Keys, RateLimit
+    from seq2seq.serve.served import Served
+    from seq2seq.serve.server import Bounds, Server
+
+    served = [
+        Served(
+            name,
+            translator,
+            Batcher(translator, config.batch_size, config.max_waiting),
+            config.decoding,
+            config.timeout,
+            _equations(read_model(Path(models[name][0]))),
+        )
+        for name, translator in translators.items()
+    ]
+    rate = config.requests_per_minute
+    limit = RateLimit(None if rate is None else rate / config.workers)
+    server = Server(served, files, Bounds(config.max_characters, config.max_texts), Keys(keys), limit)
+    settings = uvicorn.Config(make_app(server), log_config=None, access_log=False, lifespan="on")
+    uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _equations(model: Model) -> dict[str, Any]:
+    """Name the parts that equations on the page depend on."""
+    attention = model.attention
+    parts = {axis: getattr(attention, axis) for axis in ("score", "window", "normaliser", "placement")}
+    names = {axis: None if part is None else part.name for axis, part in parts.items()}
+    sides = {"encoder": model.encoder.name, "decoder": model.decoder.name}
+    return {**names, **sides, "heads": attention.heads, "cell": getattr(model.decoder, "cell", None)}
+
+
+def _supervise(count: int, work: Callable[[], None]) -> None:
+    """Run so many processes, begin another where one dies, and pass on the signal that ends all."""
+    children: set[int] = set()
+    ending: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ending.append(number)
+        for child in children:
+            os.kill(child, number)
+
+    def begin() -> None:
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            try:
+                work()
+            except BaseException:
+                logger.exception("a worker failed")
+                os._exit(1)
+            os._exit(0)
+        children.add(child)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    for _ in range(count):
+        begin()
+    while children:
+        child, status = os.wait()
+        children.discard(child)
+        if not ending:
+            logger.error("worker %d ended (status %d); another one begins", child, os.waitstatus_to_exitcode(status))
+            begin()
+    raise Stopped(128 + ending[0])

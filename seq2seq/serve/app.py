@@ -1,0 +1,400 @@
+"""The REST interface, which is LibreTranslate's and more, and the page."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from babel import Locale
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from seq2seq.config import Decoding
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference.forced_scores import SentencePair, score_pairs
+from seq2seq.inference.live import source_tokens, translate_live
+from seq2seq.inference.translator import Translator
+from seq2seq.serve.batching import Busy
+from seq2seq.serve.events import end_event, event, posterior_event, source_event, step_event
+from seq2seq.serve.guard import Guard
+from seq2seq.serve.metrics import CONTENT_TYPE
+from seq2seq.serve.requests import (
+    Aligned,
+    Detect,
+    Pairs,
+    Translate,
+    Tree,
+    Watch,
+    described,
+    described_upload,
+    read,
+    read_upload,
+)
+from seq2seq.serve.served import Served
+from seq2seq.serve.server import Server
+from seq2seq.text.parts import Parts, read_html, read_subtitles, read_text
+from seq2seq.version import __version__
+
+_PAGE = Path(__file__).with_name("page")
+_FILES = {".txt": read_text, ".srt": read_subtitles, ".html": read_html}
+"""Suffix of a file -> how it is read"""
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
+_BYTES_PER_CHARACTER = 12
+"""Most bytes of a character, as JSON may write it; a list and the other fields add some"""
+
+
+class _Events(StreamingResponse):
+    media_type = "text/event-stream"
+
+
+class _Binary(Response):
+    media_type = "application/octet-stream"
+
+
+def make_app(server: Server) -> FastAPI:
+    """Return the application. Its lifespan ends with all waiting sentences translated."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        for model in server.models:
+            await asyncio.to_thread(model.batcher.close)
+        server.pool.shutdown()
+
+    app = FastAPI(
+        title="seq2seq", version=__version__, openapi_url="/spec", docs_url=None, redoc_url=None, lifespan=lifespan
+    )
+    bounds = server.bounds
+    most_bytes = _BYTES_PER_CHARACTER * bounds.characters + 100_000
+    app.add_middleware(Guard, metrics=server.metrics, most_bytes=most_bytes)
+    _add_errors(app)
+    _add_libretranslate(app, server)
+    _add_more(app, server)
+    _add_page(app, server)
+    return app
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def _add_errors(app: FastAPI) -> None:
+    def answer(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
+        return JSONResponse({"error": text}, status, headers)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return answer(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(ConfigError)
+    @app.exception_handler(DataError)
+    async def wrong(request: Request, error: Exception) -> JSONResponse:
+        return answer(409, str(error))
+
+    @app.exception_handler(Busy)
+    async def busy(request: Request, error: Busy) -> JSONResponse:
+        return answer(503, "too many sentences are waiting; try again in a second", {"Retry-After": "1"})
+
+    @app.exception_handler(TimeoutError)
+    async def late(request: Request, error: TimeoutError) -> JSONResponse:
+        return answer(504, "the translation took too long; send less text at a time")
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return answer(500, "an internal error; the server's log has more")
+
+
+async def _admitted(server: Server, request: Request, kind: type[Any]) -> Any:
+    """Read a request of a client that may ask. Raises HTTPException 403, 422 or 429."""
+    asked = await read(request, kind)
+    _admit(server, request, asked.api_key)
+    return asked
+
+
+def _admit(server: Server, request: Request, key: str) -> None:
+    if key not in server.keys:
+        raise HTTPException(403, "a valid API key is needed: give it as api_key")
+    client = key or (request.client.host if request.client else "")
+    if wait := server.rate.wait(client):
+        raise HTTPException(429, "too many requests; slow down", {"Retry-After": str(int(wait) + 1)})
+
+
+def _note(request: Request, model: Served, texts: Sequence[str]) -> None:
+    """Add to the request's line in the log."""
+    request.state.facts = {"model": model.name, "texts": len(texts), "characters": sum(map(len, texts))}
+
+
+def _answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of an operation."""
+    schema = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+    content = {"application/json": {"schema": schema}}
+    return {status: {"description": "Error", "content": content} for status in statuses}
+
+
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+_STREAM = {
+    "description": "Events: source, step, end, posterior, error",
+    "content": {"text/event-stream": {"schema": _EVENT}},
+}
+_ERRORS = _answers(400, 403, 409, 413, 422, 429, 501, 503, 504)
+
+
+# --- LibreTranslate's operations -------------------------------------------------------------------------------------
+
+
+def _add_libretranslate(app: FastAPI, server: Server) -> None:
+    names = server.names()
+
+    @app.post("/translate", openapi_extra=described(Translate, names), responses=_ERRORS)
+    async def translate(request: Request) -> dict[str, Any]:
+        """Translate a text, or each text of a list."""
+        asked: Translate = await _admitted(server, request, Translate)
+        texts = [asked.q] if isinstance(asked.q, str) else asked.q
+        server.check(texts)
+        model, detected = server.model(asked.source, asked.target, asked.model, "\n".join(texts))
+        _note(request, model, texts)
+        reader = read_html if asked.format == "html" else read_text
+        ranked = await model.translate([reader(text) for text in texts], asked.alternatives)
+        server.metrics.characters.labels(model.name).inc(sum(map(len, texts)))
+        best = [first for first, *_ in ranked]
+        others = [rest for _, *rest in ranked]
+        single = isinstance(asked.q, str)
+        answer: dict[str, Any] = {"translatedText": best[0] if single else best}
+        if asked.alternatives:
+            answer["alternatives"] = others[0] if single else others
+        if detected is not None:
+            facts = detected._asdict()
+            answer["detectedLanguage"] = facts if single else [facts] * len(texts)
+        return answer
+
+    @app.post("/detect", openapi_extra=described(Detect, names), responses=_ERRORS)
+    async def detect(request: Request) -> list[dict[str, Any]]:
+        """Find the language of a text among those that can be translated."""
+        asked: Detect = await _admitted(server, request, Detect)
+        server.check([asked.q])
+        sources = list(dict.fromkeys(model.source for model in server.models))
+        if len(sources) == 1:
+            return [server.detector(asked.q, sources)._asdict()]
+        return [found._asdict() for found in server.detector.ranked(asked.q, sources)]
+
+    @app.get("/languages")
+    async def languages() -> list[dict[str, Any]]:
+        """List the languages that can be translated, and into which."""
+        return _languages(server.models)
+
+    @app.post("/translate_file", openapi_extra=described_upload(names), responses=_ERRORS)
+    async def translate_file(request: Request) -> dict[str, str]:
+        """Translate a file (.txt, .srt, .html); the answer is where to download it."""
+        values, file = await read_upload(request)
+        _admit(server, request, values.api_key)
+        parts = _read_file(file.filename or "", await file.read())
+        texts = [segment.text for segment in parts.segments]
+        server.check(["\n".join(texts)])
+        model, _ = server.model(values.source, values.target, values.model, "\n".join(texts))
+        _note(request, model, texts)
+        ((translated, *_),) = await model.translate([parts])
+        server.metrics.characters.labels(model.name).inc(sum(map(len, texts)))
+        token = server.keep_file(file.filename or "", translated.encode())
+        return {"translatedFileUrl": str(request.url_for("download_file", name=token))}
+
+    @app.get("/download_file/{name}", responses=_answers(404), response_class=_Binary)
+    async def download_file(name: str) -> Response:
+        """Download a translated file."""
+        if (found := server.find_file(name)) is None:
+            raise HTTPException(404, "no such file; only the newest are kept")
+        headers = {"Content-Disposition": f'attachment; filename="translated{found.suffix}"'}
+        return _Binary(found.read_bytes(), headers=headers)
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Tell whether the server can translate."""
+        alive = all(model.batcher.alive for model in server.models)
+        if not alive:
+            raise HTTPException(503, "a model has stopped")
+        return {"status": "ok"}
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Counters for Prometheus."""
+        return Response(server.metrics.page(), media_type=CONTENT_TYPE)
+
+    @app.get("/frontend/settings")
+    async def settings() -> dict[str, Any]:
+        """Settings that LibreTranslate's clients ask for."""
+        first = _languages(server.models)[0]
+        target = first["targets"][0]
+        return {
+            "apiKeys": server.keys.required,
+            "keyRequired": server.keys.required,
+            "charLimit": server.bounds.characters,
+            "frontendTimeout": 500,
+            "suggestions": False,
+            "supportedFilesFormat": list(_FILES),
+            "language": {
+                "source": {"code": first["code"], "name": first["name"]},
+                "target": {"code": target, "name": _name(target)},
+            },
+        }
+
+
+def _read_file(name: str, content: bytes) -> Parts:
+    suffix = Path(name).suffix.lower()
+    if suffix not in _FILES:
+        raise HTTPException(400, f"{suffix or 'a file without a suffix'} is not supported; files: {', '.join(_FILES)}")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HTTPException(400, f"the file is not UTF-8: {error}") from error
+    if "\0" in text:
+        raise HTTPException(400, "the file has NUL characters; expected text")
+    return _FILES[suffix](text)
+
+
+def _languages(models: Sequence[Served]) -> list[dict[str, Any]]:
+    targets: dict[str, dict[str, None]] = {}
+    for model in models:
+        targets.setdefault(model.source, {})[model.target] = None
+    return [{"code": code, "name": _name(code), "targets": list(into)} for code, into in targets.items()]
+
+
+def _name(code: str) -> str:
+    return Locale("en").languages.get(code, code)
+
+
+# --- more than LibreTranslate ----------------------------------------------------------------------------------------
+
+
+def _add_more(app: FastAPI, server: Server) -> None:
+    names = server.names()
+
+    @app.get("/models")
+    async def models() -> list[dict[str, Any]]:
+        """List the models, and what can be seen of them."""
+        return [model.facts() for model in server.models]
+
+    @app.post("/alignments", openapi_extra=described(Aligned, names), responses=_ERRORS)
+    async def alignments(request: Request) -> list[dict[str, Any]]:
+        """Align the words of translations with those of their sources."""
+        asked: Aligned = await _admitted(server, request, Aligned)
+        model, scored = await _scored(server, request, asked, asked.attention)
+        made = [model.align(pair) for pair in scored]
+        return [
+            {
+                "source": each.source,
+                "target": each.target,
+                "links": each.links,
+                "weights": each.matrix.round(5).tolist(),
+            }
+            for each in made
+        ]
+
+    @app.post("/score", openapi_extra=described(Pairs, names), responses=_ERRORS)
+    async def score(request: Request) -> list[dict[str, Any]]:
+        """Compute how probable the model finds translations: natural-log probabilities."""
+        asked: Pairs = await _admitted(server, request, Pairs)
+        _, scored = await _scored(server, request, asked, "prior")
+        return [{"score": each.score, "tokens": each.tokens, "token_scores": each.token_scores} for each in scored]
+
+    @app.post("/tree", openapi_extra=described(Tree, names), responses=_ERRORS)
+    async def tree(request: Request) -> list[dict[str, Any]]:
+        """Translate a sentence; return the n best translations in pieces."""
+        asked: Tree = await _admitted(server, request, Tree)
+        server.check([asked.q])
+        model, _ = server.model(asked.source, asked.target, asked.model, asked.q)
+        _note(request, model, [asked.q])
+        decoding = Decoding(beam_size=max(asked.n_best, 2), n_best=asked.n_best)
+        (ranked,) = await model.translations([asked.q], decoding, asked.prefix)
+        return [
+            {"text": each.text, "tokens": each.tokens, "scores": each.token_scores, "rank": each.rank}
+            for each in ranked
+        ]
+
+    @app.post(
+        "/watch", openapi_extra=described(Watch, names), responses={**_ERRORS, 200: _STREAM}, response_class=_Events
+    )
+    async def watch(request: Request) -> StreamingResponse:
+        """Translate a sentence greedily, with an event for each token as soon as it is chosen."""
+        asked: Watch = await _admitted(server, request, Watch)
+        server.check([asked.q])
+        model, _ = server.model(asked.source, asked.target, asked.model, asked.q)
+        _note(request, model, [asked.q])
+        translator = model.reading(asked.layer)
+        return _Events(_watch(server, translator, asked), headers={"Cache-Control": "no-store"})
+
+
+async def _scored(server: Server, request: Request, asked: Pairs, attention: str) -> tuple[Served, Any]:
+    server.check([side for pair in asked.pairs for side in pair])
+    sources = [source for source, _ in asked.pairs]
+    model, _ = server.model(asked.source, asked.target, asked.model, "\n".join(sources))
+    _note(request, model, sources)
+    pairs = [SentencePair(_line(sentence), _line(translation)) for sentence, translation in asked.pairs]
+    work = server.pool.submit(score_pairs, model.translator, pairs, attention=attention)
+    return model, await asyncio.wait_for(asyncio.wrap_future(work), model.timeout)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split("\n"))
+
+
+class _Gone(Exception):
+    """The client has left."""
+
+
+async def _watch(server: Server, translator: Translator, asked: Watch) -> AsyncIterator[str]:
+    loop, told = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+    gone = threading.Event()
+    line = _line(asked.q)
+
+    def tell(text: str | None) -> None:
+        if gone.is_set():
+            raise _Gone
+        loop.call_soon_threadsafe(told.put_nowait, text)
+
+    def work() -> None:
+        try:
+            tell(source_event(source_tokens(translator, line)))
+            show = lambda step: tell(step_event(step))  # noqa: E731
+            found = translate_live(translator, line, show, prefix=asked.prefix, edits=asked.edits)
+            tell(end_event(found))
+            if asked.posterior and translator.attends and not asked.edits:
+                pair = SentencePair(line, found.text, found.tokens)
+                (scored,) = score_pairs(translator, [pair], attention="posterior")
+                tell(posterior_event(scored.attention))
+        except (ConfigError, DataError) as error:
+            tell(event("error", {"error": str(error)}))
+        except _Gone:
+            return
+        tell(None)
+
+    running = asyncio.ensure_future(asyncio.wrap_future(server.pool.submit(work)))
+    try:
+        while (text := await told.get()) is not None:
+            yield text
+        await running
+    finally:
+        gone.set()
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def _add_page(app: FastAPI, server: Server) -> None:
+    def add(path: str, name: str, kind: str) -> None:
+        @app.get(path, include_in_schema=False)
+        async def page() -> FileResponse:
+            headers = {
+                "Content-Security-Policy": _POLICY,
+                "Cache-Control": "no-cache",
+                "X-Content-Type-Options": "nosniff",
+            }
+            return FileResponse(_PAGE / name, media_type=kind, headers=headers)
+
+    add("/", "index.html", "text/html; charset=utf-8")
+    add("/page.css", "page.css", "text/css; charset=utf-8")
+    add("/page.js", "page.js", "text/javascript; charset=utf-8")

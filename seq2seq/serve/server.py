@@ -1,0 +1,108 @@
+"""The models that a server offers, and what all its requests share."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+
+from seq2seq.serve.detection import Detected, Detector
+from seq2seq.serve.limits import Keys, RateLimit
+from seq2seq.serve.metrics import Metrics
+from seq2seq.serve.served import Served
+from seq2seq.text.languages import base_language
+
+_KEPT_FILES = 100
+"""Translated files that wait to be downloaded"""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The bounds of what is asked."""
+
+    characters: int = 5000
+    """Most characters of a request"""
+    texts: int = 100
+    """Most texts of a request"""
+    live: int = 4
+    """Most translations that are watched at once"""
+
+
+@dataclass
+class Server:
+    """The models, and what all requests share."""
+
+    models: Sequence[Served]
+    directory: Path
+    """For translated files that wait to be downloaded"""
+    bounds: Bounds = field(default_factory=Bounds)
+    keys: Keys = field(default_factory=lambda: Keys([]))
+    rate: RateLimit = field(default_factory=lambda: RateLimit(None))
+    detector: Detector = field(default_factory=Detector)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.models)
+        self.pool = ThreadPoolExecutor(self.bounds.live, "live")
+
+    def model(self, source: str, target: str, name: str, text: str) -> tuple[Served, Detected | None]:
+        """Return the model for these languages, and what was detected where the source is `auto`."""
+        target = base_language(target)
+        named = [model for model in self.models if name in ("", model.name)]
+        if not named:
+            raise HTTPException(
+                400, f"model={name}: no such model; there are {self._list(m.name for m in self.models)}"
+            )
+        fitting = [model for model in named if model.target == target]
+        if not fitting:
+            raise HTTPException(
+                400, f"{target} is not supported; target languages: {self._list(m.target for m in named)}"
+            )
+        detected = None
+        if source == "auto":
+            sources = list(dict.fromkeys(model.source for model in fitting))
+            detected = self.detector(text, sources)
+            source = detected.language
+        source = base_language(source)
+        for model in fitting:
+            if model.source == source:
+                return model, detected
+        raise HTTPException(
+            400, f"{source} is not supported; languages into {target}: {self._list(m.source for m in fitting)}"
+        )
+
+    @staticmethod
+    def _list(names: Iterable[str]) -> str:
+        return ", ".join(dict.fromkeys(names))
+
+    def names(self) -> dict[str, list[str]]:
+        """Return the names that fields of requests may have."""
+        return {
+            "source": ["auto", *dict.fromkeys(model.source for model in self.models)],
+            "target": list(dict.fromkeys(model.target for model in self.models)),
+            "model": ["", *(model.name for model in self.models)],
+        }
+
+    def check(self, texts: Sequence[str]) -> None:
+        """Raises HTTPException 413 for more texts or characters than are allowed."""
+        if len(texts) > self.bounds.texts:
+            raise HTTPException(413, f"the request has {len(texts)} texts; at most {self.bounds.texts} are allowed")
+        characters = sum(map(len, texts))
+        if characters > self.bounds.characters:
+            raise HTTPException(
+                413, f"the request has {characters:,} characters; at most {self.bounds.characters:,} are allowed"
+            )
+
+    def keep_file(self, name: str, content: bytes) -> str:
+        """Keep a translated file where all worker processes find it; return its name there."""
+        token = f"{secrets.token_hex(16)}{Path(name).suffix.lower()}"
+        (self.directory / token).write_bytes(content)
+        kept = sorted(self.directory.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        for path in kept[:-_KEPT_FILES]:
+            path.unlink(missing_ok=True)
+        return token
+
+    def find_file(self, token: str) -> Path | None:
+        """Return a file that was kept."""
+        return next((path for path in self.directory.iterdir() if path.name == token), None)

@@ -1,0 +1,73 @@
+"""What is translated of a text, and what stays."""
+
+import pytest
+
+from seq2seq.errors import DataError
+from seq2seq.text.parts import Parts, read_html, read_subtitles, read_text
+
+
+def upper(parts: Parts) -> str:
+    """The text with its segments in capitals, tags and all."""
+    return parts.fill([(part.text if part.markup is None else part.markup.line).upper() for part in parts.segments])
+
+
+@pytest.mark.parametrize("text", ["", "\n", " \n\t\n", "a", " a b \n\n  c\r\nd", "a\u2028b\n", "\u3000x\n"])
+def test_plain_text_keeps_its_lines_and_white_space(text: str) -> None:
+    assert upper(read_text(text)) == text.upper()
+    assert all(part.text == part.text.strip() != "" for part in read_text(text).segments)
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("<p>one <b>two</b></p>\n<p>three</p>", ["one <b>two</b>", "three"]),
+        ("<ul><li>a</li><li> b &amp; c </li></ul>", ["a", "b &amp; c"]),
+        ("a<br>b<hr/>c", ["a", "b", "c"]),
+        ("<script>if (a<b) x()</script><style>p {}</style>a<!-- no <p> -->", ["a"]),
+        ("<p>see <code>x = 1</code> there</p>", ["see", "there"]),
+        ("<b><p>a</p><p>b</p></b>", ["a", "b"]),
+        ("<b>a<p>b</b>", ["a", "b"]),
+        ("<p>a < b</p>", ["a < b"]),
+        ("plain", ["plain"]),
+        ("<p></p><p> </p>", []),
+        ("<!doctype html><html lang='en'><head><title>t</title></head><body>a</body></html>", ["t", "a"]),
+        ('<p title="a > b">x</p>', ["x"]),
+    ],
+)
+def test_html_is_cut_at_blocks(text: str, segments: list[str]) -> None:
+    parts = read_html(text)
+    assert [part.markup and part.markup.line for part in parts.segments] == [
+        segment.replace("a < b", "a < b") for segment in segments
+    ]
+    assert parts.fill([part.markup.line if part.markup else "" for part in parts.segments]) == text
+
+
+def test_white_space_around_segments_stays() -> None:
+    assert upper(read_html("<p>\n  one two\n</p>")) == "<p>\n  ONE TWO\n</p>"
+
+
+@pytest.mark.parametrize(
+    "text", ["<", "<a", "<a '", "</", "<![CDATA[", "&#x110000;", "<b" * 50, "<b>" * 2000, "<!--", "<script>"]
+)
+def test_broken_html_is_read_all_the_same(text: str) -> None:
+    parts = read_html(text)
+    parts.fill([part.text for part in parts.segments])
+
+
+SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\nThe horse\nhas played.\n\n2\n00:00:03,000 --> 00:00:04,000\nWhen?\n"
+
+
+def test_subtitles_keep_numbers_and_times() -> None:
+    parts = read_subtitles(SUBTITLES)
+    assert [part.text for part in parts.segments] == ["The horse has played.", "When?"]
+    assert parts.fill(["A", "B"]) == "1\n00:00:01,000 --> 00:00:02,500\nA\n\n2\n00:00:03,000 --> 00:00:04,000\nB\n"
+
+
+def test_subtitles_from_windows_and_without_text() -> None:
+    text = "\ufeff1\r\n00:00:01,000 --> 00:00:02,500\r\n\r\n2\r\n00:00:03,000 --> 00:00:04,000\r\nWhen?"
+    assert read_subtitles(text).fill(["B"]).split("\n")[-1] == "B"
+
+
+def test_text_without_times_is_no_file_of_subtitles() -> None:
+    with pytest.raises(DataError, match="no times"):
+        read_subtitles("hello\n\nworld")
