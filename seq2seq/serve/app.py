@@ -1,6 +1,7 @@
 """The REST interface, which is LibreTranslate's and more, and the page."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -38,6 +39,10 @@ from seq2seq.serve.server import Server
 from seq2seq.text.parts import Parts, read_html, read_subtitles, read_text
 from seq2seq.version import __version__
 
+logger = logging.getLogger(__name__)
+
+_INTERNAL = "an internal error; the server's log has more"
+_LATE = "the translation took too long; send less text at a time"
 _PAGE = Path(__file__).with_name("page")
 _FILES = {".txt": read_text, ".srt": read_subtitles, ".html": read_html}
 """Suffix of a file -> how it is read"""
@@ -99,11 +104,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(TimeoutError)
     async def late(request: Request, error: TimeoutError) -> JSONResponse:
-        return answer(504, "the translation took too long; send less text at a time")
+        return answer(504, _LATE)
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
-        return answer(500, "an internal error; the server's log has more")
+        return answer(500, _INTERNAL)
 
 
 async def _admitted(server: Server, request: Request, kind: type[Any]) -> Any:
@@ -325,7 +330,7 @@ def _add_more(app: FastAPI, server: Server) -> None:
         model, _ = server.model(asked.source, asked.target, asked.model, asked.q)
         _note(request, model, [asked.q])
         translator = model.reading(asked.layer)
-        return _Events(_watch(server, translator, asked), headers={"Cache-Control": "no-store"})
+        return _Events(_watch(server, translator, asked, model.timeout), headers={"Cache-Control": "no-store"})
 
 
 async def _scored(server: Server, request: Request, asked: Pairs, attention: str) -> tuple[Served, Any]:
@@ -346,7 +351,7 @@ class _Gone(Exception):
     """The client has left."""
 
 
-async def _watch(server: Server, translator: Translator, asked: Watch) -> AsyncIterator[str]:
+async def _watch(server: Server, translator: Translator, asked: Watch, timeout: float) -> AsyncIterator[str]:
     loop, told = asyncio.get_running_loop(), asyncio.Queue[str | None]()
     gone = threading.Event()
     line = _line(asked.q)
@@ -370,13 +375,18 @@ async def _watch(server: Server, translator: Translator, asked: Watch) -> AsyncI
             tell(event("error", {"error": str(error)}))
         except _Gone:
             return
+        except Exception:
+            logger.exception("a translation that was watched failed")
+            tell(event("error", {"error": _INTERNAL}))
         tell(None)
 
-    running = asyncio.ensure_future(asyncio.wrap_future(server.pool.submit(work)))
+    server.pool.submit(work)
     try:
-        while (text := await told.get()) is not None:
-            yield text
-        await running
+        async with asyncio.timeout(timeout):
+            while (text := await told.get()) is not None:
+                yield text
+    except TimeoutError:
+        yield event("error", {"error": _LATE})
     finally:
         gone.set()
 
