@@ -54,7 +54,7 @@ def input_groups(name: str, size: int, read: Callable[[str], Iterator[str]]) -> 
         label = "stdin" if name == "-" else name
         numbers = count(1)
         for raw in arriving_lines(file.fileno(), size, label):
-            lines = (_decode(line, label, next(numbers)) for line in raw)
+            lines = (decode_line(line, label, next(numbers)) for line in raw)
             yield from in_groups(lines, size, lambda line: 0 if isinstance(line, DataError) else len(line))
 
 
@@ -74,7 +74,8 @@ def _stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _decode(raw: bytes, name: str, number: int) -> str | DataError:
+def decode_line(raw: bytes, name: str, number: int) -> str | DataError:
+    """Return the text of a raw line, or what is wrong with it."""
     try:
         (line,) = decode_lines([raw], name, number)
         return line

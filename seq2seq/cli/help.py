@@ -17,7 +17,7 @@ _RARE = ("columns", "device", "seed")
 
 def overview() -> str:
     """Return what `seq2seq --help` prints."""
-    rows = "\n".join(f"  {command:10} {purpose(command)}" for command in COMMANDS)
+    rows = "\n".join(f"  {command:11} {purpose(command)}" for command in COMMANDS)
     return f"usage: seq2seq COMMAND [key=value ...]\n\n{rows}\n\nseq2seq COMMAND --help lists its keys."
 
 

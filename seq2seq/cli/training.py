@@ -2,8 +2,11 @@
 
 import json
 import logging
+import shlex
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._dynamo  # imported early: later, every garbage collection would scan its many objects
@@ -36,14 +39,18 @@ from seq2seq.training.stopping import StoppedBySignal
 logger = logging.getLogger(__name__)
 
 
-def run_training(config: TrainConfig) -> int:
+Callback = Callable[[dict[str, Any]], object]
+"""Called with each line of metrics.jsonl."""
+
+
+def run_training(config: TrainConfig, callback: Callback = lambda row: None) -> int:
     """Train, or with check=true only test whether training could start."""
     device = device_of_rank(choose_device(config.device))
     run_dir = run_directory(config)
     with run_log() as log:
         try:
             with joined(device) as group:
-                code = train(config, run_dir, device, group, log)
+                code = train(config, run_dir, device, group, log, callback)
         except ProcessLost as lost:
             logger.error("%s: %s; run the same command again to resume from the last saved state", run_dir, lost)
             return 1
@@ -55,7 +62,9 @@ def run_directory(config: TrainConfig) -> Path:
     return Path(config.run_dir or default_run_dir(config, str(chosen("model/attention")), swept()))
 
 
-def train(config: TrainConfig, run_dir: Path, device: torch.device, group: ProcessGroup, log: RunLog) -> int:
+def train(
+    config: TrainConfig, run_dir: Path, device: torch.device, group: ProcessGroup, log: RunLog, callback: Callback
+) -> int:
     """Train as one process of the group; return the exit code."""
     if group.rank:
         logging.disable(logging.WARNING)
@@ -68,7 +77,7 @@ def train(config: TrainConfig, run_dir: Path, device: torch.device, group: Proce
         check_board()
     with group.rank_zero_first():
         data = prepare_data(config, run_dir)
-    trainer = make_trainer(config, data, run_dir, device, group)
+    trainer = make_trainer(config, data, run_dir, device, group, callback)
     check_space(run_dir, space_needed(trainer))
     if group.ranks > 1:
         logger.info("%d processes share each batch", group.ranks)
@@ -114,7 +123,10 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
         logger.info("stopped at once without saving; run the same command again to resume from the last saved state")
         raise
     logger.info("done: %s", trainer.reason_to_stop())
-    logger.info("translate with: seq2seq translate checkpoint=%s/best", run_dir)
+    if not trainer.group.rank:
+        for line in trainer.report.summary(trainer.progress.hours):
+            logger.info(line)
+    logger.info("translate with: seq2seq translate %s", shlex.quote(f"checkpoint={run_dir}/best"))
     return 0
 
 

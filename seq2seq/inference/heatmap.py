@@ -6,8 +6,9 @@ Shapes: h heads, t rows, s columns.
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TextIO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ _SHADES = " ░▒▓█"
 _MIN_COLUMNS = 8
 """Columns of a part of a heat map, however narrow the terminal is"""
 _USUAL_COLUMNS = 80
+_LEFT_TO_RIGHT = "\u200e"
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian and the scripts of India need them."""
 
@@ -55,21 +57,35 @@ class Heatmap:
 
         Brackets join the pieces of a word.
         """
+        return self.draw(shade)
+
+    def draw(self, cell: Callable[[float], str]) -> str:
+        """Draw the same with other cells: `cell` gives the two characters of a weight."""
         sources, targets = [label(token) for token in self.columns], [label(token) for token in self.rows]
-        margin = max(map(_width, targets), default=0)
+        margin = max(map(text_width, targets), default=0)
         height = max(map(len, sources), default=0)
         lines = []
         for letters in zip(*(source.rjust(height) for source in sources), strict=True):  # they read downwards
-            lines.append(" " * (margin + 2) + "".join(letter + " " * (2 - _width(letter)) for letter in letters))
+            lines.append(" " * (margin + 2) + "".join(map(_head, letters)))
         if words := word_spans(self.columns):
             lines.append(" " * (margin + 2) + _brackets(words))
         sides = dict.fromkeys(range(len(targets)), " ")
         for first, last in word_spans(self.rows):
             sides |= {first: "┌", **dict.fromkeys(range(first + 1, last), "│"), last: "└"}
         for target, side, row in zip(targets, sides.values(), self.weights.mean(0).tolist(), strict=True):
-            cells = "".join(_SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)] * 2 for weight in row)
-            lines.append(" " * (margin - _width(target)) + target + side + "|" + cells + "|")
+            lines.append(" " * (margin - text_width(target)) + target + side + "|" + "".join(map(cell, row)) + "|")
         return "\n".join(line.rstrip() for line in lines)
+
+
+def shade(weight: float) -> str:
+    """Draw a weight as two characters that are darker the greater it is."""
+    return _SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)] * 2
+
+
+def _head(letter: str) -> str:
+    """Fill a letter above a column to two characters; a mark keeps those written from the right in their places."""
+    mark = _LEFT_TO_RIGHT if unicodedata.bidirectional(letter) in ("R", "AL") else ""
+    return letter + mark + " " * (2 - text_width(letter))
 
 
 def _brackets(spans: Sequence[tuple[int, int]]) -> str:
@@ -88,14 +104,14 @@ def of_translation(result: Result, windows: Windows | None = None) -> Heatmap | 
     return Heatmap(result.source, result.text, *names, result.attention, *scores, windows)
 
 
-def text_heatmap(translation: Translation, width: int | None = None) -> str:
+def text_heatmap(translation: Translation, width: int | None = None, cell: Callable[[float], str] = shade) -> str:
     """Draw a translation's attention for a terminal of `width` columns, in parts below each other if it is narrow."""
     heatmap = of_translation(translation)
     if heatmap is None:
         return "(no attention)"
-    if heatmap.weights.size and heatmap.weights.mean(0).max() < 1 / len(_SHADES):
+    if cell is shade and heatmap.weights.size and heatmap.weights.mean(0).max() < 1 / len(_SHADES):
         return f"(attention is spread out: no weight reaches {1 / len(_SHADES):.0%})"
-    margin = max((_width(label(token)) for token in heatmap.rows), default=0) + len(" ||")
+    margin = max((text_width(label(token)) for token in heatmap.rows), default=0) + len(" ||")
     most = max(len(heatmap.columns), 1) if width is None else max((width - margin) // 2, _MIN_COLUMNS)
     parts = [
         replace(
@@ -103,13 +119,13 @@ def text_heatmap(translation: Translation, width: int | None = None) -> str:
         )
         for first in range(0, max(len(heatmap.columns), 1), most)
     ]
-    return "\n".join(map(str, parts))
+    return "\n".join(part.draw(cell) for part in parts)
 
 
-def terminal_width() -> int | None:
-    """Return the width of the terminal that logs go to, 80 if it is unknown; None if logs go elsewhere."""
+def terminal_width(file: TextIO | None = None) -> int | None:
+    """Return the width of the terminal that a file, or else the log, is; 80 if it is unknown; None for no terminal."""
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+        return os.get_terminal_size((file or sys.stderr).fileno()).columns or _USUAL_COLUMNS
     except (OSError, ValueError):
         return None
 
@@ -121,7 +137,7 @@ def fold(text: str, width: int) -> list[str]:
     """
     lines = [""]
     for unit in _units(printable(text)):
-        if lines[-1] and _width(lines[-1] + unit.rstrip()) > width:
+        if lines[-1] and text_width(lines[-1] + unit.rstrip()) > width:
             lines.append("")
         lines[-1] += unit
     return [line.rstrip() for line in lines]
@@ -131,7 +147,7 @@ def _units(text: str) -> Iterator[str]:
     """Split a text into what stays on one line: wide characters, and words with the space behind them."""
     unit = ""
     for character in text:
-        if unit and (unit[-1] == " " or ("W" in (_breadth(unit[-1]), _breadth(character)) and _width(character))):
+        if unit and (unit[-1] == " " or ("W" in (_breadth(unit[-1]), _breadth(character)) and text_width(character))):
             yield unit
             unit = ""
         unit += character
@@ -183,7 +199,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else "·" for c in text)
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
     """Count terminal columns: East Asian characters take two, combining marks and joiners none."""
     return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if _breadth(c) == "W" else 1 for c in text)
 

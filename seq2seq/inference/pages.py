@@ -60,14 +60,14 @@ def _record(number: int, heatmap: Heatmap) -> dict[str, Any]:
         "columns": [printable(token) for token in heatmap.columns],
         "rows": [printable(token) for token in heatmap.rows],
         "words": [word_spans(heatmap.columns), word_spans(heatmap.rows)],
-        "weights": [_digits(weights) for weights in heatmap.weights],
+        "weights": [encode_weights(weights) for weights in heatmap.weights],
         "score": round(heatmap.score, 4),
         "scores": [round(score, 4) for score in heatmap.scores],
         "windows": windows and [(window.first, window.last, round(window.centre, 2)) for window in windows],
     }
 
 
-def _digits(weights: Weights) -> str:
+def encode_weights(weights: Weights) -> str:
     """Encode weights [t s], row after row, in 4095ths, as two base-64 digits each."""
     steps = (weights.astype(np.float64).clip(0, 1) * _STEPS).round().astype(int)  # [t s]
     return _DIGITS[np.stack(np.divmod(steps, len(_DIGITS)), -1)].tobytes().decode("ascii")

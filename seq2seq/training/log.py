@@ -54,11 +54,15 @@ class RunLog(logging.Handler):
 
 @contextmanager
 def run_log() -> Iterator[RunLog]:
-    """Log the block, and any error that ends it, to train.log. DEBUG lines go only there."""
+    """Log the block, and any error that ends it, to train.log. Lines of DEBUG or below the set level go only there."""
     log, root, package = RunLog(), logging.getLogger(), logging.getLogger("seq2seq")
     terminals, level, disabled = list(root.handlers), package.level, root.manager.disable
+
+    def is_for_people(record: logging.LogRecord) -> bool:
+        return record.levelno >= max(level, logging.INFO)
+
     for terminal in terminals:
-        terminal.addFilter(_is_for_people)
+        terminal.addFilter(is_for_people)
     root.addHandler(log)
     package.setLevel(logging.DEBUG)
     logging.captureWarnings(True)
@@ -74,9 +78,5 @@ def run_log() -> Iterator[RunLog]:
         logging.disable(disabled)
         root.removeHandler(log)
         for terminal in terminals:
-            terminal.removeFilter(_is_for_people)
+            terminal.removeFilter(is_for_people)
         log.close()
-
-
-def _is_for_people(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.INFO

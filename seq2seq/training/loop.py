@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,8 @@ from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.progress import Progress
 from seq2seq.training.report import ValidationReport
 from seq2seq.training.run_directory import check_contents
+from seq2seq.training.run_report import RunReport
+from seq2seq.training.snapshots import attend
 from seq2seq.training.state import StateValues, TrainingProgress
 from seq2seq.training.stopping import StoppedBySignal, StoppingRule, noted_signals
 from seq2seq.training.validation import Validation, translations_file
@@ -50,8 +52,11 @@ class Trainer:
     schedule: Schedule
     validation: Validation
     keeper: CheckpointKeeper
+    report: RunReport
     extra_validations: Mapping[str, Validation] = field(default_factory=dict)
     """Further held-out sets by name; they are only reported."""
+    callback: Callable[[dict[str, Any]], object] = lambda row: None
+    """Called with each line of metrics."""
 
     def __post_init__(self) -> None:
         self.progress = TrainingProgress()
@@ -169,13 +174,14 @@ class Trainer:
                 elif progress.update % self.options.save_every == 0 or stop:
                     self._save(display)
                 if stop:
+                    self._write_report(display)
                     raise StoppedBySignal(stop)
                 if self.reason_to_stop():
                     break
 
     def _display(self) -> Progress:
         progress, per_epoch = self.progress, self.data.per_epoch
-        return Progress(
+        display = Progress(
             self.run_dir,
             self.schedule.total_updates,
             self.gradient.device,
@@ -184,7 +190,19 @@ class Trainer:
             epoch=per_epoch,
             validate_every=self.options.validate_every or per_epoch,
             tensorboard=self.options.tensorboard,
+            on_row=self._note_metrics,
         )
+        self.report.resume(progress.update)
+        return display
+
+    def _note_metrics(self, row: dict[str, Any]) -> None:
+        self.report.curves.add(row)
+        self.callback(row)
+
+    def _write_report(self, display: Progress | None) -> None:
+        if display is not None:
+            progress = self.progress
+            self.report.write(progress.update, self.schedule.total_updates, progress.hours, self.reason_to_stop())
 
     def try_largest_batch(self) -> None:
         """Dry-run one update on the largest batch, increasing the number of micro-batches until it fits into memory.
@@ -277,6 +295,7 @@ class Trainer:
                 for name, other in self.extra_validations.items()
             }
             health = None if self.group.rank else self.validation.attention(self.translator)
+            attended = [] if self.group.rank else attend(self.translator, self.validation.corpus)
         is_best = keeper.is_best(progress, self.scores)
         if due:
             self.schedule.validated(self.stopping.validated(progress, self.scores))
@@ -291,6 +310,8 @@ class Trainer:
         self._save(display)
         keeper.remove_others(progress, retained_before)
         if display is not None:
+            self.report.validated(progress.update, self.epochs, attended, samples)
+            self._write_report(display)
             display.pause()
 
     def _validations(self) -> int:

@@ -113,6 +113,24 @@ All other training settings have their defaults; config.json lists every setting
 """
 
 
+def shown_settings(config: TrainConfig, parameters: int, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run by name as texts, in short, as a report shows them."""
+    training, data = origin["training"], config.data
+    valid = " and ".join(map(shared_name, several(data.valid))) or "held out of the training corpus"
+    values = {
+        "model": f"{architecture(config.model)} {_attentions(config.model)}".replace("`", ""),
+        "parameters": f"{parameters:,}",
+        "training corpus": _corpora(data).replace("`", ""),
+        "validation corpus": valid,
+        "seed": config.seed,
+        **_settings(training),
+        "start_from": ", ".join(map(shared_name, several(config.training.start_from))),
+        "ema": config.training.ema,
+        "software": ", ".join(f"{name} {number}" for name, number in origin["versions"].items()),
+    }
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
 def average_card(model: Model, data: Data, names: Sequence[str]) -> str:
     """Write the model card of the mean of these checkpoints in Markdown."""
     rows = "\n".join(f"- {_file(name)}" for name in names)

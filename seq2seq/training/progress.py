@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -36,6 +37,7 @@ _BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 """tqdm's format without its estimate of the remaining time, which ignores validations."""
 _SHORTEST_BAR = 10
 """Columns of the bar if there is room for more than the most important values."""
+_NOTEBOOK_COLUMNS = 100
 _ROWS = 24
 """Assumed height of the terminal: tqdm shows nothing where the terminal does not report it."""
 
@@ -106,20 +108,24 @@ class Progress:
         epoch: int,
         validate_every: int,
         tensorboard: bool = False,
+        on_row: Callable[[dict[str, Any]], object] = lambda row: None,
     ) -> None:
         """Continue from an update of `total`; `epoch` and `validate_every` are in updates.
 
-        The first `metrics_size` bytes of metrics.jsonl are kept: a stopped run may have written more.
+        The first `metrics_size` bytes of metrics.jsonl are kept: a stopped run may have written more. `on_row` is
+        called with each line after it is written.
         """
         self._path = within(run_dir, "metrics.jsonl")
         with self._writing():
             self._path.touch()
             os.truncate(self._path, _whole_lines(self._path, metrics_size))
             self._file = self._path.open("a")
-        self._bar = tqdm(total=total, initial=update, disable=None, ncols=_columns(), nrows=_ROWS, bar_format=_BAR)
+        hidden = False if _in_notebook() else None  # None: unless the standard error is a terminal
+        self._bar = tqdm(total=total, initial=update, disable=hidden, ncols=_columns(), nrows=_ROWS, bar_format=_BAR)
         self._total, self._epoch, self._validate_every = total, epoch, validate_every
         self._pace, self._has_estimated = Pace(), False
         self._board = summary_writer()(str(run_dir / "tensorboard")) if tensorboard else None
+        self._on_row = on_row
         self._shown = self._measured = time.monotonic()
         self._tokens = 0
         self._device = device
@@ -161,9 +167,11 @@ class Progress:
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
         """Write a line of metrics; `event` is train or valid. Numbers that JSON does not have become null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        row = {"event": event, "update": update, **finite}
         with self._writing():
-            self._file.write(json.dumps({"event": event, "update": update, **finite}) + "\n")
+            self._file.write(json.dumps(row) + "\n")
             self._file.flush()
+        self._on_row(row)
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
@@ -211,7 +219,13 @@ class Progress:
 
 def _columns() -> int:
     """Return the width of the bar: some terminals wrap the line in the last column."""
-    return max((terminal_width() or 1) - 1, 1)
+    return _NOTEBOOK_COLUMNS if _in_notebook() else max((terminal_width() or 1) - 1, 1)
+
+
+def _in_notebook() -> bool:
+    """Whether output goes to a cell of a notebook: it redraws a line as a terminal does, but is none."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and "IPKernelApp" in getattr(ipython.get_ipython(), "config", {})
 
 
 def _parts(values: Mapping[str, Any], left: float | None) -> list[str]:
@@ -247,7 +261,7 @@ def effort(run_dir: Path) -> Effort:
     """Read the effort from a run's metrics.jsonl. Raises DataError naming the line."""
     path = within(run_dir, "metrics.jsonl")
     updates, tokens, seconds, peak = 0, 0.0, 0.0, None
-    for place, line in enumerate(_lines(path) if os.path.isfile(path) else (), 1):
+    for place, line in enumerate(metrics_lines(path) if os.path.isfile(path) else (), 1):
         try:
             values = parse_json(line)
             updates = max(updates, int(number(values, "update") or 0))
@@ -265,8 +279,8 @@ def effort(run_dir: Path) -> Effort:
     return Effort(updates, tokens / seconds if seconds else None, peak)
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the complete lines."""
+def metrics_lines(path: Path) -> Iterator[str]:
+    """Yield the complete lines of a metrics.jsonl. Raises DataError for what is no text."""
     with open_binary(path) as file:
         yield from decode_lines((line for line in raw_lines(file) if line.endswith(b"\n")), str(path))
 

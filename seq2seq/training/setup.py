@@ -1,9 +1,10 @@
 """Makes a trainer from a training configuration and its corpora."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,10 +26,11 @@ from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loop import Trainer
 from seq2seq.training.loss import LossFunction, TranslationLoss
 from seq2seq.training.marginal import MarginalLikelihood
-from seq2seq.training.model_card import model_card, origin
+from seq2seq.training.model_card import model_card, origin, shared_name, shown_settings
 from seq2seq.training.optimizer import MOMENTS, Halving, Schedule, make_optimizer
 from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.risk import MinimumRisk
+from seq2seq.training.run_report import RunReport
 from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.warm_start import freeze, start_from
 from seq2seq.training.workers import can_fork, default_processes, warn_of_few_cores
@@ -37,9 +39,17 @@ logger = logging.getLogger(__name__)
 
 
 def make_trainer(
-    config: TrainConfig, data: PreparedData, run_dir: Path, device: torch.device, group: ProcessGroup | None = None
+    config: TrainConfig,
+    data: PreparedData,
+    run_dir: Path,
+    device: torch.device,
+    group: ProcessGroup | None = None,
+    callback: Callable[[dict[str, Any]], object] = lambda row: None,
 ) -> Trainer:
-    """Make a trainer at update 0, which can `resume`; without a group, of this process alone."""
+    """Make a trainer at update 0, which can `resume`; without a group, of this process alone.
+
+    `callback` is called with each line of metrics.
+    """
     group = group or ProcessGroup()
     training = config.training
     check_quantisation(config.decoding.precision, device)
@@ -73,7 +83,15 @@ def make_trainer(
 
     kept = training.metric, training.keep_best, training.keep_last
     keeper = CheckpointKeeper(run_dir, saved, data.hashes, card, *kept, rank=group.rank)
-    return Trainer(training, batches, gradient, optimizer, schedule, validation, keeper, data.extra_validations)
+    languages = config.data.source_lang, config.data.target_lang
+    parameters = sum(parameters_by_part(model).values())
+    report = RunReport(
+        run_dir, languages, training.metric, shared_name(str(run_dir)), lambda: shown_settings(config, parameters, made)
+    )
+    extra = data.extra_validations
+    return Trainer(
+        training, batches, gradient, optimizer, schedule, validation, keeper, report, extra, callback=callback
+    )
 
 
 def _schedule(training: Training, updates_per_epoch: int) -> Schedule:

@@ -10,6 +10,7 @@ import functools
 import gzip
 import io
 import json
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ from seq2seq.text.tag_placement import place_tags
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.word_alignments import WordLinks
 from seq2seq.training.progress import effort
+from seq2seq.training.run_report import RunReport
 from support import FORMAT_1, trainers
 from support.protobuf import BPE, CHAR, NORMAL, SPECIALS, UNIGRAM, WORD, sentencepiece_model
 from support.sentences import PAIRS
@@ -325,13 +327,39 @@ def read_records(value: bytes, directory: Path) -> None:
 
 # --- what a run leaves -----------------------------------------------------------------------------------------------
 
-_event = {"event": "train", "update": 10, "loss": 2.5, "tokens": 640, "tokens_per_second": 1e4, "peak_memory_mb": 300.5}
+_event = {
+    "event": "train", "update": 10, "epoch": 0.5, "loss": 2.5, "tokens": 640, "tokens_per_second": 1e4,
+    "peak_memory_mb": 300.5,
+}  # fmt: skip
 
 
 def read_metrics(value: bytes, directory: Path) -> None:
     _put(directory, "metrics.jsonl", value)
+    assert len(_report(directory)["train"]["loss"]) <= 3  # a report leaves out what is no line
     found = effort(directory)
     assert found.tokens_per_second is None or found.tokens_per_second == found.tokens_per_second
+
+
+_snapshots = {
+    "columns": [["▁a", "</s>"]], "rows": [["▁b"]], "updates": [10, 20], "epochs": [0.5, 1.0],
+    "weights": [["AAAA"], ["P_v_"]], "samples": [["a", "b", "c"]],
+}  # fmt: skip
+
+
+def read_snapshots(value: bytes, directory: Path) -> None:
+    _put(directory, "snapshots.json", value)
+    attention = _report(directory)["attention"]
+    assert len(attention["weights"]) == len(attention["updates"])
+
+
+def _report(run_dir: Path) -> Any:
+    """What the page about a run draws; JavaScript's JSON is stricter than Python's."""
+    report = RunReport(run_dir, ("en", "de"), "bleu", "run", dict)
+    report.resume(20)
+    page = report.page(20, 30, 0.5, "")
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert not re.search(r"[,:[](NaN|-?Infinity)", re.sub(r'"(\\.|[^"\\])*"', "", found))
+    return json.loads(found)
 
 
 _run = {
@@ -726,6 +754,7 @@ READERS: dict[str, Callable[[], Reader]] = {
     "markup": lambda: Reader(st.tuples(lines_of(_markup), st.sampled_from(["html", "xml"])), read_markup),
     "JSONL of translations": lambda: Reader(_records(), read_records),
     "metrics.jsonl": lambda: Reader(st.lists(documents(_event), max_size=3).map(b"\n".join), read_metrics),
+    "snapshots.json": lambda: Reader(documents(_snapshots), read_snapshots),
     "config.json of a run": lambda: Reader(documents(_whole_run()), read_run_config),
     "cells of a comparison": lambda: Reader(documents(_cell_document()), read_cell),
     "config.json of a checkpoint": lambda: Reader(documents(_stored()), _file_of_checkpoint("config.json")),
@@ -741,8 +770,9 @@ READERS: dict[str, Callable[[], Reader]] = {
 """Readers by name, made on demand."""
 
 SLOW = {
-    "metrics.jsonl": 3, "config.json of a run": 3, "cells of a comparison": 3, "config.json of a checkpoint": 3,
-    "model.safetensors": 3, "configuration": 3, "tokenizer": 2, "shortlist": 2, "token cache": 10, "training state": 10,
+    "metrics.jsonl": 10, "snapshots.json": 10, "config.json of a run": 3, "cells of a comparison": 3,
+    "config.json of a checkpoint": 3, "model.safetensors": 3, "configuration": 3, "tokenizer": 2, "shortlist": 2,
+    "token cache": 10, "training state": 10,
     "JSONL of translations": 10, "input and prefixes": 20, "command line": 100,
     "--config-dir": 100,
 }  # fmt: skip

@@ -33,6 +33,20 @@ def test_wide_characters_and_marks_keep_the_columns_straight() -> None:
     assert lines[1:] == ["猫 |██|", " e\u0301 |██|", "ab |██|"]
 
 
+def test_letters_from_the_right_stay_in_their_columns() -> None:
+    weights = np.array([[[1.0, 0.0, 0.0]]])
+    lines = str(Heatmap("", "", ["▁של", "▁b", "▁ا"], ["▁כן"], weights, [0.0], 0.0)).split("\n")
+    mark = "\u200e"  # without it, a terminal that reorders would show all three columns backwards
+    assert lines == [f"    ש{mark}", f"    ל{mark} b ا{mark}", "כן |██    |"]
+
+
+def test_cells_may_be_drawn_otherwise() -> None:
+    translation = Translation("ab", "Ä", -1.5, -1.5, MAP.columns, MAP.rows, MAP.scores, WEIGHTS / 9)
+    assert text_heatmap(translation).startswith("(attention is spread out")
+    drawn = text_heatmap(translation, None, lambda weight: f"{100 * weight:2.0f}").split("\n")
+    assert drawn[-2:] == ["   Ä |11 0 0|", "</s> | 2 6 3|"]
+
+
 def test_a_translation_has_a_heat_map_where_it_has_attention() -> None:
     translation = Translation("ab", "Ä", -1.5, -1.5, MAP.columns, MAP.rows, MAP.scores, WEIGHTS)
     found = of_translation(translation)

@@ -1,12 +1,14 @@
 """The progress bar: on terminals of every width, and how much of the training is left."""
 
 import io
+import json
 import logging
 import os
 import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -105,3 +107,24 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
         "update 110 of 1000: loss 3.215, 30 min left, 12,346 tokens/s, epoch 0.50, learning rate 1.00e-03, "
         "gradient norm 0.75",
     ]
+
+
+def test_a_notebook_has_a_bar_although_it_is_no_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shell(config: dict[str, object]) -> mock.Mock:
+        return mock.Mock(get_ipython=lambda: mock.Mock(config=config))
+
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    for module, hidden in ((None, True), (shell({}), True), (shell({"IPKernelApp": {}}), False)):
+        monkeypatch.setitem(sys.modules, "IPython", module)
+        with closing(start(tmp_path, monkeypatch, 30)) as progress:
+            progress.show(100, VALUES, float("inf"))
+            assert progress._bar.disable == hidden
+            assert ("30 min left, 12,346 tokens/s" in drawn(progress)) == (not hidden)
+
+
+def test_each_line_of_metrics_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+    with closing(start(tmp_path, monkeypatch, 80, on_row=seen.append)) as progress:
+        progress.write("train", 3, {"loss": 2.5, "gradient_norm": float("inf")})
+    assert seen == [{"event": "train", "update": 3, "loss": 2.5, "gradient_norm": None}]
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == seen
