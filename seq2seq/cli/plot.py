@@ -9,10 +9,10 @@ from seq2seq.cli.files import check_directory, make_directory, output_file, outp
 from seq2seq.cli.reading import SOURCE, find_aligner, layout, read_pairs, score_all
 from seq2seq.config import Decoding, PlotConfig, several
 from seq2seq.errors import ConfigError
-from seq2seq.inference.alignment import Aligner
+from seq2seq.inference.alignment import Aligner, in_words
 from seq2seq.inference.context_view import view_context
 from seq2seq.inference.forced_scores import Result, with_posterior
-from seq2seq.inference.heatmap import Heatmap, in_words, of_translation
+from seq2seq.inference.heatmap import Heatmap, of_translation
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.pages import write_heatmaps
 from seq2seq.inference.translation import Translation, in_documents

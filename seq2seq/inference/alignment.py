@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from seq2seq.errors import DataError
 from seq2seq.inference.forced_scores import Result, ScoredPair
+from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.link_rules import ONE_A_WORD, LinkRule
 from seq2seq.inference.models import TrainedModels
-from seq2seq.inference.translation import Weights
+from seq2seq.inference.pages import in_notebook
+from seq2seq.inference.weights import Weights
 from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import Words, WordSegmenter
 
@@ -39,6 +41,11 @@ class WordAlignment:
     def __str__(self) -> str:
         """The links in Pharaoh's format."""
         return " ".join(f"{i}-{j}" for i, j in self.links)
+
+    def _repr_html_(self) -> str | None:
+        """Show the matrix in a notebook."""
+        texts = " ".join(self.source), " ".join(self.target)
+        return in_notebook(Heatmap(*texts, self.source, self.target, self.matrix[None], [], 0.0))
 
     def with_several(self, threshold: float = _FAINT) -> "WordAlignment":
         """Link words several times: A_{j,i}² / Σ_j A_{j,i} in place of A_{j,i} chooses each aligned target word's link.
@@ -77,6 +84,19 @@ def align(source: Words, target: Words, attention: Weights, rule: LinkRule = ONE
     links = [(i, j) for j, i in enumerate(chosen.tolist()) if aligned[j]]
     alignment = WordAlignment(source.words, target.words, matrix, links)
     return alignment if rule.threshold is None else alignment.with_several(rule.threshold)
+
+
+def in_words(heatmap: Heatmap, source: Words, target: Words) -> Heatmap:
+    """Merge tokens into words: weights as `align` merges them, log-probabilities summed.
+
+    EOS is no word, so its weight is missing from the rows. Windows are for tokens only, and are dropped.
+    """
+    weights = np.stack([align(source, target, head[None]).matrix for head in heatmap.weights])
+    scores = [0.0] * len(target.words)
+    for owners, score in zip(target.owners, heatmap.scores, strict=True):
+        if owners:
+            scores[owners[0]] += score
+    return replace(heatmap, columns=source.words, rows=target.words, weights=weights, scores=scores, windows=None)
 
 
 @dataclass(frozen=True)

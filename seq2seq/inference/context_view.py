@@ -13,7 +13,7 @@ from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.models import TrainedModels
 from seq2seq.inference.out_of_memory import in_halves_that_fit
-from seq2seq.inference.translation import Weights
+from seq2seq.inference.weights import Weights
 from seq2seq.text.batches import pad
 from seq2seq.text.context import gather
 

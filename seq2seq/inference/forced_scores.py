@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from seq2seq.attention.score import full_precision
+from seq2seq.inference.heatmap import of_translation
 from seq2seq.inference.models import TrainedModels, check_length
+from seq2seq.inference.pages import in_notebook
 from seq2seq.inference.posterior import POSTERIOR_SIZE, posterior
 from seq2seq.inference.teacher_forcing import USUAL_SIZE, PairBatch, Tokens, force_pairs
-from seq2seq.inference.translation import Translation, Weights, in_documents
+from seq2seq.inference.translation import Translation, in_documents
+from seq2seq.inference.weights import Weights
 from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
 from seq2seq.search.shortlist import Selection
@@ -85,6 +88,10 @@ class ScoredPair:
     def score(self) -> float:
         """Log-probability of the whole, without penalty."""
         return sum(self.token_scores)
+
+    def _repr_html_(self) -> str | None:
+        """Show the attention in a notebook."""
+        return in_notebook(of_translation(self))
 
     def __repr__(self) -> str:
         return f"ScoredPair({self.text!r}, score={self.score:.2f})"

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq.inference.translation import Weights
-from seq2seq.inference.windows import Windows
+from seq2seq.inference.weights import Weights, Windows
 
 QUANTITIES = {
     "entropy": ("entropy", "nats, of a step's weights; 0: all on one position"),

@@ -8,15 +8,9 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TextIO
+from typing import Protocol, TextIO
 
-import numpy as np
-
-from seq2seq.inference.alignment import align
-from seq2seq.inference.forced_scores import Result
-from seq2seq.inference.translation import Translation, Weights
-from seq2seq.inference.windows import Windows
-from seq2seq.text.words import Words
+from seq2seq.inference.weights import Weights, Windows
 
 _SHADES = " ░▒▓█"
 _MIN_COLUMNS = 8
@@ -96,7 +90,26 @@ def _brackets(spans: Sequence[tuple[int, int]]) -> str:
     return line
 
 
-def of_translation(result: Result, windows: Windows | None = None) -> Heatmap | None:
+class Attended(Protocol):
+    """A translation or a scored pair."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def source_tokens(self) -> list[str]: ...
+    @property
+    def tokens(self) -> list[str]: ...
+    @property
+    def token_scores(self) -> list[float]: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def attention(self) -> Weights | None: ...
+
+
+def of_translation(result: Attended, windows: Windows | None = None) -> Heatmap | None:
     """Return the heat map of a translation or scored pair; None for a blank line or a model without attention."""
     if result.attention is None:
         return None
@@ -104,7 +117,7 @@ def of_translation(result: Result, windows: Windows | None = None) -> Heatmap | 
     return Heatmap(result.source, result.text, *names, result.attention, *scores, windows)
 
 
-def text_heatmap(translation: Translation, width: int | None = None, cell: Callable[[float], str] = shade) -> str:
+def text_heatmap(translation: Attended, width: int | None = None, cell: Callable[[float], str] = shade) -> str:
     """Draw a translation's attention for a terminal of `width` columns, in parts below each other if it is narrow."""
     heatmap = of_translation(translation)
     if heatmap is None:
@@ -153,19 +166,6 @@ def _units(text: str) -> Iterator[str]:
         unit += character
     if unit:
         yield unit
-
-
-def in_words(heatmap: Heatmap, source: Words, target: Words) -> Heatmap:
-    """Merge tokens into words: weights as `align` merges them, log-probabilities summed.
-
-    EOS is no word, so its weight is missing from the rows. Windows are for tokens only, and are dropped.
-    """
-    weights = np.stack([align(source, target, head[None]).matrix for head in heatmap.weights])
-    scores = [0.0] * len(target.words)
-    for owners, score in zip(target.owners, heatmap.scores, strict=True):
-        if owners:
-            scores[owners[0]] += score
-    return replace(heatmap, columns=source.words, rows=target.words, weights=weights, scores=scores, windows=None)
 
 
 def word_spans(tokens: Sequence[str]) -> list[tuple[int, int]]:

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.models import check_length
-from seq2seq.inference.translation import Weights
 from seq2seq.inference.translator import Translator
-from seq2seq.inference.windows import AttentionWindow
+from seq2seq.inference.weights import AttentionWindow, Weights
 from seq2seq.model.protocol import Focus
 from seq2seq.search.ensemble import Ensemble, Member
 from seq2seq.search.greedy import greedy

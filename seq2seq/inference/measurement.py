@@ -15,7 +15,8 @@ from seq2seq.attention.attention import Attention, AttentionOutput, Memory
 from seq2seq.attention.window import reachable
 from seq2seq.inference.health import Health, HealthAccumulator, OutsideWindow
 from seq2seq.inference.teacher_forcing import PairBatch, Tokens, forced_batches
-from seq2seq.inference.windows import Windows, batch_windows
+from seq2seq.inference.weights import Windows
+from seq2seq.inference.windows import batch_windows
 from seq2seq.model.translation import TranslationModel
 
 Measured = tuple[Tensor, Windows | None, OutsideWindow | None]

@@ -3,19 +3,23 @@
 Shapes: h heads, t rows, s columns.
 """
 
+import io
 from collections.abc import Iterable
 from functools import cache
+from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from seq2seq.inference.heatmap import Heatmap, printable, word_spans
-from seq2seq.inference.translation import Weights
+from seq2seq.inference.weights import Weights
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _DIGITS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
+_ROW, _LETTER, _FRAME = 24, 9, 190
+"""Pixels of a row and of a letter of a column's name, at most, and of all else on a page of one heat map"""
 _STEPS = len(_DIGITS) ** 2 - 1
 
 
@@ -48,6 +52,16 @@ def write_heatmaps(
     records = (_record(number, heatmap) for number, heatmap in heatmaps)
     template = templates().get_template("heatmaps.html")
     file.writelines(template.generate(title=title, languages=tags, records=records))
+
+
+def in_notebook(heatmap: Heatmap | None) -> str | None:
+    """Return a heat map as HTML for the output of a notebook: the same page, in a frame. None without one."""
+    if heatmap is None:
+        return None
+    page = io.StringIO()
+    write_heatmaps(page, heatmap.target, ("und", "und"), [(1, heatmap)])
+    height = _FRAME + _ROW * len(heatmap.rows) + _LETTER * max(map(len, heatmap.columns), default=0)
+    return f'<iframe srcdoc="{escape(page.getvalue())}" style="width: 100%; height: {height}px; border: 0"></iframe>'
 
 
 def _record(number: int, heatmap: Heatmap) -> dict[str, Any]:

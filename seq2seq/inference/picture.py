@@ -23,7 +23,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from seq2seq.inference.fonts import Fonts, is_cff
 from seq2seq.inference.heatmap import Heatmap, fold, label, printable, word_spans
-from seq2seq.inference.windows import Windows
+from seq2seq.inference.weights import Windows
 
 _COLOURS = "gray_r"
 """From white to black, even in lightness"""

@@ -15,7 +15,8 @@ from seq2seq.inference.metrics import LengthBin, Reference, Scores, alternatives
 from seq2seq.inference.pages import templates
 from seq2seq.inference.translation import Translation
 from seq2seq.inference.translator import Translator
-from seq2seq.inference.windows import Windows, token_windows
+from seq2seq.inference.weights import Windows
+from seq2seq.inference.windows import token_windows
 from seq2seq.text.moses import MosesTokens
 from seq2seq.text.words import find_words
 

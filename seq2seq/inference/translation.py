@@ -4,20 +4,16 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from seq2seq.inference.heatmap import of_translation
+from seq2seq.inference.pages import in_notebook
+from seq2seq.inference.weights import Weights
 from seq2seq.search.protocol import MARGIN, Limits
 from seq2seq.text.cleaning import is_blank
 from seq2seq.text.context import Past
 from seq2seq.text.markup import Markup
 
 logger = logging.getLogger(__name__)
-
-Weights = NDArray[np.floating[Any]]
-"""Attention [h t s]: for each head and target token, a row of weights over the source tokens"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +89,10 @@ class Translation:
 
     def __repr__(self) -> str:
         return f"Translation({self.text!r}, score={self.score:.2f})"
+
+    def _repr_html_(self) -> str | None:
+        """Show the attention in a notebook, as `plot` draws it."""
+        return in_notebook(of_translation(self))
 
     def __iter__(self) -> "Iterator[Translation]":
         """Yield this translation and its alternatives, best first."""

@@ -4,27 +4,13 @@ Search does not keep windows. A teacher-forced pass over the tokens that it foun
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from seq2seq.attention.attention import AttentionOutput
 from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.models import TrainedModels
 from seq2seq.inference.teacher_forcing import PairBatch, Tokens, force_pairs
+from seq2seq.inference.weights import AttentionWindow, Windows
 from seq2seq.model.translation import TranslationModel
-
-
-@dataclass(frozen=True)
-class AttentionWindow:
-    """The source positions that a step sees, from `first` to `last`, `last` included."""
-
-    first: int
-    last: int
-    centre: float
-    """p_t; under `local_p` mostly between two positions"""
-
-
-Windows = Sequence[AttentionWindow]
-"""The windows of a sentence's steps"""
 
 
 def attention_windows(

@@ -8,7 +8,7 @@ from typing import Any
 
 from seq2seq.inference.heatmap import word_spans
 from seq2seq.inference.live import Live, Step
-from seq2seq.inference.translation import Weights
+from seq2seq.inference.weights import Weights
 
 
 def event(kind: str, values: dict[str, Any]) -> str:

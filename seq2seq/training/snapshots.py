@@ -12,8 +12,8 @@ from pathlib import Path
 
 from seq2seq.inference.forced_scores import force_tokens
 from seq2seq.inference.pages import encode_weights
-from seq2seq.inference.translation import Weights
 from seq2seq.inference.translator import Translator
+from seq2seq.inference.weights import Weights
 from seq2seq.text.cache import EncodedCorpus
 from seq2seq.text.json_io import read_json, typed
 from seq2seq.text.storage import replace_file, within

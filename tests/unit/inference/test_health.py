@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seq2seq.inference.health import QUANTITIES, Health, HealthAccumulator, OutsideWindow, measure, verdicts
-from seq2seq.inference.windows import AttentionWindow
+from seq2seq.inference.weights import AttentionWindow
 
 ROWS = torch.tensor([[[0.25, 0.75, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
 """One head: the second word and a bit of the first, the first word, EOS."""

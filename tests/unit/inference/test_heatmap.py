@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from seq2seq.inference.alignment import align
-from seq2seq.inference.heatmap import Heatmap, in_words, label, of_translation, printable, text_heatmap, word_spans
+from seq2seq.inference.alignment import align, in_words
+from seq2seq.inference.heatmap import Heatmap, label, of_translation, printable, text_heatmap, word_spans
 from seq2seq.inference.translation import Translation
-from seq2seq.inference.windows import AttentionWindow
+from seq2seq.inference.weights import AttentionWindow
 from seq2seq.text.words import Words
 
 WEIGHTS = np.array([[[1, 0, 0], [0.1, 0.6, 0.3]], [[1, 0, 0], [0.3, 0.4, 0.3]]])

@@ -3,15 +3,19 @@
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from seq2seq.inference.alignment import WordAlignment
 from seq2seq.inference.heatmap import Heatmap
-from seq2seq.inference.pages import write_heatmaps
-from seq2seq.inference.windows import AttentionWindow
+from seq2seq.inference.pages import in_notebook, write_heatmaps
+from seq2seq.inference.translation import Translation
+from seq2seq.inference.weights import AttentionWindow
 
 HOSTILE = [
     "</script><script>alert(1)</script>", "<!--", "-->", "<![CDATA[", '"', "'", "\\", "\\u003c", "{{data}}",
@@ -119,3 +123,23 @@ def test_a_weight_takes_two_characters() -> None:
     many = [heatmap(30, 30) for _ in range(50)]
     size = len(page(*many)) - len(page())
     assert size < 50 * (2 * 30 * 30 + 60 * 8 + 30 * 6 + 200)
+
+
+def test_a_notebook_shows_the_page_in_a_frame() -> None:
+    made = heatmap(2, len(HOSTILE))
+    shown = in_notebook(replace(made, columns=HOSTILE, target=HOSTILE[0]))
+    assert shown is not None
+    ((name, attributes),) = Elements(shown).tags
+    assert name == "iframe"
+    assert data(attributes["srcdoc"] or "")["sentences"][0]["target"] == HOSTILE[0]
+    assert in_notebook(None) is None
+
+
+def test_translations_and_alignments_show_themselves() -> None:
+    weights = np.full((1, 2, 2), 0.5)
+    translation = Translation("a b", "c d", -1.0, -1.0, ["a", "b"], ["c", "d"], [-0.5, -0.5], weights)
+    assert "iframe" in (translation._repr_html_() or "")
+    assert replace(translation, attention=None)._repr_html_() is None
+    alignment = WordAlignment(["a", "b"], ["c", "d"], weights[0], [(0, 0)])
+    shown = Elements(alignment._repr_html_() or "").tags[0][1]["srcdoc"] or ""
+    assert data(shown)["sentences"][0]["columns"] == ["a", "b"]

@@ -14,7 +14,7 @@ from seq2seq.inference import fonts, picture
 from seq2seq.inference.fonts import Fonts
 from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.picture import Painter
-from seq2seq.inference.windows import AttentionWindow
+from seq2seq.inference.weights import AttentionWindow
 
 BEGINNING = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 SVG = "{http://www.w3.org/2000/svg}"

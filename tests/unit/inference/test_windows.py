@@ -22,7 +22,8 @@ from torch import Tensor
 
 from seq2seq.attention.attention import AttentionOutput
 from seq2seq.inference.forced_scores import force_tokens
-from seq2seq.inference.windows import AttentionWindow, attention_windows
+from seq2seq.inference.weights import AttentionWindow
+from seq2seq.inference.windows import attention_windows
 from seq2seq.model.quantised import quantise
 from seq2seq.text.tokenizer import BOS
 

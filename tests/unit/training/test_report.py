@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from seq2seq.inference.heatmap import _width, fold, text_heatmap
+from seq2seq.inference.heatmap import fold, text_heatmap, text_width
 from seq2seq.inference.translation import Translation
 from seq2seq.training.report import show_samples
 
@@ -42,7 +42,7 @@ def test_lines_fit(text: str, width: int, lines: list[str]) -> None:
 def test_nothing_is_lost(width: int) -> None:
     for text in (LONG, "我们昨天在城里买了两本书。" * 3, f"{LONG} 我们昨天 {LONG}"):
         lines = fold(text, width)
-        assert max(map(_width, lines)) <= width
+        assert max(map(text_width, lines)) <= width
         assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", text)
 
 
@@ -62,7 +62,7 @@ def test_samples_are_logged_within_the_terminal(
     with caplog.at_level(logging.INFO):
         show_samples([(sample("我们昨天在城里买了两本书我们买了书。", LONG), LONG)])
     texts, picture = caplog.messages
-    assert max(_width(line) for message in (texts, picture) for line in message.split("\n")) <= 40
+    assert max(text_width(line) for message in (texts, picture) for line in message.split("\n")) <= 40
     assert texts.split("\n") == [
         "source:      我们昨天在城里买了两本书我",
         "             们买了书。",
