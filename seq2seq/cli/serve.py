@@ -1,12 +1,15 @@
 """`seq2seq serve`: offers models on a web page and over REST."""
 
 import logging
+import math
 import os
 import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +26,9 @@ from seq2seq.version import install_command
 
 logger = logging.getLogger(__name__)
 
+_PAUSE = 2.0
+"""Seconds between the beginnings of a worker that fails at once"""
+
 
 def run(config: ServeConfig) -> int:
     """Serve until a signal comes; requests that are being answered are finished first."""
@@ -34,6 +40,8 @@ def run(config: ServeConfig) -> int:
             f"workers={config.workers} and device={config.device}: only processes on a CPU can share weights. Use "
             "device=cpu, or workers=1."
         )
+    signal.signal(signal.SIGTERM, _stop)  # which the server raises again when all is answered
+    logging.getLogger("seq2seq.inference").setLevel(logging.ERROR)  # warnings quote the text
     with tempfile.TemporaryDirectory(prefix="seq2seq-serve-") as directory, _listening(config) as listener:
         if config.workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
@@ -54,11 +62,10 @@ def run(config: ServeConfig) -> int:
 
         def work() -> None:
             if config.workers > 1:
-                torch.set_num_threads(max(len(os.sched_getaffinity(0)) // config.workers, 1))
+                torch.set_num_threads(max((os.cpu_count() or 1) // config.workers, 1))
             _serve(config, models, translators, keys, files, listener)
 
         if config.workers == 1:
-            signal.signal(signal.SIGTERM, _stop)  # the server raises it again when all is answered
             work()
         else:
             _supervise(config.workers, work)
@@ -145,7 +152,13 @@ def _serve(
     rate = config.requests_per_minute
     limit = RateLimit(None if rate is None else rate / config.workers)
     server = Server(served, files, Bounds(config.max_characters, config.max_texts), Keys(keys), limit)
-    settings = uvicorn.Config(make_app(server), log_config=None, access_log=False, lifespan="on")
+    settings = uvicorn.Config(
+        make_app(server),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=math.ceil(config.timeout) + 5,  # for clients that never send the rest of a request
+    )
     uvicorn.Server(settings).run(sockets=[listener])
 
 
@@ -160,36 +173,46 @@ def _equations(model: Model) -> dict[str, Any]:
 
 def _supervise(count: int, work: Callable[[], None]) -> None:
     """Run so many processes, begin another where one dies, and pass on the signal that ends all."""
-    children: set[int] = set()
+    from prometheus_client.multiprocess import mark_process_dead
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    children: dict[int, float] = {}
+    """Process -> when it began"""
     ending: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         ending.append(number)
         for child in children:
-            os.kill(child, number)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
 
     def begin() -> None:
         sys.stdout.flush()
-        child = os.fork()
-        if child == 0:
-            for number in (signal.SIGINT, signal.SIGTERM):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # else one between fork and note would be lost
+        if (child := os.fork()) == 0:
+            os.setpgid(0, 0)  # Ctrl-C reaches it once: through this process
+            for number in signals:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
             try:
                 work()
             except BaseException:
                 logger.exception("a worker failed")
                 os._exit(1)
             os._exit(0)
-        children.add(child)
+        children[child] = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signals:
         signal.signal(number, end)
     for _ in range(count):
         begin()
     while children:
         child, status = os.wait()
-        children.discard(child)
+        lived = time.monotonic() - children.pop(child)
+        mark_process_dead(child)  # type: ignore[no-untyped-call]
         if not ending:
             logger.error("worker %d ended (status %d); another one begins", child, os.waitstatus_to_exitcode(status))
+            time.sleep(max(_PAUSE - lived, 0))
             begin()
     raise Stopped(128 + ending[0])

@@ -3,21 +3,22 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from babel import Locale
 from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.forced_scores import SentencePair, score_pairs
 from seq2seq.inference.live import source_tokens, translate_live
-from seq2seq.inference.translator import Translator
 from seq2seq.serve.batching import Busy
 from seq2seq.serve.events import end_event, event, posterior_event, source_event, step_event
 from seq2seq.serve.guard import Guard
@@ -46,7 +47,14 @@ _LATE = "the translation took too long; send less text at a time"
 _PAGE = Path(__file__).with_name("page")
 _FILES = {".txt": read_text, ".srt": read_subtitles, ".html": read_html}
 """Suffix of a file -> how it is read"""
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+_EVENTS = 64
+"""Events that wait for a client to read them"""
+_POSTERIOR = 500_000
+"""Characters of a sentence times those of its translation whose posterior attention takes some 20 seconds"""
 _BYTES_PER_CHARACTER = 12
 """Most bytes of a character, as JSON may write it; a list and the other fields add some"""
 
@@ -67,13 +75,14 @@ def make_app(server: Server) -> FastAPI:
         yield
         for model in server.models:
             await asyncio.to_thread(model.batcher.close)
-        server.pool.shutdown()
+        await asyncio.to_thread(server.pool.shutdown, cancel_futures=True)
 
     app = FastAPI(
         title="seq2seq", version=__version__, openapi_url="/spec", docs_url=None, redoc_url=None, lifespan=lifespan
     )
     bounds = server.bounds
     most_bytes = _BYTES_PER_CHARACTER * bounds.characters + 100_000
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(Guard, metrics=server.metrics, most_bytes=most_bytes)
     _add_errors(app)
     _add_libretranslate(app, server)
@@ -165,7 +174,8 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         model, detected = server.model(asked.source, asked.target, asked.model, "\n".join(texts))
         _note(request, model, texts)
         reader = read_html if asked.format == "html" else read_text
-        ranked = await model.translate([reader(text) for text in texts], asked.alternatives)
+        parts = await asyncio.to_thread(lambda: [reader(text) for text in texts])
+        ranked = await model.translate(parts, asked.alternatives)
         server.metrics.characters.labels(model.name).inc(sum(map(len, texts)))
         best = [first for first, *_ in ranked]
         others = [rest for _, *rest in ranked]
@@ -198,23 +208,27 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         """Translate a file (.txt, .srt, .html); the answer is where to download it."""
         values, file = await read_upload(request)
         _admit(server, request, values.api_key)
-        parts = _read_file(file.filename or "", await file.read())
-        texts = [segment.text for segment in parts.segments]
-        server.check(["\n".join(texts)])
-        model, _ = server.model(values.source, values.target, values.model, "\n".join(texts))
-        _note(request, model, texts)
-        ((translated, *_),) = await model.translate([parts])
-        server.metrics.characters.labels(model.name).inc(sum(map(len, texts)))
+        reader, text = _read_file(file.filename or "", await file.read())
+        server.check([text])
+        model, _ = server.model(values.source, values.target, values.model, text)
+        _note(request, model, [text])
+        ((translated, *_),) = await model.translate([await asyncio.to_thread(reader, text)])
+        server.metrics.characters.labels(model.name).inc(len(text))
         token = server.keep_file(file.filename or "", translated.encode())
         return {"translatedFileUrl": str(request.url_for("download_file", name=token))}
 
     @app.get("/download_file/{name}", responses=_answers(404), response_class=_Binary)
     async def download_file(name: str) -> Response:
         """Download a translated file."""
-        if (found := server.find_file(name)) is None:
+        if (content := server.read_file(name)) is None:
             raise HTTPException(404, "no such file; only the newest are kept")
-        headers = {"Content-Disposition": f'attachment; filename="translated{found.suffix}"'}
-        return _Binary(found.read_bytes(), headers=headers)
+        headers = {"Content-Disposition": f'attachment; filename="translated{Path(name).suffix}"'}
+        return _Binary(content, headers=headers)
+
+    @app.post("/suggest", include_in_schema=False)
+    async def suggest() -> Response:
+        """Refuse a better translation, as LibreTranslate does where it takes none."""
+        raise HTTPException(403, "suggestions are not taken here")
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -240,6 +254,7 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
             "charLimit": server.bounds.characters,
             "frontendTimeout": 500,
             "suggestions": False,
+            "filesTranslation": True,
             "supportedFilesFormat": list(_FILES),
             "language": {
                 "source": {"code": first["code"], "name": first["name"]},
@@ -248,7 +263,7 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         }
 
 
-def _read_file(name: str, content: bytes) -> Parts:
+def _read_file(name: str, content: bytes) -> tuple[Callable[[str], Parts], str]:
     suffix = Path(name).suffix.lower()
     if suffix not in _FILES:
         raise HTTPException(400, f"{suffix or 'a file without a suffix'} is not supported; files: {', '.join(_FILES)}")
@@ -258,7 +273,7 @@ def _read_file(name: str, content: bytes) -> Parts:
         raise HTTPException(400, f"the file is not UTF-8: {error}") from error
     if "\0" in text:
         raise HTTPException(400, "the file has NUL characters; expected text")
-    return _FILES[suffix](text)
+    return _FILES[suffix], text
 
 
 def _languages(models: Sequence[Served]) -> list[dict[str, Any]]:
@@ -288,7 +303,7 @@ def _add_more(app: FastAPI, server: Server) -> None:
         """Align the words of translations with those of their sources."""
         asked: Aligned = await _admitted(server, request, Aligned)
         model, scored = await _scored(server, request, asked, asked.attention)
-        made = [model.align(pair) for pair in scored]
+        made = await asyncio.to_thread(lambda: [model.align(pair) for pair in scored])
         return [
             {
                 "source": each.source,
@@ -313,7 +328,7 @@ def _add_more(app: FastAPI, server: Server) -> None:
         server.check([asked.q])
         model, _ = server.model(asked.source, asked.target, asked.model, asked.q)
         _note(request, model, [asked.q])
-        decoding = Decoding(beam_size=max(asked.n_best, 2), n_best=asked.n_best)
+        decoding = replace(model.decoding, beam_size=max(asked.n_best, 2), n_best=asked.n_best, search="beam")
         (ranked,) = await model.translations([asked.q], decoding, asked.prefix)
         return [
             {"text": each.text, "tokens": each.tokens, "scores": each.token_scores, "rank": each.rank}
@@ -329,8 +344,8 @@ def _add_more(app: FastAPI, server: Server) -> None:
         server.check([asked.q])
         model, _ = server.model(asked.source, asked.target, asked.model, asked.q)
         _note(request, model, [asked.q])
-        translator = model.reading(asked.layer)
-        return _Events(_watch(server, translator, asked, model.timeout), headers={"Cache-Control": "no-store"})
+        model.reading(asked.layer)
+        return _Events(_watch(server, model, asked), headers={"Cache-Control": "no-store"})
 
 
 async def _scored(server: Server, request: Request, asked: Pairs, attention: str) -> tuple[Served, Any]:
@@ -339,7 +354,9 @@ async def _scored(server: Server, request: Request, asked: Pairs, attention: str
     model, _ = server.model(asked.source, asked.target, asked.model, "\n".join(sources))
     _note(request, model, sources)
     pairs = [SentencePair(_line(sentence), _line(translation)) for sentence, translation in asked.pairs]
-    work = server.pool.submit(score_pairs, model.translator, pairs, attention=attention)
+    if attention == "posterior" and not all(_is_short(pair.source, pair.target) for pair in pairs):
+        raise HTTPException(413, f"attention=posterior: the two lengths multiply to more than {_POSTERIOR:,}")
+    work = server.submit(partial(score_pairs, model.translator, pairs, attention=attention))
     return model, await asyncio.wait_for(asyncio.wrap_future(work), model.timeout)
 
 
@@ -351,24 +368,30 @@ class _Gone(Exception):
     """The client has left."""
 
 
-async def _watch(server: Server, translator: Translator, asked: Watch, timeout: float) -> AsyncIterator[str]:
-    loop, told = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+async def _watch(server: Server, model: Served, asked: Watch) -> AsyncIterator[str]:
+    loop, events = asyncio.get_running_loop(), asyncio.Queue[str | None](_EVENTS)
     gone = threading.Event()
-    line = _line(asked.q)
+    line, translator = _line(asked.q), model.reading(asked.layer)
 
     def tell(text: str | None) -> None:
         if gone.is_set():
             raise _Gone
-        loop.call_soon_threadsafe(told.put_nowait, text)
+        asyncio.run_coroutine_threadsafe(events.put(text), loop).result()
 
     def work() -> None:
         try:
             tell(source_event(source_tokens(translator, line)))
-            show = lambda step: tell(step_event(step))  # noqa: E731
-            found = translate_live(translator, line, show, prefix=asked.prefix, edits=asked.edits)
-            tell(end_event(found))
-            if asked.posterior and translator.attends and not asked.edits:
-                pair = SentencePair(line, found.text, found.tokens)
+            done = translate_live(
+                translator,
+                line,
+                lambda step: tell(step_event(step)),
+                prefix=asked.prefix,
+                edits=asked.edits,
+                decoding=model.decoding,
+            )
+            tell(end_event(done))
+            if asked.posterior and translator.attends and not asked.edits and _is_short(line, done.text):
+                pair = SentencePair(line, done.text, done.tokens)
                 (scored,) = score_pairs(translator, [pair], attention="posterior")
                 tell(posterior_event(scored.attention))
         except (ConfigError, DataError) as error:
@@ -380,15 +403,22 @@ async def _watch(server: Server, translator: Translator, asked: Watch, timeout: 
             tell(event("error", {"error": _INTERNAL}))
         tell(None)
 
-    server.pool.submit(work)
+    server.submit(work)
+    end = loop.time() + model.timeout
     try:
-        async with asyncio.timeout(timeout):
-            while (text := await told.get()) is not None:
-                yield text
+        while (text := await asyncio.wait_for(events.get(), end - loop.time())) is not None:
+            yield text
     except TimeoutError:
         yield event("error", {"error": _LATE})
     finally:
         gone.set()
+        while not events.empty():  # lets a thread go on that waits for room
+            events.get_nowait()
+
+
+def _is_short(source: str, target: str) -> bool:
+    """Whether the posterior of this pair can be computed in a reasonable time, which grows with both lengths."""
+    return len(source) * len(target) <= _POSTERIOR
 
 
 # --- the page --------------------------------------------------------------------------------------------------------

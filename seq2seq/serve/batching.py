@@ -6,11 +6,12 @@ A translation does not depend on the others in its batch, so sharing batches cha
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from seq2seq.config import Decoding
+from seq2seq.errors import DataError
 from seq2seq.inference.translation import Request, Translation
 from seq2seq.inference.translator import Translator
 
@@ -50,6 +51,8 @@ class Batcher:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self.watch: Callable[[int], object] = lambda waiting: None
+        """Called with the number of sentences that wait, when it changes"""
         self._thread = threading.Thread(target=self._work, name="translate", daemon=True)
         self._thread.start()
 
@@ -71,8 +74,11 @@ class Batcher:
         DataError for options and sentences that the model can't serve.
         """
         self._translator.check(decoding)
+        if len(requests) > self._most_waiting:
+            raise DataError(f"the text has {len(requests):,} sentences; at most {self._most_waiting:,} may wait")
         for request in requests:
             self._translator.check_line(request.line, "the text")
+            self._translator.numbers(request.pieces)
         job = _Job(requests, decoding, keep_attention, results=[None] * len(requests))
         if not requests:
             job.future.set_result([])
@@ -81,6 +87,7 @@ class Batcher:
             if self._closed or self._waiting() + len(requests) > self._most_waiting:
                 raise Busy
             self._jobs.append(job)
+            self.watch(self._waiting())
             self._changed.notify()
         return job.future
 
@@ -136,6 +143,7 @@ class Batcher:
                 if job.begun < len(job.requests):
                     same.append(job)
             self._jobs = others + same
+            self.watch(self._waiting())
             return batch
 
 

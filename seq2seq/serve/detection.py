@@ -29,22 +29,29 @@ class Detector:
     def ranked(self, text: str, languages: Sequence[str]) -> list[Detected]:
         """Return these languages, the most probable first. Raises HTTPException 501 without lingua."""
         try:
-            import lingua
+            import lingua  # noqa: F401
         except ImportError as error:
             raise HTTPException(
                 501, f"languages can't be detected here: give `source`, or install lingua: {install_command('detect')}"
             ) from error
-        known = {language.iso_code_639_1.name.lower(): language for language in lingua.Language.all()}
-        wanted = [language for language in languages if language in known]
-        if len(wanted) < 2:
-            return [Detected(language, 100.0) for language in (wanted or languages)]
-        found = _detector(tuple(wanted)).compute_language_confidence_values(text)
-        return [Detected(each.language.iso_code_639_1.name.lower(), round(100 * each.value, 1)) for each in found]
+        unknown = [language for language in languages if language not in _known()]
+        if unknown:
+            raise HTTPException(501, f"{', '.join(unknown)} can't be detected: give `source`")
+        ranked = _detector(tuple(languages)).compute_language_confidence_values(text)
+        names = {_known()[language]: language for language in languages}
+        return [Detected(names[each.language], round(100 * each.value, 1)) for each in ranked]
+
+
+@cache
+def _known() -> dict[str, Any]:
+    import lingua
+
+    known = {language.iso_code_639_1.name.lower(): language for language in lingua.Language.all()}
+    return {**known, "no": known["nb"]}
 
 
 @cache
 def _detector(languages: tuple[str, ...]) -> Any:
     import lingua
 
-    known = {language.iso_code_639_1.name.lower(): language for language in lingua.Language.all()}
-    return lingua.LanguageDetectorBuilder.from_languages(*(known[language] for language in languages)).build()
+    return lingua.LanguageDetectorBuilder.from_languages(*(_known()[language] for language in languages)).build()

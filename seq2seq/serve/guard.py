@@ -5,12 +5,15 @@ import logging
 import time
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seq2seq.serve.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+_LEFT = 499
+"""Status in the log if the client left before its request was read"""
 _OTHER = "other"
 """Paths that don't exist, counted as one"""
 
@@ -50,6 +53,8 @@ class Guard:
             if stated.isdigit() and int(stated[:20]) > self._most_bytes:
                 raise _TooLarge
             await self._app(scope, counting, noting)
+        except ClientDisconnect:
+            status = _LEFT
         except _TooLarge:
             await _refuse(noting, f"the request has more than {self._most_bytes:,} bytes")
         finally:

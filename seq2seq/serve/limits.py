@@ -1,4 +1,4 @@
-"""Who may ask, how often, and how much at once."""
+"""Who may ask, and how often."""
 
 import hmac
 import threading
@@ -11,7 +11,7 @@ _MOST_CLIENTS = 10_000
 
 
 class Keys:
-    """The API keys that may ask; without any, all may."""
+    """The API keys that are known; without any, everybody may ask."""
 
     def __init__(self, keys: Collection[str]) -> None:
         self._keys = [key.encode() for key in keys]
@@ -29,7 +29,7 @@ class Keys:
 
 
 class RateLimit:
-    """At most so many requests of a client in a minute, by a bucket that fills evenly."""
+    """So many requests of a client in a minute on average: a bucket of that size, which fills evenly."""
 
     def __init__(self, per_minute: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_minute, self._clock = per_minute, clock
@@ -43,8 +43,9 @@ class RateLimit:
             return 0.0
         with self._lock:
             now = self._clock()
-            held, then = self._buckets.pop(client, (self._per_minute, now))
-            held = min(self._per_minute, held + (now - then) * self._per_minute / 60)
+            most = max(self._per_minute, 1.0)
+            held, then = self._buckets.pop(client, (most, now))
+            held = min(most, held + (now - then) * self._per_minute / 60)
             allowed = held >= 1
             self._buckets[client] = (held - allowed, now)
             if len(self._buckets) > _MOST_CLIENTS:

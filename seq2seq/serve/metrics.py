@@ -25,12 +25,11 @@ class Metrics:
             "seq2seq_waiting", "Sentences that wait", ("model",), registry=registry, multiprocess_mode="livesum"
         )
         self._registry = registry
-        self._waiting = [(waiting.labels(model.name), model.batcher) for model in models]
+        for model in models:
+            model.batcher.watch = waiting.labels(model.name).set
 
     def page(self) -> bytes:
         """Return all values, of all worker processes together."""
-        for gauge, batcher in self._waiting:
-            gauge.set(batcher.waiting)
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, ValidationError, model_validator
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
@@ -39,6 +39,12 @@ class Asking(BaseModel):
     """What every request has."""
 
     api_key: Text = Field("", description="API key, where the server needs one")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, values: Any) -> Any:
+        """Take null for a field that is left out, as LibreTranslate's clients send it."""
+        return {key: x for key, x in values.items() if x is not None} if isinstance(values, dict) else values
 
 
 class Languages(Asking):

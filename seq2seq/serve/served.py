@@ -1,9 +1,9 @@
 """A model as the server offers it: texts of any length and form in, translations and what is known about them out."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from seq2seq.config import Decoding
@@ -80,21 +80,28 @@ class Served:
             decoding = replace(decoding, n_best=count, beam_size=max(decoding.beam_size, count))
         split = [[self.split(segment.text) for segment in parts.segments] for parts in all_parts]
         requests: list[Request] = []
-        for text in split:  # the sentences before, for a model in context
+        for parts, text in zip(all_parts, split, strict=True):  # the sentences before, for a model in context
             past = Past(self.translator.context)
-            for sentence in chain.from_iterable(text):
-                requests.append(Request(sentence, len(requests), context=past.before(sentence)))
-        found = iter(await self._submit(requests, decoding, keep_attention=marked))
-        return [
-            self._filled(
-                parts,
-                [
-                    self._joined(segment, list(islice(found, len(sentences))))
-                    for segment, sentences in zip(parts.segments, text, strict=True)
-                ],
-            )
-            for parts, text in zip(all_parts, split, strict=True)
-        ]
+            for place, sentences in enumerate(text):
+                begins = place in parts.beginnings
+                for sentence in sentences:
+                    requests.append(Request(sentence, len(requests), context=past.before(sentence, begins=begins)))
+                    begins = False
+        ranked = await self._submit(requests, decoding, keep_attention=marked)
+        return await asyncio.to_thread(self._all_filled, all_parts, split, iter(ranked))
+
+    def _all_filled(
+        self, all_parts: Sequence[Parts], split: Sequence[Sequence[Sequence[str]]], ranked: Iterator[list[Translation]]
+    ) -> list[list[str]]:
+        """Put the ranked translations of all sentences where they belong."""
+        filled = []
+        for parts, text in zip(all_parts, split, strict=True):
+            joined = [
+                self._joined(segment, list(islice(ranked, len(sentences))))
+                for segment, sentences in zip(parts.segments, text, strict=True)
+            ]
+            filled.append(self._filled(parts, joined))
+        return filled
 
     async def translations(self, lines: Sequence[str], decoding: Decoding, pieces: Sequence[str] = ()) -> list[Any]:
         """Return the n best translations of each line as it is, which begin with these target pieces."""

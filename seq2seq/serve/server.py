@@ -1,19 +1,26 @@
 """The models that a server offers, and what all its requests share."""
 
+import os
 import secrets
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from seq2seq.serve.batching import Busy
 from seq2seq.serve.detection import Detected, Detector
 from seq2seq.serve.limits import Keys, RateLimit
 from seq2seq.serve.metrics import Metrics
 from seq2seq.serve.served import Served
 from seq2seq.text.languages import base_language
 
+_WAITING = 4
+"""Pieces of work per thread that may wait or run"""
 _KEPT_FILES = 100
 """Translated files that wait to be downloaded"""
 
@@ -44,6 +51,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.models)
+        self._works: list[Future[Any]] = []
         self.pool = ThreadPoolExecutor(self.bounds.live, "live")
 
     def model(self, source: str, target: str, name: str, text: str) -> tuple[Served, Detected | None]:
@@ -94,15 +102,26 @@ class Server:
                 413, f"the request has {characters:,} characters; at most {self.bounds.characters:,} are allowed"
             )
 
+    def submit(self, work: Callable[[], Any]) -> "Future[Any]":
+        """Run work that batches can't share in a thread. Raises Busy if too much of it waits."""
+        if sum(not future.done() for future in self._works) > _WAITING * self.bounds.live:
+            raise Busy
+        self._works = [future for future in self._works if not future.done()]
+        self._works.append(self.pool.submit(work))
+        return self._works[-1]
+
     def keep_file(self, name: str, content: bytes) -> str:
         """Keep a translated file where all worker processes find it; return its name there."""
-        token = f"{secrets.token_hex(16)}{Path(name).suffix.lower()}"
+        token = f"{time.time_ns():020}-{secrets.token_hex(16)}{Path(name).suffix.lower()}"
         (self.directory / token).write_bytes(content)
-        kept = sorted(self.directory.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        for path in kept[:-_KEPT_FILES]:
-            path.unlink(missing_ok=True)
+        for old in sorted(os.listdir(self.directory))[:-_KEPT_FILES]:
+            (self.directory / old).unlink(missing_ok=True)
         return token
 
-    def find_file(self, token: str) -> Path | None:
+    def read_file(self, token: str) -> bytes | None:
         """Return a file that was kept."""
-        return next((path for path in self.directory.iterdir() if path.name == token), None)
+        if token not in os.listdir(self.directory):
+            return None
+        with suppress(FileNotFoundError):  # another process may just have deleted it
+            return (self.directory / token).read_bytes()
+        return None

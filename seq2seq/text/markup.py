@@ -102,6 +102,11 @@ class _HtmlReader(HTMLParser):
         self.open: list[tuple[str, int, bool]] = []
         """Elements without an end so far: name, place in `found`, and whether the tag ends in />"""
 
+    def updatepos(self, i: int, j: int) -> int:
+        """Count characters from the start of the text, not from that of a line."""
+        self.offset += max(j - i, 0)
+        return j
+
     def _note(self, kind: str, value: str) -> None:
         self.found.append((kind, value, self.getpos()[1]))
 

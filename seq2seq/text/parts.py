@@ -12,91 +12,23 @@ from typing import NamedTuple
 from seq2seq.errors import DataError
 from seq2seq.text.markup import Markup
 
-_BLOCKS = [
-    "address",
-    "article",
-    "aside",
-    "base",
-    "blockquote",
-    "body",
-    "br",
-    "button",
-    "caption",
-    "center",
-    "col",
-    "colgroup",
-    "dd",
-    "details",
-    "dialog",
-    "dir",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "footer",
-    "form",
-    "frame",
-    "frameset",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "head",
-    "header",
-    "hgroup",
-    "hr",
-    "html",
-    "iframe",
-    "legend",
-    "li",
-    "link",
-    "main",
-    "menu",
-    "meta",
-    "nav",
-    "noframes",
-    "noscript",
-    "object",
-    "ol",
-    "optgroup",
-    "option",
-    "p",
-    "param",
-    "search",
-    "section",
-    "select",
-    "source",
-    "summary",
-    "table",
-    "tbody",
-    "td",
-    "template",
-    "tfoot",
-    "th",
-    "thead",
-    "title",
-    "tr",
-    "track",
-    "ul",
-    "video",
-    "audio",
-    "canvas",
-    "input",
-]
+_BLOCK_NAMES = """address article aside audio base blockquote body br button canvas caption center col colgroup
+dd details dialog dir div dl dt fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head header
+hgroup hr html iframe input legend li link main menu meta nav noframes noscript object ol optgroup option p param search
+section select source summary table tbody td template tfoot th thead title tr track ul video"""
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
 """HTML's elements between which no sentence goes on"""
-_VERBATIM = "script style textarea code pre svg math"
-"""HTML's elements whose content is not translated"""
 _TAG = re.compile(
-    rf"<!--.*?(?:-->|$)|<[!?][^>]*>|<({_VERBATIM.replace(' ', '|')})\b[^>]*>.*?(?:</\1\s*>|$)"
-    r"|</?([a-z][a-z0-9-]*)(?:[^>\"']|\"[^\"]*\"|'[^']*')*>",
+    r"<(?:svg|math)(?=[\s/])[^>]*/>|<!--.*?(?:-->|$)|<[!?][^>]*>"
+    # What is not translated
+    r"|<(script|style|textarea|code|pre|svg|math)(?=[\s/>])[^>]*>.*?(?:</\1\s*>|$)"
+    r"|</?([a-z][a-z0-9-]*)(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>",
     re.IGNORECASE | re.DOTALL,
 )
-_SPACE = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
-_TIMES = re.compile(r"\d+:\d\d:\d\d[,.]\d+\s+-->\s+\d+:\d\d:\d\d[,.]\d+.*")
+_TIMES = re.compile(r"\ufeff?\s*\d+:\d\d:\d\d[,.]\d+\s+-->\s+\d+:\d\d:\d\d[,.]\d+.*")
+_LINES = re.compile(r"(?<=\n)")
+_MARKS = re.compile(r"(?:<[^<>]*>|\{[^{}]*\})++")
+"""Marks of style in subtitles"""
 
 
 class Segment(NamedTuple):
@@ -114,6 +46,8 @@ class Parts:
     frame: list[str] = field(default_factory=lambda: [""])
     """What stands before, between and after the segments"""
     segments: list[Segment] = field(default_factory=list)
+    beginnings: set[int] = field(default_factory=set)
+    """Places of segments that begin a document, after a blank line"""
 
     def keep(self, text: str) -> None:
         """Add what stays as it is."""
@@ -126,9 +60,7 @@ class Parts:
 
     def add_line(self, line: str) -> None:
         """Add a line of plain text without the white space around it, which stays; a blank one stays whole."""
-        match = _SPACE.fullmatch(line)
-        assert match is not None
-        before, text, after = match.groups()
+        before, text, after = _edges(line)
         self.keep(before)
         if text:
             self.add(Segment(text))
@@ -143,7 +75,9 @@ class Parts:
 def read_text(text: str) -> Parts:
     """Read plain text, line by line."""
     parts = Parts()
-    for line in text.splitlines(keepends=True):
+    for line in _LINES.split(text):
+        if not line.strip():
+            parts.beginnings.add(len(parts.segments))
         parts.add_line(line)
     return parts
 
@@ -156,15 +90,13 @@ def read_html(text: str) -> Parts:
     """
     parts = Parts()
     for inline in _between_blocks(text, parts):
-        if not re.sub(_TAG, "", inline).strip():
+        if not unescape(_TAG.sub("", inline)).strip():
             parts.keep(inline)
             continue
-        match = _SPACE.fullmatch(inline)
-        assert match is not None
-        before, core, after = match.groups()
+        before, core, after = _edges(inline)
         try:
             markup = Markup.read(core, "html", "the text")
-        except (DataError, RecursionError):
+        except DataError:
             _add_apart(parts, inline)
             continue
         parts.keep(before)
@@ -176,24 +108,46 @@ def read_html(text: str) -> Parts:
 def read_subtitles(text: str) -> Parts:
     """Read subtitles (.srt): numbers and times stay, and the lines of a subtitle are one segment.
 
-    Raises DataError if there are no times.
+    The lines of a dialogue, which begin with dashes, are segments each. Marks of style stay around a segment; those
+    inside it are left out. Raises DataError if there are no times.
     """
-    parts, found = Parts(), False
-    for block in re.split(r"(\n\s*\n)", text.replace("\r\n", "\n")):
-        lines = block.split("\n")
-        at = next((number for number, line in enumerate(lines) if _TIMES.fullmatch(line.strip("\ufeff "))), None)
-        if at is None:
-            parts.keep(block)
-            continue
-        found = True
-        parts.keep("\n".join([*lines[: at + 1], ""]))
-        if words := " ".join(filter(None, map(str.strip, lines[at + 1 :]))):
-            parts.add(Segment(words))
-        if lines[at + 1 :] and not lines[-1]:
-            parts.keep("\n")
-    if not found:
+    lines = _LINES.split(text.replace("\r\n", "\n"))
+    times = [number for number, line in enumerate(lines) if _TIMES.fullmatch(line.rstrip("\n"))]
+    if not times:
         raise DataError("the file has no times such as 00:00:01,000 --> 00:00:02,000; expected subtitles (.srt)")
+    parts, begin = Parts(), 0
+    for number, end in zip(times, [*times[1:], len(lines)], strict=True):
+        parts.keep("".join(lines[begin : number + 1]))
+        begin = end - 1 if end < len(lines) and lines[end - 1].strip().isdigit() else end
+        _add_subtitle(parts, lines[number + 1 : begin])
     return parts
+
+
+def _add_subtitle(parts: Parts, lines: Sequence[str]) -> None:
+    spoken = [line for line in lines if line.strip()]
+    dialogue = len(spoken) > 1 and all(
+        _MARKS.sub("", line).lstrip().startswith(("-", "\u2013", "\u2014")) for line in spoken
+    )
+    whole = " ".join(map(str.strip, spoken)) + "\n" * (bool(spoken) and spoken[-1].endswith("\n"))
+    for words in spoken if dialogue else [whole]:
+        before, core, rest = _edges(words)
+        first = _MARKS.match(core)
+        begin = first.end() if first else 0
+        last = [mark for mark in _MARKS.finditer(core, begin) if mark.end() == len(core)]
+        end = last[0].start() if last and "<" in core[:begin] else len(core)
+        parts.keep(before + core[:begin])
+        if said := _MARKS.sub("", core[begin:end]).strip():
+            parts.add(Segment(said))
+        parts.keep(core[end:] + rest)
+    after = next((n for n, line in enumerate(reversed(lines)) if line.strip()), len(lines))
+    parts.keep("".join(lines[len(lines) - after :]))
+
+
+def _edges(text: str) -> tuple[str, str, str]:
+    """The white space before a text, the text, and the white space after it."""
+    core = text.strip()
+    begin = text.index(core)
+    return text[:begin], core, text[begin + len(core) :]
 
 
 def _between_blocks(text: str, parts: Parts) -> Iterator[str]:
@@ -214,15 +168,12 @@ def _between_blocks(text: str, parts: Parts) -> Iterator[str]:
 def _add_apart(parts: Parts, inline: str) -> None:
     begin = 0
     for tag in [*_TAG.finditer(inline), None]:
-        words = inline[begin : len(inline) if tag is None else tag.start()]
-        if words.strip():
-            before, core, after = _SPACE.fullmatch(words).groups()  # type: ignore[union-attr]
-            parts.keep(before)
+        before, core, after = _edges(inline[begin : len(inline) if tag is None else tag.start()])
+        parts.keep(before)
+        if core:
             markup = Markup.read(escape(unescape(core)), "html", "the text")
             parts.add(Segment(markup.plain, markup))
-            parts.keep(after)
-        else:
-            parts.keep(words)
+        parts.keep(after)
         if tag is not None:
             parts.keep(tag[0])
             begin = tag.end()

@@ -60,8 +60,8 @@ def test_the_client_of_libretranslate_works_unchanged(client: Client, translator
 
 
 def test_a_request_as_weblate_sends_it(client: Client, translator: seq2seq.Translator) -> None:
-    """weblate.machinery.libretranslate: JSON with empty api_key, html and a list of alternatives."""
-    status, answer = client.ask("/translate", api_key="", q=LINES[0], source="en", target="de")
+    """Weblate leaves the key empty; Mastodon sends null for what is not set."""
+    status, answer = client.ask("/translate", api_key=None, q=LINES[0], source=None, target="de", format=None)
     assert (status, answer["translatedText"]) == (200, expected(translator, LINES[:1])[0])
 
 
@@ -181,6 +181,8 @@ def test_models_and_what_they_can(client: Client) -> None:
         ("/translate", {"q": "x" * 401, "target": "de"}, 413, "401 characters; at most 400"),
         ("/translate", {"q": ["x"] * 101, "target": "de"}, 413, "101 texts; at most 100"),
         ("/watch", {"q": "x", "target": "de", "layer": 2}, 409, "layer=2"),
+        ("/suggest", {"q": "x"}, 403, "suggestions are not taken"),
+        ("/alignments", {"pairs": [["x" * 99, "y"]] * 5, "target": "de"}, 413, "500 characters"),
     ],
 )
 def test_mistakes_are_told(client: Client, path: str, values: dict[str, Any], status: int, message: str) -> None:
@@ -258,6 +260,22 @@ def test_nothing_is_lost_when_it_ends_under_load(
         assert process.exitcode == 143
     best = expected(translator, LINES)
     assert sorted(answers) == [(number, 200, best[number % 4]) for number in range(8)]
+
+
+def test_it_ends_although_a_client_never_sends_the_rest(models: Path, work: Path) -> None:
+    with serving(work, f"checkpoint={models}/additive", "timeout=0.1") as (client, process):
+        with socket.create_connection(("127.0.0.1", int(client.url.rpartition(":")[2]))) as half:
+            half.sendall(b"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            time.sleep(0.2)
+            os.kill(process.pid or 0, signal.SIGTERM)
+            process.join(30)
+        assert process.exitcode == 143
+
+
+def test_limits_of_decoding_hold_everywhere(models: Path, work: Path) -> None:
+    with serving(work, f"checkpoint={models}/additive", "decoding.max_length=3") as (client, _):
+        assert len(client.ask("/tree", q=LINES[0], target="de")[1][0]["tokens"]) == 3
+        assert [kind for kind, _ in client.events(q=LINES[0])].count("step") == 3
 
 
 def test_mistakes_at_the_start(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

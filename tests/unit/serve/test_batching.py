@@ -30,6 +30,11 @@ class Scripted:
         if line == "long":
             raise DataError("too long")
 
+    def numbers(self, pieces: Sequence[str]) -> list[int]:
+        if "zz" in pieces:
+            raise DataError("no piece")
+        return []
+
     def translate_group(self, requests: Sequence[Request], decoding: Decoding, *, keep_attention: bool) -> list[Any]:
         self.batches.append([request.line for request in requests])
         self.begun.release()
@@ -117,6 +122,10 @@ def test_what_the_model_can_t_read_is_refused_at_once(batcher: Batcher) -> None:
     with pytest.raises(DataError, match="too long"):
         ask(batcher, "a long")
     assert ask(batcher, "").result(0) == []
+    with pytest.raises(DataError, match="no piece"):
+        batcher.submit([Request("a", pieces=("zz",))], DECODING, keep_attention=False)
+    with pytest.raises(DataError, match="21 sentences; at most 20"):
+        ask(batcher, "a " * 21)
 
 
 def test_closing_translates_what_waits(batcher: Batcher, scripted: Scripted) -> None:

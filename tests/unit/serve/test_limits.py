@@ -34,8 +34,15 @@ def test_a_bucket_fills_evenly() -> None:
     assert [limit.wait("a") > 0 for _ in range(7)] == [False] * 6 + [True]
 
 
-def test_a_limit_below_one_lets_nothing_through_but_none_lets_all() -> None:
-    assert RateLimit(0.5).wait("a") > 0
+def test_a_limit_below_one_lets_one_through_now_and_then() -> None:
+    now = [0.0]
+    limit = RateLimit(0.5, lambda: now[0])
+    assert [limit.wait("a"), limit.wait("a")] == [0.0, 120.0]
+    now[0] = 120.0
+    assert limit.wait("a") == 0.0
+
+
+def test_no_limit_lets_all_through() -> None:
     assert RateLimit(None).wait("a") == 0
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from seq2seq.errors import DataError
 from seq2seq.text.parts import Parts, read_html, read_subtitles, read_text
+from seq2seq.text.tag_placement import place_tags
 
 
 def upper(parts: Parts) -> str:
@@ -54,6 +55,46 @@ def test_broken_html_is_read_all_the_same(text: str) -> None:
     parts.fill([part.text for part in parts.segments])
 
 
+def test_tags_are_placed_where_they_were_across_lines() -> None:
+    (segment,) = read_html("<p>one\n<b>two</b> three</p>").segments
+    words = segment.text.split()
+    links = [(place, place) for place in range(3)]
+    assert segment.markup is not None
+    said = place_tags(segment.markup, words, segment.text.upper(), segment.text.upper().split(), links)
+    assert said == "ONE <b>TWO</b> THREE"
+
+
+def test_attributes_stay_attributes() -> None:
+    text = (
+        "<p>"
+        + "x" * 39
+        + "\n<i title='<img src=x onerror=alert(1)>'>tttttttttt<b class='aaaaaaaaaaaaaaaa'>u</b></i></p>"
+    )
+    parts = read_html(text)
+    (segment,) = parts.segments
+    assert segment.markup is not None
+    words = segment.text.split()
+    said = place_tags(segment.markup, words, segment.text, words, [(place, place) for place in range(len(words))])
+    assert "<img" not in said.replace("'<img src=x onerror=alert(1)>'", "")
+
+
+@pytest.mark.parametrize("text", ["<a" * 50_000, "<a '" * 20_000, "a" + " " * 100_000 + "b", "<code>" * 20_000])
+def test_time_grows_with_the_length_alone(text: str) -> None:
+    """These took minutes with expressions that look for an end again and again."""
+    assert read_html(text).fill([part.text for part in read_html(text).segments])
+
+
+@pytest.mark.parametrize(
+    "text", ["<code-block>a</code-block>", "<p><svg class='i'/> a</p>", "<pre-x>a</pre-x>", "<p>&nbsp;</p><b>a</b>"]
+)
+def test_only_elements_without_text_are_left_out(text: str) -> None:
+    assert [part.text for part in read_html(text).segments] == ["a"]
+
+
+def test_a_blank_line_begins_a_document() -> None:
+    assert read_text("a\nb\n\n \nc").beginnings == {2}
+
+
 SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\nThe horse\nhas played.\n\n2\n00:00:03,000 --> 00:00:04,000\nWhen?\n"
 
 
@@ -71,3 +112,12 @@ def test_subtitles_from_windows_and_without_text() -> None:
 def test_text_without_times_is_no_file_of_subtitles() -> None:
     with pytest.raises(DataError, match="no times"):
         read_subtitles("hello\n\nworld")
+
+
+def test_subtitles_as_they_are_found() -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\n<i>the cat\nsees</i>\n2\n00:00:03,000 --> 00:00:04,000\n"
+    text += "{\\an8}- a <b>b</b>\n- c\n\n3\n00:00:05,000 --> 00:00:06,000\n\n"
+    parts = read_subtitles(text)
+    assert [part.text for part in parts.segments] == ["the cat sees", "- a b", "- c"]
+    expected = text.replace("the cat\nsees", "the cat sees").replace("a <b>b</b>", "a b")
+    assert parts.fill([part.text for part in parts.segments]) == expected
