@@ -31,8 +31,9 @@ def _no_truth(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(_readable), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
-Integer = Annotated[int, BeforeValidator(_no_truth)]
-Weight = Annotated[float, BeforeValidator(_no_truth), Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_truth)]
+Count = Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES), BeforeValidator(_no_truth)]
+Layer = Annotated[int, Field(ge=1, le=64), BeforeValidator(_no_truth)]
 
 
 class Asking(BaseModel):
@@ -60,7 +61,7 @@ class Translate(Languages):
 
     q: Text | list[Text] = Field(description="Text, or a list of texts")
     format: Literal["text", "html"] = Field("text", description="Form of the text")
-    alternatives: Integer = Field(0, ge=0, le=MOST_ALTERNATIVES, description="Number of other translations")
+    alternatives: Count = Field(0, description="Number of other translations")
 
 
 class Detect(Asking):
@@ -93,9 +94,7 @@ class Look(Languages):
 class Watch(Look):
     """A request to watch a translation token by token."""
 
-    layer: Annotated[Integer, Field(ge=1, le=64)] | None = Field(
-        None, description="Decoder layer whose attention is shown; null: the usual one"
-    )
+    layer: Layer | None = Field(None, description="Decoder layer whose attention is shown; null: the usual one")
     edits: dict[Annotated[int, Field(ge=0)], list[Weight]] = Field(
         {},
         description="Number of a step -> weights over the source pieces in place of its own",
@@ -107,7 +106,9 @@ class Watch(Look):
 class Tree(Look):
     """A request for the n best translations in pieces."""
 
-    n_best: Integer = Field(5, ge=1, le=MOST_ALTERNATIVES, description="Number of translations, and size of the beam")
+    n_best: Annotated[int, Field(ge=1, le=MOST_ALTERNATIVES), BeforeValidator(_no_truth)] = Field(
+        5, description="Number of translations, and size of the beam"
+    )
 
 
 class Upload(Languages):
@@ -161,8 +162,8 @@ async def read_upload(request: Request) -> tuple[Upload, UploadFile]:
 
 
 def described(kind: type[Body], names: Names) -> dict[str, Any]:
-    """Return the description of a request body for the specification: JSON, or a form of plain fields."""
-    content = {"application/json": {"schema": _schema(kind, names)}}
+    """Return the description of a request body, JSON or a form of plain fields, for the specification."""
+    content = {"application/json": {"schema": _with_null(_schema(kind, names))}}
     if kind in (Translate, Detect):
         plain = _schema(kind, names)
         plain["properties"]["q"] = Detect.model_json_schema()["properties"]["q"]
@@ -179,8 +180,19 @@ def described_upload(names: Names) -> dict[str, Any]:
 
 
 def _schema(kind: type[BaseModel], names: Names) -> dict[str, Any]:
+    """Return the JSON schema of a request, with the names of this server."""
     schema = kind.model_json_schema()
     for key, choices in names.items():
         if key in schema["properties"]:
-            schema["properties"][key] |= {"enum": choices}
+            schema["properties"][key]["enum"] = list(choices)
     return schema
+
+
+def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Let each field that may be left out be null."""
+    required = schema.get("required", ())
+    fields = {
+        key: field if key in required else {"anyOf": [field, {"type": "null"}]}
+        for key, field in schema["properties"].items()
+    }
+    return {**schema, "properties": fields}
