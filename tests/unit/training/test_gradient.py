@@ -115,6 +115,7 @@ class Told:
     losses: list[float]
     bleus: list[float]
     done: int = 0
+    corpus: EncodedCorpus | None = None
 
     def run(self, *_: object) -> tuple[dict[str, float], list[object]]:
         self.done += 1
@@ -128,6 +129,7 @@ class Told:
 def heard(directory: Path, validation: Told, *more: str, run: str = "run") -> tuple[Trainer, list[bool]]:
     """A training that was validated so, and what the schedule heard of each validation."""
     trainer, progress = trainers.make(directory, "training.validate_every=1", *more, run=run), []
+    validation.corpus = trainer.validation.corpus
     trainer.validation = validation  # type: ignore[assignment]
     trainer.schedule.validated = progress.append  # type: ignore[method-assign]
     trainer.run()
