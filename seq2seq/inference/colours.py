@@ -15,7 +15,7 @@ from seq2seq.text.words import find_words
 PALETTE, ALL = 256, 1 << 24
 """Colours of a terminal: the usual palette, or any red, green and blue."""
 _WORDS = (33, 166, 35, 162, 37, 136, 99, 160)
-"""Of the palette, the colours of words in turn; they can be read on dark and on light ground."""
+"""Colours of words in turn, from the palette; they can be read on dark and on light ground."""
 _HEAT = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 """Red, green and blue at the weights 0, 0.25 and so on: viridis, whose brightness grows evenly."""
 _PALETTE_HEAT = (53, 54, 60, 30, 36, 71, 113, 185, 227)

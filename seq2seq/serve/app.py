@@ -86,6 +86,8 @@ def make_app(server: Server) -> FastAPI:
     app.add_middleware(Guard, metrics=server.metrics, most_bytes=most_bytes)
     _add_errors(app)
     _add_libretranslate(app, server)
+    _add_files(app, server)
+    _add_state(app, server)
     _add_more(app, server)
     _add_page(app, server)
     return app
@@ -203,6 +205,15 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         """List the languages that can be translated, and into which."""
         return _languages(server.models)
 
+    @app.post("/suggest", include_in_schema=False)
+    async def suggest() -> Response:
+        """Refuse a better translation, as LibreTranslate does where it takes none."""
+        raise HTTPException(403, "suggestions are not taken here")
+
+
+def _add_files(app: FastAPI, server: Server) -> None:
+    names = server.names()
+
     @app.post("/translate_file", openapi_extra=described_upload(names), responses=_ERRORS)
     async def translate_file(request: Request) -> dict[str, str]:
         """Translate a file (.txt, .srt, .html); the answer is where to download it."""
@@ -225,11 +236,8 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         headers = {"Content-Disposition": f'attachment; filename="translated{Path(name).suffix}"'}
         return _Binary(content, headers=headers)
 
-    @app.post("/suggest", include_in_schema=False)
-    async def suggest() -> Response:
-        """Refuse a better translation, as LibreTranslate does where it takes none."""
-        raise HTTPException(403, "suggestions are not taken here")
 
+def _add_state(app: FastAPI, server: Server) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Tell whether the server can translate."""

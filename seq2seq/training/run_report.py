@@ -111,7 +111,7 @@ class RunReport:
 
     run_dir: Path
     languages: tuple[str, str]
-    """Those of source and target."""
+    """Languages of source and target."""
     metric: str
     """Score that selects the best checkpoint."""
     title: str

@@ -59,8 +59,7 @@ def test_the_client_of_libretranslate_works_unchanged(client: Client, translator
     assert api.detect("the cat") == [{"language": "en", "confidence": 100.0}]
 
 
-def test_a_request_as_weblate_sends_it(client: Client, translator: seq2seq.Translator) -> None:
-    """Weblate leaves the key empty; Mastodon sends null for what is not set."""
+def test_null_is_taken_for_what_is_left_out(client: Client, translator: seq2seq.Translator) -> None:
     status, answer = client.ask("/translate", api_key=None, q=LINES[0], source=None, target="de", format=None)
     assert (status, answer["translatedText"]) == (200, expected(translator, LINES[:1])[0])
 

@@ -67,7 +67,7 @@ def request(draw: random.Random) -> tuple[str, bytes, str]:
 
 
 def memory(pid: int) -> int:
-    """Bytes of a process and its children."""
+    """Bytes of a process."""
     found = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return 1024 * int(next(line.split()[1] for line in found.splitlines() if line.startswith("Pss:")))
 
