@@ -80,19 +80,21 @@ class Suite:
         """Measure the rate of products, our training and the peers' in turns; `operations` are per trained token."""
         config, task, device = self.config, self.task, self.device
         training = "training" in config.measure
+        # All before the first one starts, since its processes leave this one a single thread.
+        options = {name: task.training(config, name, device) for name in config.precisions if training}
+        copies = max((one.training.processes or 1 for one in options.values()), default=1)
         ours: dict[str, runs.TrainingRun] = {}
         rates, slices, theirs = defaultdict(list), defaultdict(list), defaultdict(list)
         rows = []
         with ExitStack() as running:
-            for precision in config.precisions if training else ():
+            for precision, one in options.items():
                 logger.info("training, %s: warming up", precision)
-                options = task.training(config, precision, device)
-                ours[precision] = running.enter_context(runs.training_run(options, task.prepared, device, self.fp32))
+                ours[precision] = running.enter_context(runs.training_run(one, task.prepared, device, self.fp32))
             for turn in range(1, config.repeats + 1):
                 logger.info("turn %d of %d: products%s", turn, config.repeats, " and training" if training else "")
                 for name, dtype in machine.DTYPES.items():
                     with fp32_products(self.fp32):
-                        rates[name].append(machine.product_rate(products, dtype, device))
+                        rates[name].append(machine.product_rate(products, dtype, device, copies))
                 for precision, run in ours.items():
                     slices[precision].append(run.train(1, config.seconds / config.repeats))
                 for peer in self.peers if training else ():

@@ -2,7 +2,12 @@
 
 import dataclasses
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +19,7 @@ from seq2seq.benchmark.corpora import Task
 from seq2seq.benchmark.machine import Product
 from seq2seq.benchmark.runs import DecodingRun, Measurement, training_run
 from seq2seq.cli.compose import run_composed
-from seq2seq.config import BenchmarkConfig, LocalM, parse, to_plain
+from seq2seq.config import BenchmarkConfig, LocalM, TrainConfig, parse, to_plain
 from seq2seq.device import peak_mb
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.models import EnsembleMember
@@ -161,6 +166,43 @@ def test_the_product_rate_weighs_shapes_by_their_operations(monkeypatch: pytest.
     assert machine.product_rate(shapes, torch.float32, CPU) == operations / (3 * 1.0 + 2 * 4.0)
     many, vector, little = Product((7, 10, 5, 5), 1), Product((1, 99, 99, 1), 1), Product((1, 1, 1, 2), 1)
     assert machine.dominant([*shapes, many, vector, little]) == shapes
+
+
+def test_the_rates_of_copies_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = threading.Barrier(2, timeout=10)  # broken unless two of them are in it
+
+    def seconds(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> float:
+        at_once.wait()
+        return 0.5
+
+    monkeypatch.setattr(machine, "_seconds", seconds)
+    assert machine.product_rate([Product((1, 10, 5, 5), 1)], torch.float32, CPU, copies=2) == 2 * 500 / 0.5
+
+
+def test_two_precisions_share_batches_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first training leaves this process one thread; the second still gets as many processes."""
+    started: list[int | None] = []
+    copies: list[int] = []
+
+    @contextmanager
+    def one_run(options: TrainConfig, *rest: Any) -> Iterator[Any]:
+        started.append(options.training.processes)
+        torch.set_num_threads(1)
+        measured = Measurement(1, 1, 1.0, 1.0, 1)
+        yield SimpleNamespace(train=lambda *rest: measured, profile=lambda: {})
+
+    def product_rate(products: Any, dtype: Any, device: Any, count: int) -> float:
+        copies.append(count)
+        return 1.0
+
+    monkeypatch.setattr(runs, "training_run", one_run)
+    monkeypatch.setattr(machine, "product_rate", product_rate)
+    monkeypatch.setattr(machine, "copy_rate", lambda device: 1.0)
+    config = replace(composed(*TINY, "training.batch_tokens=1024", "threads=2"), measure=["training"], repeats=1)
+    with machine.restrict(2, None):
+        suite.Suite(config, corpora.prepare(config, tmp_path), CPU, "highest", [], tmp_path)._training([], 1.0)
+    assert started == [2, 2]
+    assert set(copies) == {2}
 
 
 # --- what is measured on ---------------------------------------------------------------------------------------------
