@@ -24,6 +24,7 @@ LAYERS = [
     "build",
     "checkpoint",
     "inference",
+    "export",
     "training",
     "benchmark",
     "serve",

@@ -244,7 +244,7 @@ class Attention(nn.Module):
         keys, values, seen = memory.keys, memory.values, coverage
         fold, unfold = _unchanged, _unchanged
         if view.index is not None:  # each step sees a few positions of its own: fold the steps into the batch
-            fold, unfold = _fold, partial(_unfold, len(query))
+            fold, unfold = _fold, partial(_unfold, query.size(0))
             keys, values = _gather(keys, view.index), _gather(values, view.index)  # [b·t h w k]
             seen = None if coverage is None else _gather(coverage[..., None], view.index).squeeze(-1)
 

@@ -10,7 +10,6 @@ Shapes: b batch, h heads, t target, s source.
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -136,7 +135,7 @@ def gumbel_noise(like: Tensor) -> Tensor:
 
 
 def _one_hot(energies: Tensor) -> Tensor:
-    return F.one_hot(energies.argmax(-1), energies.size(-1)).to(energies.dtype)
+    return torch.zeros_like(energies).scatter(-1, energies.argmax(-1, keepdim=True), 1.0)
 
 
 def _straight_through(soft: Tensor, energies: Tensor) -> Tensor:

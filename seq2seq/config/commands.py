@@ -489,6 +489,23 @@ class ServeConfig:
     decoding: Decoding = field(default_factory=Decoding)
 
 
+@dataclass
+class ExportConfig:
+    """`seq2seq export`: Write a model in a format that other programs run, with a program that translates with it.
+
+    Example: seq2seq export checkpoint=runs/en-de output=en-de.onnx
+    """
+
+    checkpoint: str = REQUIRED
+    """Checkpoint, or the run directory whose best one to export."""
+    output: str = REQUIRED
+    """Directory for the graphs, the tokenizers and translate_onnx.py."""
+    format: str = choice("onnx")
+    """Format: ONNX graphs of the encoder and of a decoding step."""
+    precision: str = choice("fp32", "int8")
+    """Precision of the weights; int8 makes the graphs smaller and the products of fully connected layers faster."""
+
+
 COMMANDS: dict[str, type] = {
     "fetch": FetchConfig,
     "train": TrainConfig,
@@ -506,5 +523,6 @@ COMMANDS: dict[str, type] = {
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
     "serve": ServeConfig,
+    "export": ExportConfig,
 }
 """Command -> its options."""

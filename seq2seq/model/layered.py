@@ -115,7 +115,7 @@ class LayeredDecoder(Decoder):
         return sum(layer.attention is not None for layer in self.layers)
 
     def start(self, encoded: Encoded, lengths: Tensor) -> tuple[Source, LayeredState]:
-        rows = encoded.keys.new_zeros(len(lengths), 0)
+        rows = encoded.keys.new_zeros(lengths.size(0), 0)
         state = LayeredState(torch.zeros_like(lengths), tuple(layer.initial(rows) for layer in self.layers))
         if self.bridge is not None:
             vector = encoded.read_by(self.bridge, lengths)[:, None]  # [b 1 d]

@@ -18,7 +18,7 @@ class Last(nn.Module):
 
     def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> Tensor:
         """states [b s m], lengths [b], embeddings [b s e] -> x [b m]."""
-        last = states[torch.arange(len(lengths), device=states.device), lengths - 1]  # [b m]
+        last = states[torch.arange(lengths.size(0), device=states.device), lengths - 1]  # [b m]
         if self.directions == 1:
             return last
         half = states.size(-1) // 2
@@ -57,7 +57,7 @@ class RecurrentPooling(nn.Module):
 
     def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> Tensor:
         read, _ = self.layer.sequence(embedded)
-        last = read[torch.arange(len(lengths), device=read.device), lengths - 1]  # [b d]
+        last = read[torch.arange(lengths.size(0), device=read.device), lengths - 1]  # [b d]
         return _attend((states @ self.query(last).to(states.dtype)[..., None]).squeeze(-1), states, lengths)
 
 

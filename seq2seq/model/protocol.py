@@ -134,7 +134,7 @@ class Source:
         memory, readers = self.memories[layer], self.readers
         if self.pointer is not None and self.pointer.layer == layer:
             assert isinstance(attention, Attention)
-            rows = readers.sentences if readers is not None else torch.arange(len(query), device=query.device)
+            rows = readers.sentences if readers is not None else torch.arange(query.size(0), device=query.device)
             if isinstance(self.pointer, Pointer):
                 return AttentionOutput(attention.read_position(memory, rows, self.pointer.positions))
             return attention.read_weighted(memory, rows, self.pointer.weights, coverage)

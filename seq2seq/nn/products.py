@@ -39,7 +39,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     A weight [.. o i] has one matrix per batch item; such small products stay in the weight's own precision, since
     converting would cost more than it saves.
     """
-    shared = _shared.get()
+    shared = None if torch.compiler.is_compiling() else _shared.get()
     if shared is None or (weight.dim() == 2 and len(weight) < _WORTH_STACKING):
         return _product(x, weight, bias)
     key = _place(weight), None if bias is None else _place(bias)

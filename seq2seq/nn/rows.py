@@ -1,5 +1,6 @@
 """Choosing and reordering: rows of a batch, positions of each sequence."""
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -9,19 +10,25 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def select(value: T, rows: Tensor) -> T:
-    """Take these rows [n] of every tensor in a tensor, a tuple or a dataclass; rows may repeat or be left out.
+def map_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:
+    """Change every tensor in a tensor, a tuple or a dataclass, in order.
 
     Whatever holds no tensor (None, flags, numbers) stays as it is.
     """
-    chosen: Any = value
+    changed: Any = value
     if isinstance(value, Tensor):
-        chosen = value[rows]
+        changed = change(value)
     elif isinstance(value, tuple):
-        chosen = tuple(select(part, rows) for part in value)
+        changed = tuple(map_tensors(part, change) for part in value)
     elif is_dataclass(value) and not isinstance(value, type):
-        chosen = replace(value, **{field.name: select(getattr(value, field.name), rows) for field in fields(value)})
-    return chosen
+        parts = {field.name: map_tensors(getattr(value, field.name), change) for field in fields(value)}
+        changed = replace(value, **parts)
+    return changed
+
+
+def select(value: T, rows: Tensor) -> T:
+    """Take these rows [n] of every tensor in a value, as `map_tensors` finds them; rows may repeat or be left out."""
+    return map_tensors(value, lambda tensor: tensor[rows])
 
 
 def reversal(lengths: Tensor, size: int) -> Tensor:

@@ -3,6 +3,8 @@
 A replacement is a piece of a line and the text that takes its place; replacements are in the order of the line.
 """
 
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,26 +22,52 @@ class Replacement(NamedTuple):
     text: str
 
 
-_HIDDEN = regex.compile(r"(?P<space>[[\p{Z}\p{Cc}]--[\x20]])|\p{Cf}", regex.VERSION1)
-_VISIBLE = regex.compile(r"[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800\uFFF9-\uFFFB]")
-_JOINING = r"[[\p{L}\p{M}]--[\p{Latin}\p{Greek}\p{Cyrillic}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]]"
-_UNSPACED = r"[\p{Line_Break=Complex_Context}\p{Tibetan}\p{Javanese}\p{Balinese}]"
-_NEEDED = regex.compile(
-    rf"""\p{{Prepended_Concatenation_Mark}}  # signs over numbers
-    | (?<={_JOINING}) \u200D | (?<={_JOINING}) \u200C (?={_JOINING})
-    | (?<=[\p{{Extended_Pictographic}}\p{{Emoji_Modifier}}\uFE0F]) \u200D (?=\p{{Extended_Pictographic}})
-    | (?<=\U0001F3F4 [\U000E0020-\U000E007E]*) [\U000E0020-\U000E007F]  # flags of regions
-    | (?<={_UNSPACED}) \u200B (?=[^\s\p{{C}}]) | (?<=[^\s\p{{C}}]) \u200B (?={_UNSPACED})  # between words
-    | (?<=\p{{Mongolian}}) \u180E | [\U00013430-\U0001343F]  # vowels, the layout of hieroglyphs""",
-    regex.VERBOSE | regex.VERSION1,
+_CLASSES = {
+    "space": r"[[\p{Z}\p{Cc}]--[\x20]]",
+    "format": r"[\p{Cf}]",
+    "visible": r"[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800\uFFF9-\uFFFB]",
+    "text": r"[^\s\p{C}]",
+    "over_numbers": r"[\p{Prepended_Concatenation_Mark}]",
+    "joining": r"[[\p{L}\p{M}]--[\p{Latin}\p{Greek}\p{Cyrillic}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]]",
+    "picture": r"[\p{Extended_Pictographic}]",
+    "pictured": r"[\p{Extended_Pictographic}\p{Emoji_Modifier}\uFE0F]",
+    "unspaced": r"[\p{Line_Break=Complex_Context}\p{Tibetan}\p{Javanese}\p{Balinese}]",
+    "mongolian": r"[\p{Mongolian}]",
+}
+"""Sets of characters in the syntax of `regex`."""
+_NEEDED = (
+    "{over_numbers}",
+    "(?<={joining})\u200d",
+    "(?<={joining})\u200c(?={joining})",
+    "(?<={pictured})\u200d(?={picture})",
+    "\U0001f3f4[\U000e0020-\U000e007e]*\U000e007f?",  # flags of regions
+    "(?<={unspaced})\u200b(?={text})",
+    "(?<={text})\u200b(?={unspaced})",
+    "(?<={mongolian})\u180e",
+    "[\U00013430-\U0001343f]",  # the layout of hieroglyphs
 )
 """Format characters that a writing system needs where they stand."""
+_UNUSUAL = f"(?P<needed>{'|'.join(_NEEDED)})|(?P<space>{{space}})|{{format}}"
+
+
+_visible = regex.compile(_CLASSES["visible"], regex.VERSION1)
+_unusual = regex.compile(_UNUSUAL.format_map(_CLASSES), regex.VERSION1)
 
 
 def clean(line: str) -> str:
     """The line in its usual form."""
     unusual = find_unusual(line)
     return replace(line, unusual) if unusual else line
+
+
+def portable_patterns() -> tuple[str, str]:
+    """Write the patterns of what is visible and of what is unusual for Python's `re`, which knows no properties."""
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))  # in order, so that a match is a range
+    classes = {}
+    for name, one in _CLASSES.items():
+        ranges = regex.findall(f"{one}+", everything, regex.VERSION1)
+        classes[name] = "[" + "".join(f"{re.escape(r[0])}-{re.escape(r[-1])}" for r in ranges) + "]"
+    return classes["visible"], _UNUSUAL.format_map(classes)
 
 
 def is_blank(line: str) -> bool:
@@ -54,14 +82,14 @@ def find_unusual(line: str) -> list[Replacement]:
     """
     if line.isascii() and line.isprintable():  # as most are
         return []
-    if not _VISIBLE.search(line):
+    if not _visible.search(line):
         return [Replacement(0, len(line), "")]
     if line.isprintable():
         return []
     return [
         Replacement(match.start(), match.end(), " " if match["space"] else "")
-        for match in _HIDDEN.finditer(line)
-        if match["space"] or not _NEEDED.match(line, match.start())
+        for match in _unusual.finditer(line)
+        if match["needed"] is None
     ]
 
 

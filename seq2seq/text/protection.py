@@ -36,7 +36,9 @@ class Protection:
                 ) from error
             if empty:
                 raise DataError(f"data.protect: {pattern} matches empty text. Let it match at least one character.")
-        self._pattern = re.compile("|".join(f"(?:{pattern})" for pattern in self.patterns)) if patterns else None
+        self.pattern = "|".join(f"(?:{pattern})" for pattern in self.patterns)
+        """One for all of them; empty without any."""
+        self._pattern = re.compile(self.pattern) if patterns else None
 
     def find(self, line: str) -> list[str]:
         """The distinct protected texts of a line, in order."""

@@ -69,7 +69,7 @@ class DecoderBlock(nn.Module):
 
     def initial(self, like: Tensor) -> Tensor:
         """Zeros before the first position."""
-        return like.new_zeros(len(like), self.convolution.width - 1, self.size)
+        return like.new_zeros(like.size(0), self.convolution.width - 1, self.size)
 
     def forward(
         self, x: Tensor, past: Tensor, inputs: Tensor, positions: Tensor, attend: Attend

@@ -44,5 +44,5 @@ class Zero(nn.Module):
     def forward(self, states: Tensor, lengths: Tensor, embedded: Tensor) -> tuple[Tensor, tuple[LayerState, ...]]:
         """states [b s m], lengths [b] -> zeros, as `Bridge.forward`."""
         layers, parts, size = self.shape
-        zero = states.new_zeros(len(lengths), size)
+        zero = states.new_zeros(lengths.size(0), size)
         return zero, ((zero,) * parts,) * layers

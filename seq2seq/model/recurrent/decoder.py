@@ -61,9 +61,9 @@ class RecurrentDecoder(Decoder):
         values = values if self.lexical is None else self.lexical.beside(values, encoded)
         memory = self.attention.prepare(keys, values, lengths)
         h = layers[0][0]
-        position = torch.zeros(len(h), dtype=torch.long, device=h.device)
+        position = torch.zeros(h.size(0), dtype=torch.long, device=h.device)
         size = self.placement.input_feed_size
-        input_feed = h.new_zeros(len(h), size) if size else None
+        input_feed = h.new_zeros(h.size(0), size) if size else None
         state = RecurrentState(position, layers, input_feed, self.attention.initial_coverage(memory))
         return Source((memory,)), state
 

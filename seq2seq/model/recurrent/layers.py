@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 
 from seq2seq.nn.dropout import Dropout, masked
 from seq2seq.nn.module_list import ModuleList
@@ -74,7 +75,7 @@ class Recurrent(nn.Module, ABC):
         Gal & Ghahramani 2016, eq. 7, with one mask for all gates. It affects the product with the state alone: what
         the cell itself carries on, c or z ∘ h, stays whole.
         """
-        return self.recurrent_dropout.mask(x, len(x), self.hidden_size)
+        return self.recurrent_dropout.mask(x, x.size(0), self.hidden_size)
 
     @abstractmethod
     def step(self, gates: Tensor, state: LayerState, mask: Tensor | None = None) -> LayerState:
@@ -86,6 +87,8 @@ class Recurrent(nn.Module, ABC):
 
     def sequence(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
         """x [b t i] -> hidden states [b t d] and the last state; fused where nothing is dropped or normalised."""
+        if torch.compiler.is_exporting():
+            return self._scan(x, state)
         mask = self.state_mask(x)
         if mask is None and isinstance(self.input_norm, nn.Identity):
             return self.fused(x, state)
@@ -96,13 +99,27 @@ class Recurrent(nn.Module, ABC):
     ) -> tuple[Tensor, LayerState]:
         """`sequence`, one step after the other, with a mask for the state [b d]."""
         gates = self.gates(x)
-        state = (gates.new_zeros(len(x), self.hidden_size),) * self.state_parts if state is None else state
+        state = self._zeros(gates) if state is None else state
         hidden = []
         with shared_gradients():
             for step_gates in gates.unbind(1):
                 state = self.step(step_gates, state, mask)
                 hidden.append(state[0])
         return torch.stack(hidden, 1), state
+
+    def _zeros(self, gates: Tensor) -> LayerState:
+        return tuple(gates.new_zeros(gates.size(0), self.hidden_size) for _ in range(self.state_parts))
+
+    def _scan(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        """`sequence` as one operation of an exported graph, for any number of steps."""
+
+        def step(state: list[Tensor], gates: Tensor) -> tuple[list[Tensor], Tensor]:
+            new = self.step(gates, tuple(state))
+            return [part.clone() for part in new], new[0].clone()  # scan refuses results that share memory
+
+        gates = self.gates(x)
+        last, hidden = scan(step, list(state or self._zeros(gates)), gates.transpose(0, 1))
+        return hidden.transpose(0, 1), tuple(last)
 
 
 class GateNorm(nn.Module):
@@ -296,7 +313,7 @@ class Stack(nn.Module):
 
     def input_mask(self, x: Tensor) -> Tensor | None:
         """Draw variational dropout of an input of the hidden size for the sequences of x [b ..]: [b d]; None: none."""
-        return self.dropout.mask(x, len(x), self.hidden_size) if self.dropout.variational else None
+        return self.dropout.mask(x, x.size(0), self.hidden_size) if self.dropout.variational else None
 
     def masks(self, x: Tensor) -> Masks:
         """Draw what `step` needs for the sequences of x [b ..]."""

@@ -89,7 +89,7 @@ class DecoderLayer(nn.Module):
     ) -> tuple[Tensor, AttentionOutput | None, Memory]:
         """x [n t d], earlier positions, positions [n t] -> [n t d], what was attended to, all positions."""
         y = self.self_attention_residual.enter(x)
-        lengths = torch.full((len(y),), y.size(1), device=y.device)
+        lengths = torch.full((y.size(0),), y.size(1), device=y.device)
         first = 0 if past is None else past.first + past.size
         now = self.self_attention.prepare(y, y, lengths, causal=True, first=first)
         memory = now if past is None else past.append(now)

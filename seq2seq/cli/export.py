@@ -1,0 +1,39 @@
+"""`seq2seq export`: writes a model in a format that other programs run."""
+
+import logging
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from seq2seq import checkpoint
+from seq2seq.cli.files import check_directory
+from seq2seq.config import ExportConfig
+from seq2seq.errors import ConfigError
+from seq2seq.text.storage import replace_directory
+from seq2seq.version import install_command
+
+logger = logging.getLogger(__name__)
+
+_NEEDED = ("onnx", "onnxruntime", "onnxscript")
+
+
+def run(config: ExportConfig) -> int:
+    """Export a checkpoint and compare the result with it."""
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        raise ConfigError(f"format=onnx needs {', '.join(missing)}, not installed here. Use: {install_command('onnx')}")
+    from seq2seq.export import onnx
+
+    output = Path(config.output)
+    if os.path.lexists(output):
+        raise ConfigError(f"output={config.output}: already exists and would be replaced. Give another directory.")
+    check_directory(config.output)
+    loaded = checkpoint.load(Path(config.checkpoint), torch.device("cpu"))
+    with replace_directory(output) as unfinished:
+        difference = onnx.write(loaded, unfinished, config.precision)
+        size = sum(path.stat().st_size for path in unfinished.iterdir())
+    logger.info("%s: %.1f MB, opset %d, %s", output, size / 1e6, onnx.OPSET, config.precision)
+    logger.info("the fp32 graphs differ from the model by %.1e at most", difference)
+    logger.info("use: python %s %s < FILE", output / onnx.PROGRAM, output)
+    return 0

@@ -1,0 +1,347 @@
+"""Translate text with an exported model: python translate_onnx.py MODEL < source > translation
+
+Needs onnxruntime, sentencepiece and numpy, nothing else. MODEL is the directory that `seq2seq export` wrote; its
+config.json tells how text is read and how translations are searched for, as the trainer does both.
+
+Shapes: n rows (hypotheses), v vocabulary, h heads, s source pieces, t target pieces.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+import sentencepiece
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+PAD, BOS, EOS = 0, 2, 3
+_SORTED_BATCHES = 16
+"""Batches of sentences that are sorted by length together."""
+_SYMBOL = re.compile("⟦([0-9])⟧\n")
+"""A piece that stands for a text to keep."""
+_SYMBOLS = [f"⟦{number}⟧\n" for number in range(10)]
+_BREAKING = str.maketrans(dict.fromkeys("\0\n\r", " "))
+
+
+class Translation(NamedTuple):
+    """What is found for a line."""
+
+    text: str
+    score: float
+    """Natural-log probability."""
+    source_pieces: list[str]
+    tokens: list[str]
+    token_scores: list[float]
+    attention: Array | None
+    """[h t s]: for each target piece the weights of the source pieces; None for a model without attention."""
+
+
+class Step(NamedTuple):
+    """The last step of a hypothesis, and the one before it."""
+
+    before: "Step | None"
+    token: int
+    score: float
+    attention: Array | None  # [h s]
+
+
+class Text:
+    """Lines to pieces and back."""
+
+    def __init__(self, directory: Path, config: dict[str, Any]) -> None:
+        self._source, self._target = (
+            sentencepiece.SentencePieceProcessor(model_file=str(directory / f"{side}.model"))
+            for side in ("source", "target")
+        )
+        self._raw = config["raw"]
+        self._visible, self._unusual = re.compile(config["visible"]), re.compile(config["unusual"])
+        self._protect = re.compile(config["protect"]) if config["protect"] else None
+
+    def is_blank(self, line: str) -> bool:
+        """Whether a line has nothing to translate."""
+        return not _replace(line, self._find_unusual(line)).strip()
+
+    def protected(self, line: str) -> list[str]:
+        """Find the texts of a line that are kept to the letter."""
+        if self._protect is None:
+            return []
+        return list(dict.fromkeys(match[0] for match in self._protect.finditer(line) if match[0]))[: len(_SYMBOLS)]
+
+    def encode(self, line: str) -> list[int]:
+        """Return the numbers of a line's pieces, EOS included."""
+        changes = self._find_unusual(line)
+        if self._protect is not None:
+            symbols = dict(zip(self.protected(line), _SYMBOLS, strict=False))
+            matches = [match for match in self._protect.finditer(line) if match[0] in symbols]
+            kept = [Change(match.start(), match.end(), symbols[match[0]]) for match in matches]
+            free = (change for change in changes if not any(one.begin <= change.begin < one.end for one in kept))
+            changes = sorted([*kept, *free])
+        tokens: list[int] = self._source.encode(_replace(line, changes), out_type=int, add_eos=True)
+        return tokens
+
+    def _find_unusual(self, line: str) -> list["Change"]:
+        """Find white space and format characters to make usual; a line on which nothing is visible becomes empty."""
+        if self._raw or (line.isascii() and line.isprintable()):
+            return []
+        if not self._visible.search(line):
+            return [Change(0, len(line), "")]
+        matches = [match for match in self._unusual.finditer(line) if match["needed"] is None]
+        return [Change(match.start(), match.end(), " " if match["space"] else "") for match in matches]
+
+    def decode(self, tokens: Sequence[int], protected: Sequence[str]) -> str:
+        """Return one line of text."""
+        text = self._target.decode([token for token in tokens if token not in (PAD, BOS, EOS)])
+        shown = _SYMBOL.sub(lambda match: protected[int(match[1])] if int(match[1]) < len(protected) else "", text)
+        return shown.translate(_BREAKING)
+
+    def pieces(self, tokens: Sequence[int], side: str) -> list[str]:
+        """Return the names of pieces of the `source` or `target` side."""
+        model = self._source if side == "source" else self._target
+        return [model.IdToPiece(token).removesuffix("\n") for token in tokens]
+
+
+class Change(NamedTuple):
+    """Characters [begin, end) of a line, and the text in their place."""
+
+    begin: int
+    end: int
+    text: str
+
+
+def _replace(line: str, changes: Sequence[Change]) -> str:
+    parts, end = [], 0
+    for change in changes:
+        parts += [line[end : change.begin], change.text]
+        end = change.end
+    return "".join([*parts, line[end:]])
+
+
+class Model:
+    """The graphs."""
+
+    def __init__(self, directory: Path, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._encoder, self._step = (
+            onnxruntime.InferenceSession(directory / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
+            for name in ("encoder", "step")
+        )
+        self._zeros = json.loads((directory / "config.json").read_text())["zeros"]
+
+    def start(self, sources: Sequence[Sequence[int]]) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return what each row reads at every step, and its first state, by the names of the tensors."""
+        tokens = np.full((len(sources), max(map(len, sources))), PAD)
+        for row, source in zip(tokens, sources, strict=True):
+            row[: len(source)] = source
+        lengths = np.array([len(source) for source in sources])
+        made = {"lengths": lengths} | _run(self._encoder, {"tokens": tokens, "lengths": lengths})
+        for zero in self._zeros:  # states that the steps make; some grow with them
+            shape = [{"rows": len(sources), "steps": 0}.get(axis, axis) for axis in zero["axes"]]
+            made[zero["name"]] = np.zeros(shape, zero["dtype"])
+        state = {name: value for name, value in made.items() if name.startswith("state.")}
+        return {name: value for name, value in made.items() if name not in state}, state
+
+    def step(
+        self, previous: Array, source: dict[str, Array], state: dict[str, Array]
+    ) -> tuple[Array, Array | None, dict[str, Array]]:
+        """Previous tokens [n] -> log-probabilities of the next [n v], attention [n h s] if any, the next state."""
+        made = _run(self._step, {"previous": previous, **source, **state})
+        log_probs, attention = made.pop("log_probs"), made.pop("attention", None)
+        return log_probs, attention, {name.removeprefix("next_"): value for name, value in made.items()}
+
+
+class Translator:
+    """Translates lines: `Translator("model").translate(["Ein Satz ."])`."""
+
+    def __init__(self, directory: str | Path, threads: int = 1) -> None:
+        config = json.loads((Path(directory) / "config.json").read_text())
+        self.model, self.text = Model(Path(directory), threads), Text(Path(directory), config["text"])
+        self._search = config["search"]
+
+    def translate(self, lines: Sequence[str], beam_size: int | None = None, batch_size: int = 64) -> list[Translation]:
+        """Translate lines; a blank one gives an empty translation.
+
+        A beam of one is greedy search; None is the trainer's default.
+        """
+        found = [Translation("", 0.0, [], [], [], None)] * len(lines)
+        encoded = [self.text.encode(line) for line in lines]
+        filled = [number for number, line in enumerate(lines) if not self.text.is_blank(line)]
+        filled.sort(key=lambda number: len(encoded[number]))
+        for first in range(0, len(filled), batch_size):
+            numbers = filled[first : first + batch_size]
+            best = self._beam([encoded[number] for number in numbers], beam_size or self._search["beam_size"])
+            for number, steps in zip(numbers, best, strict=True):
+                found[number] = self._translation(lines[number], encoded[number], steps)
+        return found
+
+    def _translation(self, line: str, source: Sequence[int], steps: Sequence[Step]) -> Translation:
+        tokens, scores = [step.token for step in steps], [step.score for step in steps]
+        weights = [step.attention[:, : len(source)] for step in steps if step.attention is not None]
+        return Translation(
+            self.text.decode(tokens, self.text.protected(line)),
+            sum(scores),
+            self.text.pieces(source, "source"),
+            self.text.pieces(tokens, "target"),
+            scores,
+            np.stack(weights, 1) if weights else None,
+        )
+
+    # --- search ------------------------------------------------------------------------------------------------------
+
+    def _beam(self, sources: Sequence[Sequence[int]], beam_size: int) -> list[list[Step]]:
+        """Find the steps of the best translation of each source."""
+        source, state = self.model.start(sources)
+        rows = [Hypothesis(_Sentence(self._longest(one), beam_size)) for one in sources]
+        sentences = [row.sentence for row in rows]
+        length = 0
+        while rows:
+            length += 1
+            previous = np.array([BOS if row.step is None else row.step.token for row in rows])
+            log_probs, attention, state = self.model.step(previous, source, state)
+            log_probs[:, self._search["forbidden"]] = -np.inf
+            scores, tokens = _largest(log_probs, beam_size)  # [n k]
+            sums = scores + np.array([row.total for row in rows], scores.dtype)[:, None]
+            readers = [row.sentence for row in rows]
+            kept: list[int] = []
+            new: list[Hypothesis] = []
+            for sentence, numbers in groupby(range(len(rows)), readers.__getitem__):
+                going = []
+                for number, column in _best(sums, list(numbers), sentence.places):
+                    weights = None if attention is None else attention[number]
+                    score = float(scores[number, column])
+                    step = Step(rows[number].step, int(tokens[number, column]), score, weights)
+                    total = rows[number].total + score
+                    if step.token == EOS or length >= sentence.longest:
+                        sentence.finish(step, total / self._penalty(length))
+                    else:
+                        going.append((number, Hypothesis(sentence, step, total)))
+                if going and going[0][1].total / self._penalty(sentence.longest) > sentence.rank:
+                    kept += [number for number, _ in going]
+                    new += [hypothesis for _, hypothesis in going]
+            rows = new
+            state = {name: value[kept] for name, value in state.items()}
+            if [row.sentence for row in rows] != readers:
+                source = {name: value[kept] for name, value in source.items()}
+        return [sentence.steps() for sentence in sentences]
+
+    def _longest(self, source: Sequence[int]) -> int:
+        """Return the most pieces of a translation, EOS included."""
+        limit = int(self._search["max_length_ratio"] * len(source)) + self._search["margin"]
+        return max(1, min(self._search["max_length"], limit))
+
+    def _penalty(self, length: int) -> float:
+        """Return lp of Wu 2016, eq. 14."""
+        return float(((5 + length) / 6) ** self._search["length_penalty"])
+
+
+class _Sentence:
+    """A source whose best translation is searched for."""
+
+    def __init__(self, longest: int, places: int) -> None:
+        self.longest, self.places = longest, places
+        self.rank = -np.inf
+        self._last: Step | None = None
+
+    def finish(self, last: Step, rank: float) -> None:
+        """Take a finished hypothesis, which leaves one place less for the others."""
+        self.places -= 1
+        if rank > self.rank:
+            self.rank, self._last = rank, last
+
+    def steps(self) -> list[Step]:
+        """Return the steps of the best finished hypothesis."""
+        steps, step = [], self._last
+        while step is not None:
+            steps.append(step)
+            step = step.before
+        return steps[::-1]
+
+
+class Hypothesis(NamedTuple):
+    """An unfinished translation: a row of the state."""
+
+    sentence: _Sentence
+    step: Step | None = None
+    total: float = 0.0
+
+
+def _run(session: onnxruntime.InferenceSession, given: dict[str, Array]) -> dict[str, Array]:
+    """Run a graph, which may not use all that it is given."""
+    used = {value.name: given[value.name] for value in session.get_inputs()}
+    return dict(zip([value.name for value in session.get_outputs()], session.run(None, used), strict=True))
+
+
+def _best(sums: Array, rows: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Return the places (row, column) of the greatest of these rows' sums [n k] above −∞, greatest first."""
+    own = sums[rows]
+    order = np.argsort(-own, axis=None, kind="stable")[:most]
+    places = zip(*np.unravel_index(order[own.ravel()[order] > -np.inf], own.shape), strict=True)
+    return [(rows[row], int(column)) for row, column in places]
+
+
+def _largest(log_probs: Array, k: int) -> tuple[Array, Array]:
+    """Return the k largest of each row [n v] and their columns, largest first [n k]."""
+    k = min(k, log_probs.shape[1])
+    columns = np.argpartition(-log_probs, k - 1, axis=1)[:, :k]
+    values = np.take_along_axis(log_probs, columns, 1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(values, order, 1), np.take_along_axis(columns, order, 1)
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Translate the standard input line by line."""
+    parser = argparse.ArgumentParser(description="Translate the standard input with an exported model.")
+    parser.add_argument("model", help="directory that seq2seq export wrote")
+    parser.add_argument("--beam", type=int, help="hypotheses in the beam; 1 is greedy search")
+    parser.add_argument("--batch", type=int, default=64, help="sentences in a batch")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each graph")
+    parser.add_argument("--json", action="store_true", help="print an object with scores and attention for each line")
+    options = parser.parse_args()
+    translator = Translator(options.model, options.threads)
+    lines = _read()
+    while group := list(islice(lines, options.batch * _SORTED_BATCHES)):
+        for line, found in zip(group, translator.translate(group, options.beam, options.batch), strict=True):
+            print(json.dumps(_plain(line, found), ensure_ascii=False) if options.json else found.text, flush=True)
+
+
+def _read() -> Iterator[str]:
+    """Yield the lines of the standard input: UTF-8, ended by line feeds alone."""
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            sys.exit(f"stdin:{number}: not UTF-8 ({error.reason} at byte {error.start})")
+        yield (text.removeprefix("\ufeff") if number == 1 else text).removesuffix("\n").removesuffix("\r")
+
+
+def _plain(line: str, found: Translation) -> dict[str, Any]:
+    weights = None if found.attention is None else np.round(found.attention.mean(0), 4).tolist()
+    return {
+        "source": line,
+        "translation": found.text,
+        "score": found.score,
+        "source_pieces": found.source_pieces,
+        "tokens": found.tokens,
+        "token_scores": found.token_scores,
+        "attention": weights,
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    try:
+        main()
+    except BrokenPipeError:  # the reader of the output has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

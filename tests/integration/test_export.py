@@ -1,0 +1,86 @@
+"""`seq2seq export`: a directory that translates without this package."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seq2seq import load
+from seq2seq.cli import export as command
+from seq2seq.cli.main import main
+
+pytest.importorskip("onnxruntime", reason="the extra `onnx`")
+
+LINES = ["the cat sees a tree .", "", "a dog\u00a0hears the old\u200b house .", " \u2028", "my friend sees Zebra ."]
+RUN = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+print(*sorted({"torch", "seq2seq", "regex", "onnx"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has learned a small corpus."""
+    output = tmp_path_factory.mktemp("export") / "model"
+    assert main(["export", f"checkpoint={models}/additive", f"output={output}"]) == 0
+    return output
+
+
+def run(exported: Path, *options: str, text: str) -> subprocess.CompletedProcess[bytes]:
+    words = [sys.executable, "-I", "-c", RUN, str(exported / "translate_onnx.py"), str(exported), *options]
+    return subprocess.run(words, input=text.encode(), capture_output=True, check=False)
+
+
+def test_the_program_translates_as_the_model_does(exported: Path, models: Path) -> None:
+    text = "".join(f"{line}\n" for line in LINES)
+    made = run(exported, "--json", "--batch", "2", text=f"\ufeff{text}")
+    assert made.returncode == 0
+    assert made.stderr.decode().strip() == ""  # it has imported nothing of the trainer
+    expected = load(models / "additive").translate(LINES)
+    for row, line, other in zip(map(json.loads, made.stdout.decode().splitlines()), LINES, expected, strict=True):
+        assert row["source"] == line
+        assert row["translation"] == other.text
+        assert row["tokens"] == other.tokens
+        assert row["score"] == pytest.approx(other.score, abs=1e-4)
+        if other.attention is None:
+            assert row["attention"] is None
+        else:
+            assert row["attention"] == [pytest.approx(weights, abs=1e-4) for weights in other.attention.mean(0)]
+    greedy = run(exported, "--beam", "1", text=text).stdout.decode().splitlines()
+    assert greedy == [found.text for found in load(models / "additive").translate(LINES, beam_size=1)]
+
+
+def test_unreadable_text_is_reported(exported: Path) -> None:
+    words = [sys.executable, str(exported / "translate_onnx.py"), str(exported)]
+    made = subprocess.run(words, input=b"a\n\xff\n", capture_output=True, check=False)
+    assert made.returncode == 1
+    assert made.stderr.decode().strip() == "stdin:2: not UTF-8 (invalid start byte at byte 0)"
+
+
+def test_int8_is_smaller(exported: Path, models: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    assert main(["export", f"checkpoint={models}/additive", f"output={small}", "precision=int8"]) == 0
+    for name in ("encoder.onnx", "step.onnx"):
+        assert (small / name).stat().st_size < (exported / name).stat().st_size
+    found = run(small, text=f"{LINES[0]}\n").stdout.decode().strip()
+    assert found == load(models / "additive").translate(LINES[0]).text
+    assert json.loads((small / "config.json").read_text())["precision"] == "int8"
+
+
+def test_a_directory_that_exists_is_kept(exported: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", f"checkpoint={models}/additive", f"output={exported}"]) == 2
+    assert f"output={exported}: already exists" in capsys.readouterr().err
+
+
+def test_missing_packages_are_named(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "onnxscript" else True)
+    assert main(["export", f"checkpoint={models}/additive", f"output={tmp_path}/model"]) == 2
+    said = capsys.readouterr().err
+    assert "format=onnx needs onnxscript" in said
+    assert "[onnx]" in said
