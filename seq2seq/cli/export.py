@@ -34,6 +34,6 @@ def run(config: ExportConfig) -> int:
         difference = onnx.write(loaded, unfinished, config.precision)
         size = sum(path.stat().st_size for path in unfinished.iterdir())
     logger.info("%s: %.1f MB, opset %d, %s", output, size / 1e6, onnx.OPSET, config.precision)
-    logger.info("the fp32 graphs differ from the model by %.1e at most", difference)
+    logger.info("log-probabilities and attention differ from the model's by %.1e at most", difference)
     logger.info("use: python %s %s < FILE", output / onnx.PROGRAM, output)
     return 0

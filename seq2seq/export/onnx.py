@@ -45,9 +45,9 @@ _STEPS = 4
 
 
 def write(checkpoint: Checkpoint, directory: Path, precision: str) -> float:
-    """Write a model, and return how far the graphs are from it before their weights are quantised.
+    """Write a model, and return how far the graphs are from it.
 
-    Raises ConfigError for a model that can't be exported, RuntimeError if the graphs differ by more than TOLERANCE.
+    Raises ConfigError for a model that can't be exported, RuntimeError if graphs in fp32 differ by more than TOLERANCE.
     """
     if checkpoint.data.context:
         raise ConfigError(
@@ -71,6 +71,7 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str) -> float:
     if precision == "int8":
         for path in paths:
             _quantise(path)
+        difference = _largest_difference(checkpoint.model, translate_onnx.Model(directory))
     return difference
 
 
@@ -127,9 +128,22 @@ def _dynamic(axes: tuple[int | str, ...]) -> dict[int, Any]:
 
 def _quantise(path: Path) -> None:
     """Store matrices in 8 bits; what they are multiplied with is quantised when it comes."""
+    graph = onnx.load(path).graph
+    matrices = {weight.name for weight in graph.initializer if len(weight.dims) == 2 and min(weight.dims) > 1}
+    others = [node.name for node in _nodes(graph) if node.op_type == "MatMul" and not matrices & {*node.input}]
     options = {"EnableSubgraph": True}
     with _quiet():
-        quantize_dynamic(path, path, per_channel=True, weight_type=QuantType.QInt8, extra_options=options)
+        quantize_dynamic(
+            path, path, per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=others, extra_options=options
+        )
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of a graph and of the loops in it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from _nodes(attribute.g)
 
 
 @contextmanager

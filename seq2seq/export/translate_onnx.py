@@ -327,7 +327,7 @@ def _read() -> Iterator[str]:
 
 
 def _plain(line: str, found: Translation) -> dict[str, Any]:
-    weights = None if found.attention is None else np.round(found.attention.mean(0), 4).tolist()
+    weights = None if found.attention is None else np.round(found.attention.mean(0, dtype=float), 4).tolist()
     return {
         "source": line,
         "translation": found.text,
