@@ -176,6 +176,11 @@ def corpus_metrics(references: Sequence[Reference], tokenizer: str) -> dict[str,
     }
 
 
+def signatures(tokenizer: str) -> dict[str, str]:
+    """Return `NAME_signature` -> sacrebleu's signature of scores with one reference for each translation."""
+    return {f"{name}_signature": str(m.get_signature()) for name, m in corpus_metrics([""], tokenizer).items()}
+
+
 def _by_alternative(references: Sequence[Reference]) -> list[list[str]]:
     """Arrange references as sacrebleu takes them: all first ones, then all second ones."""
     return [list(texts) for texts in zip(*map(alternatives, references), strict=True)] or [[]]

@@ -5,6 +5,7 @@ Vaswani 2017, section 6.1).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -15,7 +16,7 @@ from seq2seq.training.run_directory import differences
 
 
 def average(checkpoints: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:
-    """w = (w_1 + .. + w_n) / n, added up in double precision; everything else is that of the first checkpoint.
+    """w = (w_1 + .. + w_n) / n, added up in double precision; all else but the scores is that of the first checkpoint.
 
     Changes the model of the first. Raises ConfigError, naming what differs, unless all have the same model and the
     same tokenizers.
@@ -34,7 +35,7 @@ def average(checkpoints: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoi
             for weight in weights[1:]:
                 total += weight
             weights[0].copy_(total / len(weights))
-    return first
+    return replace(first, origin={key: value for key, value in first.origin.items() if key != "validation"})
 
 
 def _differences(one: Checkpoint, other: Checkpoint) -> Iterator[str]:

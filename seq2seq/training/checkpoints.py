@@ -7,7 +7,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from seq2seq import checkpoint
@@ -34,6 +34,8 @@ class CheckpointKeeper:
     keep_last: int = 1
     rank: int = 0
     """Number of this process."""
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    """Signatures of the scores, recorded beside them."""
 
     def __post_init__(self) -> None:
         self.lock = RunLock(self.run_dir)
@@ -79,7 +81,9 @@ class CheckpointKeeper:
         """Save the model as a checkpoint of the run."""
         if not self.rank:
             card = self.write_model_card(update, epochs, scores)
-            checkpoint.save(self.run_dir / name, self.checkpoint, card, state)
+            recorded = {"validation": {**scores, **self.signatures}} if scores else {}
+            saved = replace(self.checkpoint, origin={**self.checkpoint.origin, **recorded})
+            checkpoint.save(self.run_dir / name, saved, card, state)
 
     def look_for_run_dir(self, progress: TrainingProgress) -> None:
         """Before writing, check whether the run directory was removed. Raises DataError if another run owns it now."""

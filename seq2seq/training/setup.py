@@ -13,7 +13,7 @@ from seq2seq import build, checkpoint
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.config import NoAttention, Reinforce, TrainConfig, Training, reaches
 from seq2seq.errors import ConfigError
-from seq2seq.inference.metrics import can_rise, sentence_metric
+from seq2seq.inference.metrics import can_rise, sentence_metric, signatures
 from seq2seq.model.parameters import parameters_by_part
 from seq2seq.model.quantised import check_quantisation
 from seq2seq.model.translation import TranslationModel
@@ -82,7 +82,8 @@ def make_trainer(
         return model_card(config, updates, epochs, scores, made)
 
     kept = training.metric, training.keep_best, training.keep_last
-    keeper = CheckpointKeeper(run_dir, saved, data.hashes, card, *kept, rank=group.rank)
+    signed = signatures(validation.bleu_tokenizer)
+    keeper = CheckpointKeeper(run_dir, saved, data.hashes, card, *kept, rank=group.rank, signatures=signed)
     languages = config.data.source_lang, config.data.target_lang
     parameters = sum(parameters_by_part(model).values())
     report = RunReport(
