@@ -3,7 +3,7 @@
 # pytest: scripts/test.sh -m slow runs the learning tests.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-environment moses,onnx,parquet,plots-cjk,serve,split,tensorboard,tests
+environment hub,moses,onnx,parquet,plots-cjk,serve,split,tensorboard,tests
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy

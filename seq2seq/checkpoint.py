@@ -8,7 +8,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seq2seq import build
+from seq2seq import build, hub
 from seq2seq.config import Data, Model, parse, several, stored_data, to_plain
 from seq2seq.errors import ConfigError, DataError, shown
 from seq2seq.model.translation import TranslationModel
@@ -34,9 +34,13 @@ FORMAT = 2
 _SUMS = "SHA256SUMS"
 _MAX_SUMS_SIZE = 1 << 16
 """Maximum size of SHA256SUMS in bytes."""
+_MAX_CARD_SIZE = 1 << 20
 _EDITED = f"If it is not damaged but was edited on purpose, delete the {_SUMS} beside it: then it is taken as it is."
 _MODEL = ("model.safetensors", "config.json", "source.model", "target.model")
 """Files needed to translate."""
+_EXTRA = ("links.json", "shortlist.safetensors")
+"""Files that commands add."""
+_CARD = "README.md"
 _NO_STATE = "the training state can't be read"
 
 
@@ -85,7 +89,7 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
             (unfinished / "state.json").write_text(json.dumps(state.values))
         sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir())]
         (unfinished / _SUMS).write_text("".join(sums))
-        (unfinished / "README.md").write_text(card)  # not in the sums: people may edit it
+        (unfinished / _CARD).write_text(card)  # not in the sums: people may edit it
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -110,6 +114,33 @@ def _bits(tensor: Tensor) -> Tensor:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def public_files(where: Path) -> dict[str, bytes | Path | None]:
+    """Return the files of a checkpoint that others need, by name: neither training state nor card; None: it has none.
+
+    In config.json, absolute paths become their last two parts. SHA256SUMS has the sums of these files.
+    """
+    files: dict[str, bytes | Path | None] = {
+        name: within(where, name) if (where / name).exists() else None for name in sorted([*_MODEL, *_EXTRA])
+    }
+    values = _read_config(where)
+    if (public := _shortened_paths(values)) != values:
+        files["config.json"] = f"{json.dumps(public, indent=2)}\n".encode()
+    sums = {
+        name: _sha256(file) if isinstance(file, Path) else hashlib.sha256(file).hexdigest()
+        for name, file in files.items()
+        if file is not None
+    }
+    return {**files, _SUMS: "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()}
+
+
+def read_card(where: Path) -> str:
+    """Return the model card of a checkpoint; empty if it has none. Raises DataError if it can't be read."""
+    if not os.path.isfile(where / _CARD):
+        return ""
+    with _reading(where, f"{_CARD} can't be read"):
+        return read_bytes(within(where, _CARD), _MAX_CARD_SIZE).decode()
 
 
 def damage(path: Path, names: Sequence[str] | None = None) -> str:
@@ -150,7 +181,14 @@ def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def find(path: Path) -> Path:
-    """Return the checkpoint at this path: the directory itself, or the best one of a run directory."""
+    """Return the checkpoint at this path: the directory itself, or the best one of a run directory.
+
+    `hf://USER/NAME[@REVISION]` is downloaded first, unless it is in the cache.
+    """
+    if hub.is_name(path):
+        downloaded = hub.download(path, (*_MODEL, *_EXTRA, _SUMS, _CARD), _MODEL)
+        _check_undamaged(downloaded, _EXTRA)  # readers check the others
+        return downloaded
     for candidate in (path, path / "best", previous_name(path), previous_name(path / "best")):
         if _is_there(candidate):
             return within(path, "best") if candidate == path / "best" else candidate
@@ -158,6 +196,17 @@ def find(path: Path) -> Path:
         f". Use {path / 'last'}: it is one, though no validation found it the best" if _is_there(path / "last") else ""
     )
     raise DataError(f"{path}: no checkpoint here (expected {', '.join(_MODEL)}){newest}")
+
+
+def find_to_extend(path: Path) -> Path:
+    """Return the checkpoint at this path, to write a further file into. Raises DataError for one on the Hub."""
+    if hub.is_name(path):
+        repo, revision = hub.split_name(path)
+        raise DataError(
+            f"{hub.PREFIX}{repo}: a checkpoint on the Hub, to which no file can be added here. Get a copy of your own: "
+            f"hf download {repo} --revision {revision} --local-dir DIR, then give that directory."
+        )
+    return find(path)
 
 
 def weights_hash(path: Path) -> str:
@@ -336,9 +385,18 @@ def with_home(values: Any) -> Any:
 
 
 def _replace_start(values: Any, old: str, new: str) -> Any:
+    return _map_paths(values, lambda path: new + path[len(old) :] if path.startswith(old) else path)
+
+
+def _shortened_paths(values: Any) -> Any:
+    return _map_paths(values, lambda path: "/".join(Path(path).parts[1:][-2:]) if path.startswith("/") else path)
+
+
+def _map_paths(values: Any, change: Callable[[str], str]) -> Any:
+    """Apply a function to each text in plain values that may be a path."""
     if isinstance(values, dict):
         patterns = {"protect": values["protect"]} if "protect" in values else {}  # regular expressions, not paths
-        return {key: _replace_start(value, old, new) for key, value in values.items()} | patterns
+        return {key: _map_paths(value, change) for key, value in values.items()} | patterns
     if isinstance(values, list):
-        return [_replace_start(value, old, new) for value in values]
-    return new + values[len(old) :] if isinstance(values, str) and values.startswith(old) else values
+        return [_map_paths(value, change) for value in values]
+    return change(values) if isinstance(values, str) else values

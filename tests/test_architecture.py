@@ -22,6 +22,7 @@ LAYERS = [
     "search",
     "device",
     "build",
+    "hub",
     "checkpoint",
     "inference",
     "export",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
-from seq2seq.checkpoint import find
+from seq2seq.checkpoint import find_to_extend
 from seq2seq.cli.files import check_output, output_stream, progress
 from seq2seq.cli.reading import find_aligner, layout, read_gold_file, read_pairs, score_all
 from seq2seq.cli.rows import alignment_row
@@ -34,6 +34,8 @@ def run(config: AlignConfig) -> int:
     if config.output_format == "json" and config.gold is None:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or use jsonl or text")
     check_output(config.output)
+    for names in (config.checkpoint, config.reverse) if config.tune else ():
+        find_to_extend(Path(several(names)[0]))
     translator = load_translator(config.checkpoint, config.device)
     reverse = None if config.reverse is None else load_reverse(config, translator)
     pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))
@@ -106,7 +108,7 @@ def tuned(
     """Tune the aligners of both directions on these pairs, and keep their rules in the checkpoints."""
     found = tune(aligners, *zip(*pairs, strict=True))
     for names, rule in zip((config.checkpoint, config.reverse), found.rules, strict=True):
-        directory = find(Path(several(names)[0]))
+        directory = find_to_extend(Path(several(names)[0]))
         logger.info("%s: %s", directory, rule)
         replace(LinkRules.load(directory), **{config.attention: rule}).save(directory)
     logger.info("the two directions agree on %.1f %% of their links", 100 * found.agreement)

@@ -64,6 +64,8 @@ def _run(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name, value in _FEW_KERNELS.items():
         os.environ.setdefault(name, value)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # huggingface_hub would draw them into a file
     with _importing():
         module = importlib.import_module(f"seq2seq.cli.{command}")
         compose = importlib.import_module("seq2seq.cli.compose")

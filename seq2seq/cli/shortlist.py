@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 def run(config: ShortlistConfig) -> int:
     """Align pairs, count links, and write the table beside the weights."""
-    directory = checkpoint.find(Path(config.checkpoint))
+    directory = checkpoint.find_to_extend(Path(config.checkpoint))
     check_output(str(directory / FILE))
     trained = checkpoint.load(directory, choose_device(config.device))
     source, target, data = trained.source, trained.target, trained.data

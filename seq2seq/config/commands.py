@@ -506,6 +506,31 @@ class ExportConfig:
     """Precision of the weights; int8 makes the graphs smaller and the products of fully connected layers faster."""
 
 
+@dataclass
+class PushConfig:
+    """`seq2seq push`: Publish a checkpoint on the Hugging Face Hub, with a model card.
+
+    Example: seq2seq push checkpoint=runs/NAME repo=USER/NAME licence=cc-by-4.0
+    """
+
+    checkpoint: str = REQUIRED
+    """Checkpoint, or run directory to push its best one."""
+    repo: str = REQUIRED
+    """Repository, USER/NAME or ORGANISATION/NAME; it is made if it is missing."""
+    licence: str = REQUIRED
+    """Licence of the weights by the Hub's identifier, such as apache-2.0 or cc-by-4.0; `other` for one without. Check
+    what the licences of the training corpora allow."""
+    private: bool = False
+    """Whether only you and your organisation may read the repository. Does not change an existing one."""
+    revision: str = "main"
+    """Branch to push to; it is made if it is missing."""
+    message: str | None = None
+    """Message of the commit. null: the version of seq2seq."""
+    evaluation: dict[str, str] = field(default_factory=dict)
+    """Name of a test set -> its scores, a file that `evaluate output_format=json` wrote for this checkpoint. Validation
+    scores come from the checkpoint."""
+
+
 COMMANDS: dict[str, type] = {
     "fetch": FetchConfig,
     "train": TrainConfig,
@@ -524,5 +549,6 @@ COMMANDS: dict[str, type] = {
     "benchmark": BenchmarkConfig,
     "serve": ServeConfig,
     "export": ExportConfig,
+    "push": PushConfig,
 }
 """Command -> its options."""

@@ -62,12 +62,24 @@ def within(directory: Path, name: str) -> Path:
     """The path of a file or directory inside another.
 
     Raises DataError for a link that leads out of it: a packed directory from elsewhere must not make us read or write
-    anything else.
+    anything else. In a snapshot of huggingface_hub's cache, links may lead to the cache's blobs.
     """
     path, top = directory / name, os.path.realpath(directory)
-    if os.path.commonpath([top, os.path.realpath(path)]) != top:
+    target = os.path.realpath(path)
+    if not any(os.path.commonpath([place, target]) == place for place in (top, *_blobs(Path(top)))):
         raise DataError(f"{path}: a link that leads out of {directory}. Replace it by a copy of what it leads to.")
     return path
+
+
+def _blobs(directory: Path) -> list[str]:
+    """The directories that the links of a snapshot lead to: blobs of its repository, and blobs that repositories share.
+
+    Empty for any other directory. The names are not resolved, so a `blobs` that is itself a link leads nowhere.
+    """
+    repository = directory.parent.parent
+    if directory.parent.name != "snapshots" or not repository.name.startswith("models--"):
+        return []
+    return [str(repository / "blobs"), str(repository.parent / "blobs")]
 
 
 @contextmanager

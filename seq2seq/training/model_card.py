@@ -11,6 +11,7 @@ import sacrebleu
 import sentencepiece
 import torch
 
+from seq2seq import hub
 from seq2seq.config import (
     Attention,
     AttentionProduct,
@@ -24,6 +25,8 @@ from seq2seq.config import (
 )
 from seq2seq.version import __version__
 
+USE = "    seq2seq translate checkpoint=THIS_DIRECTORY input=FILE"
+"""How a card says that its checkpoint is used"""
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss per token, in nats"}
 _IN_PROSE = ("start_from", "ema")
 """Settings described in a sentence of their own."""
@@ -91,7 +94,7 @@ It was trained with seq2seq {origin["versions"]["seq2seq"]} on {_corpora(config.
 
 ## Use
 
-    seq2seq translate checkpoint=THIS_DIRECTORY input=FILE
+{USE}
 
 ## Validation
 
@@ -145,15 +148,17 @@ They were trained on {_corpora(data)}; their own cards say how, and what they sc
 
 ## Use
 
-    seq2seq translate checkpoint=THIS_DIRECTORY input=FILE
+{USE}
 """
 
 
 def shared_name(path: str) -> str:
     """Shorten a path for publication: relative to the working directory, else its last two parts.
 
-    The name of the home directory is never among them.
+    The name of the home directory is never among them. A name on the Hub stays as it is.
     """
+    if hub.is_name(Path(path)):
+        return path
     absolute = os.path.abspath(os.path.expanduser(path))
     homes = {os.path.expanduser("~"), os.path.realpath(os.path.expanduser("~"))}
     inside = [top for top in (os.getcwd(), *homes) if os.path.isabs(top) and Path(absolute).is_relative_to(top)]

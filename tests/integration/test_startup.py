@@ -9,7 +9,16 @@ import seq2seq
 
 CHECKPOINT = Path(__file__).parent.parent / "compatibility/format1"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent)}
-LATE = {"matplotlib", "pandas", "sacrebleu", "sympy", "tensorboard", "torch._dynamo", "torch._inductor"}
+LATE = {
+    "huggingface_hub",
+    "matplotlib",
+    "pandas",
+    "sacrebleu",
+    "sympy",
+    "tensorboard",
+    "torch._dynamo",
+    "torch._inductor",
+}
 """What translating never needs."""
 
 
