@@ -170,7 +170,7 @@ def _refusal(error: BaseException, repo: str) -> str | None:
         return f"your token may not do this. To use another one, {_LOG_IN}."
     if status == 404:
         return "no such repository, or a private one that your token may not read. Check the name and the token."
-    if isinstance(error, ValueError) and not isinstance(error, OSError):  # a malformed name, or refused metadata
+    if type(error) in (errors.HFValidationError, ValueError):  # a malformed name, or refused metadata
         return _shortened(error)
     return None
 

@@ -61,8 +61,8 @@ class ReadingConfig:
     """What commands that run a checkpoint on text share."""
 
     checkpoint: str | list[str] = REQUIRED
-    """Checkpoint, or run directory to use its best one. Several, [a,b,c], form an ensemble, which averages their
-    probabilities."""
+    """Checkpoint, run directory to use its best one, or hf://USER/NAME[@REVISION] on the Hugging Face Hub. Several,
+    [a,b,c], form an ensemble, which averages their probabilities."""
     columns: list[str] | None = field(default=None, metadata={"length": 2})
     """Source and target columns of tables, as in data.columns. null: those the checkpoint was trained on."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -135,8 +135,8 @@ class InteractiveConfig:
     """
 
     checkpoint: str | list[str] = REQUIRED
-    """Checkpoint, or run directory to use its best one. Several, [a,b,c], form an ensemble, which averages their
-    probabilities."""
+    """Checkpoint, run directory to use its best one, or hf://USER/NAME[@REVISION] on the Hugging Face Hub. Several,
+    [a,b,c], form an ensemble, which averages their probabilities."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to run on."""
     decoding: Decoding = field(default_factory=Decoding)

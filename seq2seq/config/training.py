@@ -97,10 +97,10 @@ class Training:
     risk_metric: str = choice("bleu", "chrf")
     """Sentence metric of minimum_risk, whose cost is 1 - metric/100."""
     start_from: str | list[str] | None = None
-    """Checkpoint or run to start from, with any architecture, attention and size. A new run takes over its sub-words
-    and every tensor of the same name and shape, even for another corpus. Of several, [a,b], the first that has a
-    tensor gives it: the encoder of one and the decoder of another. Optimizer and schedule start from scratch. A
-    resumed run no longer needs it."""
+    """Checkpoint or run to start from, also hf://USER/NAME, with any architecture, attention and size. A new run takes
+    over its sub-words and every tensor of the same name and shape, even for another corpus. Of several, [a,b], the
+    first that has a tensor gives it: the encoder of one and the decoder of another. Optimizer and schedule start from
+    scratch. A resumed run no longer needs it."""
     freeze: list[str] = field(default_factory=list)
     """Parts whose weights stay fixed, by module name or its beginning up to a dot: [encoder,source_embedding],
     [decoder.attention]. Dropout still applies to them."""

@@ -18,8 +18,9 @@ from seq2seq.text.languages import base_language
 def load_translator(path: str | Path | Sequence[str | Path], device: str | torch.device = "auto") -> Translator:
     """Load a checkpoint, or the best one of a run directory; several make an ensemble.
 
-    `device` is `auto`, or a device of torch or its name. Raises ConfigError if it is not available here, or if the
-    checkpoints differ in target vocabulary or source language.
+    `hf://USER/NAME[@REVISION]` is a checkpoint on the Hugging Face Hub. `device` is `auto`, or a device of torch or its
+    name. Raises ConfigError if it is not available here, or if the checkpoints differ in target vocabulary or source
+    language.
     """
     place = choose_device(device)
     paths = [path] if isinstance(path, (str, Path)) else path
