@@ -89,7 +89,7 @@ def _cached(fetch: Any, name: str, reason: Exception) -> Path:
             "connection and run the command again; files that have arrived are kept. To work offline, run it once with "
             "a connection, or copy the cache (HF_HOME) from another machine."
         ) from error
-    if not _is_offline(reason):
+    if not isinstance(reason, load_library().errors.OfflineModeIsEnabled):
         logger.warning(
             "%s: the Hub can't be reached (%s). Using the copy in the cache, commit %s",
             *(name, _shortened(reason), directory.name),
@@ -173,10 +173,6 @@ def _refusal(error: BaseException, repo: str) -> str | None:
     if type(error) in (errors.HFValidationError, ValueError):  # a malformed name, or refused metadata
         return _shortened(error)
     return None
-
-
-def _is_offline(error: Exception) -> bool:
-    return isinstance(error, load_library().errors.OfflineModeIsEnabled)
 
 
 def _shortened(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2seq import build, checkpoint
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.config import NoAttention, Reinforce, TrainConfig, Training, reaches
+from seq2seq.config import NoAttention, Reinforce, TrainConfig, Training, reaches, several
 from seq2seq.errors import ConfigError
 from seq2seq.inference.metrics import can_rise, sentence_metric, signatures
 from seq2seq.model.parameters import parameters_by_part
@@ -132,7 +132,8 @@ def _first_model(
     model = build.translation_model(
         config.model, len(data.source), len(data.target), reverse_source=config.data.reverse_source
     ).to(device)
-    start_from(model, list(map(str, data.start)), lambda name: checkpoint.load(Path(name), device).model)
+    names = several(config.training.start_from) if data.start else []
+    start_from(model, names, lambda name: checkpoint.load(Path(name), device).model)
     group.broadcast_parameters(model)
     freeze(model, config.training.freeze)
     if isinstance(config.model.attention.placement, NoAttention):

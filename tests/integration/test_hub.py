@@ -463,6 +463,11 @@ def test_a_training_starts_from_a_name(server: hub.Hub, capfd: pytest.CaptureFix
     assert main([*learn, "run_dir=parent"]) == 0
     assert main([*PUSH, "checkpoint=parent"]) == 0
     assert main([*learn, "run_dir=child", f"training.start_from={NAME}@main"]) == 0
+    assert f"training.start_from={NAME}@main:\n" in capfd.readouterr().err
+    server.requests.clear()
+    forget()
+    assert main([*learn, "run_dir=child", f"training.start_from={NAME}@main", "training.max_updates=2"]) == 0
+    assert server.requests == []  # a resumed run needs it no longer
     origin = json.loads(Path("child/last/config.json").read_text())["origin"]
     assert origin["training"]["start_from"] == f"{NAME}@main"
     assert origin["hashes"]["start_from"] == checkpoint.weights_hash(Path("parent"))
