@@ -15,6 +15,7 @@ pytest.importorskip("huggingface_hub", reason="the extra `hub`")
 from huggingface_hub import ModelCard, constants
 from support import ROOT, hub, trainers
 from support.sentences import PAIRS, write_pairs
+from support.servers import serving
 
 import seq2seq
 from seq2seq import checkpoint
@@ -476,6 +477,13 @@ def test_a_training_starts_from_a_name(server: hub.Hub, capfd: pytest.CaptureFix
     repository = server.repositories["me/child"]
     card = ModelCard(repository.commits[repository.refs["main"]]["README.md"].decode())
     assert card.data.base_model == ["me/model"]
+
+
+def test_a_served_model_has_the_name_of_its_repository(server: hub.Hub, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="the extra `serve`")
+    upload(server)
+    with serving(tmp_path, f"checkpoint=[{NAME}@main,run]", "workers=2", "device=cpu") as (client, _):
+        assert [model["name"] for model in client.get("/models")] == ["model@main", "run"]
 
 
 def test_no_file_is_added_to_a_checkpoint_on_the_hub(server: hub.Hub, capfd: pytest.CaptureFixture[str]) -> None:
