@@ -1,8 +1,10 @@
 """The device that a model runs on: its choice, its memory, and the precision of its matrix products."""
 
 import ctypes
+import functools
 import gc
 import logging
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -91,6 +93,17 @@ def fp32_products(name: str) -> Iterator[None]:
 def _capabilities() -> Mapping[str, Any]:
     """Instruction sets of the CPU; empty in versions of torch that do not report them."""
     return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+
+
+@functools.cache
+def hardware(device: torch.device) -> Mapping[str, str]:
+    """Return the kind and the name of a device, and the instruction set that torch uses on this CPU."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    if device.type != "cuda":
+        with suppress(OSError, StopIteration):  # Linux, where the platform module knows no more than the architecture
+            lines = Path("/proc/cpuinfo").read_text().splitlines()
+            name = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return {"device": device.type, "processor": name, "instructions": torch.backends.cpu.get_cpu_capability()}
 
 
 def check_precision(precision: str, device: torch.device) -> None:

@@ -16,7 +16,8 @@ from seq2seq.training.run_directory import differences
 
 
 def average(checkpoints: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoint:
-    """w = (w_1 + .. + w_n) / n, added up in double precision; all else but the scores is that of the first checkpoint.
+    """w = (w_1 + .. + w_n) / n, added up in double precision. All else but the scores is that of the first checkpoint,
+    whose provenance then names them all.
 
     Changes the model of the first. Raises ConfigError, naming what differs, unless all have the same model and the
     same tokenizers.
@@ -35,7 +36,8 @@ def average(checkpoints: Sequence[Checkpoint], names: Sequence[str]) -> Checkpoi
             for weight in weights[1:]:
                 total += weight
             weights[0].copy_(total / len(weights))
-    return replace(first, origin={key: value for key, value in first.origin.items() if key != "validation"})
+    origin = {key: value for key, value in first.origin.items() if key != "validation"}
+    return replace(first, origin={**origin, "averaged": list(names)})
 
 
 def _differences(one: Checkpoint, other: Checkpoint) -> Iterator[str]:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Checkpoint, TrainingState
@@ -81,7 +82,9 @@ class CheckpointKeeper:
         """Save the model as a checkpoint of the run."""
         if not self.rank:
             card = self.write_model_card(update, epochs, scores)
-            recorded = {"validation": {**scores, **self.signatures}} if scores else {}
+            recorded: dict[str, Any] = {"update": update}
+            if scores:
+                recorded["validation"] = {**scores, **self.signatures}
             saved = replace(self.checkpoint, origin={**self.checkpoint.origin, **recorded})
             checkpoint.save(self.run_dir / name, saved, card, state)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from seq2seq import checkpoint
 from seq2seq.checkpoint import TrainingState
 from seq2seq.config import CHANGEABLE, Training, upgrade
+from seq2seq.device import hardware
 from seq2seq.errors import DataError
 from seq2seq.inference.models import EnsembleMember
 from seq2seq.inference.translator import Translator
@@ -36,6 +37,9 @@ from seq2seq.training.validation import Validation, translations_file
 from seq2seq.training.workers import can_fork, warn_of_few_cores
 
 logger = logging.getLogger(__name__)
+
+_LIMITS = ("max_updates", "max_epochs", "max_hours")
+"""Keys that set the length of a training, which shapes the cosine schedule from the first update on."""
 
 
 @dataclass
@@ -142,15 +146,35 @@ class Trainer:
             )
 
     def _record_changes(self, origin: Mapping[str, Any]) -> None:
-        """Add changed settings to the checkpoint's origin. A new learning rate starts without a plateau's factor."""
-        progress, now = self.progress, vars(self.options)
+        """Add what has changed to the checkpoint's origin. A new learning rate starts without a plateau's factor."""
+        progress, now, mine = self.progress, vars(self.options), self.keeper.checkpoint.origin
         before = upgrade({"training": origin.get("training", {})})["training"]
-        changed = [key for key in CHANGEABLE if before.get(key, now[key]) != now[key]]
+        keys = [*CHANGEABLE, *(_LIMITS if self.options.schedule == "cosine" else ())]
+        changed = [key for key in keys if before.get(key, now[key]) != now[key]]
         if "learning_rate" in changed:
             self.schedule.factor, self.schedule.waited, progress.without_progress = 1.0, 0, 0
-        history = [f"{key} {before[key]} until update {progress.update}, then {now[key]}" for key in changed]
+        self._record_history(mine["training"], before, {key: now[key] for key in changed})
+        here = {**mine["versions"], **self.machine()}
+        there = {**origin.get("versions", {}), **origin.get("machine", {})}
+        moved = {key: value for key, value in here.items() if there.get(key, value) != value}
+        self._record_history(mine["machine"], there, moved)
+
+    def _record_history(self, record: dict[str, Any], before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        """Add the values that are other ones from now on to `changed`, a text that is kept from resume to resume."""
+        history = [f"{key} {before[key]} until update {self.progress.update}, then {now[key]}" for key in now]
         if text := "; ".join([*filter(None, [before.get("changed")]), *history]):
-            self.keeper.checkpoint.origin["training"]["changed"] = text
+            record["changed"] = text
+
+    def machine(self) -> dict[str, Any]:
+        """Return what the bits of the weights depend on besides data, settings and versions."""
+        gradient = self.gradient
+        return {
+            **hardware(gradient.device),
+            "threads": torch.get_num_threads() if gradient.processes == 1 else 1,
+            "processes": gradient.processes,
+            "micro_batches": gradient.micro_batches,
+            "fp32_products": torch.get_float32_matmul_precision(),
+        }
 
     def reason_to_stop(self) -> str:
         """Return why training is over, or an empty string while it is not."""
@@ -306,7 +330,7 @@ class Trainer:
         with self._averaged():
             retained_before = bool(progress.retained_checkpoints)
             for name in keeper.names(progress, self.scores, is_best=is_best):
-                keeper.write(name, progress.update, self.epochs, self.scores)
+                self._write(name)
         self._save(display)
         keeper.remove_others(progress, retained_before)
         if display is not None:
@@ -348,13 +372,18 @@ class Trainer:
         moments = checkpoint.optimizer_tensors(self.optimizer, self.model.parameters())
         with self._averaged() as weights:
             state = TrainingState({**values.to_plain(), "hashes": keeper.hashes}, {**moments, **weights})
-            keeper.write("last", progress.update, self.epochs, self.scores, state)
+            self._write("last", state)
         if keeper.run_dir_was_removed:
             raise DataError(
                 f"run_dir={self.run_dir}: was removed during the run. It was created again with the state after update "
                 f"{progress.update}, from which the same command resumes; metrics and best checkpoints are lost."
             )
         self.group.all_reduce_max([0])
+
+    def _write(self, name: str, state: TrainingState | None = None) -> None:
+        keeper = self.keeper
+        keeper.checkpoint.origin["machine"].update(self.machine())
+        keeper.write(name, self.progress.update, self.epochs, self.scores, state)
 
     def _averaged(self) -> AbstractContextManager[dict[str, Tensor]]:
         """Give the model the averaged weights inside the block; yields the trained weights if they differ."""

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import sacrebleu
+import safetensors
 import sentencepiece
 import torch
 
@@ -38,12 +40,16 @@ _PATIENCE = 10.0
 
 
 def origin(config: TrainConfig, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """Return the provenance as plain values: seed, SHA-256 of the data, versions, settings of training and decoding."""
+    """Return the provenance as plain values: seed, SHA-256 of the data, versions, settings of training and decoding.
+
+    `machine` is filled in when a checkpoint is saved.
+    """
     settings = to_plain(config)
     return {
         "seed": config.seed,
         "hashes": dict(hashes),
         "versions": versions(),
+        "machine": {},
         "training": settings["training"],
         "decoding": settings["decoding"],
     }
@@ -52,7 +58,8 @@ def origin(config: TrainConfig, hashes: Mapping[str, str]) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return software versions, with the commit of a checkout of this project (`-dirty` if it was changed)."""
     numbers = {"seq2seq": __version__, "python": platform.python_version(), "torch": str(torch.__version__)}
-    numbers |= {"sentencepiece": sentencepiece.__version__, "sacrebleu": sacrebleu.__version__}
+    libraries = {"numpy": numpy, "safetensors": safetensors, "sentencepiece": sentencepiece, "sacrebleu": sacrebleu}
+    numbers |= {name: str(library.__version__) for name, library in libraries.items()}
     commit = checkout_commit(Path(__file__).resolve().parents[2])
     return numbers if commit is None else {**numbers, "commit": commit}
 
@@ -113,6 +120,10 @@ All other training settings have their defaults; config.json lists every setting
 ## Software
 
 {_table("software", "version", origin["versions"])}
+
+## Machine
+
+{_table("part", "value", origin["machine"])}
 """
 
 

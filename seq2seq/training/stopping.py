@@ -26,6 +26,8 @@ class StoppingRule:
     schedule: Schedule
     run_dir: Path
     """Named in errors."""
+    until: int | None = None
+    """Update after which training stops whatever its limits say, which schedules follow. None: the limits decide."""
 
     def rate(self, progress: TrainingProgress, update: int) -> float:
         """Return the learning rate of an update; the time that counts is that of the updates before it."""
@@ -34,6 +36,8 @@ class StoppingRule:
     def reason(self, progress: TrainingProgress) -> str:
         """Return why training is over, or an empty string while it is not."""
         options, total = self.options, self.schedule.total_updates
+        if self.until is not None and progress.update >= self.until:
+            return f"update {self.until} is reached"
         if progress.update >= total:
             by_updates = options.max_updates is not None and options.max_updates <= total
             limit = f"max_updates={options.max_updates}" if by_updates else f"max_epochs={options.max_epochs}"
