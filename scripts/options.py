@@ -1,11 +1,11 @@
 """Write docs/options.md: every key, group and old word, from the dataclasses of seq2seq/config/."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from seq2seq.cli.help import explanation, purpose, shown_default
 from seq2seq.cli.names import SETTINGS, command_keys, group_kind, groups
-from seq2seq.config import COMMANDS, REMOVED, RENAMED
+from seq2seq.config import COMMANDS, REMOVED, RENAMED, Option
 
 PAGE = Path(__file__).parent.parent / "docs/options.md"
 SECTIONS = {
@@ -28,23 +28,29 @@ def page() -> str:
     ]
     for command in COMMANDS:
         lines += [f"## seq2seq {command}", "", purpose(command), ""]
-        tops = list(dict.fromkeys(key.name.partition(".")[0] for key in command_keys(command) if "." in key.name))
-        places = [f"[`{section}.*`](#{section})" for section in tops if section in SECTIONS]
+        tops = list(dict.fromkeys(_section(key) for key in command_keys(command)))
+        places = [f"[`{section}.*`](#{section})" for section in tops if section]
         places += [f"the group `{SETTINGS[command]}`"] if command in SETTINGS else []
         if places:
             lines += [f"Also takes {', '.join(places)}.", ""]
-        lines += [*_keys(command, lambda name: name.partition(".")[0] not in SECTIONS), ""]
+        lines += [*_keys(command, lambda key: not _section(key)), ""]
     for section, title in SECTIONS.items():
         lines += [f"## {section}", "", f"Keys of {title}.", ""]
-        lines += [*_keys("train", lambda name, section=section: name.startswith(f"{section}.")), ""]
+        lines += [*_keys("train", lambda key, section=section: _section(key) == section), ""]
     return "\n".join([*lines, *_groups(), *_old_words(), ""])
 
 
-def _keys(command: str, wanted: object) -> Iterator[str]:
+def _section(key: Option) -> str:
+    """The section that explains a key; empty for a key that only its command has."""
+    top = key.name.partition(".")[0]
+    return top if top in SECTIONS and key.owner in {other.owner for other in command_keys("train")} else ""
+
+
+def _keys(command: str, wanted: Callable[[Option], bool]) -> Iterator[str]:
     yield from ("| key | default | meaning |", "|---|---|---|")
     rows: dict[str, list[str]] = {}
     for key in command_keys(command):
-        if wanted(key.name):  # type: ignore[operator]
+        if wanted(key):
             rows.setdefault(key.name, [])
             if key.option and key.option not in rows[key.name]:
                 rows[key.name].append(key.option)

@@ -1,10 +1,11 @@
-"""Runs a training from its configuration to its exit code, for `train`, `compare` and Python."""
+"""Runs a training from its configuration to its exit code, for `train`, `reproduce`, `compare` and Python."""
 
 import json
 import logging
 import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +44,22 @@ Callback = Callable[[dict[str, Any]], object]
 """Called with each line of metrics.jsonl."""
 
 
-def run_training(config: TrainConfig, callback: Callback = lambda row: None) -> int:
-    """Train, or with check=true only test whether training could start."""
+def run_training(config: TrainConfig, callback: Callback = lambda row: None, until: int | None = None) -> int:
+    """Train, or with check=true only test whether training could start.
+
+    With `until`, stop after this update, and don't score the test set.
+    """
     device = device_of_rank(choose_device(config.device))
     run_dir = run_directory(config)
     with run_log() as log:
         try:
             with joined(device) as group:
-                code = train(config, run_dir, device, group, log, callback)
+                code = train(config, run_dir, device, group, log, callback, until)
         except ProcessLost as lost:
             logger.error("%s: %s; run the same command again to resume from the last saved state", run_dir, lost)
             return 1
-        return code if code or group.rank or config.check else finish(config, run_dir, device)
+        over = code or group.rank or config.check or until is not None
+        return code if over else finish(config, run_dir, device)
 
 
 def run_directory(config: TrainConfig) -> Path:
@@ -63,7 +68,13 @@ def run_directory(config: TrainConfig) -> Path:
 
 
 def train(
-    config: TrainConfig, run_dir: Path, device: torch.device, group: ProcessGroup, log: RunLog, callback: Callback
+    config: TrainConfig,
+    run_dir: Path,
+    device: torch.device,
+    group: ProcessGroup,
+    log: RunLog,
+    callback: Callback,
+    until: int | None = None,
 ) -> int:
     """Train as one process of the group; return the exit code."""
     if group.rank:
@@ -78,6 +89,7 @@ def train(
     with group.rank_zero_first():
         data = prepare_data(config, run_dir)
     trainer = make_trainer(config, data, run_dir, device, group, callback)
+    trainer.stopping = replace(trainer.stopping, until=until)
     check_space(run_dir, space_needed(trainer))
     if group.ranks > 1:
         logger.info("%d processes share each batch", group.ranks)

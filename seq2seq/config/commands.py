@@ -398,6 +398,51 @@ class AverageConfig:
 
 
 @dataclass
+class MovedData:
+    """Where files lie now that lay elsewhere when a checkpoint was trained; their content has to be the same."""
+
+    train: str | list[str] | None = None
+    """Training corpus, as in `train`. null: where the checkpoint's record says; so for the other files."""
+    valid: str | list[str] | None = None
+    """Validation corpus."""
+    alignments: str | list[str] | None = None
+    """Word alignments."""
+    tokenizer_model: str | list[str] | None = None
+    """Sentencepiece model. CHECKPOINT/source.model takes over a checkpoint's own sub-words instead of learning them;
+    for two vocabularies, give [CHECKPOINT/source.model,CHECKPOINT/target.model]."""
+    cache_dir: str = Data.cache_dir
+    """Directory for encoded corpora and learned sub-words; never taken from a record."""
+
+
+@dataclass
+class MovedTraining:
+    """Where checkpoints lie now that a training began with."""
+
+    start_from: str | list[str] | None = None
+    """Checkpoints with the first weights, as in `train`."""
+
+
+@dataclass
+class ReproduceConfig:
+    """`seq2seq reproduce`: Train a checkpoint again from its own record, and compare the weights bit by bit.
+
+    Example: seq2seq reproduce checkpoint=runs/NAME check=true
+    """
+
+    checkpoint: str = REQUIRED
+    """Checkpoint, or run directory to reproduce its best one."""
+    run_dir: str | None = None
+    """Run directory of the new training; a stopped reproduction in it is resumed. null: runs/reproduce-<SHA-256>, with
+    the beginning of that of the weights."""
+    check: bool = False
+    """Report what is needed and what is here, then stop."""
+    device: str = choice("auto", "cpu", "cuda", "mps")
+    """Device to train on. `auto` is the kind that the checkpoint was trained on."""
+    data: MovedData = field(default_factory=MovedData)
+    training: MovedTraining = field(default_factory=MovedTraining)
+
+
+@dataclass
 class CompareConfig:
     """`seq2seq compare`: Compare finished runs, or train and compare a grid of variants x seeds.
 
@@ -545,6 +590,7 @@ COMMANDS: dict[str, type] = {
     "plot": PlotConfig,
     "shortlist": ShortlistConfig,
     "average": AverageConfig,
+    "reproduce": ReproduceConfig,
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
     "serve": ServeConfig,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,7 +23,7 @@ from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import remove_unfinished, replace_directory
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.word_alignments import WordLinks
-from seq2seq.training.held_out import DIRECTORY, Texts, check_columns, find_texts, show
+from seq2seq.training.held_out import DIRECTORY, check_columns, find_texts, show
 from seq2seq.training.run_directory import check_contents, start_hash
 from seq2seq.training.validation import Validation
 
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 _A_DAY = 86400.0
 """Idle seconds after which unfinished cache entries are deleted: another machine may be writing them."""
+
+Hash = TypeVar("Hash", str, str | None)
 
 _OF_TOKENIZERS = (
     "tokenizer", "vocab_size", "joint", "byte_fallback", "character_coverage", "normalization", "raw_text",
@@ -79,29 +81,29 @@ def prepare_data(config: TrainConfig, run_dir: Path | None = None) -> PreparedDa
     links = [WordLinks.find(name, data.source_lang, data.target_lang) for name in several(data.alignments)]
     contents = [text.content_hash() for text in texts.train]
     hashes = {
-        **_named("train", contents),
-        **_named("valid", [text.content_hash() for text in texts.valid]),
-        **_named("alignments", [link.content_hash() for link in links]),
-        **_named("documents", _document_hashes(texts) if data.context else []),
+        **named("train", contents),
+        **named("valid", [text.content_hash() for text in texts.valid]),
+        **named("alignments", [link.content_hash() for link in links]),
+        **named("documents", document_hashes([*texts.train, *texts.valid]) if data.context else []),
     }
     start = [Path(name) for name in several(config.training.start_from)]
     if state is not None:
         hashes = check_contents(state, hashes)
     elif start:
         hashes["start_from"] = start_hash(start)
-    if begun := [state] if state else start:
-        source, target = _tokenizers_of(begun, data if start else None)
-        start = [] if state else start
+    if state is not None:
+        source, target = _tokenizers_of([state], data if start else None)
+        start = []
     else:
-        source, target = _tokenizers(texts.train, data, contents, Path(data.cache_dir))
+        source, target = first_tokenizers(texts.train, data, contents, start)
     train = _training_set(texts.train, links, source, target, data)
     first, *others = ((text.name, _validation(text, source, target, config, tokenizer)) for text in texts.valid)
     return PreparedData(source, target, train, first[1], hashes, dict(others), start)
 
 
-def _document_hashes(texts: Texts) -> list[str]:
+def document_hashes(texts: Sequence[ParallelText]) -> list[str]:
     """Hash the files that name documents."""
-    files = (text.documents_file for text in (*texts.train, *texts.valid))
+    files = (text.documents_file for text in texts)
     return [content_hash(file) for file in files if file is not None]
 
 
@@ -186,7 +188,7 @@ def _word(value: object) -> str:
     return json.dumps(value).strip('"')
 
 
-def _named(kind: str, hashes: Sequence[str]) -> dict[str, str]:
+def named(kind: str, hashes: Sequence[Hash]) -> dict[str, Hash]:
     """Name hashes by their kind, with numbers if there are several."""
     return {kind if len(hashes) == 1 else f"{kind}[{n}]": content for n, content in enumerate(hashes)}
 
@@ -204,16 +206,22 @@ def _check_links(links: WordLinks, corpus: EncodedCorpus) -> None:
     logger.info("%s: %.1f%% of the target pieces are linked", links.path, 100 * linked / pieces)
 
 
-def _tokenizers(
-    trains: Sequence[ParallelText], data: Data, contents: Sequence[str], cache: Path
+def first_tokenizers(
+    trains: Sequence[ParallelText], data: Data, contents: Sequence[str], start: Sequence[Path]
 ) -> tuple[Tokenizer, Tokenizer]:
+    """Return the tokenizers of a new run: those of the checkpoints that it starts from, else learned ones, cached.
+
+    `contents` are the hashes of the corpora.
+    """
+    if start:
+        return _tokenizers_of(start, data)
     if own := several(data.tokenizer_model):
         return _load(Path(own[0]), data), _load(Path(own[-1]), data)
     names = ("vocab_size", "byte_fallback", "character_coverage", "normalization", "raw_text")
     options: dict[str, Any] = {"kind": data.tokenizer, **{name: getattr(data, name) for name in names}}
     options["protect"] = several(data.protect)
     texts: list[Any] = [*contents, *(len(text.files) for text in trains)]
-    entry = cache / f"tokenizer-{digest(*texts, data.joint, options)}"
+    entry = Path(data.cache_dir) / f"tokenizer-{digest(*texts, data.joint, options)}"
     if not os.path.isdir(entry):
         logger.info("learning %s pieces from %s", data.tokenizer, ", ".join(text.name for text in trains))
         with replace_directory(entry, keep=True) as unfinished:
