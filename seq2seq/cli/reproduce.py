@@ -24,7 +24,8 @@ def run(config: ReproduceConfig) -> int:
     path = checkpoint.find(Path(config.checkpoint))
     reproduction = plan(path, config.device, config.run_dir, config.data, config.training.start_from)
     reproduction.check_run_dir()
-    logger.info("%s: to be trained again in %s", path, reproduction.run_dir)
+    end = f"update {reproduction.update}" if reproduction.update else "its end"
+    logger.info("%s: to be trained again in %s, to %s", path, reproduction.run_dir, end)
     requirements = []
     for requirement in reproduction.requirements():
         print(requirement.line, flush=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -37,6 +37,7 @@ _SECTIONS = ("hashes", "versions", "machine", "training")
 _NOT_SETTINGS = ("ranks", "changed")
 """Keys of a record's `training` that are no options."""
 
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
@@ -255,7 +256,7 @@ def _files(recorded: Mapping[str, str], config: TrainConfig) -> Iterator[Require
     data, start = config.data, several(config.training.start_from)
     options = {"train": data.train, "valid": data.valid, "alignments": data.alignments}
     places = {key: name for kind, given in options.items() for key, name in named(kind, several(given)).items()}
-    here = _hashes(data) | {"start_from": _or_none(lambda: start_hash(start)) if start else None}
+    here = _hashes(data) | {"start_from": _or_none(start_hash, start) if start else None}
     for key in recorded:
         option = f"training.{key}" if key == "start_from" else f"data.{key}"
         place = ",".join(start) if key == "start_from" else places.get(key, "")
@@ -266,40 +267,37 @@ def _files(recorded: Mapping[str, str], config: TrainConfig) -> Iterator[Require
 def _hashes(data: Data) -> dict[str, str | None]:
     """Return what `prepare_data` would record, with None for each file that is missing or can't be read."""
     languages = data.source_lang, data.target_lang
-
-    def found(option: str, names: str | list[str] | None) -> list[ParallelText | None]:
-        return [
-            _or_none(lambda name=name: ParallelText.find(name, *languages, data.columns, option, data.documents))  # type: ignore[misc]
-            for name in several(names)
-        ]
-
-    trains, valids = found("data.train", data.train), found("data.valid", data.valid)
+    trains, valids = (
+        [_or_none(ParallelText.find, name, *languages, data.columns, documents=data.documents) for name in names]
+        for names in (several(data.train), several(data.valid))
+    )
     if data.split.given():
-        parts = _or_none(lambda: find_texts(data))
-        trains, valids = (list(parts.train), list(parts.valid)) if parts else ([], [])
+        parts = _or_none(find_texts, data)
+        trains, valids = ([*parts.train], [*parts.valid]) if parts else ([], [])
+    links = [_or_none(WordLinks.find, name, *languages) for name in several(data.alignments)]
     texts = [text for text in (*trains, *valids) if text is not None]
-    links = [
-        _or_none(lambda name=name: WordLinks.find(name, *languages).content_hash())  # type: ignore[misc]
-        for name in several(data.alignments)
-    ]
-    return {
-        **named("train", [_or_none(text.content_hash) if text else None for text in trains]),
-        **named("valid", [_or_none(text.content_hash) if text else None for text in valids]),
-        **named("alignments", links),
-        **named("documents", (_or_none(lambda: document_hashes(texts)) or []) if data.context else []),
+    documents = _or_none(document_hashes, texts) if data.context else None
+    hashes: dict[str, str | None] = {**named("documents", documents or [])}
+    kinds: dict[str, Sequence[ParallelText | WordLinks | None]] = {
+        "train": trains,
+        "valid": valids,
+        "alignments": links,
     }
+    for kind, files in kinds.items():
+        hashes |= named(kind, [None if file is None else _or_none(file.content_hash) for file in files])
+    return hashes
+
+
+def _or_none(work: Callable[Arguments, Result], *arguments: Arguments.args, **more: Arguments.kwargs) -> Result | None:
+    """Return the result of the work; None if a file is missing or can't be read."""
+    try:
+        return work(*arguments, **more)
+    except DataError:
+        return None
 
 
 def _sha256(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(tokenizer.model).hexdigest()
-
-
-def _or_none(work: Callable[[], Result]) -> Result | None:
-    """Return the result of the work; None if a file is missing or can't be read."""
-    try:
-        return work()
-    except DataError:
-        return None
 
 
 def differing_weights(one: Path, other: Path) -> str:
