@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support import FORMAT_1, trainers
+from support import FORMAT_1, ROOT, trainers
 
 from seq2seq.cli.main import main
 from seq2seq.training.progress import Progress
@@ -100,6 +101,8 @@ def test_check_reports_and_stops(capfd: pytest.CaptureFixture[str]) -> None:
     code, states, _ = reproduce(capfd, "check=true")
     assert (code, states.keys() - {"commit"}) == (0, EXPECTED)
     assert not Path(new()).exists()
+    page = (ROOT / "docs/reproduce.md").read_text().replace("data/embedded/", "")
+    assert {*re.findall(r"^    (?:same|differs) +(\S+): ", page, re.MULTILINE)} >= {*EXPECTED, "commit"}
 
 
 def test_a_resumed_training_is_reproduced_without_its_stops(capfd: pytest.CaptureFixture[str]) -> None:
