@@ -538,13 +538,14 @@ class ServeConfig:
 class ExportConfig:
     """`seq2seq export`: Write a model in a format that other programs run, with a program that translates with it.
 
-    Example: seq2seq export checkpoint=runs/en-de output=en-de.onnx
+    Example: seq2seq export checkpoint=runs/en-de output=exported
     """
 
     checkpoint: str = REQUIRED
     """Checkpoint, or the run directory whose best one to export."""
-    output: str = REQUIRED
-    """Directory for the graphs, the tokenizers and translate_onnx.py."""
+    output: str | None = None
+    """Directory for the graphs, the tokenizers and translate_onnx.py. null: onnx-PRECISION in the checkpoint, where
+    decoding.engine=onnx finds them."""
     format: str = choice("onnx")
     """Format: ONNX graphs of the encoder and of a decoding step."""
     precision: str = choice("fp32", "int8")

@@ -45,6 +45,9 @@ class Decoding:
     """Precision of matrix products; int8 is for CPUs. On Multi30k's 1,000 test sentences (GRU of 512, beam 5) bf16
     changes 70 lines and BLEU from 35.81 to 35.68, int8 64 lines and BLEU to 35.90. About one line in a hundred depends
     on its batch in bf16, hardly any in int8 (1 of 12,672)."""
+    engine: str = choice("torch", "onnx")
+    """What computes the steps of search: torch, or onnxruntime with the graphs that `seq2seq export` puts beside a
+    checkpoint. One sentence at a time, onnxruntime is 1.5 to 3.7 times as fast; in batches it is not."""
     temperature: float = number(1.0, gt=0)
     """Temperature of sampling: softmax(logits / temperature)."""
     top_k: int | None = number(None, ge=1)
@@ -62,6 +65,16 @@ class Decoding:
             yield (
                 f"decoding.min_length_ratio={self.min_length_ratio} and decoding.max_length_ratio="
                 f"{self.max_length_ratio}: the least is more than the most. Lower decoding.min_length_ratio."
+            )
+        if self.engine == "onnx" and self.precision == "bf16":
+            yield (
+                "decoding.engine=onnx and decoding.precision=bf16: graphs are exported in fp32 or int8. Use one of "
+                "these, or decoding.engine=torch."
+            )
+        if self.engine == "onnx" and self.shortlist is not None:
+            yield (
+                f"decoding.engine=onnx and decoding.shortlist={self.shortlist}: the graphs compute the whole "
+                "vocabulary. Use decoding.shortlist=null, or decoding.engine=torch."
             )
         if self.dictionary is not None and not self.replace_unknown:
             yield (

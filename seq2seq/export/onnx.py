@@ -44,8 +44,8 @@ _STEPS = 4
 """Steps that are compared; the first one has no past."""
 
 
-def write(checkpoint: Checkpoint, directory: Path, precision: str) -> float:
-    """Write a model, and return how far the graphs are from it.
+def write(checkpoint: Checkpoint, directory: Path, precision: str, weights: str) -> float:
+    """Write a model, whose weights have this SHA-256, and return how far the graphs are from it.
 
     Raises ConfigError for a model that can't be exported, RuntimeError if graphs in fp32 differ by more than TOLERANCE.
     """
@@ -60,7 +60,7 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str) -> float:
         onnx.save(_convert(graph), path)
     for side, tokenizer in (("source", checkpoint.source), ("target", checkpoint.target)):
         (directory / f"{side}.model").write_bytes(tokenizer.model)
-    (directory / "config.json").write_text(json.dumps(_config(checkpoint, graphs, precision), indent=2) + "\n")
+    (directory / "config.json").write_text(json.dumps(_config(checkpoint, graphs, precision, weights), indent=2) + "\n")
     shutil.copyfile(translate_onnx.__file__, directory / PROGRAM)
     difference = _largest_difference(checkpoint.model, translate_onnx.Model(directory))
     if not difference <= TOLERANCE:
@@ -75,7 +75,7 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str) -> float:
     return difference
 
 
-def _config(checkpoint: Checkpoint, graphs: Graphs, precision: str) -> dict[str, Any]:
+def _config(checkpoint: Checkpoint, graphs: Graphs, precision: str, weights: str) -> dict[str, Any]:
     """Return what the graphs do not say, as plain values."""
     decoding, data = Decoding(), checkpoint.data
     limits = checkpoint.lengths.limits(checkpoint.target.forbidden(), None, None)
@@ -87,6 +87,8 @@ def _config(checkpoint: Checkpoint, graphs: Graphs, precision: str) -> dict[str,
         "languages": [data.source_lang, data.target_lang],
         "precision": precision,
         "opset": OPSET,
+        "weights": weights,
+        "layer": checkpoint.model.decoder.alignment_layer,
         "zeros": [
             {"name": zero.name, "dtype": str(zero.example.numpy().dtype), "axes": zero.axes} for zero in graphs.zeros
         ],

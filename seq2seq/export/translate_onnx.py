@@ -135,7 +135,7 @@ class Model:
             onnxruntime.InferenceSession(directory / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
             for name in ("encoder", "step")
         )
-        self._zeros = json.loads((directory / "config.json").read_text())["zeros"]
+        self.config = json.loads((directory / "config.json").read_text())
 
     def start(self, sources: Sequence[Sequence[int]]) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return what each row reads at every step, and its first state, by the names of the tensors."""
@@ -144,7 +144,7 @@ class Model:
             row[: len(source)] = source
         lengths = np.array([len(source) for source in sources])
         made = {"lengths": lengths} | _run(self._encoder, {"tokens": tokens, "lengths": lengths})
-        for zero in self._zeros:  # states that the steps make; some grow with them
+        for zero in self.config["zeros"]:  # states that the steps make; some grow with them
             shape = [{"rows": len(sources), "steps": 0}.get(axis, axis) for axis in zero["axes"]]
             made[zero["name"]] = np.zeros(shape, zero["dtype"])
         state = {name: value for name, value in made.items() if name.startswith("state.")}
@@ -163,9 +163,8 @@ class Translator:
     """Translates lines: `Translator("model").translate(["Ein Satz ."])`."""
 
     def __init__(self, directory: str | Path, threads: int = 1) -> None:
-        config = json.loads((Path(directory) / "config.json").read_text())
-        self.model, self.text = Model(Path(directory), threads), Text(Path(directory), config["text"])
-        self._search = config["search"]
+        self.model = Model(Path(directory), threads)
+        self.text, self._search = Text(Path(directory), self.model.config["text"]), self.model.config["search"]
 
     def translate(self, lines: Sequence[str], beam_size: int | None = None, batch_size: int = 64) -> list[Translation]:
         """Translate lines; a blank one gives an empty translation.

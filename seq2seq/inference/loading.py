@@ -42,5 +42,8 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
         directory = find(Path(name))
         shortlist = Shortlist.load(directory, len(other.source), len(other.target))
         rules = LinkRules.load(directory)
-        members.append(EnsembleMember(other.model, other.source, shortlist, other.lengths, other.data.context, rules))
+        member = EnsembleMember(
+            other.model, other.source, shortlist, other.lengths, other.data.context, rules, directory
+        )
+        members.append(member)
     return Translator(members, first.target, place, (first.data.source_lang, first.data.target_lang))

@@ -4,11 +4,13 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import torch
 
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.export.stepper import GraphStepper, load_graphs
 from seq2seq.inference.link_rules import LinkRules
 from seq2seq.model.quantised import QuantisedModels
 from seq2seq.model.translation import TranslationModel
@@ -34,6 +36,8 @@ class EnsembleMember:
     """Number of sentences before that it reads"""
     link_rules: LinkRules = field(default_factory=LinkRules)
     """How its links are read"""
+    directory: Path | None = None
+    """Its checkpoint, which may have graphs beside the weights"""
 
 
 class TrainedModels:
@@ -47,6 +51,7 @@ class TrainedModels:
             member.model.to(device).eval()
         self.members = members
         self._quantised = [QuantisedModels(member.model) for member in members]
+        self._graphs: dict[tuple[int, str], GraphStepper] = {}
         self.target = target
         self.device = device
         self.source_lang, self.target_lang = languages
@@ -108,6 +113,16 @@ class TrainedModels:
     def models(self, precision: str) -> list[TranslationModel]:
         """Return each member's model with products in this precision. Raises ConfigError for int8 off the CPU."""
         return [quantised.at(precision) for quantised in self._quantised]
+
+    def graphs(self, precision: str) -> list[GraphStepper]:
+        """Return the exported graphs of each member. Raises ConfigError if there are none, or if they are of others."""
+        for number, member in enumerate(self.members):
+            if (number, precision) not in self._graphs:
+                if member.directory is None:
+                    raise ConfigError("decoding.engine=onnx: the model has no checkpoint that could hold its graphs")
+                self._graphs[number, precision] = load_graphs(member.directory, precision)
+            self._graphs[number, precision].check(member.model)
+        return [self._graphs[number, precision] for number in range(len(self.members))]
 
     @cached_property
     def piece_numbers(self) -> dict[str, int]:

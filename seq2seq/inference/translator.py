@@ -21,6 +21,7 @@ from seq2seq.search.beam import beam
 from seq2seq.search.ensemble import Ensemble, Member
 from seq2seq.search.greedy import Sampling, greedy, sample
 from seq2seq.search.protocol import Hypothesis, Limits, Ranking, Stepper
+from seq2seq.search.shortlist import Selection
 from seq2seq.search.stepper import ModelStepper
 from seq2seq.text.corpus import in_groups
 from seq2seq.text.tokenizer import EOS, UNK
@@ -244,8 +245,7 @@ class Translator(TrainedModels):
     ) -> list[list[Hypothesis]]:
         """Search for translations of a batch, whose sources are also read in each member's pieces."""
         selection = self.select(readings[0], prefixes, options.shortlist)
-        models = self.models(options.precision)
-        steppers = [ModelStepper(model, self.device, selection, keep_attention=keep_attention) for model in models]
+        steppers = self._steppers(options, selection, keep_attention)
         counted = map(self.shares_source, self.members)
         members = [Member(*member) for member in zip(steppers, readings, counted, strict=True)]
         model: Stepper[Any] = steppers[0] if len(steppers) == 1 else Ensemble(members)
@@ -257,6 +257,12 @@ class Translator(TrainedModels):
         if options.beam_size == 1:
             return greedy(model, sources, limits, ranking, prefixes)
         return beam(model, sources, limits, ranking, options.beam_size, options.n_best, prefixes)
+
+    def _steppers(self, options: Decoding, selection: Selection | None, keep_attention: bool) -> list[Stepper[Any]]:
+        if options.engine == "onnx":
+            return [*self.graphs(options.precision)]
+        models = self.models(options.precision)
+        return [ModelStepper(model, self.device, selection, keep_attention=keep_attention) for model in models]
 
     def _report_unreachable(self, readings: Sequence[Sequence[Sequence[int]]]) -> None:
         """Log how many sources have positions that a model can't reach or tell apart."""

@@ -1,15 +1,19 @@
 """`seq2seq export`: a directory that translates without this package."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from seq2seq import load
 from seq2seq.cli import export as command
 from seq2seq.cli.main import main
+from seq2seq.errors import ConfigError
 
 pytest.importorskip("onnxruntime", reason="the extra `onnx`")
 
@@ -85,3 +89,61 @@ def test_missing_packages_are_named(
     said = capsys.readouterr().err
     assert "format=onnx needs onnxscript" in said
     assert "[onnx]" in said
+
+
+# --- the graphs as the engine of `translate` -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_graphs(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the model with its graphs."""
+    copy = tmp_path_factory.mktemp("engine") / "model"
+    shutil.copytree(models / "additive" / "best", copy)
+    assert main(["export", f"checkpoint={copy}"]) == 0
+    return copy
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beam_size": 1},
+        {"beam_size": 4, "n_best": 3, "coverage_penalty": 0.2},
+        {"beam_size": 2, "no_repeat_ngram": 1, "batch_size": 2},
+        {"search": "sample", "n_best": 2, "top_k": 5},
+    ],
+    ids=["greedy", "beam", "constrained", "samples"],
+)
+def test_onnxruntime_finds_what_torch_finds(with_graphs: Path, options: dict[str, Any]) -> None:
+    translator = load(with_graphs)
+    both = (translator.translate(LINES, engine=engine, **options) for engine in ("torch", "onnx"))
+    for one, other in zip(*both, strict=True):
+        for mine, theirs in zip((one, *one.alternatives), (other, *other.alternatives), strict=True):
+            assert (mine.text, mine.tokens) == (theirs.text, theirs.tokens)
+            assert mine.rank == pytest.approx(theirs.rank, abs=1e-4)
+            assert (mine.attention is None) == (theirs.attention is None)
+            if mine.attention is not None and theirs.attention is not None:
+                np.testing.assert_allclose(mine.attention, theirs.attention, atol=1e-4)
+
+
+def test_the_command_takes_the_engine(with_graphs: Path, models: Path, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("".join(f"{line}\n" for line in LINES[:3]))
+    for engine in ("torch", "onnx"):
+        words = [f"input={tmp_path}/source", f"output={tmp_path}/{engine}", f"decoding.engine={engine}"]
+        assert main(["translate", f"checkpoint=[{with_graphs},{with_graphs}]", *words]) == 0
+    assert (tmp_path / "onnx").read_text() == (tmp_path / "torch").read_text()
+
+
+def test_graphs_have_to_be_there_and_of_these_weights(with_graphs: Path, models: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"onnx-int8 has no graphs\. Make them: seq2seq export checkpoint="):
+        load(with_graphs).translate(LINES[0], engine="onnx", precision="int8")
+    other = tmp_path / "other"
+    shutil.copytree(models / "fixed" / "best", other)
+    shutil.copytree(with_graphs / "onnx-fp32", other / "onnx-fp32")
+    with pytest.raises(ConfigError, match=r"onnx-fp32 has graphs of other weights\. Delete it\."):
+        load(other).translate(LINES[0], engine="onnx")
+    for options, message in (
+        ({"precision": "bf16"}, "graphs are exported in fp32 or int8"),
+        ({"shortlist": 5}, "the graphs compute the whole vocabulary"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load(with_graphs).translate(LINES[0], engine="onnx", **options)

@@ -27,7 +27,7 @@ def same_translations(row: Row, directory: Path) -> None:
     Where something decides for a whole position, a model without training has many near ties that rounding decides.
     """
     trained = checkpoint(row)
-    assert onnx.write(trained, directory, "fp32") <= onnx.TOLERANCE
+    assert onnx.write(trained, directory, "fp32", "") <= onnx.TOLERANCE
     member = EnsembleMember(trained.model, trained.source, lengths=trained.lengths)
     translator = Translator([member], trained.target, torch.device("cpu"), ("en", "de"))
     exported = onnx.translate_onnx.Translator(directory)
