@@ -23,6 +23,13 @@ _DECODING = {
     "of the product rate": ("share_of_product_rate", _PERCENT),
     "BLEU": ("bleu", "{:.2f}"),
 }
+_QUALITY = {
+    "minutes": ("minutes", _TENTHS),
+    "updates": ("updates", _INTEGER),
+    "target tokens": ("tokens", _INTEGER),
+    "kJ": ("kilojoules", _TENTHS),
+    "score": ("score", "{:.2f}"),
+}
 _RATIOS = {"ours": ("ours", "{}"), "peer": ("peer", "{}"), "times better": ("ratio", "{:.2f}")}
 _GROWTH = {
     "window": ("window", "{}"),
@@ -55,6 +62,9 @@ def _blocks(report: Report) -> Iterator[list[str]]:
         yield _decoding(report)
     if "startup" in report:
         yield [f"from the start of translate to its first translation: {report['startup']['seconds']:.2f} s"]
+    if "quality" in report:
+        rows = [(f"{row['metric']} {row['goal']:g}", row) for row in report["quality"]]
+        yield _table("from raw text to", _QUALITY, rows)
     if report.get("ratios"):
         yield _table("ratio", _RATIOS, [(row["what"], row) for row in report["ratios"]])
     for name in dict.fromkeys(row["table"] for row in report.get("growth", ())):

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,10 +15,13 @@ import torch
 
 from seq2seq.benchmark import corpora, machine, tables
 from seq2seq.benchmark.peers import find_peers
+from seq2seq.benchmark.quality import QualityClock
 from seq2seq.benchmark.runs import peak_memory
 from seq2seq.benchmark.suite import Suite, growth_points, measure_growth, ratios
 from seq2seq.cli.files import output_stream
-from seq2seq.config import BenchmarkConfig, parse, to_plain
+from seq2seq.cli.main import Stopped
+from seq2seq.cli.training import run_training
+from seq2seq.config import BenchmarkConfig, TrainConfig, parse, to_plain
 from seq2seq.device import choose_device, fastest_fp32_products, keep_freed_memory
 
 logger = logging.getLogger(__name__)
@@ -37,10 +41,12 @@ def run(config: BenchmarkConfig) -> int:
         scratch = Path(directory)
         fp32 = fastest_fp32_products(device)
         report: dict[str, Any] = {"machine": machine.describe(device, config.threads, cores, fp32)}
-        if config.measure:
+        if {*config.measure} - {"quality"}:
             suite = Suite(config, corpora.prepare(config, scratch), device, fp32, peers, scratch)
             report |= suite.measure(partial(peak_in_process, config))
             report["ratios"] = ratios(report)
+        if config.goals:
+            report["quality"] = _time_to_quality(config, scratch)
         if config.growth:
             report["growth"] = [measure_growth(point, device, fp32, scratch) for point in growth_points(config)]
     _warn_if_shared(report, device)
@@ -50,6 +56,21 @@ def run(config: BenchmarkConfig) -> int:
         print(tables.text(report), file=output)
         print(json.dumps(_rounded(report)), file=output)
     return 0
+
+
+def _time_to_quality(config: BenchmarkConfig, scratch: Path) -> list[dict[str, Any]]:
+    """Train from raw text, with nothing in the cache, until all goals are reached; return a row for each goal."""
+    assert config.data is not None
+    data = replace(config.data, cache_dir=str(scratch / "quality-cache"))
+    training = replace(config.training, processes=config.training.processes or config.threads)
+    whole = TrainConfig(
+        data, config.model, training, config.decoding, str(scratch / "quality"), config.seed, config.device
+    )
+    clock = QualityClock(training.metric, config.goals)
+    logger.info("time to %s %s", training.metric, ", ".join(map(str, sorted(config.goals))))
+    if code := run_training(whole, clock.note, goal=max(config.goals)):
+        raise Stopped(code)
+    return clock.rows()
 
 
 def _warn_if_shared(report: dict[str, Any], device: torch.device) -> None:

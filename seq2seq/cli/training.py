@@ -44,21 +44,23 @@ Callback = Callable[[dict[str, Any]], object]
 """Called with each line of metrics.jsonl."""
 
 
-def run_training(config: TrainConfig, callback: Callback = lambda row: None, until: int | None = None) -> int:
+def run_training(
+    config: TrainConfig, callback: Callback = lambda row: None, until: int | None = None, goal: float | None = None
+) -> int:
     """Train, or with check=true only test whether training could start.
 
-    With `until`, stop after this update, and don't score the test set.
+    With `until`, stop after this update, with `goal` at this score of the metric; and don't score the test set.
     """
     device = device_of_rank(choose_device(config.device))
     run_dir = run_directory(config)
     with run_log() as log:
         try:
             with joined(device) as group:
-                code = train(config, run_dir, device, group, log, callback, until)
+                code = train(config, run_dir, device, group, log, callback, until, goal)
         except ProcessLost as lost:
             logger.error("%s: %s; run the same command again to resume from the last saved state", run_dir, lost)
             return 1
-        over = code or group.rank or config.check or until is not None
+        over = code or group.rank or config.check or until is not None or goal is not None
         return code if over else finish(config, run_dir, device)
 
 
@@ -75,6 +77,7 @@ def train(
     log: RunLog,
     callback: Callback,
     until: int | None = None,
+    goal: float | None = None,
 ) -> int:
     """Train as one process of the group; return the exit code."""
     if group.rank:
@@ -89,7 +92,7 @@ def train(
     with group.rank_zero_first():
         data = prepare_data(config, run_dir)
     trainer = make_trainer(config, data, run_dir, device, group, callback)
-    trainer.stopping = replace(trainer.stopping, until=until)
+    trainer.stopping = replace(trainer.stopping, until=until, goal=goal)
     check_space(run_dir, space_needed(trainer))
     if group.ranks > 1:
         logger.info("%d processes share each batch", group.ranks)

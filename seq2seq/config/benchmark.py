@@ -34,7 +34,7 @@ class Generated:
             )
 
 
-_MEASURES = ("training", "memory", "decoding", "startup")
+_SPEEDS = ("training", "memory", "decoding", "startup")
 
 
 @dataclass
@@ -50,8 +50,10 @@ class BenchmarkConfig:
     generated: Generated = field(default_factory=Generated)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
-    measure: list[str] = field(default_factory=lambda: [*_MEASURES], metadata={"choices": _MEASURES})
-    """What to measure."""
+    measure: list[str] = field(default_factory=lambda: [*_SPEEDS], metadata={"choices": (*_SPEEDS, "quality")})
+    """What to measure. `quality`: how long a whole training takes, from raw text to each of `goals`."""
+    goals: list[float] = field(default_factory=list)
+    """Scores of the validation set in training.metric, such as [34,36]; the training ends at the highest."""
     checkpoint: str | None = None
     """Model to translate with. null: a model with fresh weights, whose translations have `forced_length` tokens."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -112,6 +114,10 @@ class BenchmarkConfig:
                 "checkpoint=null and forced_length=null: fresh weights end their translations anywhere. Give "
                 "checkpoint=..., or use forced_length=15."
             )
+        if ("quality" in self.measure) != bool(self.goals):
+            yield f"measure={self.measure} and goals={self.goals}: `quality` and its goals come together. Give both."
+        elif self.goals and self.data is None:
+            yield f"goals={self.goals} without data: generated sentences have no quality. Give data.train and so on."
         for key in ("precisions", "decode_precisions", "decode_beams", "decode_batches", "peers_toolkits"):
             if not getattr(self, key):
                 yield f"{key}=[]: expected one or more."

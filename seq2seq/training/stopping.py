@@ -26,6 +26,8 @@ class StoppingRule:
     schedule: Schedule
     run_dir: Path
     """Named in errors."""
+    goal: float | None = None
+    """Score of the metric at which training stops. None: none is enough."""
     until: int | None = None
     """Update after which training stops whatever its limits say, which schedules follow. None: the limits decide."""
 
@@ -38,6 +40,8 @@ class StoppingRule:
         options, total = self.options, self.schedule.total_updates
         if self.until is not None and progress.update >= self.until:
             return f"update {self.until} is reached"
+        if self.goal is not None and progress.best_values.get(options.metric, -math.inf) >= self.goal:
+            return f"{options.metric} {self.goal} is reached ({progress.update} updates)"
         if progress.update >= total:
             by_updates = options.max_updates is not None and options.max_updates <= total
             limit = f"max_updates={options.max_updates}" if by_updates else f"max_epochs={options.max_epochs}"

@@ -136,3 +136,27 @@ def test_memory_and_startup_are_those_of_new_processes(capfd: pytest.CaptureFixt
     assert report["memory"].keys() == {"bf16"}
     assert report["startup"]["seconds"] > 0
     assert report["training"] == []
+
+
+def test_the_time_to_a_quality_is_that_of_a_whole_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "valid"):
+        write_pairs(split, PAIRS)
+    text = ["data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330"]
+    options = ["training.metric=chrf", "training.max_updates=6", "training.validate_every=2", "training.log_every=1"]
+    options.append("measure=[quality]")
+    assert main([*TINY, *text, *options, "goals=[0.1,0.01]"]) == 0
+    first, second = last_line(capfd)["quality"]
+    assert (first["metric"], first["goal"], second["goal"]) == ("chrf", 0.01, 0.1)
+    assert first["updates"] == second["updates"] == 2  # the highest goal ends the training
+    assert first["tokens"] > 0
+    assert main([*TINY, *text, *options, "goals=[101]"]) == 0
+    out = capfd.readouterr().out
+    assert "from raw text to" in out
+    assert json.loads(out.splitlines()[-1])["quality"] == [{"metric": "chrf", "goal": 101.0}]
+    assert main([*TINY, *options]) == 2
+    assert "`quality` and its goals come together" in capfd.readouterr().err
+    assert main([*TINY, *options, "goals=[1]"]) == 2
+    assert "generated sentences have no quality" in capfd.readouterr().err
