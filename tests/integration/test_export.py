@@ -1,14 +1,18 @@
 """`seq2seq export`: a directory that translates without this package."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support import ROOT
 
 from seq2seq import load
 from seq2seq.cli import export as command
@@ -56,6 +60,16 @@ def test_the_program_translates_as_the_model_does(exported: Path, models: Path) 
             assert row["attention"] == [pytest.approx(weights, abs=1e-4) for weights in other.attention.mean(0)]
     greedy = run(exported, "--beam", "1", text=text).stdout.decode().split("\n")[:-1]
     assert greedy == [found.text for found in load(models / "additive").translate(LINES, beam_size=1)]
+
+
+def test_the_page_shows_what_runs(exported: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs/export.md").read_text()
+    (snippet,) = re.findall(r"(?:^    .*translate_onnx import.*\n)(?:^    .*\n)+", page, re.MULTILINE)
+    shutil.copytree(exported, tmp_path / "exported")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "exported")}
+    command = [sys.executable, "-c", textwrap.dedent(snippet)]
+    made = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r".*\(1, \d+, \d+\)\n", made.stdout)
 
 
 def test_unreadable_text_is_reported(exported: Path) -> None:
