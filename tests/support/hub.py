@@ -77,218 +77,232 @@ class Refused(Exception):
         self.status, self.code, self.message = status, code, message or code
 
 
-def make_handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class Handler(BaseHTTPRequestHandler):
+    """Answers requests from the `hub` of its server."""
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
+    protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self) -> None:
-            self._answer("HEAD")
+    @property
+    def hub(self) -> Hub:
+        assert isinstance(self.server, Server)
+        return self.server.hub
 
-        def do_GET(self) -> None:
-            self._answer("GET")
+    def log_message(self, *arguments: Any) -> None:
+        pass
 
-        def do_POST(self) -> None:
-            self._answer("POST")
+    def do_HEAD(self) -> None:
+        self._answer("HEAD")
 
-        def do_PUT(self) -> None:
-            self._answer("PUT")
+    def do_GET(self) -> None:
+        self._answer("GET")
 
-        def _answer(self, method: str) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = urlsplit(self.path).path
-            hub.requests.append((method, path))
-            try:
-                if hub.status is not None:
-                    raise Refused(hub.status, "", "fault")
-                for pattern, answer in ROUTES.items():
-                    if found := re.fullmatch(pattern, f"{method} {path}"):
-                        answer(self, body, *map(unquote, found.groups()))
-                        return
-                raise Refused(404, "NotFound", path)
-            except Refused as refused:
-                error = {"error": refused.message, "url": f"{hub.url}/me/model"}
-                headers = {"X-Error-Code": refused.code, "X-Error-Message": refused.message}
-                self.send(json.dumps(error).encode(), refused.status, headers)
+    def do_POST(self) -> None:
+        self._answer("POST")
 
-        def send(
-            self, body: bytes, status: int = 200, headers: dict[str, str] | None = None, cut: bool = False
-        ) -> None:
-            self.send_response(status)
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            if "Content-Length" not in (headers or {}):
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body[: len(body) // 2] if cut else body)
-            if cut:
-                self.close_connection = True
+    def do_PUT(self) -> None:
+        self._answer("PUT")
 
-        def send_json(self, value: Any) -> None:
-            self.send(json.dumps(value).encode(), headers={"Content-Type": "application/json"})
+    def _answer(self, method: str) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = urlsplit(self.path).path
+        self.hub.requests.append((method, path))
+        try:
+            if self.hub.status is not None:
+                raise Refused(self.hub.status, "", "fault")
+            for pattern, answer in ROUTES.items():
+                if found := re.fullmatch(pattern, f"{method} {path}"):
+                    answer(self, body, *map(unquote, found.groups()))
+                    return
+            raise Refused(404, "NotFound", path)
+        except Refused as refused:
+            error = {"error": refused.message, "url": f"{self.hub.url}/me/model"}
+            headers = {"X-Error-Code": refused.code, "X-Error-Message": refused.message}
+            self.send(json.dumps(error).encode(), refused.status, headers)
 
-        # --- who may do what ---
+    def send(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None, cut: bool = False) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if "Content-Length" not in (headers or {}):
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+        if cut:
+            self.close_connection = True
 
-        def check_token(self) -> bool:
-            given = self.headers.get("Authorization")
-            if given not in (None, f"Bearer {TOKEN}"):
-                raise Refused(401, "", "Invalid credentials in Authorization header")
-            return given is not None
+    def send_json(self, value: Any) -> None:
+        self.send(json.dumps(value).encode(), headers={"Content-Type": "application/json"})
 
-        def find(self, name: str) -> Repository:
-            known = self.check_token()
-            repository = hub.repositories.get(name)
-            if repository is None or (repository.private and not known):
-                raise Refused(404 if known else 401, "RepoNotFound", "Repository not found")
-            return repository
+    # --- who may do what ---
 
-        def find_commit(self, name: str, revision: str) -> tuple[Repository, str]:
-            repository = self.find(name)
-            commit = repository.refs.get(revision, revision)
-            if commit not in repository.commits:
-                raise Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-            return repository, commit
+    def check_token(self) -> bool:
+        given = self.headers.get("Authorization")
+        if given not in (None, f"Bearer {TOKEN}"):
+            raise Refused(401, "", "Invalid credentials in Authorization header")
+        return given is not None
 
-        def find_writable(self, name: str) -> Repository:
-            if not self.check_token():
-                raise Refused(401, "", "Unauthorized")
-            return self.find(name)
+    def find(self, name: str) -> Repository:
+        known = self.check_token()
+        repository = self.hub.repositories.get(name)
+        if repository is None or (repository.private and not known):
+            raise Refused(404 if known else 401, "RepoNotFound", "Repository not found")
+        return repository
 
-        # --- reading ---
+    def find_commit(self, name: str, revision: str) -> tuple[Repository, str]:
+        repository = self.find(name)
+        commit = repository.refs.get(revision, revision)
+        if commit not in repository.commits:
+            raise Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return repository, commit
 
-        def info(self, body: bytes, name: str, revision: str = "main") -> None:
-            repository, commit = self.find_commit(name, revision)
-            files = [{"rfilename": file} for file in repository.commits[commit]]
-            self.send_json({"id": name, "sha": commit, "private": repository.private, "siblings": files})
+    def find_writable(self, name: str) -> Repository:
+        if not self.check_token():
+            raise Refused(401, "", "Unauthorized")
+        return self.find(name)
 
-        def tree(self, body: bytes, name: str, revision: str) -> None:
-            repository, commit = self.find_commit(name, revision)
-            rows = []
-            for path, content in repository.commits[commit].items():
-                row: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
-                if path.endswith(LARGE):
-                    row["lfs"] = {"oid": file_hash(path, content), "size": len(content), "pointerSize": 100}
-                rows.append(row)
-            self.send_json(rows)
+    # --- reading ---
 
-        def resolve(self, body: bytes, name: str, revision: str, path: str) -> None:
-            repository, commit = self.find_commit(name, revision)
-            if repository.gated and not self.check_token():
-                raise Refused(401, "GatedRepo", "Access to this model is restricted")
-            content = repository.commits[commit].get(path)
-            if content is None:
-                raise Refused(404, "EntryNotFound", "Entry not found")
-            headers = {"X-Repo-Commit": commit, "ETag": f'"{file_hash(path, content)}"', "Accept-Ranges": "bytes"}
-            first = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            start = int(first[1]) if first else 0
-            if first:
-                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            headers["Content-Length"] = str(len(content) - start)
-            cut = self.command == "GET" and hub.cut(path)
-            self.send(content[start:], 206 if first else 200, headers, cut)
+    def info(self, body: bytes, name: str, revision: str = "main") -> None:
+        repository, commit = self.find_commit(name, revision)
+        files = [{"rfilename": file} for file in repository.commits[commit]]
+        self.send_json({"id": name, "sha": commit, "private": repository.private, "siblings": files})
 
-        # --- writing ---
+    def tree(self, body: bytes, name: str, revision: str) -> None:
+        repository, commit = self.find_commit(name, revision)
+        rows = []
+        for path, content in repository.commits[commit].items():
+            row: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
+            if path.endswith(LARGE):
+                row["lfs"] = {"oid": file_hash(path, content), "size": len(content), "pointerSize": 100}
+            rows.append(row)
+        self.send_json(rows)
 
-        def create(self, body: bytes) -> None:
-            given = json.loads(body)
-            if not self.check_token():
-                raise Refused(401, "", "Unauthorized")
-            name = f"{given['organization']}/{given['name']}"
-            if given["organization"] != "me":
-                raise Refused(403, "", "You don't have the rights to create a model under this namespace")
-            if name in hub.repositories:
-                raise Refused(409, "", "You already created this model repo")
-            repository = hub.repositories[name] = Repository(private=given.get("visibility") == "private")
-            repository.commit({".gitattributes": b"*.safetensors filter=lfs\n"}, "initial commit")
-            self.send_json({"url": f"{hub.url}/{name}"})
+    def resolve(self, body: bytes, name: str, revision: str, path: str) -> None:
+        repository, commit = self.find_commit(name, revision)
+        if repository.gated and not self.check_token():
+            raise Refused(401, "GatedRepo", "Access to this model is restricted")
+        content = repository.commits[commit].get(path)
+        if content is None:
+            raise Refused(404, "EntryNotFound", "Entry not found")
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{file_hash(path, content)}"', "Accept-Ranges": "bytes"}
+        first = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(first[1]) if first else 0
+        if first:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        headers["Content-Length"] = str(len(content) - start)
+        cut = self.command == "GET" and self.hub.cut(path)
+        self.send(content[start:], 206 if first else 200, headers, cut)
 
-        def branch(self, body: bytes, name: str, branch: str) -> None:
-            repository = self.find_writable(name)
-            if branch in repository.refs:
-                raise Refused(409, "", "Reference already exists")
-            repository.refs[branch] = repository.refs["main"]
-            self.send(b"")
+    # --- writing ---
 
-        def validate(self, body: bytes) -> None:
-            content = json.loads(body)["content"]
-            errors = [*card_errors(content)]
-            if self.headers["Accept"] == "text/plain":
-                self.send("\n".join(errors).encode(), 400 if errors else 200)
-                return
-            answer = json.dumps({"errors": [{"message": error} for error in errors], "warnings": []}).encode()
-            self.send(answer, 400 if errors else 200)
+    def create(self, body: bytes) -> None:
+        given = json.loads(body)
+        if not self.check_token():
+            raise Refused(401, "", "Unauthorized")
+        name = f"{given['organization']}/{given['name']}"
+        if given["organization"] != "me":
+            raise Refused(403, "", "You don't have the rights to create a model under this namespace")
+        if name in self.hub.repositories:
+            raise Refused(409, "", "You already created this model repo")
+        repository = self.hub.repositories[name] = Repository(private=given.get("visibility") == "private")
+        repository.commit({".gitattributes": b"*.safetensors filter=lfs\n"}, "initial commit")
+        self.send_json({"url": f"{self.hub.url}/{name}"})
 
-        def preupload(self, body: bytes, name: str, branch: str) -> None:
-            repository = self.find_writable(name)
-            known = repository.commits[repository.refs[branch]]
-            files = [
-                {
-                    "path": file["path"],
-                    "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
-                    "shouldIgnore": False,
-                    "oid": file_hash(file["path"], known[file["path"]]) if file["path"] in known else None,
-                }
-                for file in json.loads(body)["files"]
-            ]
-            self.send_json({"files": files})
+    def branch(self, body: bytes, name: str, branch: str) -> None:
+        repository = self.find_writable(name)
+        if branch in repository.refs:
+            raise Refused(409, "", "Reference already exists")
+        repository.refs[branch] = repository.refs["main"]
+        self.send(b"")
 
-        def batch(self, body: bytes, name: str) -> None:
-            self.find_writable(name)
-            objects = []
-            for given in json.loads(body)["objects"]:
-                row = {"oid": given["oid"], "size": given["size"]}
-                if given["oid"] not in hub.objects:
-                    row["actions"] = {"upload": {"href": f"{hub.url}/storage/{given['oid']}"}}
-                objects.append(row)
-            self.send_json({"transfer": "basic", "objects": objects})
+    def validate(self, body: bytes) -> None:
+        content = json.loads(body)["content"]
+        errors = [*card_errors(content)]
+        if self.headers["Accept"] == "text/plain":
+            self.send("\n".join(errors).encode(), 400 if errors else 200)
+            return
+        answer = json.dumps({"errors": [{"message": error} for error in errors], "warnings": []}).encode()
+        self.send(answer, 400 if errors else 200)
 
-        def store(self, body: bytes, oid: str) -> None:
-            if hub.cut("storage"):
-                self.close_connection = True
-                return
-            assert hashlib.sha256(body).hexdigest() == oid
-            hub.objects[oid] = body
-            self.send(b"")
+    def preupload(self, body: bytes, name: str, branch: str) -> None:
+        repository = self.find_writable(name)
+        known = repository.commits[repository.refs[branch]]
+        files = [
+            {
+                "path": file["path"],
+                "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
+                "shouldIgnore": False,
+                "oid": file_hash(file["path"], known[file["path"]]) if file["path"] in known else None,
+            }
+            for file in json.loads(body)["files"]
+        ]
+        self.send_json({"files": files})
 
-        def commit(self, body: bytes, name: str, branch: str) -> None:
-            repository = self.find_writable(name)
-            head, *rows = (json.loads(line) for line in body.splitlines())
-            parent = repository.refs[branch]
-            if head["value"].get("parentCommit", parent) != parent:
-                raise Refused(412, "", "A commit has happened since.")
-            if hub.cut("commit"):
-                self.close_connection = True
-                return
-            files = dict(repository.commits[parent])
-            for row in rows:
-                path = row["value"]["path"]
-                if row["key"] == "file":
-                    files[path] = base64.b64decode(row["value"]["content"])
-                elif row["key"] == "lfsFile":
-                    files[path] = hub.objects[row["value"]["oid"]]
-                else:
-                    assert row["key"] == "deletedFile"
-                    del files[path]
-            commit = repository.commit(files, head["value"]["summary"], branch)
-            self.send_json({"commitUrl": f"{hub.url}/{name}/commit/{commit}", "commitOid": commit})
+    def batch(self, body: bytes, name: str) -> None:
+        self.find_writable(name)
+        objects = []
+        for given in json.loads(body)["objects"]:
+            row = {"oid": given["oid"], "size": given["size"]}
+            if given["oid"] not in self.hub.objects:
+                row["actions"] = {"upload": {"href": f"{self.hub.url}/storage/{given['oid']}"}}
+            objects.append(row)
+        self.send_json({"transfer": "basic", "objects": objects})
 
-    ROUTES = {
-        r"GET /api/models/([^/]+/[^/]+)/tree/([^/]+)": Handler.tree,
-        r"GET /api/models/([^/]+/[^/]+)/revision/([^/]+)": Handler.info,
-        r"GET /api/models/([^/]+/[^/]+)": Handler.info,
-        r"(?:GET|HEAD) /([^/]+/[^/]+)/resolve/([^/]+)/(.+)": Handler.resolve,
-        r"POST /api/repos/create": Handler.create,
-        r"POST /api/models/([^/]+/[^/]+)/branch/([^/]+)": Handler.branch,
-        r"POST /api/validate-yaml": Handler.validate,
-        r"POST /api/models/([^/]+/[^/]+)/preupload/([^/]+)": Handler.preupload,
-        r"POST /([^/]+/[^/]+)\.git/info/lfs/objects/batch": Handler.batch,
-        r"PUT /storage/(\w+)": Handler.store,
-        r"POST /api/models/([^/]+/[^/]+)/commit/([^/]+)": Handler.commit,
-    }
-    return Handler
+    def store(self, body: bytes, oid: str) -> None:
+        if self.hub.cut("storage"):
+            self.close_connection = True
+            return
+        assert hashlib.sha256(body).hexdigest() == oid
+        self.hub.objects[oid] = body
+        self.send(b"")
+
+    def commit(self, body: bytes, name: str, branch: str) -> None:
+        repository = self.find_writable(name)
+        head, *rows = (json.loads(line) for line in body.splitlines())
+        parent = repository.refs[branch]
+        if head["value"].get("parentCommit", parent) != parent:
+            raise Refused(412, "", "A commit has happened since.")
+        if self.hub.cut("commit"):
+            self.close_connection = True
+            return
+        files = dict(repository.commits[parent])
+        for row in rows:
+            path = row["value"]["path"]
+            if row["key"] == "file":
+                files[path] = base64.b64decode(row["value"]["content"])
+            elif row["key"] == "lfsFile":
+                files[path] = self.hub.objects[row["value"]["oid"]]
+            else:
+                assert row["key"] == "deletedFile"
+                del files[path]
+        commit = repository.commit(files, head["value"]["summary"], branch)
+        self.send_json({"commitUrl": f"{self.hub.url}/{name}/commit/{commit}", "commitOid": commit})
+
+
+ROUTES = {
+    r"GET /api/models/([^/]+/[^/]+)/tree/([^/]+)": Handler.tree,
+    r"GET /api/models/([^/]+/[^/]+)/revision/([^/]+)": Handler.info,
+    r"GET /api/models/([^/]+/[^/]+)": Handler.info,
+    r"(?:GET|HEAD) /([^/]+/[^/]+)/resolve/([^/]+)/(.+)": Handler.resolve,
+    r"POST /api/repos/create": Handler.create,
+    r"POST /api/models/([^/]+/[^/]+)/branch/([^/]+)": Handler.branch,
+    r"POST /api/validate-yaml": Handler.validate,
+    r"POST /api/models/([^/]+/[^/]+)/preupload/([^/]+)": Handler.preupload,
+    r"POST /([^/]+/[^/]+)\.git/info/lfs/objects/batch": Handler.batch,
+    r"PUT /storage/(\w+)": Handler.store,
+    r"POST /api/models/([^/]+/[^/]+)/commit/([^/]+)": Handler.commit,
+}
+
+
+class Server(ThreadingHTTPServer):
+    """The server of a stand-in."""
+
+    daemon_threads = True
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.hub = hub
 
 
 def card_errors(content: str) -> Iterator[str]:
@@ -317,8 +331,7 @@ def card_errors(content: str) -> Iterator[str]:
 def serving() -> Iterator[Hub]:
     """A running stand-in."""
     hub = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), make_handler(hub))
-    server.daemon_threads = True
+    server = Server(hub)
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
