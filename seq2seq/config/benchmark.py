@@ -7,7 +7,7 @@ from seq2seq.config.architectures import NoContext
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
-from seq2seq.config.rules import guidance_problems, loss_problems, search_problems, tying_problems
+from seq2seq.config.rules import guidance_problems, loss_problems, search_problems, tying_problems, untrained_problems
 from seq2seq.config.schema import choice, number
 from seq2seq.config.training import Training
 
@@ -148,6 +148,8 @@ class BenchmarkConfig:
                 "have sub-words of their own. Give data.train, data.valid and the languages, or use "
                 "training.start_from=null."
             )
+        if self.checkpoint is None:
+            yield from untrained_problems(self.decoding)
         if self.checkpoint is not None and self.peers is None:
             yield (
                 f"checkpoint={self.checkpoint} without data: it needs sentences to translate. Give data.train, "

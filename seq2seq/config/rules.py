@@ -54,15 +54,25 @@ def search_problems(model: Model, data: Data, decoding: Decoding) -> Iterator[st
                     f"model/attention/placement=none and decoding.{key}={value}: there is no attention to go by. "
                     f"Leave decoding.{key}={default}."
                 )
+    yield from untrained_problems(decoding)
+    if decoding.replace_unknown and data.tokenizer != "word":
+        yield (
+            f"data.tokenizer={data.tokenizer} and decoding.replace_unknown=true: these spell what they do not know. "
+            "Use data.tokenizer=word, or decoding.replace_unknown=false."
+        )
+
+
+def untrained_problems(decoding: Decoding) -> Iterator[str]:
+    """Yield an error for what decoding reads from the checkpoint of a trained model."""
     if decoding.shortlist is not None:
         yield (
             f"decoding.shortlist={decoding.shortlist}: a model that is yet to be trained has no shortlist. "
             "Leave decoding.shortlist=null; seq2seq shortlist makes one for the trained checkpoint."
         )
-    if decoding.replace_unknown and data.tokenizer != "word":
+    if decoding.engine == "onnx":
         yield (
-            f"data.tokenizer={data.tokenizer} and decoding.replace_unknown=true: these spell what they do not know. "
-            "Use data.tokenizer=word, or decoding.replace_unknown=false."
+            "decoding.engine=onnx: a model that is yet to be trained has no graphs. Leave decoding.engine=torch; "
+            "seq2seq export makes them for the trained checkpoint."
         )
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 PAD, BOS, EOS = 0, 2, 3
+_FILES = ("config.json", "encoder.onnx", "step.onnx", "source.model", "target.model")
 _SORTED_BATCHES = 16
 """Batches of sentences that are sorted by length together."""
 _SYMBOL = re.compile("⟦([0-9])⟧\n")
@@ -303,16 +304,25 @@ def main() -> None:
     """Translate the standard input line by line."""
     parser = argparse.ArgumentParser(description="Translate the standard input with an exported model.")
     parser.add_argument("model", help="directory that seq2seq export wrote")
-    parser.add_argument("--beam", type=int, help="hypotheses in the beam; 1 is greedy search")
-    parser.add_argument("--batch", type=int, default=64, help="sentences in a batch")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each graph")
+    parser.add_argument("--beam", type=_positive, help="hypotheses in the beam; 1 is greedy search")
+    parser.add_argument("--batch", type=_positive, default=64, help="sentences in a batch")
+    parser.add_argument("--threads", type=_positive, default=1, help="threads of each graph")
     parser.add_argument("--json", action="store_true", help="print an object with scores and attention for each line")
     options = parser.parse_args()
+    if missing := [name for name in _FILES if not (Path(options.model) / name).is_file()]:
+        parser.error(f"{options.model}: not an exported model, {', '.join(missing)} is missing")
     translator = Translator(options.model, options.threads)
     lines = _read()
     while group := list(islice(lines, options.batch * _SORTED_BATCHES)):
         for line, found in zip(group, translator.translate(group, options.beam, options.batch), strict=True):
             print(json.dumps(_plain(line, found), ensure_ascii=False) if options.json else found.text, flush=True)
+
+
+def _positive(text: str) -> int:
+    """Read a whole number above 0. Raises argparse's error for anything else."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return int(text)
 
 
 def _read() -> Iterator[str]:

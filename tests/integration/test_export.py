@@ -79,6 +79,17 @@ def test_unreadable_text_is_reported(exported: Path) -> None:
     assert made.stderr.decode().strip() == "stdin:2: not UTF-8 (invalid start byte at byte 0)"
 
 
+def test_wrong_arguments_are_reported(exported: Path, tmp_path: Path) -> None:
+    for words, message in (
+        ([str(tmp_path)], f"{tmp_path}: not an exported model, config.json, encoder.onnx"),
+        ([str(exported), "--beam", "0"], "argument --beam: expected a number above 0, got 0"),
+    ):
+        program = [sys.executable, str(exported / "translate_onnx.py"), *words]
+        made = subprocess.run(program, input=b"", capture_output=True, check=False)
+        assert made.returncode == 2
+        assert message in made.stderr.decode()
+
+
 def test_int8_is_smaller(exported: Path, models: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     assert main(["export", f"checkpoint={models}/additive", f"output={small}", "precision=int8"]) == 0
@@ -161,3 +172,10 @@ def test_graphs_have_to_be_there_and_of_these_weights(with_graphs: Path, models:
     ):
         with pytest.raises(ConfigError, match=message):
             load(with_graphs).translate(LINES[0], engine="onnx", **options)
+
+
+def test_a_model_without_a_checkpoint_has_no_graphs(capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang=de"]
+    for words in (["train", *data], ["benchmark"], ["benchmark", *data]):
+        assert main([*words, "decoding.engine=onnx"]) == 2
+        assert "decoding.engine=onnx: a model that is yet to be trained has no graphs" in capsys.readouterr().err
