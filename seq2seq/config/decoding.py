@@ -47,7 +47,7 @@ class Decoding:
     on its batch in bf16, hardly any in int8 (1 of 12,672)."""
     engine: str = choice("torch", "onnx")
     """What computes the steps of search: torch, or onnxruntime with the graphs that `seq2seq export` puts beside a
-    checkpoint. One sentence at a time, onnxruntime is 1.5 to 3.7 times as fast; in batches it is not."""
+    checkpoint. One sentence at a time, onnxruntime is 1.7 to 3 times as fast."""
     temperature: float = number(1.0, gt=0)
     """Temperature of sampling: softmax(logits / temperature)."""
     top_k: int | None = number(None, ge=1)
