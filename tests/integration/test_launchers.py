@@ -1,6 +1,8 @@
 """Several runs of one command, by the launchers of Hydra."""
 
 import contextlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,11 +48,24 @@ def test_a_launcher_that_is_installed_takes_what_it_is_told(
     assert f"_target_: hydra_plugins.hydra_{plugin}_launcher" in capfd.readouterr().out
 
 
+_RAY = ("/launcher=ray_cluster", ".launcher.ray.init.address=null", ".launcher.ray.remote.num_cpus=1")
+
+
 @pytest.mark.slow
-def test_submitit_runs_a_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On this machine: as Slurm's jobs but for who starts them."""
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    monkeypatch.chdir(tmp_path)
-    command = ["train", *trainers.write_corpus(tmp_path), "training.max_updates=1", "hydra/launcher=submitit_local"]
-    assert main([*command, "--multirun", "seed=1,2"]) == 0
-    assert len(list(Path("runs").glob("*/best"))) == 2
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        # on this machine: as Slurm's jobs but for who starts them
+        ("submitit", ["hydra/launcher=submitit_local"]),
+        ("ray", [f"hydra{key}" for key in _RAY]),
+    ],
+)
+def test_a_cluster_runs_a_grid(tmp_path: Path, plugin: str, words: list[str]) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{plugin}_launcher")
+    command = ["train", *trainers.write_corpus(tmp_path), "training.max_updates=1", *words, "--multirun", "seed=1,2"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "seq2seq", *command],
+        env=trainers.ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert len(list(tmp_path.glob("runs/*/best"))) == 2

@@ -1,5 +1,6 @@
 """`torchrun -m seq2seq train`: as it is used, from end to end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -50,39 +52,101 @@ def test_a_restart_and_several_machines_end_in_the_same_bits(tmp_path: Path) -> 
     arguments = [word for word in trainers.write_corpus(tmp_path) if not word.startswith("training.processes")]
 
     def started(run: str, *launch: str) -> "subprocess.Popen[str]":
-        command = [*TORCHRUN, *launch, "-m", "seq2seq", "train", *arguments, *settings, f"run_dir={run}"]
-        return subprocess.Popen(command, env=ENVIRONMENT, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-
-    def finished(*processes: "subprocess.Popen[str]") -> str:
-        said = "".join(process.communicate(timeout=200)[1] for process in processes)
-        assert [process.returncode for process in processes] == [0] * len(processes), said
-        return said
+        return start(tmp_path, launch, *arguments, *settings, f"run_dir={run}")
 
     def weights(run: str) -> bytes:
         return (tmp_path / run / "last/model.safetensors").read_bytes()
 
-    def updates(run: str) -> int:
-        try:
-            return int(json.loads((tmp_path / run / "last/state.json").read_text())["position"]["update"])
-        except OSError:  # not yet, or in the moment between two names
-            return 0
+    def wait_for_update(number: int, run: str, launcher: "subprocess.Popen[str]") -> None:
+        state = tmp_path / run / "last/state.json"
+        update = 0
+        while update < number:
+            assert launcher.poll() is None
+            time.sleep(0.01)
+            with contextlib.suppress(OSError):  # not yet, or in the moment between two names
+                update = int(json.loads(state.read_text())["position"]["update"])
 
     finished(started("whole", *TWO))
     launcher = started("killed", *TWO, "--max-restarts=1")
-    while updates("killed") < 6:
-        assert launcher.poll() is None
-        time.sleep(0.01)
-    ranks = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-    os.kill(int(ranks[-1]), signal.SIGKILL)
+    wait_for_update(6, "killed", launcher)
+    os.kill(children(launcher.pid)[-1], signal.SIGKILL)
     said = finished(launcher)
     assert "killed: resuming from update" in said
     assert weights("killed") == weights("whole")
+    finished(*(started("nodes", *of_two_machines(rank, port)) for port in [free_port()] for rank in (0, 1)))
+    assert weights("nodes") == weights("whole")
+
+    anyone = ["--nnodes=2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-id=run", "--rdzv-backend=c10d"]
+    anyone += [f"--rdzv-endpoint=localhost:{free_port()}"]
+    host = started("agents", *anyone)
+    time.sleep(1)  # so that this agent holds the meeting point
+    lost = started("agents", *anyone)
+    wait_for_update(6, "agents", host)
+    for process in (*children(lost.pid), lost.pid):
+        os.kill(process, signal.SIGKILL)
+    said = finished(host, started("agents", *anyone))
+    lost.communicate()
+    assert "agents: resuming from update" in said
+    assert weights("agents") == weights("whole")
+
+
+@pytest.mark.slow
+@LINUX
+def test_machines_with_different_corpora_are_refused(tmp_path: Path) -> None:
+    machines = [tmp_path / name for name in "abc"]
+    for machine in machines:
+        machine.mkdir()
+    words = [*trainers.write_corpus(machines[0]), "training.max_updates=3", "run_dir=run"]
+    words = [word.replace(f"{machines[0]}/", "") for word in words if not word.startswith("training.processes")]
+    trainers.write_corpus(machines[2])
+    other = machines[2] / "train.de"
+    other.write_text(other.read_text().replace("Hund", "Kater"))
+    for machine, problem in zip(
+        machines[1:], ["train.en: no such file", "must be in a shared file system"], strict=True
+    ):
+        launches = [of_two_machines(rank, port) for port in [free_port()] for rank in (0, 1)]
+        ranks = [start(where, launch, *words) for where, launch in zip((machines[0], machine), launches, strict=True)]
+        said = [rank.communicate(timeout=200)[1] for rank in ranks]
+        assert all(rank.returncode for rank in ranks)
+        assert problem in said[1]
+
+
+def start(where: Path, launch: Sequence[str], *words: str) -> "subprocess.Popen[str]":
+    """Start a training under torchrun in this directory."""
+    command = [*TORCHRUN, *launch, "-m", "seq2seq", "train", *words]
+    # Else torch 2.13 lets nobody back into a meeting that it has left.
+    environment = {**ENVIRONMENT, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    return subprocess.Popen(command, env=environment, cwd=where, stderr=subprocess.PIPE, text=True)
+
+
+def finished(*processes: "subprocess.Popen[str]") -> str:
+    """Wait for trainings that must succeed, and return what they said."""
+    said = "".join(process.communicate(timeout=200)[1] for process in processes)
+    assert [process.returncode for process in processes] == [0] * len(processes), said
+    return said
+
+
+def children(process: int) -> list[int]:
+    """List the processes that this one has started."""
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def of_two_machines(rank: int, port: int) -> list[str]:
+    """Return torchrun's options for one of two machines with a process each."""
+    return [
+        "--nnodes=2",
+        "--nproc-per-node=1",
+        "--master-addr=localhost",
+        f"--master-port={port}",
+        f"--node-rank={rank}",
+    ]
+
+
+def free_port() -> int:
+    """Return a port that nothing uses."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    there = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=localhost", f"--master-port={port}"]
-    finished(*(started("nodes", *there, f"--node-rank={rank}") for rank in (0, 1)))
-    assert weights("nodes") == weights("whole")
+        return int(free.getsockname()[1])
 
 
 def test_only_a_training_is_shared(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
