@@ -30,7 +30,7 @@ class TrainConfig:
     seed: int = number(1, ge=0)
     """Seed of all random numbers: first weights, order of batches, dropout."""
     device: str = choice("auto", "cpu", "cuda", "mps")
-    """Device to train on."""
+    """Device to train on. Only CPUs have been tested so far: `bash scripts/gpu.sh` repeats the tests on CUDA."""
     check: bool = False
     """Check configuration, data, memory, disk and installed packages, then stop."""
     change: list[str] = field(

@@ -64,7 +64,8 @@ class Training:
     twice as much. 0: one pass."""
     precision: str = choice("fp32", "bf16", "fp16", "auto")
     """Precision of matrix products. `auto` is bf16 if the device has instructions for it, else fp32; a resumed run
-    keeps its choice. `fp16` is for CUDA devices without bf16 and scales the loss (Micikevicius 2018)."""
+    keeps its choice. `fp16` is for CUDA devices without bf16 and scales the loss (Micikevicius 2018);
+    it has never been run on one."""
     clip_norm: float = number(1.0, ge=0)
     """Maximum norm of the whole gradient. 0: no clipping."""
     weight_decay: float = number(0.0, ge=0)
