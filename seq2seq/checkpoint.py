@@ -38,7 +38,7 @@ _MAX_CARD_SIZE = 1 << 20
 _EDITED = f"If it is not damaged but was edited on purpose, delete the {_SUMS} beside it: then it is taken as it is."
 _MODEL = ("model.safetensors", "config.json", "source.model", "target.model")
 """Files needed to translate."""
-_EXTRA = ("links.json", "shortlist.safetensors")
+_EXTRA = ("links.json", "precision.json", "shortlist.safetensors")
 """Files that commands add."""
 _CARD = "README.md"
 _NO_STATE = "the training state can't be read"

@@ -13,6 +13,7 @@ import torch
 import torch._dynamo  # imported early: later, every garbage collection would scan its many objects
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from seq2seq import checkpoint
 from seq2seq.cli.compose import chosen, swept
 from seq2seq.cli.files import output_stream
 from seq2seq.config import Decoding, TrainConfig, Training
@@ -141,8 +142,19 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     if not trainer.group.rank:
         for line in trainer.report.summary(trainer.progress.hours):
             logger.info(line)
+        if trainer.stopping.until is None and trainer.stopping.goal is None:
+            _measure_precision(trainer)
     logger.info("translate with: seq2seq translate %s", shlex.quote(f"checkpoint={run_dir}/best"))
     return 0
+
+
+def _measure_precision(trainer: Trainer) -> None:
+    """Find what decoding.precision=auto means for the best checkpoint, and keep it there."""
+    directory = checkpoint.find(trainer.run_dir)
+    measured = trainer.validation.measure_precision(load_translator(directory, trainer.gradient.device))
+    if measured is not None:
+        measured.save(directory)
+        logger.info("decoding.precision=auto: %s", measured)
 
 
 def _log_limits(trainer: Trainer, options: Training) -> None:

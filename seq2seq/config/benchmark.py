@@ -49,7 +49,7 @@ class BenchmarkConfig:
     """Real text, as in `train`, whose test set (or else validation set) is translated. null: `generated`."""
     generated: Generated = field(default_factory=Generated)
     training: Training = field(default_factory=Training)
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: Decoding = field(default_factory=lambda: Decoding(precision="fp32"))
     measure: list[str] = field(default_factory=lambda: [*_SPEEDS], metadata={"choices": (*_SPEEDS, "quality")})
     """What to measure. `quality`: how long a whole training takes, from raw text to each of `goals`."""
     goals: list[float] = field(default_factory=list)

@@ -22,7 +22,7 @@ class TrainConfig:
     data: Data
     model: Model
     training: Training = field(default_factory=Training)
-    decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
+    decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1, precision="fp32"))
     run_dir: str | None = None
     """Run directory; an existing run in it is resumed. null: runs/<corpus>-<attention>-<hash>, where the hash covers
     all settings that a resumed run must keep and that differ from their defaults. In a --multirun, swept keys outside
@@ -238,7 +238,7 @@ class ForcedConfig(ReadingConfig):
     """File of results; - is standard output."""
     batch_size: int = number(64, ge=1, le=1 << 20)
     """Pairs in a batch."""
-    precision: str = choice("fp32", "bf16", "int8")
+    precision: str = choice("auto", "fp32", "bf16", "int8")
     """Precision of matrix products. The scores equal those of `translate` with the same decoding.precision."""
 
 
@@ -276,8 +276,8 @@ class ContrastConfig(ReadingConfig):
     """Format of the results."""
     batch_size: int = number(64, ge=1, le=1 << 20)
     """Pairs in a batch."""
-    precision: str = choice("fp32", "bf16", "int8")
-    """Precision of matrix products."""
+    precision: str = choice("auto", "fp32", "bf16", "int8")
+    """Precision of matrix products, as decoding.precision."""
 
 
 @dataclass
@@ -475,7 +475,7 @@ class CompareConfig:
     """Directory for comparison.md, .csv, .json and .png, for cells/ (one result per cell) and for runs/."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to run on."""
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: Decoding = field(default_factory=lambda: Decoding(precision="fp32"))
 
 
 @dataclass

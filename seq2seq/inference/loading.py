@@ -10,6 +10,7 @@ from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError
 from seq2seq.inference.link_rules import LinkRules
 from seq2seq.inference.models import EnsembleMember
+from seq2seq.inference.precision import MeasuredPrecision
 from seq2seq.inference.translator import Translator
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.text.languages import base_language
@@ -41,9 +42,9 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
             )
         directory = find(Path(name))
         shortlist = Shortlist.load(directory, len(other.source), len(other.target))
-        rules = LinkRules.load(directory)
+        rules, measured = LinkRules.load(directory), MeasuredPrecision.load(directory)
         member = EnsembleMember(
-            other.model, other.source, shortlist, other.lengths, other.data.context, rules, directory
+            other.model, other.source, shortlist, other.lengths, other.data.context, rules, directory, measured
         )
         members.append(member)
     return Translator(members, first.target, place, (first.data.source_lang, first.data.target_lang))

@@ -1,6 +1,7 @@
 """Trained models on a device, one or an ensemble: what translating and scoring share."""
 
 import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,12 +13,15 @@ import torch
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.export.stepper import GraphStepper, load_graphs
 from seq2seq.inference.link_rules import LinkRules
+from seq2seq.inference.precision import MeasuredPrecision
 from seq2seq.model.quantised import QuantisedModels
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.lengths import Lengths
 from seq2seq.search.shortlist import FILE, Selection, Shortlist
 from seq2seq.text.context import InContext
 from seq2seq.text.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 MOST_PIECES = 1 << 14
 """Pieces of a line: memory grows with their number, and with its square where there is attention."""
@@ -38,6 +42,8 @@ class EnsembleMember:
     """How its links are read"""
     directory: Path | None = None
     """Its checkpoint, which may have graphs beside the weights"""
+    measured: MeasuredPrecision | None = None
+    """What its training measured of a faster precision"""
 
 
 class TrainedModels:
@@ -112,10 +118,25 @@ class TrainedModels:
 
     def models(self, precision: str) -> list[TranslationModel]:
         """Return each member's model with products in this precision. Raises ConfigError for int8 off the CPU."""
-        return [quantised.at(precision) for quantised in self._quantised]
+        name = self._automatic_precision if precision == "auto" else precision
+        return [quantised.at(name) for quantised in self._quantised]
+
+    @cached_property
+    def _automatic_precision(self) -> str:
+        """The precision that all members' trainings have found to be as good as fp32 on this kind of device."""
+        measured = [member.measured for member in self.members]
+        found = {one.choice if one is not None and one.device == self.device.type else "fp32" for one in measured}
+        precision = found.pop() if len(found) == 1 else "fp32"
+        if precision != "fp32":
+            logger.info("decoding.precision=auto: %s", precision if len(measured) > 1 else measured[0])
+        return precision
 
     def graphs(self, precision: str) -> list[GraphStepper]:
-        """Return the exported graphs of each member. Raises ConfigError if there are none, or if they are of others."""
+        """Return the exported graphs of each member; `auto` are those in fp32.
+
+        Raises ConfigError if there are none, or if they are of others.
+        """
+        precision = "fp32" if precision == "auto" else precision
         for number, member in enumerate(self.members):
             if (number, precision) not in self._graphs:
                 if member.directory is None:

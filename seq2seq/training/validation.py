@@ -1,8 +1,9 @@
 """Validation: the loss on tokens, and the scores of decoded translations on raw text."""
 
 import math
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from seq2seq.config import Decoding
 from seq2seq.inference import metrics
 from seq2seq.inference.health import Health
 from seq2seq.inference.measurement import measure_attention
+from seq2seq.inference.precision import FASTER, MIN_SENTENCES, MeasuredPrecision
 from seq2seq.inference.translation import CutCount, Request, Translation
 from seq2seq.inference.translator import Translator
 from seq2seq.text.batches import make_batch, plan_batches
@@ -22,6 +24,8 @@ from seq2seq.training.process_group import ProcessGroup
 _EXAMINED = 64
 """Number of pairs whose attention is measured."""
 _AT_A_TIME = 16
+_TIMED = 1000
+"""Number of sentences, at least, that precisions are compared by, if there are so many."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,22 @@ class Validation:
         scores = metrics.score(texts, self.references, self.bleu_tokenizer)
         values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
         return values, [(translations[row], self.references[row]) for row in shown]
+
+    def measure_precision(self, translator: Translator) -> MeasuredPrecision | None:
+        """Compare the device's faster precision with fp32; None if it has none, or if there are too few sentences."""
+        rows = range(0, len(self.requests), max(len(self.requests) // _TIMED, 1))
+        if len(rows) < MIN_SENTENCES or (kind := translator.device.type) not in FASTER:
+            return None
+        bleu, seconds = {}, {}
+        for precision in ("fp32", FASTER[kind]):
+            translator.models(precision)  # which takes time only once
+            told = replace(self, decoding=replace(self.decoding, precision=precision))
+            begin = time.perf_counter()
+            texts = [translation.text for translation in told._translations(translator, rows)]
+            seconds[precision] = time.perf_counter() - begin
+            bleu[precision] = metrics.score(texts, [self.references[row] for row in rows], self.bleu_tokenizer).bleu
+        speedup = seconds["fp32"] / seconds[FASTER[kind]]
+        return MeasuredPrecision(kind, len(rows), bleu["fp32"], bleu[FASTER[kind]], speedup)
 
     def _translations(self, translator: Translator, rows: Sequence[int]) -> Iterator[Translation]:
         size = translator.group_size(self.decoding)

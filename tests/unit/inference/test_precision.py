@@ -1,0 +1,93 @@
+"""What decoding.precision=auto means: fp32, unless training has found another precision to be as good and faster."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import trainers
+
+from seq2seq.cli.main import main
+from seq2seq.config import Decoding
+from seq2seq.errors import DataError
+from seq2seq.inference.loading import load_translator
+from seq2seq.inference.precision import FILE, MeasuredPrecision
+from seq2seq.training import validation
+
+GOOD = MeasuredPrecision("cpu", sentences=500, bleu_fp32=30.0, bleu=29.91, speedup=1.2)
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        (GOOD, "int8"),
+        (replace(GOOD, bleu=31.0), "int8"),
+        (replace(GOOD, bleu=29.89), "fp32"),
+        (replace(GOOD, speedup=1.19), "fp32"),
+        (replace(GOOD, sentences=499), "fp32"),
+        (replace(GOOD, device="cuda"), "bf16"),
+    ],
+)
+def test_another_precision_has_to_be_as_good_and_faster(measured: MeasuredPrecision, expected: str) -> None:
+    assert measured.choice == expected
+    assert str(measured).startswith(f"{expected} (")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("run")
+    words = ["train", *trainers.write_corpus(directory), f"run_dir={directory}/run", "training.max_updates=40"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(validation, "MIN_SENTENCES", 6)
+        assert main(words) == 0
+    return directory / "run"
+
+
+def test_training_measures_it_for_its_best_checkpoint(run: Path) -> None:
+    measured = MeasuredPrecision.load(run / "best")
+    assert measured is not None
+    assert (measured.device, measured.sentences) == ("cpu", 6)
+    assert measured.speedup > 0
+    lines, references = ((run.parent / f"valid.{side}").read_text().splitlines() for side in ("en", "de"))
+    translator = load_translator(run, "cpu")
+    for precision, bleu in (("fp32", measured.bleu_fp32), ("int8", measured.bleu)):
+        options = Decoding(beam_size=1, max_length=3, precision=precision)
+        texts = [best.text for best, *_ in translator.translate_lines(lines, options)]
+        assert validation.metrics.score(texts, references, "13a").bleu == bleu
+    assert "decoding.precision=auto: fp32 (int8 has BLEU" in (run / "train.log").read_text()
+
+
+def test_a_small_validation_set_says_too_little(tmp_path: Path) -> None:
+    words = ["train", *trainers.write_corpus(tmp_path), f"run_dir={tmp_path}/run", "training.max_updates=2"]
+    assert main(words) == 0
+    assert not (tmp_path / "run/best" / FILE).exists()
+
+
+def test_auto_follows_the_measurement(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    line = (run.parent / "valid.en").read_text().splitlines()[0]
+
+    def scores(checkpoints: list[Path], precision: str) -> list[float]:
+        translation = load_translator(checkpoints, "cpu").translate(line, precision=precision, beam_size=3)
+        return [translation.score, *translation.token_scores]
+
+    alone, together = [run], [run, run]
+    exact = {len(paths): scores(paths, "fp32") for paths in (alone, together)}
+    GOOD.save(run / "best")
+    assert scores(alone, "auto") == scores(alone, "int8") != exact[1]
+    assert scores(together, "auto") == scores(together, "int8") != exact[2]
+    assert scores(alone, "fp32") == exact[1]
+    assert caplog.text.count("decoding.precision=auto: int8") == 2
+    (said,) = load_translator(run, "cpu").score([line], ["ein Hund"])
+    (whole,) = load_translator(run, "cpu").score([line], ["ein Hund"], precision="int8")
+    assert said.token_scores == whole.token_scores
+    for other in (replace(GOOD, device="cuda"), replace(GOOD, bleu=20.0)):
+        other.save(run / "best")
+        assert scores(alone, "auto") == exact[1]
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", json.dumps({**vars(GOOD), "device": "tpu"}), "{"])
+def test_a_file_that_holds_anything_else_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(DataError, match=r"precision\.json: not readable .*Delete it, and auto is fp32"):
+        MeasuredPrecision.load(tmp_path)
