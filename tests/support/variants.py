@@ -315,7 +315,9 @@ class InMadeUpContext(TranslationModel):
     def encode(self, source: Tensor, lengths: Tensor, context: Context | None = None) -> tuple[Source, DecoderState]:
         rows = [row[:n].tolist() for row, n in zip(source, lengths.tolist(), strict=True)]
         made_up = gather([InContext(row, made_up_context(row)) for row in rows], pad)
-        return super().encode(source, lengths, made_up.to(source.device) if context is None else context)
+        if context is None and made_up is not None:
+            context = made_up.to(source.device)
+        return super().encode(source, lengths, context)
 
 
 def made_up_context(words: list[int]) -> list[list[int]]:
