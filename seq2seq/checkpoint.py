@@ -256,6 +256,14 @@ def read_model(path: Path) -> Model:
     return options
 
 
+def read_validation_bleu(path: Path) -> float | None:
+    """Read BLEU of the validation that chose a checkpoint, or the best one of a run; None if it was not recorded."""
+    where = find(path)
+    with _reading(where):
+        bleu = _read_config(where).get("origin", {}).get("validation", {}).get("bleu")
+        return None if bleu is None else float(bleu)
+
+
 @contextmanager
 def _reading(where: Path, problem: str = "not a readable checkpoint") -> Iterator[None]:
     """Turn the errors of damaged files into a DataError that names the checkpoint."""

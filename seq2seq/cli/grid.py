@@ -374,4 +374,5 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
         signatures=scores.signatures,
         machine=f"{device}, threads: {torch.get_num_threads()}, torch {torch.__version__}, seq2seq {__version__}",
         translations=translations,
+        validation_bleu=checkpoint.read_validation_bleu(run_dir),
     )

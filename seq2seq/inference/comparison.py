@@ -38,6 +38,8 @@ class Measured:
     machine: str
     """What it was measured on: device, threads, versions"""
     translations: list[str]
+    validation_bleu: float | None = None
+    """BLEU of the checkpoint when validation chose it; None if it was not recorded."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,14 @@ class Spread:
 COLUMNS = {
     **{name: (title, "{:.2f}") for name, title in (TITLES | TOKENISED).items()},
     "aer": ("AER", "{:.3f}"),
+    "validation_bleu": ("BLEU on data.valid", "{:.2f}"),
     "parameters": ("parameters", "{:,.0f}"),
     "training_tokens_per_second": ("training tokens/s", "{:,.0f}"),
     "decoding_sentences_per_second": ("decoded sentences/s", "{:,.1f}"),
     "peak_memory_mb": ("peak memory, MiB", "{:,.0f}"),
 }
 """Title and format of what is measured"""
-_WITH_SPREAD = ("bleu", "chrf", "ter", "tok_lc", "aer")
+_WITH_SPREAD = ("bleu", "chrf", "ter", "tok_lc", "aer", "validation_bleu")
 """Columns with a deviation in the Markdown table; the other files have it for all"""
 
 

@@ -109,6 +109,10 @@ def test_a_grid_becomes_one_table(work: Path) -> None:
     cell = json.loads(Path("comparison/cells/dot-seed2.json").read_text())
     assert len(cell["result"]["translations"]) == len(PAIRS[::4])
     assert str(work) not in json.dumps(cell)
+    (run,) = Path("comparison/runs").glob("dot-seed2-*")
+    validations = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    (best,) = [row for row in validations if row.get("best")][-1:]
+    assert cell["result"]["validation_bleu"] == best["bleu"]
 
 
 def test_finished_cells_are_skipped_also_when_only_their_results_are_left(
