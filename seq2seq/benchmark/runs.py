@@ -115,7 +115,7 @@ def training_run(config: TrainConfig, data: PreparedData, device: torch.device, 
     run = TrainingRun(trainer, fp32 if config.training.precision == "fp32" else "highest")
     with ExitStack() as processes:
         with fp32_products(run._fp32):
-            processes.enter_context(trainer.gradient.sharing())
+            processes.enter_context(trainer.gradient.sharing(trainer.optimizer))
             trainer.try_largest_batch()
         run.train(_WARM_UP_UPDATES)
         yield run

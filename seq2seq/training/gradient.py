@@ -70,18 +70,18 @@ class GradientStep:
         return torch.device("cpu") if self.group.ranks > 1 else self.device
 
     @contextmanager
-    def sharing(self) -> Iterator[None]:
-        """Let `processes` processes share each batch inside the block."""
+    def sharing(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+        """Let `processes` processes share each batch, and the optimizer's work, inside the block."""
         if self.processes == 1:
             yield
             return
         alone = self.group
-        with working(self.model, self._answer, self.processes) as self.group:
+        with working(self.model, optimizer, self._answer, self.processes) as self.group:
             yield
         self.group = alone
 
     def __call__(self, batch: Batch, update: int, baseline: float = 0.0, scale: float = 1.0) -> Loss:
-        """Return the loss of a batch; the parameters get `scale` times its gradient. `baseline` is REINFORCE's b."""
+        """Return the loss of a batch; `group.update` finds `scale` times its gradient. `baseline` is REINFORCE's b."""
         return self._shared(batch, _Work(update, baseline, batch.tokens, scale, self.micro_batches))
 
     def find_micro_batches(self, batch: Batch, update: int) -> None:

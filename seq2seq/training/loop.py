@@ -186,7 +186,7 @@ class Trainer:
         with ExitStack() as stack:
             display = None if self.group.rank else stack.enter_context(closing(self._display()))
             signals = stack.enter_context(noted_signals(forgiving=self.group.ranks > 1))
-            stack.enter_context(self.gradient.sharing())
+            stack.enter_context(self.gradient.sharing(self.optimizer))
             self.try_largest_batch()
             self._counted_until = time.monotonic()
             for batch in self.batches():
@@ -262,13 +262,12 @@ class Trainer:
         loss = self.gradient(batch, progress.update, progress.baseline, self._scaler.get_scale())
         self._scaler.unscale_(self.optimizer)
         limit = self.options.clip_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        norm = self.group.update(self.model, self.optimizer, limit)
         self._scaler.update()
         if not norm.isfinite():
             self.stopping.skipped(progress, float(norm))
             return loss, norm
         progress.skipped_in_a_row = 0
-        self.optimizer.step()
         if self._average is not None:
             self._average.update(progress.update)
         if "reward" in loss.terms:

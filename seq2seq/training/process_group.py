@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -63,11 +64,22 @@ class ProcessGroup:
         return 1
 
     def gradient(self, model: nn.Module, shares: Sequence[Batch], work: ShareWork, message: ShareMessage) -> list[Loss]:
-        """Work on all shares and leave the sum of their gradients in the model's parameters.
+        """Work on all shares and leave their gradients where `update` finds them.
 
         Returns losses that add up to the loss of the batch. Raises ProcessLost if another process failed.
         """
         return [work(number) for number in range(len(shares))]
+
+    def update(self, model: nn.Module, optimizer: torch.optim.Optimizer, limit: float) -> Tensor:
+        """Clip the gradient of the batch to this norm and make the optimizer's step, unless the norm is not finite.
+
+        Returns the norm before clipping.
+        """
+        norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
+        if norm.isfinite():
+            optimizer.step()
+        increment_version(model.parameters())  # fused optimizers leave that out, and copies in int8 go by it
+        return norm
 
     def broadcast_parameters(self, model: nn.Module) -> None:
         """Copy the weights of rank 0, since a seed may draw other weights on another kind of processor."""

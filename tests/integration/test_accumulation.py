@@ -19,7 +19,7 @@ def weights_after(directory: Path, updates: int, *more: str) -> tuple[list[float
     """The losses and the gradients' norms of so many updates, and the weights they end in."""
     trainer = trainers.make(directory, *WHOLE, *more, precise=True)
     numbers, batches = [], trainer.batches()
-    with trainer.gradient.sharing():
+    with trainer.gradient.sharing(trainer.optimizer):
         for _ in range(updates):
             loss, norm = trainer.step(next(batches))
             numbers += [float(loss.total), float(loss.terms["nll"]), loss.tokens, float(norm)]

@@ -74,7 +74,7 @@ def after_two_updates(directory: Path, *options: str) -> tuple[list[float], dict
     plain = ["training.batch_tokens=200", "model.dropout=0", "training.optimizer=sgd", "training.learning_rate=1"]
     trainer = trainers.make(directory, *plain, *options, precise=True)
     numbers, batches = [], trainer.batches()
-    with trainer.gradient.sharing():
+    with trainer.gradient.sharing(trainer.optimizer):
         for _ in range(2):
             loss, norm = trainer.step(next(batches))
             numbers += [float(loss.total), loss.tokens, float(norm)]

@@ -45,7 +45,7 @@ def weights(trainer: Trainer) -> dict[str, Any]:
 def stepped(trainer: Trainer) -> tuple[list[list[float]], dict[str, Any]]:
     """The losses of some updates and the norms of their gradients, and the weights afterwards."""
     said, batches = [], trainer.batches()
-    with trainer.gradient.sharing():
+    with trainer.gradient.sharing(trainer.optimizer):
         for _ in range(STEPS):
             loss, norm = trainer.step(next(batches))
             rest = [loss.mean("reward"), trainer.progress.baseline] if "reward" in loss.terms else []

@@ -343,8 +343,14 @@ def test_every_file_that_is_hashed_is_compared(
 
 
 @pytest.mark.slow
-def test_the_model_of_the_demo_is_reproduced(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_model_of_the_demo_is_as_good_as_ever_and_is_reproduced(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "experiment=demo", "run_dir=demo"]) == 0
+    test = ["source=data/embedded/test.en", "reference=data/embedded/test.de", "decoding.precision=fp32"]
+    capfd.readouterr()
+    assert main(["evaluate", "checkpoint=demo", *test]) == 0
+    bleu = re.search(r"^BLEU +([\d.]+)", capfd.readouterr().out, re.MULTILINE)
+    assert bleu
+    assert 93.5 < float(bleu[1]) < 97.0
     code, states, said = reproduce(capfd, checkpoint="demo")
     assert (code, states["model.safetensors"]) == (0, "same"), said
     assert f"same          model.safetensors: {sha256('demo/best')}" in said

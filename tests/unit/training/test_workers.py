@@ -1,21 +1,26 @@
 """Processes that share a batch: as one process, to rounding."""
 
+import math
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from support import trainers
 from support.variants import build_model, one_by_one_rows
-from torch import nn
+from torch import Tensor, nn
 
+from seq2seq.checkpoint import optimizer_tensors
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training.loss import Loss, TranslationLoss
-from seq2seq.training.process_group import ProcessLost
-from seq2seq.training.workers import Workers, can_fork, default_processes, working
+from seq2seq.training.optimizer import MOMENTS, make_optimizer
+from seq2seq.training.process_group import ProcessGroup, ProcessLost
+from seq2seq.training.workers import Workers, can_fork, default_processes, owners_of, working
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 
@@ -52,41 +57,79 @@ def test_shares_are_the_batch(parts: int, links: bool) -> None:
         assert torch.equal(again.inputs, share.inputs)
 
 
-def test_two_processes_make_the_gradient_of_one() -> None:
-    whole, loss = batch(), TranslationLoss(0.1)
+Updated = tuple[list[float], list[float], list[Tensor], dict[str, Tensor]]
+"""Losses and norms of some updates; weights and moments after them."""
+
+
+def updated(name: str, limit: float, processes: int) -> Updated:
+    """Make three updates by the batch, the last of which has work for two processes at most."""
     row = next(row for row in one_by_one_rows() if row["normaliser"] == "softmax")
     model = build_model(row).eval()  # no dropout: each share would draw its own
+    optimizer = make_optimizer(name, model, learning_rate=0.1, weight_decay=0.1)
+    whole, loss = batch(), TranslationLoss(0.1)
+    losses, norms = [], []
 
-    def work(share: dict[str, object]) -> tuple[dict[str, object], int]:
+    def work(share: Any) -> Any:
         model.zero_grad()
-        found = loss(model, Batch.of_arrays(share))  # type: ignore[arg-type]
+        found = loss(model, Batch.of_arrays(share))
         torch.autograd.backward(found.total)
         return found.arrays()
 
-    alone = Loss.of_arrays(*work(whole.arrays()))
-    expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    with working(model, work, 3) as workers:
-        for update in range(2):  # the processes go on, and see weights that change
-            shares = whole.split(3)
-            parts = workers.gradient(
+    sharing = nullcontext(ProcessGroup()) if processes == 1 else working(model, optimizer, work, processes)
+    with sharing as group:
+        for most in (9, 9, 2):
+            shares = [share.arrays() for share in whole.split(min(group.shares, most))]
+            parts = group.gradient(
                 model,
-                shares,
-                lambda number: Loss.of_arrays(*work(shares[number].arrays())),  # noqa: B023
-                lambda number: shares[number].arrays(),  # noqa: B023
+                [whole] * len(shares),
+                lambda number: Loss.of_arrays(*work(shares[number])),  # noqa: B023
+                lambda number: shares[number],  # noqa: B023
             )
-            found = Loss.of_parts(parts)
-            if not update:
-                assert found.tokens == alone.tokens
-                torch.testing.assert_close(found.total, alone.total)
-                torch.testing.assert_close(found.terms["nll"], alone.terms["nll"])
-                for name, parameter in model.named_parameters():
-                    if parameter.grad is not None:
-                        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-5, atol=1e-6)
-                with torch.no_grad():
-                    for parameter in model.parameters():
-                        parameter.mul_(0.5)
-        torch.testing.assert_close(found.terms["nll"], loss(model, whole).terms["nll"])
-        assert not torch.isclose(found.terms["nll"], alone.terms["nll"])
+            losses.append(float(Loss.of_parts(parts).total))
+            versions = [parameter._version for parameter in model.parameters()]
+            norms.append(float(group.update(model, optimizer, limit)))
+            assert all(p._version > before for p, before in zip(model.parameters(), versions, strict=True))
+    weights = [parameter.detach().clone() for parameter in model.parameters()]
+    return losses, norms, weights, optimizer_tensors(optimizer, model.parameters())
+
+
+@pytest.mark.parametrize("limit", [math.inf, 0.5])
+@pytest.mark.parametrize("name", list(MOMENTS))
+def test_processes_make_the_updates_of_one(name: str, limit: float) -> None:
+    expected = updated(name, limit, 1)
+    assert expected[1][0] > 0.5
+    for processes in (2, 3):
+        found = updated(name, limit, processes)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+        assert found[3].keys() == expected[3].keys()
+        assert len(found[3]) == len(found[2]) * {"sgd": 0}.get(name, 3)
+
+
+def test_no_process_makes_a_step_by_a_gradient_that_is_not_finite() -> None:
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def work(share: Any) -> Any:
+        model.zero_grad()
+        torch.autograd.backward(model(torch.full((1, 2), share)).sum())
+        return {}, 1
+
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with working(model, optimizer, work, 2) as workers:
+        workers.gradient(model, [batch()] * 2, lambda number: Loss.of_arrays(*work(1.0)), lambda number: math.inf)
+        assert workers.update(model, optimizer, 1.0).isinf()
+        assert all(p.equal(old) for p, old in zip(model.parameters(), before, strict=True))
+        workers.gradient(model, [batch()] * 2, lambda number: Loss.of_arrays(*work(1.0)), lambda number: 1.0)
+        assert workers.update(model, optimizer, 1.0).isfinite()
+        assert not any(p.equal(old) for p, old in zip(model.parameters(), before, strict=True))
+
+
+def test_each_process_owns_about_as_much() -> None:
+    sizes = [50, 100, 1, 40, 10, 1]
+    owners = owners_of(sizes, 2)
+    loads = [sum(size for size, owner in zip(sizes, owners, strict=True) if owner == process) for process in (0, 1)]
+    assert loads == [101, 101]
+    assert owners_of(sizes, 1) == [0] * 6
 
 
 def alone(number: int) -> Loss:
@@ -99,7 +142,7 @@ def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> No
         raise ValueError(message)
 
     model = nn.Linear(1, 1)
-    workers = Workers(model, work, 1)
+    workers = Workers(model, torch.optim.SGD(model.parameters()), work, 1)
     with pytest.raises(ProcessLost, match=r"shares the batches ended \(exit code 1\); see its message"):
         workers.gradient(model, [batch()] * 2, alone, lambda number: "broken")
     assert "ValueError: broken" in capfd.readouterr().err
@@ -108,7 +151,8 @@ def test_a_worker_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> No
 
 def test_a_worker_that_is_killed_is_noticed() -> None:
     model = nn.Linear(1, 1)
-    workers = Workers(model, lambda message: os.kill(os.getpid(), signal.SIGKILL), 2)
+    optimizer = torch.optim.SGD(model.parameters())
+    workers = Workers(model, optimizer, lambda message: os.kill(os.getpid(), signal.SIGKILL), 2)
     with pytest.raises(ProcessLost, match=r"\(exit code -9\); it was killed, as the system does when memory runs out"):
         workers.gradient(model, [batch()] * 3, alone, lambda number: 0)
     with pytest.raises(ProcessLost, match=r"exit code -9"):  # there is nobody to read another message
@@ -153,3 +197,15 @@ def test_a_run_goes_on_in_one_process_where_there_can_be_no_more(
         assert trainers.make(tmp_path, "training.processes=2", run="other").gradient.processes == 1
     assert "training.processes=2: only CPUs under Linux can share batches; using one process" in caplog.text
     assert not can_fork(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_copies_in_int8_follow_the_weights(tmp_path: Path, processes: int) -> None:
+    trainer = trainers.make(tmp_path, f"training.processes={processes}")
+    batches = trainer.batches()
+    with trainer.gradient.sharing(trainer.optimizer):
+        for _ in range(2):
+            (before,) = trainer.translator.models("int8")
+            assert trainer.translator.models("int8") == [before]
+            trainer.step(next(batches))
+            assert trainer.translator.models("int8") != [before]
