@@ -25,7 +25,7 @@ from seq2seq.config import Data, Model, parse, several, stored_data, to_plain
 from seq2seq.errors import ConfigError, DataError, shown
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.lengths import Lengths
-from seq2seq.text.json_io import read_bytes, read_json, typed
+from seq2seq.text.json_io import number, read_bytes, read_json, typed
 from seq2seq.text.storage import previous_name, replace_directory, within
 from seq2seq.text.tokenizer import Tokenizer
 
@@ -260,8 +260,7 @@ def read_validation_bleu(path: Path) -> float | None:
     """Read BLEU of the validation that chose a checkpoint, or the best one of a run; None if it was not recorded."""
     where = find(path)
     with _reading(where):
-        bleu = _read_config(where).get("origin", {}).get("validation", {}).get("bleu")
-        return None if bleu is None else float(bleu)
+        return number(_read_config(where).get("origin", {}).get("validation", {}), "bleu")
 
 
 @contextmanager

@@ -40,6 +40,8 @@ def choose_device(name: str | torch.device) -> torch.device:
         device = None
     if device is None or device.type not in usable:
         raise ConfigError(f"device={name}: not available here. Use one of: {', '.join(usable)}, or device=auto.")
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # by which recurrent layers would round fp32 to 11 bits
     return device
 
 

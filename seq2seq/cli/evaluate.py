@@ -42,6 +42,7 @@ def run(config: EvaluateConfig) -> int:
     columns = layout(config.checkpoint, config.columns)
     sources, references = read_test_set(config.source, config.reference, columns)
     translator = load_translator(config.checkpoint, config.device)
+    config = replace(config, decoding=translator.settled(config.decoding))
     requests = _requests(config, translator, sources, columns)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(translator.target_lang)
     metrics.check_tokenizer(tokenizer)

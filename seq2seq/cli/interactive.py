@@ -39,9 +39,10 @@ def run(config: InteractiveConfig) -> int:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Visible())
     translator = load_translator(config.checkpoint, config.device)
-    translator.check(config.decoding)
+    decoding = translator.settled(config.decoding)
+    translator.check(decoding)
     with output_stream("-") as output:
-        session = Session(translator, config.decoding, output, typed=typed)
+        session = Session(translator, decoding, output, typed=typed)
         read: Callable[[], list[str | DataError]] = partial(next, input_groups("-", 1, input_lines), [])
         if typed:
             languages = translator.source_lang, translator.target_lang

@@ -20,7 +20,10 @@ from seq2seq.config import Decoding, TrainConfig, Training
 from seq2seq.device import check_precision, choose_device, fastest_fp32_products, fp32_products, keep_freed_memory
 from seq2seq.inference import metrics
 from seq2seq.inference.loading import load_translator
+from seq2seq.inference.precision import FILE
 from seq2seq.inference.translation import in_documents
+from seq2seq.inference.translator import Translator
+from seq2seq.text.parallel import ParallelText
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.held_out import DIRECTORY, find_test
 from seq2seq.training.log import RunLog, run_log
@@ -37,6 +40,7 @@ from seq2seq.training.run_directory import (
 )
 from seq2seq.training.setup import check_alike, make_trainer, space_needed
 from seq2seq.training.stopping import StoppedBySignal
+from seq2seq.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +61,12 @@ def run_training(
     with run_log() as log:
         try:
             with joined(device) as group:
-                code = train(config, run_dir, device, group, log, callback, until, goal)
+                code, validation = train(config, run_dir, device, group, log, callback, until, goal)
         except ProcessLost as lost:
             logger.error("%s: %s; run the same command again to resume from the last saved state", run_dir, lost)
             return 1
         over = code or group.rank or config.check or until is not None or goal is not None
-        return code if over else finish(config, run_dir, device)
+        return code if over else finish(config, run_dir, device, validation)
 
 
 def run_directory(config: TrainConfig) -> Path:
@@ -79,8 +83,8 @@ def train(
     callback: Callback,
     until: int | None = None,
     goal: float | None = None,
-) -> int:
-    """Train as one process of the group; return the exit code."""
+) -> tuple[int, Validation]:
+    """Train as one process of the group; return the exit code, and the set that selects the best checkpoint."""
     if group.rank:
         logging.disable(logging.WARNING)
     keep_freed_memory()
@@ -102,7 +106,7 @@ def train(
         logger.info(
             f"check: the configuration, the data, the largest batch and the disk are fine; run_dir would be {run_dir}"
         )
-        return 0
+        return 0, trainer.validation
     claimed = nullcontext() if group.rank else claim_run_dir(trainer.keeper.lock, config)
     products = fastest_fp32_products(device) if config.training.precision == "fp32" else "highest"
     if products == "medium":
@@ -110,7 +114,7 @@ def train(
     with claimed, fp32_products(products):
         if not group.rank:
             log.open(run_dir)
-        return _train(config, trainer)
+        return _train(config, trainer), trainer.validation
 
 
 def _train(config: TrainConfig, trainer: Trainer) -> int:
@@ -142,19 +146,8 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
     if not trainer.group.rank:
         for line in trainer.report.summary(trainer.progress.hours):
             logger.info(line)
-        if trainer.stopping.until is None and trainer.stopping.goal is None:
-            _measure_precision(trainer)
     logger.info("translate with: seq2seq translate %s", shlex.quote(f"checkpoint={run_dir}/best"))
     return 0
-
-
-def _measure_precision(trainer: Trainer) -> None:
-    """Find what decoding.precision=auto means for the best checkpoint, and keep it there."""
-    directory = checkpoint.find(trainer.run_dir)
-    measured = trainer.validation.measure_precision(load_translator(directory, trainer.gradient.device))
-    if measured is not None:
-        measured.save(directory)
-        logger.info("decoding.precision=auto: %s", measured)
 
 
 def _log_limits(trainer: Trainer, options: Training) -> None:
@@ -171,15 +164,28 @@ def _log_limits(trainer: Trainer, options: Training) -> None:
         )
 
 
-def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
-    """Score the best checkpoint on data.test, if there is one, and write the scores to the run directory."""
+def finish(config: TrainConfig, run_dir: Path, device: torch.device, validation: Validation) -> int:
+    """Score the best checkpoint on data.test, if there is one, and find what decoding.precision=auto means for it."""
     test = find_test(config.data, run_dir / DIRECTORY)
-    if test is None:
-        return 0
+    unmeasured = validation.can_measure_precision(device) and not (run_dir / "best" / FILE).exists()
+    if test is not None or unmeasured:
+        directory = checkpoint.find(run_dir)
+        translator = load_translator(directory, device)
+        if test is not None:
+            _score(config, run_dir, translator, test)
+        if unmeasured:
+            measured = validation.measure_precision(translator)
+            measured.save(directory)
+            logger.info("decoding.precision=auto: %s", measured)
+    return 0
+
+
+def _score(config: TrainConfig, run_dir: Path, translator: Translator, test: ParallelText) -> None:
+    """Score a test set, and write the scores to the run directory."""
     pairs = list(test.pairs())
     context = config.data.context
     requests = in_documents((source for source, _ in pairs), context, test.beginnings() if context else None)
-    translations = load_translator(run_dir, device).translate_requests(requests, config.decoding)
+    translations = translator.translate_requests(requests, config.decoding)
     tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
     scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
     with output_stream(str(run_dir / "test.json")) as output:
@@ -188,4 +194,3 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device) -> int:
         f"{test.name}, best checkpoint, decoded as in validations with decoding.beam_size={config.decoding.beam_size} "
         f"(`seq2seq evaluate` takes {Decoding.beam_size} by default):\n{scores}"
     )
-    return 0

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +56,8 @@ def run(config: TranslateConfig) -> int:
     Files are read completely before anything is translated, so an error in the last line is reported at once.
     """
     jobs = plan(config)
-    work = Work(config, load_translator(config.checkpoint, config.device))
+    translator = load_translator(config.checkpoint, config.device)
+    work = Work(replace(config, decoding=translator.settled(config.decoding)), translator)
     totals = [work.count_lines(job.input) for job in jobs]
     for job, total in zip(jobs, totals, strict=True):
         work.translate(job, total)

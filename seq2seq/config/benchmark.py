@@ -49,7 +49,7 @@ class BenchmarkConfig:
     """Real text, as in `train`, whose test set (or else validation set) is translated. null: `generated`."""
     generated: Generated = field(default_factory=Generated)
     training: Training = field(default_factory=Training)
-    decoding: Decoding = field(default_factory=lambda: Decoding(precision="fp32"))
+    decoding: Decoding = field(default_factory=Decoding)
     measure: list[str] = field(default_factory=lambda: [*_SPEEDS], metadata={"choices": (*_SPEEDS, "quality")})
     """What to measure. `quality`: how long a whole training takes, from raw text to each of `goals`."""
     goals: list[float] = field(default_factory=list)
@@ -69,7 +69,7 @@ class BenchmarkConfig:
     precisions: list[str] = field(default_factory=lambda: ["fp32", "bf16"], metadata={"choices": ("fp32", "bf16")})
     """Precisions of training."""
     decode_precisions: list[str] = field(
-        default_factory=lambda: ["fp32"], metadata=Decoding.__dataclass_fields__["precision"].metadata
+        default_factory=lambda: ["fp32"], metadata={"choices": ("fp32", "bf16", "int8")}
     )
     """Precisions of decoding."""
     decode_beams: list[int] = field(default_factory=lambda: [1, 5], metadata={"ge": 1})

@@ -22,7 +22,7 @@ class TrainConfig:
     data: Data
     model: Model
     training: Training = field(default_factory=Training)
-    decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1, precision="fp32"))
+    decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
     run_dir: str | None = None
     """Run directory; an existing run in it is resumed. null: runs/<corpus>-<attention>-<hash>, where the hash covers
     all settings that a resumed run must keep and that differ from their defaults. In a --multirun, swept keys outside
@@ -30,7 +30,7 @@ class TrainConfig:
     seed: int = number(1, ge=0)
     """Seed of all random numbers: first weights, order of batches, dropout."""
     device: str = choice("auto", "cpu", "cuda", "mps")
-    """Device to train on. Only CPUs have been tested so far: `bash scripts/gpu.sh` repeats the tests on CUDA."""
+    """Device to train on. Only CPUs have been tested so far; `bash scripts/gpu.sh` tests CUDA."""
     check: bool = False
     """Check configuration, data, memory, disk and installed packages, then stop."""
     change: list[str] = field(
@@ -97,7 +97,7 @@ class TranslateConfig(ReadingConfig):
     """With `sentences`, split each line into sentences, translate them separately and join the translations."""
     resume: bool = False
     """Keep the finished lines of an interrupted run in OUTPUT.partial and continue after them."""
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: Decoding = field(default_factory=lambda: Decoding(precision="auto"))
 
     def problems(self) -> Iterator[str]:
         """Yield an error for each option that several inputs, sentences or standard output rule out."""
@@ -139,7 +139,7 @@ class InteractiveConfig:
     [a,b,c], form an ensemble, which averages their probabilities."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to run on."""
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: Decoding = field(default_factory=lambda: Decoding(precision="auto"))
 
 
 @dataclass
@@ -238,7 +238,7 @@ class ForcedConfig(ReadingConfig):
     """File of results; - is standard output."""
     batch_size: int = number(64, ge=1, le=1 << 20)
     """Pairs in a batch."""
-    precision: str = choice("auto", "fp32", "bf16", "int8")
+    precision: str = choice("fp32", "bf16", "int8")
     """Precision of matrix products. The scores equal those of `translate` with the same decoding.precision."""
 
 
@@ -276,8 +276,8 @@ class ContrastConfig(ReadingConfig):
     """Format of the results."""
     batch_size: int = number(64, ge=1, le=1 << 20)
     """Pairs in a batch."""
-    precision: str = choice("auto", "fp32", "bf16", "int8")
-    """Precision of matrix products, as decoding.precision."""
+    precision: str = choice("fp32", "bf16", "int8")
+    """Precision of matrix products."""
 
 
 @dataclass
@@ -475,7 +475,7 @@ class CompareConfig:
     """Directory for comparison.md, .csv, .json and .png, for cells/ (one result per cell) and for runs/."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to run on."""
-    decoding: Decoding = field(default_factory=lambda: Decoding(precision="fp32"))
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass
@@ -531,7 +531,7 @@ class ServeConfig:
     """Seconds that a translation may take; then the request gets status 504."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to run on."""
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: Decoding = field(default_factory=lambda: Decoding(precision="auto"))
 
 
 @dataclass

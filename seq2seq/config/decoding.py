@@ -41,12 +41,13 @@ class Decoding:
     shortlist: int | None = number(None, ge=1)
     """Restrict each translation to this many of the most frequent target pieces, plus as many for each source piece,
     as found by `seq2seq shortlist`. null: the whole vocabulary."""
-    precision: str = choice("auto", "fp32", "bf16", "int8")
+    precision: str = choice("fp32", "bf16", "int8", "auto")
     """Precision of matrix products. `auto` is int8 (on CUDA bf16) if training has measured on at least 500 validation
-    sentences that it is at least 1.2 times as fast as fp32 and loses at most 0.1 BLEU, else fp32; `train`, `compare`
-    and `benchmark` use fp32 by default. int8 is for CPUs. On Multi30k's 1,000 test sentences (GRU of 512, beam 5) bf16
-    changes 70 lines and BLEU from 35.81 to 35.68, int8 64 lines and BLEU to 35.90. About one line in a hundred depends
-    on its batch in bf16, hardly any in int8 (1 of 12,672)."""
+    sentences that it is at least 1.2 times as fast as fp32 and loses at most 0.1 BLEU, else fp32. It is the default of
+    `translate`, `interactive` and `serve`, whereas commands that train or measure use fp32. int8 is for CPUs. On
+    Multi30k's 1,000 test sentences (GRU of 512, beam 5) bf16 changes 70 lines and BLEU from 35.81 to 35.68, int8 64
+    lines and BLEU to 35.90. About one line in a hundred depends on its batch in bf16, hardly any in int8 (1 of
+    12,672)."""
     engine: str = choice("torch", "onnx")
     """What computes the steps of search: torch, or onnxruntime with the graphs that `seq2seq export` puts beside a
     checkpoint. One sentence at a time, onnxruntime is 1.7 to 3 times as fast."""

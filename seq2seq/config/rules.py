@@ -69,6 +69,11 @@ def untrained_problems(decoding: Decoding) -> Iterator[str]:
             f"decoding.shortlist={decoding.shortlist}: a model that is yet to be trained has no shortlist. "
             "Leave decoding.shortlist=null; seq2seq shortlist makes one for the trained checkpoint."
         )
+    if decoding.precision == "auto":
+        yield (
+            "decoding.precision=auto: of a model that is yet to be trained, nothing has been measured. Use "
+            "decoding.precision=fp32."
+        )
     if decoding.engine == "onnx":
         yield (
             "decoding.engine=onnx: a model that is yet to be trained has no graphs. Leave decoding.engine=torch; "

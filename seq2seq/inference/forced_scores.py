@@ -105,7 +105,7 @@ def score_pairs(
     models: TrainedModels,
     pairs: Sequence[SentencePair],
     batch_size: int = 64,
-    precision: str = "auto",
+    precision: str = "fp32",
     shortlist: int | None = None,
     attention: str = "prior",
 ) -> list[ScoredPair]:

@@ -118,11 +118,11 @@ class TrainedModels:
 
     def models(self, precision: str) -> list[TranslationModel]:
         """Return each member's model with products in this precision. Raises ConfigError for int8 off the CPU."""
-        name = self._automatic_precision if precision == "auto" else precision
+        name = self.automatic_precision if precision == "auto" else precision
         return [quantised.at(name) for quantised in self._quantised]
 
     @cached_property
-    def _automatic_precision(self) -> str:
+    def automatic_precision(self) -> str:
         """The precision that all members' trainings have found to be as good as fp32 on this kind of device."""
         measured = [member.measured for member in self.members]
         found = {one.choice if one is not None and one.device == self.device.type else "fp32" for one in measured}
@@ -132,11 +132,7 @@ class TrainedModels:
         return precision
 
     def graphs(self, precision: str) -> list[GraphStepper]:
-        """Return the exported graphs of each member; `auto` are those in fp32.
-
-        Raises ConfigError if there are none, or if they are of others.
-        """
-        precision = "fp32" if precision == "auto" else precision
+        """Return the exported graphs of each member. Raises ConfigError if there are none, or if they are of others."""
         for number, member in enumerate(self.members):
             if (number, precision) not in self._graphs:
                 if member.directory is None:

@@ -34,7 +34,7 @@ class MeasuredPrecision:
 
     @property
     def choice(self) -> str:
-        """The faster precision where it pays and loses nothing that counts, else fp32."""
+        """The faster precision if it is fast and accurate enough, else fp32."""
         pays = self.speedup >= _MIN_SPEEDUP and self.bleu >= self.bleu_fp32 - _MAX_LOSS
         return FASTER[self.device] if pays and self.sentences >= MIN_SENTENCES else "fp32"
 
@@ -43,13 +43,16 @@ class MeasuredPrecision:
         return f"{self.choice} ({faster} validation sentences, and {self.speedup:.1f} times fp32's speed)"
 
     def save(self, directory: Path) -> None:
-        """Write it into a checkpoint. Raises OSError if it can't be written."""
-        with replace_file(directory / FILE) as unfinished:
-            unfinished.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
+        """Write the measurement into a checkpoint. Raises DataError if it can't be written."""
+        try:
+            with replace_file(directory / FILE) as unfinished:
+                unfinished.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"{directory / FILE}: can't be written ({error.strerror})") from error
 
     @classmethod
     def load(cls, directory: Path) -> "MeasuredPrecision | None":
-        """Load that of a checkpoint; None without one. Raises DataError for a file that holds anything else."""
+        """Load the measurement of a checkpoint; None without one. Raises DataError if it can't be read."""
         path = within(directory, FILE)
         if not os.path.isfile(path):
             return None

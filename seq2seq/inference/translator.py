@@ -135,7 +135,7 @@ class Translator(TrainedModels):
         Lines are read in groups of a few batches. Without `keep_attention`, search is faster. `advance` is called with
         the number of lines each batch finishes. At the end, the number of translations that were cut off is logged.
         """
-        options = decoding or Decoding()
+        options = self.settled(decoding or Decoding())
         self.check(options)
         cuts = CutCount()
         for group in in_groups(requests, self.group_size(options), lambda request: len(request.line)):
@@ -143,6 +143,12 @@ class Translator(TrainedModels):
             cuts.add(chain.from_iterable(results))
             yield from results
         cuts.warn(self.limits(options))
+
+    def settled(self, decoding: Decoding) -> Decoding:
+        """Replace `precision=auto` by what it means for these models; exported graphs were not measured: fp32."""
+        if decoding.precision != "auto":
+            return decoding
+        return replace(decoding, precision="fp32" if decoding.engine == "onnx" else self.automatic_precision)
 
     def limits(self, decoding: Decoding) -> Limits:
         """Return the limits of a search; those that `decoding` leaves open follow the training pairs."""

@@ -364,7 +364,9 @@ async def _scored(server: Server, request: Request, asked: Pairs, attention: str
     pairs = [SentencePair(_line(sentence), _line(translation)) for sentence, translation in asked.pairs]
     if attention == "posterior" and not all(_is_short(pair.source, pair.target) for pair in pairs):
         raise HTTPException(413, f"attention=posterior: the two lengths multiply to more than {_POSTERIOR:,}")
-    work = server.submit(partial(score_pairs, model.translator, pairs, attention=attention))
+    work = server.submit(
+        partial(score_pairs, model.translator, pairs, precision=model.decoding.precision, attention=attention)
+    )
     return model, await asyncio.wait_for(asyncio.wrap_future(work), model.timeout)
 
 
@@ -400,7 +402,7 @@ async def _watch(server: Server, model: Served, asked: Watch) -> AsyncIterator[s
             tell(end_event(done))
             if asked.posterior and translator.attends and not asked.edits and _is_short(line, done.text):
                 pair = SentencePair(line, done.text, done.tokens)
-                (scored,) = score_pairs(translator, [pair], attention="posterior")
+                (scored,) = score_pairs(translator, [pair], precision=model.decoding.precision, attention="posterior")
                 tell(posterior_event(scored.attention))
         except (ConfigError, DataError) as error:
             tell(event("error", {"error": str(error)}))

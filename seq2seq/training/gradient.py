@@ -76,9 +76,11 @@ class GradientStep:
             yield
             return
         alone = self.group
-        with working(self.model, optimizer, self._answer, self.processes) as self.group:
-            yield
-        self.group = alone
+        try:
+            with working(self.model, optimizer, self._answer, self.processes) as self.group:
+                yield
+        finally:
+            self.group = alone
 
     def __call__(self, batch: Batch, update: int, baseline: float = 0.0, scale: float = 1.0) -> Loss:
         """Return the loss of a batch; `group.update` finds `scale` times its gradient. `baseline` is REINFORCE's b."""

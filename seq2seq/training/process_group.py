@@ -115,16 +115,21 @@ class DistributedGroup(ProcessGroup):
         return self.ranks
 
     def gradient(self, model: nn.Module, shares: Sequence[Batch], work: ShareWork, message: ShareMessage) -> list[Loss]:
-        # A rank without a share repeats the last one and sends zeros, so that it knows which gradients there are.
+        # A rank without a share repeats the last one and sends zeros, so that all send as much.
         mine = work(min(self.rank, len(shares) - 1))
-        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        used = torch.tensor([parameter.grad is not None for parameter in parameters]).to(mine.total)
         terms = [term.detach().to(mine.total).reshape(1) for term in mine.terms.values()]
-        flat = torch.cat([*(gradient.flatten() for gradient in gradients), *terms])
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), used, *terms])
         if self.rank >= len(shares):
             flat.zero_()
         _or_lost(lambda: dist.all_reduce(flat))
-        *parts, summed = torch.split(flat, [*(gradient.numel() for gradient in gradients), len(terms)])
+        sizes = [*(gradient.numel() for gradient in gradients), len(used), len(terms)]
+        *parts, used, summed = torch.split(flat, sizes)
         torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
+        for parameter, gradient, times in zip(parameters, gradients, used.tolist(), strict=True):
+            parameter.grad = gradient if times else None
         return [Loss(dict(zip(mine.terms, summed, strict=True)), sum(share.tokens for share in shares))]
 
     @torch.no_grad()

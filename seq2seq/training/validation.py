@@ -25,7 +25,9 @@ _EXAMINED = 64
 """Number of pairs whose attention is measured."""
 _AT_A_TIME = 16
 _TIMED = 1000
-"""Number of sentences, at least, that precisions are compared by, if there are so many."""
+"""Least number of sentences to compare precisions by, if there are as many."""
+_IN_TURN = 250
+"""Sentences that one precision translates before it is the other's turn."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +72,33 @@ class Validation:
         values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
         return values, [(translations[row], self.references[row]) for row in shown]
 
-    def measure_precision(self, translator: Translator) -> MeasuredPrecision | None:
-        """Compare the device's faster precision with fp32; None if it has none, or if there are too few sentences."""
+    def can_measure_precision(self, device: torch.device) -> bool:
+        """Whether the device has a precision that may be faster than fp32, and the set enough sentences to judge it."""
+        return device.type in FASTER and len(self.requests) >= MIN_SENTENCES
+
+    def measure_precision(self, translator: Translator) -> MeasuredPrecision:
+        """Compare the device's faster precision with fp32, by the default search.
+
+        The two translate a few batches in turn, so that other work on the machine slows both.
+        """
+        kind = translator.device.type
         rows = range(0, len(self.requests), max(len(self.requests) // _TIMED, 1))
-        if len(rows) < MIN_SENTENCES or (kind := translator.device.type) not in FASTER:
-            return None
-        bleu, seconds = {}, {}
-        for precision in ("fp32", FASTER[kind]):
-            translator.models(precision)  # which takes time only once
-            told = replace(self, decoding=replace(self.decoding, precision=precision))
-            begin = time.perf_counter()
-            texts = [translation.text for translation in told._translations(translator, rows)]
-            seconds[precision] = time.perf_counter() - begin
-            bleu[precision] = metrics.score(texts, [self.references[row] for row in rows], self.bleu_tokenizer).bleu
-        speedup = seconds["fp32"] / seconds[FASTER[kind]]
-        return MeasuredPrecision(kind, len(rows), bleu["fp32"], bleu[FASTER[kind]], speedup)
+        texts: dict[str, list[str]] = {"fp32": [], FASTER[kind]: []}
+        seconds = dict.fromkeys(texts, 0.0)
+        searches = [replace(self, decoding=Decoding(precision=precision)) for precision in texts]
+        for search in searches:
+            list(search._translations(translator, rows[: search.decoding.batch_size]))  # the first time is slower
+        for start in range(0, len(rows), _IN_TURN):
+            for search in searches:
+                precision, begin = search.decoding.precision, time.perf_counter()
+                found = search._translations(translator, rows[start : start + _IN_TURN])
+                texts[precision] += [translation.text for translation in found]
+                seconds[precision] += time.perf_counter() - begin
+        references = [self.references[row] for row in rows]
+        bleu, fp32 = (
+            metrics.score(texts[name], references, self.bleu_tokenizer).bleu for name in (FASTER[kind], "fp32")
+        )
+        return MeasuredPrecision(kind, len(rows), fp32, bleu, seconds["fp32"] / seconds[FASTER[kind]])
 
     def _translations(self, translator: Translator, rows: Sequence[int]) -> Iterator[Translation]:
         size = translator.group_size(self.decoding)

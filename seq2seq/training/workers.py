@@ -5,7 +5,9 @@ Processes that each take a share of the batch synchronise once per update.
 """
 
 import inspect
+import itertools
 import logging
+import math
 import mmap
 import multiprocessing
 import os
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 _LEAST_TOKENS = 256
 """Target tokens of a share below which its products are too small to be worth a process."""
 
+_ALIGNMENT = 64
+"""Bytes: a line of a cache."""
 _SHARE, _SUM, _STEP = "share", "sum", "step"
 """Kinds of messages to a worker."""
 
@@ -69,21 +73,20 @@ class Workers(ProcessGroup):
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, answer: Answer, count: int) -> None:
         self._optimizer = optimizer
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        for parameter in self._parameters:
-            parameter.data = _shared(parameter.data)
-            state = optimizer.state[parameter] or _first_state(optimizer, parameter)
-            optimizer.state[parameter] = {
-                name: _shared(value) if isinstance(value, Tensor) else value for name, value in state.items()
-            }
+        for parameter, shared in zip(self._parameters, _shared([p.data for p in self._parameters]), strict=True):
+            parameter.data = shared
+        _share_state(optimizer, self._parameters)
         self._owners = owners_of([parameter.numel() for parameter in self._parameters], count + 1)
-        self._gradients = [
-            [None if owner == process else _shared(torch.zeros_like(parameter)) for parameter, owner in self._owned()]
-            for process in range(count + 1)
-        ]
-        """By process and parameter; None for its own, which nobody else reads."""
-        self._norms = _shared(torch.zeros(len(self._parameters), dtype=self._parameters[0].dtype))
+        self._gradients: list[dict[int, Tensor]] = []
+        """Gradients that each process shows the owners, by the number of the parameter."""
+        for showing in range(count + 1):
+            others = [number for number, owner in enumerate(self._owners) if owner != showing]
+            self._gradients.append(dict(zip(others, _shared([self._parameters[n].data for n in others]), strict=True)))
+        (self._norms,) = _shared([torch.zeros(len(self._parameters), dtype=self._parameters[0].dtype)])
         self._active = 1
         """Number of processes that had a share of the last batch."""
+        self._used: list[bool] = []
+        """Whether a parameter has a gradient in any share of the last batch."""
         self._workers: list[tuple[BaseProcess, Connection]] = []
         context = multiprocessing.get_context("fork")  # which inherits the model instead of pickling it
         for number in range(1, count + 1):
@@ -102,17 +105,19 @@ class Workers(ProcessGroup):
         self._active = len(shares)
         workers = self._workers[: len(shares) - 1]
         self._send(workers, [(_SHARE, message(number)) for number in range(1, len(shares))])
-        losses = [work(0)]
-        self._publish(0)
-        return [*losses, *(Loss.of_arrays(*arrays) for arrays in self._receive(workers))]
+        losses, used = [work(0)], [self._publish(0)]
+        for arrays, of_worker in self._receive(workers):
+            losses.append(Loss.of_arrays(*arrays))
+            used.append(of_worker)
+        self._used = [any(shares) for shares in zip(*used, strict=True)]
+        return losses
 
     def update(self, model: nn.Module, optimizer: torch.optim.Optimizer, limit: float) -> Tensor:
-        used = [parameter.grad is not None for parameter in self._parameters]
-        self._send(self._workers, [(_SUM, (self._active, used))] * len(self._workers))
-        self._sum(0, self._active, used)
+        self._send(self._workers, [(_SUM, (self._active, self._used))] * len(self._workers))
+        self._sum(0, self._active, self._used)
         self._receive(self._workers)
-        norm = torch.linalg.vector_norm(self._norms[torch.tensor(used)])
-        step = limit, norm, [group["lr"] for group in optimizer.param_groups]
+        norm = torch.linalg.vector_norm(self._norms[torch.tensor(self._used)])
+        step = limit, float(norm), [group["lr"] for group in optimizer.param_groups]
         self._send(self._workers, [(_STEP, step)] * len(self._workers))
         self._step(*step)
         self._receive(self._workers)
@@ -146,38 +151,34 @@ class Workers(ProcessGroup):
 
     # --- every process -----------------------------------------------------------------------------------------------
 
-    def _owned(self) -> Iterator[tuple[nn.Parameter, int]]:
-        """Yield each parameter with the number of its owner."""
-        return zip(self._parameters, self._owners, strict=True)
-
-    def _publish(self, process: int) -> None:
-        """Show the owners this process's gradients of their parameters."""
-        for (parameter, _), shared in zip(self._owned(), self._gradients[process], strict=True):
-            if shared is not None:
-                shared.zero_() if parameter.grad is None else shared.copy_(parameter.grad)
+    def _publish(self, process: int) -> list[bool]:
+        """Show the owners this process's gradients of their parameters; return which parameters have one."""
+        for number, shared in self._gradients[process].items():
+            gradient = self._parameters[number].grad
+            shared.zero_() if gradient is None else shared.copy_(gradient)
+        return [parameter.grad is not None for parameter in self._parameters]
 
     @torch.no_grad()
     def _sum(self, process: int, active: int, used: Sequence[bool]) -> None:
         """Leave the sums of the gradients in this process's own parameters, and their norms where all can read them."""
         sums: dict[int, Tensor] = {}
-        for number, (parameter, owner) in enumerate(self._owned()):
+        for number, (parameter, owner) in enumerate(zip(self._parameters, self._owners, strict=True)):
             if owner == process and used[number]:
                 own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                shown = [gradients[number] for gradients in self._gradients[:active]]
-                sums[number], *others = [own if gradient is None else gradient for gradient in shown]
+                sums[number], *others = [shown.get(number, own) for shown in self._gradients[:active]]
                 for other in others:
                     sums[number] += other
             parameter.grad = sums.get(number)
         if sums:
             self._norms[list(sums)] = torch.stack(torch._foreach_norm(list(sums.values())))
 
-    def _step(self, limit: float, norm: Tensor, rates: Sequence[float]) -> None:
+    def _step(self, limit: float, norm: float, rates: Sequence[float]) -> None:
         """Make the optimizer's step of this process's own parameters, unless the norm of all is not finite."""
-        if not norm.isfinite():
+        if not math.isfinite(norm):
             return
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        nn.utils.clip_grads_with_norm_(self._parameters, limit, norm)
+        nn.utils.clip_grads_with_norm_(self._parameters, limit, self._norms.new_tensor(norm))
         self._optimizer.step()
 
     def _serve(self, number: int, answer: Answer, connection: Connection, inherited: Sequence[Connection]) -> None:
@@ -188,19 +189,18 @@ class Workers(ProcessGroup):
         while True:
             try:
                 kind, message = connection.recv()
-            except EOFError:
+            except (EOFError, ConnectionResetError):
                 return
             reply = None
             if kind == _SHARE:
-                reply = answer(message)
-                self._publish(number)
+                reply = answer(message), self._publish(number)
             elif kind == _SUM:
                 self._sum(number, *message)
             else:
                 self._step(*message)
             try:
                 connection.send(reply)
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionResetError):
                 return
 
 
@@ -208,13 +208,15 @@ class Workers(ProcessGroup):
 def working(model: nn.Module, optimizer: torch.optim.Optimizer, answer: Answer, processes: int) -> Iterator[Workers]:
     """Start `processes` - 1 workers beside this process; each process uses one thread until the end of the block."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     logger.info("%d processes share each batch", processes)
-    workers = Workers(model, optimizer, answer, processes - 1)
     try:
-        yield workers
+        torch.set_num_threads(1)
+        workers = Workers(model, optimizer, answer, processes - 1)
+        try:
+            yield workers
+        finally:
+            workers.close()
     finally:
-        workers.close()
         torch.set_num_threads(threads)
 
 
@@ -235,24 +237,37 @@ def owners_of(sizes: Sequence[int], processes: int) -> list[int]:
     return owners
 
 
+def _share_state(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
+    """Move what the optimizer keeps of each parameter into memory that forked processes share."""
+    states = [optimizer.state[parameter] or _first_state(optimizer, parameter) for parameter in parameters]
+    places = [(n, name) for n, state in enumerate(states) for name, value in state.items() if isinstance(value, Tensor)]
+    for (number, name), shared in zip(places, _shared([states[n][name] for n, name in places]), strict=True):
+        states[number][name] = shared
+    optimizer.state.update(zip(parameters, states, strict=True))
+
+
 def _first_state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Any]:
-    """Return what the optimizer keeps for a parameter before its first step."""
+    """Return what the optimizer keeps of a parameter before its first step."""
     probe = nn.Parameter(torch.zeros(1, dtype=parameter.dtype))
     kind = type(optimizer)
     known = inspect.signature(kind).parameters
     other = kind([probe], **{key: value for key, value in optimizer.defaults.items() if key in known})
     probe.grad = torch.zeros_like(probe)
     other.step()
-    kept = other.state[probe]
     return {
         name: torch.zeros_like(parameter if value.shape == probe.shape else value)
         if isinstance(value, Tensor)
         else value
-        for name, value in kept.items()
+        for name, value in other.state[probe].items()
     }
 
 
-def _shared(tensor: Tensor) -> Tensor:
-    """Copy a tensor into memory that forked processes share."""
-    memory = mmap.mmap(-1, max(tensor.nbytes, 1))
-    return torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel()).view(tensor.shape).copy_(tensor)
+def _shared(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copy tensors into a block of memory that forked processes share."""
+    sizes = (-(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT for tensor in tensors)
+    *starts, end = itertools.accumulate(sizes, initial=0)
+    block = mmap.mmap(-1, max(end, 1))
+    return [
+        torch.frombuffer(block, dtype=tensor.dtype, count=tensor.numel(), offset=start).view(tensor.shape).copy_(tensor)
+        for tensor, start in zip(tensors, starts, strict=True)
+    ]

@@ -11,7 +11,7 @@ from support import trainers
 from support.searches import LIMITS, RANKING, SOURCES
 from support.sentences import PAIRS, write_pairs
 from support.variants import Row, batch, build_model, gradients, label, log_probs, pairwise_rows
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq.cli.main import main
 from seq2seq.config import Decoding
@@ -25,7 +25,7 @@ from seq2seq.training.loop import Trainer
 from seq2seq.training.process_group import ProcessGroup, group_of_store
 from seq2seq.training.setup import make_trainer
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS")]
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CPU = torch.device("cpu")
@@ -38,6 +38,9 @@ every_model = pytest.mark.parametrize("row", pairwise_rows(), ids=label)
 def outputs(model: TranslationModel, device: torch.device) -> list[Tensor]:
     """Log-probabilities of the batch, and their gradients, computed on the device."""
     model = model.to(device)
+    for part in model.modules():
+        if isinstance(part, nn.RNNBase):
+            part.train()  # without which cuDNN has no gradient; there is no dropout
     source, lengths, inputs, target_lengths = (tensor.to(device) for tensor in batch())
     real = torch.arange(inputs.size(1), device=device) < target_lengths[:, None]
     found = log_probs(model, source, lengths, inputs)[real]
@@ -111,7 +114,7 @@ def test_a_group_of_one_makes_the_update_of_a_single_process(tmp_path: Path) -> 
 def _little_memory() -> Iterator[None]:
     """Leave CUDA only a little more memory than is in use."""
     torch.cuda.empty_cache()
-    limit = torch.cuda.memory_reserved() + (160 << 20)
+    limit = torch.cuda.memory_reserved() + (400 << 20)
     torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(DEVICE).total_memory)
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)
@@ -128,6 +131,7 @@ def test_what_does_not_fit_is_done_in_parts(tmp_path: Path) -> None:
     trainer.try_largest_batch()
     assert trainer.gradient.micro_batches > 1
     trainer.step(next(trainer.batches()))
+    trainer.model.double()  # else rounding decides between hypotheses that are nearly as good
     lines = [source for source, _ in pairs[:1500]]
     few, many = (
         [best.text for best, *_ in trainer.translator.translate_lines(lines, Decoding(beam_size=20, batch_size=size))]
@@ -153,5 +157,7 @@ def test_the_commands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     on_cpu = load_translator(tmp_path / "run", CPU)  # a checkpoint knows no device
     lines = (tmp_path / "valid.en").read_text().splitlines()
     there = load_translator(tmp_path / "run", DEVICE)
+    for translator in (on_cpu, there):
+        translator.model.double()
     assert [each.text for each in on_cpu.translate(lines)] == [each.text for each in there.translate(lines)]
     assert (tmp_path / "report.html").stat().st_size

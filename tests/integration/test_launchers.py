@@ -48,7 +48,7 @@ def test_a_launcher_that_is_installed_takes_what_it_is_told(
     assert f"_target_: hydra_plugins.hydra_{plugin}_launcher" in capfd.readouterr().out
 
 
-_RAY = ("/launcher=ray_cluster", ".launcher.ray.init.address=null", ".launcher.ray.remote.num_cpus=1")
+_RAY = ["hydra/launcher=ray_cluster", "hydra.launcher.ray.init.address=null", "hydra.launcher.ray.remote.num_cpus=1"]
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ _RAY = ("/launcher=ray_cluster", ".launcher.ray.init.address=null", ".launcher.r
     [
         # on this machine: as Slurm's jobs but for who starts them
         ("submitit", ["hydra/launcher=submitit_local"]),
-        ("ray", [f"hydra{key}" for key in _RAY]),
+        ("ray", _RAY),
     ],
 )
 def test_a_cluster_runs_a_grid(tmp_path: Path, plugin: str, words: list[str]) -> None:

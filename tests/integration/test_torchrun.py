@@ -77,9 +77,10 @@ def test_a_restart_and_several_machines_end_in_the_same_bits(tmp_path: Path) -> 
     assert weights("nodes") == weights("whole")
 
     anyone = ["--nnodes=2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-id=run", "--rdzv-backend=c10d"]
-    anyone += [f"--rdzv-endpoint=localhost:{free_port()}"]
+    port = free_port()
+    anyone += [f"--rdzv-endpoint=localhost:{port}"]
     host = started("agents", *anyone)
-    time.sleep(1)  # so that this agent holds the meeting point
+    wait_for_meeting_point(port, host)
     lost = started("agents", *anyone)
     wait_for_update(6, "agents", host)
     for process in (*children(lost.pid), lost.pid):
@@ -140,6 +141,15 @@ def of_two_machines(rank: int, port: int) -> list[str]:
         f"--master-port={port}",
         f"--node-rank={rank}",
     ]
+
+
+def wait_for_meeting_point(port: int, agent: "subprocess.Popen[str]") -> None:
+    """Wait until this agent listens at the port, so that no other agent does."""
+    while True:
+        assert agent.poll() is None
+        with contextlib.suppress(OSError), socket.create_connection(("localhost", port)):
+            return
+        time.sleep(0.1)
 
 
 def free_port() -> int:

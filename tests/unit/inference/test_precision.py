@@ -51,10 +51,28 @@ def test_training_measures_it_for_its_best_checkpoint(run: Path) -> None:
     lines, references = ((run.parent / f"valid.{side}").read_text().splitlines() for side in ("en", "de"))
     translator = load_translator(run, "cpu")
     for precision, bleu in (("fp32", measured.bleu_fp32), ("int8", measured.bleu)):
-        options = Decoding(beam_size=1, max_length=3, precision=precision)
+        options = Decoding(precision=precision)
         texts = [best.text for best, *_ in translator.translate_lines(lines, options)]
         assert validation.metrics.score(texts, references, "13a").bleu == bleu
     assert "decoding.precision=auto: fp32 (int8 has BLEU" in (run / "train.log").read_text()
+
+
+def test_a_measurement_stays_with_its_checkpoint(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = (run / "best" / FILE).read_bytes()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(validation, "MIN_SENTENCES", 6)
+        assert main(["train", *trainers.told(run.parent), f"run_dir={run}", "training.max_updates=40"]) == 0
+        assert "decoding.precision=auto" not in capfd.readouterr().err
+        (run / "best" / FILE).unlink()
+        assert main(["train", *trainers.told(run.parent), f"run_dir={run}", "training.max_updates=40"]) == 0
+    assert "decoding.precision=auto: fp32" in capfd.readouterr().err
+    assert (run / "best" / FILE).exists()
+    (run / "best" / FILE).write_bytes(before)
+
+
+def test_what_is_yet_to_be_trained_has_no_measurement(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *trainers.write_corpus(tmp_path), "decoding.precision=auto"]) == 2
+    assert "decoding.precision=auto: of a model that is yet to be trained" in capfd.readouterr().err
 
 
 def test_a_small_validation_set_says_too_little(tmp_path: Path) -> None:
@@ -78,9 +96,10 @@ def test_auto_follows_the_measurement(run: Path, caplog: pytest.LogCaptureFixtur
     assert scores(together, "auto") == scores(together, "int8") != exact[2]
     assert scores(alone, "fp32") == exact[1]
     assert caplog.text.count("decoding.precision=auto: int8") == 2
-    (said,) = load_translator(run, "cpu").score([line], ["ein Hund"])
-    (whole,) = load_translator(run, "cpu").score([line], ["ein Hund"], precision="int8")
-    assert said.token_scores == whole.token_scores
+    translator = load_translator(run, "cpu")
+    assert translator.settled(Decoding(precision="auto")).precision == "int8"
+    assert translator.settled(Decoding(precision="auto", engine="onnx")).precision == "fp32"
+    assert translator.settled(Decoding(precision="bf16")).precision == "bf16"
     for other in (replace(GOOD, device="cuda"), replace(GOOD, bleu=20.0)):
         other.save(run / "best")
         assert scores(alone, "auto") == exact[1]

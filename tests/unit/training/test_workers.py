@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import trainers
+from support import ranks, trainers
 from support.variants import build_model, one_by_one_rows
 from torch import Tensor, nn
 
@@ -122,6 +122,42 @@ def test_no_process_makes_a_step_by_a_gradient_that_is_not_finite() -> None:
         workers.gradient(model, [batch()] * 2, lambda number: Loss.of_arrays(*work(1.0)), lambda number: 1.0)
         assert workers.update(model, optimizer, 1.0).isfinite()
         assert not any(p.equal(old) for p, old in zip(model.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("processes", ["forked", "ranks"])
+def test_parameters_that_not_every_share_uses(tmp_path: Path, processes: str) -> None:
+    """As those of an attention to the context, which beginnings of documents do not have."""
+
+    def steps(group: ProcessGroup, model: nn.ModuleList, optimizer: torch.optim.Optimizer, work: Any) -> Any:
+        for _ in range(2):
+            group.gradient(model, [batch()] * 2, lambda number: Loss.of_arrays(*work(number)), lambda number: number)
+            group.update(model, optimizer, math.inf)
+        return [parameter.tolist() for parameter in model.parameters()]
+
+    def made() -> tuple[Any, ...]:
+        torch.manual_seed(1)
+        model = nn.ModuleList([nn.Linear(2, 1), nn.Linear(2, 1), nn.Linear(2, 1)])
+
+        def work(number: int) -> Any:
+            model.zero_grad()
+            used = model[: number + 1]  # no share uses the last one
+            torch.autograd.backward(sum(part(torch.ones(1, 2)).sum() for part in used))
+            return {"loss": torch.zeros(()).numpy()}, 1
+
+        return model, torch.optim.AdamW(model.parameters(), weight_decay=0.5), work
+
+    model, optimizer, work = made()
+    unused = [parameter.tolist() for parameter in model[2].parameters()]
+    if processes == "forked":
+        with working(model, optimizer, work, 2) as workers:
+            found = steps(workers, model, optimizer, work)
+    else:
+        found, other = ranks.together(tmp_path, 2, lambda team: steps(team, *made()))
+        assert found == other
+    assert found[4:] == unused
+    fresh = [parameter.tolist() for parameter in made()[0].parameters()]
+    for place in range(4):
+        assert found[place] != fresh[place]
 
 
 def test_each_process_owns_about_as_much() -> None:
