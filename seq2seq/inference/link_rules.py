@@ -1,13 +1,9 @@
 """How word links are read from a model's attention, kept in its checkpoint."""
 
-import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from seq2seq.errors import DataError
-from seq2seq.text.json_io import read_json, typed
-from seq2seq.text.storage import replace_file, within
+from seq2seq.text.storage import read_values, write_values
 
 FILE = "links.json"
 
@@ -49,22 +45,11 @@ class LinkRules:
         return self.posterior if attention == "posterior" else self.prior
 
     def save(self, directory: Path) -> None:
-        """Write them into a checkpoint. Raises DataError if they can't be written."""
-        try:
-            with replace_file(directory / FILE) as unfinished:
-                unfinished.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{directory / FILE}: can't be written ({error.strerror})") from error
+        """Write the rules into a checkpoint. Raises DataError if they can't be written."""
+        write_values(directory, FILE, self)
 
     @classmethod
     def load(cls, directory: Path) -> "LinkRules":
-        """Load those of a checkpoint, or the default ones. Raises DataError for a file that holds anything else."""
-        path = within(directory, FILE)
-        if not os.path.isfile(path):
-            return cls()
-        try:
-            return typed(cls, read_json(path))
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{path}: not readable ({error}). Delete it, or make it again with align tune=true."
-            ) from error
+        """Load the rules of a checkpoint, or the default ones. Raises DataError if they can't be read."""
+        way_out = "Delete it, or make it again with align tune=true."
+        return read_values(cls, directory, FILE, way_out) or cls()

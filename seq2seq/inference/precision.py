@@ -1,14 +1,10 @@
 """What `decoding.precision=auto` means for a checkpoint: a measurement by its training, kept beside its weights."""
 
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from seq2seq.errors import DataError
-from seq2seq.text.json_io import read_json, typed
-from seq2seq.text.storage import replace_file, within
+from seq2seq.text.storage import read_values, write_values
 
 FILE = "precision.json"
 FASTER: Mapping[str, str] = {"cpu": "int8", "cuda": "bf16"}
@@ -32,6 +28,10 @@ class MeasuredPrecision:
     speedup: float
     """Speed of the faster precision, as a multiple of fp32's"""
 
+    def __post_init__(self) -> None:
+        if self.device not in FASTER:
+            raise ValueError(f"'device' is {self.device[:60]!r}, expected one of {', '.join(FASTER)}")
+
     @property
     def choice(self) -> str:
         """The faster precision if it is fast and accurate enough, else fp32."""
@@ -44,22 +44,9 @@ class MeasuredPrecision:
 
     def save(self, directory: Path) -> None:
         """Write the measurement into a checkpoint. Raises DataError if it can't be written."""
-        try:
-            with replace_file(directory / FILE) as unfinished:
-                unfinished.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{directory / FILE}: can't be written ({error.strerror})") from error
+        write_values(directory, FILE, self)
 
     @classmethod
     def load(cls, directory: Path) -> "MeasuredPrecision | None":
         """Load the measurement of a checkpoint; None without one. Raises DataError if it can't be read."""
-        path = within(directory, FILE)
-        if not os.path.isfile(path):
-            return None
-        try:
-            measured = typed(cls, read_json(path))
-            if measured.device not in FASTER:
-                raise ValueError(f"'device' is {measured.device[:60]!r}, expected one of {', '.join(FASTER)}")
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: not readable ({error}). Delete it, and auto is fp32.") from error
-        return measured
+        return read_values(cls, directory, FILE, "Delete it, and auto is fp32.")

@@ -1,6 +1,7 @@
 """Directories and files that appear complete or not at all."""
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -9,9 +10,12 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from seq2seq.errors import DataError
+from seq2seq.text.json_io import Kind, read_json, typed
 
 
 @contextmanager
@@ -157,3 +161,23 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_values(directory: Path, name: str, values: Any) -> None:
+    """Write a dataclass as JSON into a checkpoint. Raises DataError if it can't be written."""
+    try:
+        with replace_file(directory / name) as unfinished:
+            unfinished.write_text(f"{json.dumps(asdict(values))}\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{directory / name}: can't be written ({error.strerror})") from error
+
+
+def read_values(kind: type[Kind], directory: Path, name: str, way_out: str) -> Kind | None:
+    """Read a dataclass that `write_values` wrote; None without such a file. Raises DataError for anything else."""
+    path = within(directory, name)
+    if not os.path.isfile(path):
+        return None
+    try:
+        return typed(kind, read_json(path))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable ({error}). {way_out}") from error
