@@ -78,16 +78,19 @@ def test_generated_sentences_are_measured(capfd: pytest.CaptureFixture[str], mon
     assert "startup" not in report
 
 
-def test_a_trained_model_is_measured_beside_peers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options that name a corpus, in a directory to work in."""
     monkeypatch.chdir(tmp_path)
     for split in ("train", "valid"):
         write_pairs(split, PAIRS)
-    data = [
-        "data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.tokenizer=word",
-        "data.vocab_size=40",
-    ]  # fmt: skip
+    return ["data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de"]
+
+
+def test_a_trained_model_is_measured_beside_peers(
+    corpus: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = [*corpus, "data.tokenizer=word", "data.vocab_size=40"]
     sizes = ["model.embedding_size=12", "model.hidden_size=12", "training.learning_rate=0.01", "device=cpu"]
     assert main(["train", *data, *sizes, "run_dir=run", "training.max_updates=2"]) == 0
     trained = ["checkpoint=run", "forced_length=null", "decode_beams=[1]", "decode_batches=[9]", "repeats=1"]
@@ -139,12 +142,9 @@ def test_memory_and_startup_are_those_of_new_processes(capfd: pytest.CaptureFixt
 
 
 def test_the_time_to_a_quality_is_that_of_a_whole_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    corpus: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for split in ("train", "valid"):
-        write_pairs(split, PAIRS)
-    text = ["data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330"]
+    text = [*corpus, "data.vocab_size=330"]
     options = ["training.metric=chrf", "training.max_updates=6", "training.validate_every=2", "training.log_every=1"]
     options.append("measure=[quality]")
     assert main([*TINY, *text, *options, "goals=[0.1,0.01]"]) == 0
