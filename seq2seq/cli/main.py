@@ -21,10 +21,6 @@ from seq2seq.version import __version__
 
 OK, INTERNAL, USER = 0, 1, 2
 
-_FEW_KERNELS = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
-"""Limits for oneDNN, which compiles a kernel for each shape of a bf16 product and by default keeps a thousand of them,
-half a gigabyte in a training. Torch reads them when it is loaded."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Exit codes: 0 done, 2 the user's mistake, 1 internal error, 130 or 143 stopped by a signal."""
@@ -62,8 +58,6 @@ def _run(arguments: list[str]) -> int:
         print(_help(command, [word for word in words if word not in ("-h", "--help")]))
         return OK
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for name, value in _FEW_KERNELS.items():
-        os.environ.setdefault(name, value)
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # huggingface_hub would draw them into a file
     with _importing():
