@@ -254,7 +254,7 @@ class Rotary(Positions):
 
 @dataclass
 class Context:
-    """How the sentences before, in the same document, take part in a translation."""
+    """How the preceding sentences of the same document take part in a translation."""
 
     name: str = REQUIRED
 

@@ -10,7 +10,7 @@ from seq2seq.config.schema import REQUIRED, Groups, by_name, choice, number
 
 @dataclass
 class Score:
-    """How well a source position's key k fits the decoder's query q."""
+    """How well a position's key k fits a query q."""
 
     name: str = REQUIRED
 
@@ -96,7 +96,7 @@ class Cosine(Score):
 
 @dataclass
 class Window:
-    """Which source positions a step may attend to."""
+    """Which positions a query may attend to."""
 
     name: str = REQUIRED
 
@@ -119,7 +119,7 @@ class LocalM(Window):
 
 @dataclass
 class LocalP(Window):
-    """Positions around a predicted p_t, weighted by a Gaussian (Luong 2015, predictive alignment)."""
+    """Positions around a predicted p_t, weighted by a Gaussian of σ = D/2 (Luong 2015, predictive alignment)."""
 
     name: str = "local_p"
     half_width: int = number(10, ge=1, le=1024)

@@ -166,7 +166,7 @@ class EvaluateConfig(ReadingConfig):
     """Another score. tok_lc: BLEU of lower-cased Moses tokens, by sacremoses, which papers report that do not use
     sacrebleu, such as those about Multi30k."""
     context: str = choice("own", "shuffled", "none")
-    """Sentences before that a model in context reads: those of the document, those of another sentence, or none. What
+    """Preceding sentences that a model in context reads: those of the document, of another sentence, or none. What
     the scores lose with `shuffled` is what the model owes to the context."""
     decoding: Decoding = field(default_factory=Decoding)
 
@@ -264,12 +264,12 @@ class ContrastConfig(ReadingConfig):
     """
 
     input: str = REQUIRED
-    """Items as JSON lines: `source`, `target` and `wrong` (a list of wrong targets); `context` (a list), the source
-    sentences before."""
+    """Items as JSON lines: `source`, `target` and `wrong` (a list of wrong targets); `context` (a list), the
+    preceding source sentences."""
     by: str | None = None
     """Further key of the items; the share of right choices is also given for each of its values. null: none."""
     context: str = choice("own", "shuffled", "none")
-    """Sentences before that the model reads: those of the item, those of another one, or none."""
+    """Preceding sentences that the model reads: those of the item, those of another one, or none."""
     output: str = "-"
     """File of results; - is standard output."""
     output_format: str = choice("text", "json")
@@ -432,8 +432,8 @@ class ReproduceConfig:
     checkpoint: str = REQUIRED
     """Checkpoint, or run directory to reproduce its best one."""
     run_dir: str | None = None
-    """Run directory of the new training; a stopped reproduction in it is resumed. null: runs/reproduce-<SHA-256>, with
-    the beginning of that of the weights."""
+    """Run directory of the new training; a stopped reproduction in it is resumed. null: runs/reproduce-HASH, where HASH
+    is the first eight digits of the weights' SHA-256."""
     check: bool = False
     """Report what is needed and what is here, then stop."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -516,17 +516,18 @@ class ServeConfig:
     workers: int = number(1, ge=1, le=256)
     """Number of processes; they share the memory of the weights."""
     batch_size: int = number(32, ge=1, le=4096)
-    """Most sentences, of any requests, that are translated together."""
+    """Maximum number of sentences translated together, from all requests."""
     api_keys: str | None = None
     """File with an API key on each line; requests then need one. null: none do."""
     max_characters: int = number(5000, ge=1, le=10_000_000)
-    """Most characters of a request; more are refused with status 413."""
+    """Maximum characters in a request; longer ones are refused with status 413."""
     max_texts: int = number(100, ge=1, le=100_000)
-    """Most texts of a request."""
+    """Maximum number of texts in a request."""
     max_waiting: int = number(1000, ge=1, le=1_000_000)
-    """Most sentences that may wait; requests beyond get status 503."""
+    """Maximum number of sentences that may wait; requests beyond it get status 503."""
     requests_per_minute: float | None = number(None, gt=0)
-    """Most requests of a client (by API key, else by address) in a minute; more get status 429. null: any number."""
+    """Maximum requests per minute from one client (by API key, else by address); more get status 429. null: any
+    number."""
     timeout: float = number(60.0, gt=0, le=86_400)
     """Seconds that a translation may take; then the request gets status 504."""
     device: str = choice("auto", "cpu", "cuda", "mps")
@@ -564,8 +565,8 @@ class PushConfig:
     repo: str = REQUIRED
     """Repository, USER/NAME or ORGANISATION/NAME; it is made if it is missing."""
     licence: str = REQUIRED
-    """Licence of the weights by the Hub's identifier, such as apache-2.0 or cc-by-4.0; `other` for one without. Check
-    what the licences of the training corpora allow."""
+    """Licence of the weights by the Hub's identifier, such as apache-2.0 or cc-by-4.0; `other` if it has no
+    identifier. Check what the licences of the training corpora allow."""
     private: bool = False
     """Whether only you and your organisation may read the repository. Does not change an existing one."""
     revision: str = "main"

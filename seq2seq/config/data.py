@@ -78,8 +78,8 @@ class Data:
     """Source and target columns of tables: names or, if no row has names, numbers from 1, such as [2,1]. null: the
     first two of a TSV; in other tables, those named after the language codes, or `source` and `target`."""
     context: int = number(0, ge=0, le=64)
-    """Number of source sentences before, in the same document, that model/context reads. A line that is blank on both
-    sides ends a document. The sentences before a pair count even where their own pair was dropped."""
+    """Number of preceding source sentences of the same document that model/context reads. A line that is blank on both
+    sides ends a document. They count even where their own pair was dropped."""
     documents: str | None = None
     """Where each pair's document is named, if blank lines do not separate them: the column of tables, or the ending of
     a file beside the two of a corpus (`doc`: CORPUS.doc), with a line for each pair. null: the column `document` of a
