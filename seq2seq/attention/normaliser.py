@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq.attention.score import full_precision
+
 
 class Normalised(NamedTuple):
     """What a normaliser makes of the energies, and terms for the loss."""
@@ -41,7 +43,7 @@ class Sparsemax(nn.Module):
 
     def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
         # Anything 1 or more below the maximum has weight 0: clamping at 2 below changes nothing and is finite.
-        z = (energies.float() if energies.dtype.itemsize == 2 else energies).clone()
+        z = full_precision(energies)
         z = (z - z.amax(-1, keepdim=True)).clamp(min=-2)
         ordered = z.sort(-1, descending=True).values
         size = torch.arange(1, z.size(-1) + 1, device=z.device, dtype=z.dtype)
@@ -57,8 +59,7 @@ class Entmax(nn.Module):
     hard = False
 
     def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
-        energies = energies.float() if energies.dtype.itemsize == 2 else energies
-        weights: Tensor = _Entmax15.apply(energies)  # type: ignore[no-untyped-call]
+        weights: Tensor = _Entmax15.apply(full_precision(energies))  # type: ignore[no-untyped-call]
         return Normalised(weights)
 
 

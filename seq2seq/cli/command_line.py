@@ -155,9 +155,13 @@ def _parsed(text: str) -> Override | None:
         return None
 
 
+_ITEM = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^,]+""", re.DOTALL)
+"""An item of a list: quoted text, in which a backslash may stand before a quote, or all up to the next comma."""
+
+
 def _each(text: str) -> str:
     """Quote each item between commas where it needs it."""
-    return ",".join(_text(item.strip()) for item in re.findall(r""""[^"]*"|'[^']*'|[^,]+""", text))
+    return ",".join(_text(item.strip()) for item in _ITEM.findall(text))
 
 
 def _text(text: str) -> str:

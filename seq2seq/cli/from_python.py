@@ -21,7 +21,7 @@ def train(*overrides: str, callback: Callback = lambda row: None, **values: Any)
     of metrics.jsonl as a dictionary. Raises ConfigError or DataError for mistakes, and SystemExit if the training is
     stopped by a signal or loses a process.
     """
-    words = [f"{key}={quoted(str(v)) if isinstance(v, str | Path) else json.dumps(v)}" for key, v in values.items()]
+    words = [f"{key}={_written(value)}" for key, value in values.items()]
     directories = []
 
     def job(composed: dict[str, Any]) -> None:
@@ -34,6 +34,13 @@ def train(*overrides: str, callback: Callback = lambda row: None, **values: Any)
         run_composed("train", [*overrides, *words], job)
     (directory,) = directories
     return directory
+
+
+def _written(value: Any) -> str:
+    """Write a value of Python as an override has it."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_written, value))}]"
+    return quoted(str(value)) if isinstance(value, str | Path) else json.dumps(value)
 
 
 @contextmanager

@@ -116,6 +116,8 @@ class BenchmarkConfig:
             )
         if ("quality" in self.measure) != bool(self.goals):
             yield f"measure={self.measure} and goals={self.goals}: `quality` and its goals come together. Give both."
+        elif self.goals and self.training.metric == "loss":
+            yield f"goals={self.goals} and training.metric=loss: goals are scores to rise to. Use training.metric=bleu."
         elif self.goals and self.data is None:
             yield f"goals={self.goals} without data: generated sentences have no quality. Give data.train and so on."
         for key in ("precisions", "decode_precisions", "decode_beams", "decode_batches", "peers_toolkits"):

@@ -115,7 +115,7 @@ class CutCount:
 
     def warn(self, limits: Limits) -> None:
         """Log the count, unless it is 0 or every translation has to be as long as its limit."""
-        if self.cut and limits.min_length_ratio < limits.max_length_ratio:
+        if self.cut and limits.min_length_ratio < limits.max_length:
             logger.warning(
                 "%d of %s translations were cut off at their length limit (%g x the source's tokens + %d, at most %d). "
                 "If the model does not just repeat itself, raise decoding.max_length_ratio or decoding.max_length",

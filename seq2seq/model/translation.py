@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seq2seq.attention.attention import Attention, AttentionOutput, LocalSpans
 from seq2seq.attention.hierarchical import ContextWeights, HierarchicalAttention
 from seq2seq.attention.positions import Learned
+from seq2seq.attention.score import full_precision
 from seq2seq.errors import ConfigError
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Encoder, Source
 from seq2seq.nn.dropout import WordDropout
@@ -191,5 +192,4 @@ class TranslationModel(nn.Module):
         """
         decoded = self.decoder.step(tokens, source, state, need_weights=need_weights)
         logits = (project or self.output.logits)(self.output.features(decoded.features))
-        logits = logits.float() if logits.dtype.itemsize == 2 else logits
-        return logits.log_softmax(-1), decoded.attended, decoded.state
+        return full_precision(logits).log_softmax(-1), decoded.attended, decoded.state

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq.attention.attention import AttentionOutput
+from seq2seq.attention.score import full_precision
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
@@ -223,7 +224,7 @@ def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:
     weights [b h t s], links A [b t s] with rows that sum to 1, or to 0 without a link -> the sum. Positions of weight
     0, which a window hides, contribute nothing.
     """
-    mean = (weights.float() if weights.dtype.itemsize == 2 else weights).mean(1)  # [b t s]
+    mean = full_precision(weights).mean(1)  # [b t s]
     seen = mean > _LEAST_WEIGHT
     return -(links * seen * mean.clamp(min=_LEAST_WEIGHT).log()).sum()
 

@@ -59,10 +59,12 @@ class Pace:
         if self._updates > 0:
             self._update_seconds += seconds
 
-    def validated(self) -> None:
-        """Count a validation."""
+    def validated(self) -> float:
+        """Count a validation and return its duration, everything since the last call of a method of this object."""
         self.validations += 1
-        self._validation_seconds += self._lap()
+        seconds = self._lap()
+        self._validation_seconds += seconds
+        return seconds
 
     @property
     def updates(self) -> int:
@@ -160,9 +162,8 @@ class Progress:
         return {"tokens": tokens, "tokens_per_second": tokens / seconds, "peak_memory_mb": peak_mb(self._device)}
 
     def pause(self) -> None:
-        """Count a validation; leave the time since the last call of `speed` out of the next one."""
-        self._pace.validated()
-        self._tokens, self._measured = 0, time.monotonic()
+        """Count a validation, and leave its time out of the next `speed`."""
+        self._measured += self._pace.validated()
 
     def write(self, event: str, update: int, values: dict[str, Any]) -> None:
         """Write a line of metrics; `event` is train or valid. Numbers that JSON does not have become null."""

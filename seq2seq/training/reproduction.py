@@ -34,8 +34,6 @@ from seq2seq.training.workers import can_fork
 _RECORD = "reproduction.json"
 """File in a run directory that names what the run reproduces."""
 _SECTIONS = ("hashes", "versions", "machine", "training")
-_NOT_SETTINGS = ("ranks", "changed")
-"""Keys of a record's `training` that are no options."""
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -183,8 +181,7 @@ def plan(path: Path, device: str, run_dir: str | None, data: Any, start_from: st
     update, threads = origin.get("update") or _update_of_card(path), machine.get("threads")
     if not all(value is None or (type(value) is int and value > 0) for value in (update, threads)):
         raise DataError(f"{path}/config.json: expected whole numbers, got update={update}, threads={threads}.")
-    training = {key: value for key, value in settings.items() if key not in _NOT_SETTINGS}
-    training |= {"keep_best": 1, "keep_last": 1, "tensorboard": False}  # which the weights don't depend on
+    training = {**settings, "keep_best": 1, "keep_last": 1, "tensorboard": False}  # which the weights don't depend on
     training["start_from"] = start_from or settings.get("start_from")
     training["processes"] = machine.get("processes", settings.get("processes"))
     training["accumulate"] = machine.get("micro_batches", settings.get("accumulate", 1))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from seq2seq.attention.score import full_precision
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.greedy import Sampling, sample
 from seq2seq.search.protocol import Limits, Ranking
@@ -19,10 +20,7 @@ from seq2seq.search.stepper import ModelStepper
 from seq2seq.text.batches import Batch, pad
 from seq2seq.text.protection import SYMBOLS
 from seq2seq.text.tokenizer import BOS, PAD, Tokenizer
-from seq2seq.training.loss import Loss
-
-_LOGITS = 1 << 22
-"""Logits computed at a time; the backward pass recomputes them, so that no more exist at once."""
+from seq2seq.training.loss import LOGITS, Loss
 
 Candidates = Sequence[Sequence[Sequence[int]]]
 """Tokens of the candidates of each sentence, with EOS if they have one, the reference first."""
@@ -109,10 +107,9 @@ def _log_probs(model: TranslationModel, features: Tensor, tokens: Tensor) -> Ten
     """features [n r], tokens [n] -> log-probability of each token [n]."""
 
     def log_probs(x: Tensor, chosen: Tensor) -> Tensor:
-        logits = model.output.logits(x)
-        logits = logits.float() if logits.dtype.itemsize == 2 else logits
+        logits = full_precision(model.output.logits(x))
         return logits.log_softmax(-1).gather(1, chosen[:, None]).squeeze(1)
 
-    size = max(_LOGITS // len(model.output.bias), 1)
+    size = max(LOGITS // len(model.output.bias), 1)  # the backward pass recomputes them, so that no more exist at once
     parts = zip(torch.split(features, size), torch.split(tokens, size), strict=True)
     return torch.cat([checkpoint(log_probs, x, chosen, use_reentrant=False) for x, chosen in parts])

@@ -158,5 +158,7 @@ def test_the_time_to_a_quality_is_that_of_a_whole_training(
     assert json.loads(out.splitlines()[-1])["quality"] == [{"metric": "chrf", "goal": 101.0}]
     assert main([*TINY, *options]) == 2
     assert "`quality` and its goals come together" in capfd.readouterr().err
+    assert main([*TINY, *text, *options, "goals=[2]", "training.metric=loss"]) == 2
+    assert "goals are scores to rise to" in capfd.readouterr().err
     assert main([*TINY, *options, "goals=[1]"]) == 2
     assert "generated sentences have no quality" in capfd.readouterr().err

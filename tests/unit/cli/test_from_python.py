@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import pytest
 
+from seq2seq.cli import from_python
 from seq2seq.cli.from_python import _shown_logs
+from seq2seq.config import TrainConfig
 from seq2seq.training.log import run_log
 
 
@@ -47,3 +50,16 @@ def test_a_level_makes_it_quieter(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_level_holds_while_a_training_keeps_its_own_log(capsys: pytest.CaptureFixture[str]) -> None:
     for level, expected in ((logging.NOTSET, "an update\na warning\n"), (logging.WARNING, "a warning\n")):
         assert shown([], level, capsys, run_log) == expected
+
+
+@pytest.mark.parametrize("names", [["Köln/a", "b,c"], [Path("a"), Path("b")]])
+def test_values_of_python_arrive_as_they_are(names: list[str | Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[TrainConfig] = []
+    monkeypatch.setattr(from_python, "run_training", lambda config, callback: given.append(config))
+    monkeypatch.setattr(from_python, "run_directory", lambda config: Path("run"))
+    languages = {"data.source_lang": "en", "data.target_lang": "de", "data.valid": "v"}
+    from_python.train(**{"data.train": names}, **languages, **{"seed": 2, "data.protect": ["q\"'\\"]})
+    (config,) = given
+    assert config.data.train == [str(name) for name in names]
+    assert config.data.protect == ["q\"'\\"]
+    assert config.seed == 2

@@ -191,6 +191,8 @@ def test_what_was_cut_off_is_counted(trained: Path, caplog: pytest.LogCaptureFix
     list(load_translator(OLD).translate_lines(LINES))
     list(translator.translate_lines(LINES, Decoding(max_length=4, max_length_ratio=1000, min_length_ratio=1000)))
     assert not caplog.messages  # a fixed length was asked for
+    list(translator.translate_lines(LINES, Decoding(min_length_ratio=4)))
+    assert "were cut off" in caplog.text  # at least four times the source's tokens leave MARGIN to choose
 
 
 def test_a_validation_counts_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

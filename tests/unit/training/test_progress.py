@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from unittest import mock
 import pytest
 import torch
 
-from seq2seq.training.progress import Progress
+from seq2seq.training.progress import Pace, Progress
 
 VALUES = {"loss": 3.2145, "tokens_per_second": 12345.6, "epoch": 0.5, "learning_rate": 1e-3, "gradient_norm": 0.75}
 
@@ -128,3 +129,21 @@ def test_each_line_of_metrics_is_passed_on(tmp_path: Path, monkeypatch: pytest.M
         progress.write("train", 3, {"loss": 2.5, "gradient_norm": float("inf")})
     assert seen == [{"event": "train", "update": 3, "loss": 2.5, "gradient_norm": None}]
     assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == seen
+
+
+def test_tokens_before_a_validation_count_and_its_time_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with closing(Progress(tmp_path, 1000, torch.device("cpu"), epoch=10, validate_every=10)) as display:
+        display._pace = Pace(lambda: now[0])
+        for step in range(4):
+            now[0] += 2
+            display.advance(100)
+            if step == 2:
+                now[0] += 50
+                display.pause()
+        speed = display.speed()
+    assert speed["tokens"] == 400
+    assert speed["tokens_per_second"] == 50
