@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from seq2seq.device import hardware
 from seq2seq.errors import ConfigError
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch, make_batch, pad
@@ -63,7 +63,7 @@ def describe(device: torch.device, threads: int, cores: list[int] | None, fp32: 
     """Everything needed to repeat a measurement; `fp32` names the kind of fp32 products in training."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "processor": _processor(),
+        "processor": hardware(torch.device("cpu"))["processor"],
         "cores_there": os.cpu_count(),
         "cores_used": cores,
         "threads": threads,
@@ -73,15 +73,6 @@ def describe(device: torch.device, threads: int, cores: list[int] | None, fp32: 
         "seq2seq": __version__,
         "date": date.today().isoformat(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
 
 
 @contextmanager
