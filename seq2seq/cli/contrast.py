@@ -62,9 +62,9 @@ def read_items(name: str, by: str | None) -> Iterator[Item]:
         try:
             value = parse_json(line)
             source, target, wrong, context = (value[key] for key in ("source", "target", "wrong", "context"))
-            texts = [source, target, *wrong, *context]
-            if not (wrong and all(isinstance(text, str) for text in texts)):
-                raise ValueError("`wrong` is empty, or something is not text")
+            lists = isinstance(wrong, list) and isinstance(context, list)  # a string would be a list of characters
+            if not (lists and wrong and all(isinstance(text, str) for text in (source, target, *wrong, *context))):
+                raise ValueError("`wrong` or `context` is no list, `wrong` is empty, or something is not text")
             yield Item(source, [target, *wrong], tuple(context), str(value[by]) if by is not None else "")
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(

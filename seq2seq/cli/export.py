@@ -1,4 +1,4 @@
-"""`seq2seq export`: writes a model in a format that other programs run."""
+"""`seq2seq export`: writes a model as ONNX graphs, which other programs run."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ _NEEDED = ("onnx", "onnxruntime", "onnxscript")
 def run(config: ExportConfig) -> int:
     """Export a checkpoint and compare the result with it."""
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise ConfigError(f"format=onnx needs {', '.join(missing)}, not installed here. Use: {install_command('onnx')}")
+        raise ConfigError(f"export needs {', '.join(missing)}, not installed here. Use: {install_command('onnx')}")
     from seq2seq.export import onnx
 
     if config.output is None:

@@ -19,7 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.errors import DataError
 from seq2seq.text.corpus import MOST_BYTES, decode_lines, find_file, in_groups, open_binary, raw_lines, read_lines
-from seq2seq.text.storage import rename_file, replace_file
+from seq2seq.text.storage import rename_file, replace_file, writing
 
 _PATIENCE = 0.02
 """Seconds without input after which the lines read so far are translated."""
@@ -139,7 +139,7 @@ def output_file(name: str) -> Iterator[Path]:
     DataError if the output can't be written.
     """
     final = _follow(name)
-    with _write_errors(name):
+    with writing(name):
         if _is_special(final):
             yield final
         else:
@@ -167,18 +167,10 @@ def _is_special(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)  # unlike Path's, they accept any name
 
 
-@contextmanager
-def _write_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{name}: can't be written ({error.strerror or error})") from error
-
-
 def check_output(name: str) -> None:
     """Raise DataError if an output file can't be written; call it before doing the work."""
     final = _follow(name)
-    with _write_errors(name):
+    with writing(name):
         if os.path.isdir(final):
             raise DataError(f"{name}: is a directory, expected a file. Give another name.")
         if name != "-" and not _is_special(final):
@@ -188,7 +180,7 @@ def check_output(name: str) -> None:
 
 def check_directory(name: str) -> None:
     """Raise DataError if an output directory can't be made or written to; call it before doing the work."""
-    with _write_errors(name):
+    with writing(name):
         for path in (Path(name), *Path(name).parents):
             try:
                 path.stat()
@@ -205,7 +197,7 @@ def check_directory(name: str) -> None:
 def make_directory(name: str | Path) -> Path:
     """Make a directory if it is missing, and return it. Raises DataError if it can't be made or written to."""
     check_directory(str(name))
-    with _write_errors(str(name)):
+    with writing(name):
         Path(name).mkdir(parents=True, exist_ok=True)
     return Path(name)
 
@@ -231,7 +223,7 @@ def resumable_stream(name: str, kept: int = 0) -> Iterator[tuple[TextIO, Callabl
             yield file, file.flush
         return
     begun, packed = partial.with_suffix(".tmp"), name.endswith(".gz")
-    with _write_errors(name):
+    with writing(name):
         begun.unlink(missing_ok=True)  # never write through a link
         try:
             with _open_text(begun, packed=packed) as file:

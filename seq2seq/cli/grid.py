@@ -37,6 +37,8 @@ from seq2seq.inference.alignment import Aligner, Gold, agreement
 from seq2seq.inference.comparison import COLUMNS, Failed, Measured
 from seq2seq.inference.forced_scores import SentencePair, pairs_in_documents
 from seq2seq.inference.loading import load_translator
+from seq2seq.inference.translation import in_documents
+from seq2seq.text.corpus import content_hash, find_file
 from seq2seq.text.json_io import read_json, typed
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.storage import file_name, within
@@ -61,6 +63,8 @@ class Task:
 
     sources: list[str]
     references: list[str]
+    begins: list[bool] | None
+    """Whether a document begins at each source; None: at blank ones, or no cell reads the context"""
     gold: list[Gold] | None
     tokenizer: str
     """BLEU's"""
@@ -69,7 +73,7 @@ class Task:
 
     def pairs(self, context: int = 0) -> list[SentencePair]:
         """Return sources with their references, and so many sentences before each."""
-        return list(pairs_in_documents(zip(self.sources, self.references, strict=True), context))
+        return list(pairs_in_documents(zip(self.sources, self.references, strict=True), context, self.begins))
 
 
 @dataclass(frozen=True)
@@ -173,12 +177,19 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
     """Read the test set: `source` and `reference`, or the `data.test` that all cells share."""
     if (config.source is None) != (config.reference is None):
         raise ConfigError("source and reference: give both, or neither to use the cells' own data.test")
-    data = cells[0].training.data
+    reader = max(cells, key=lambda cell: bool(cell.training.data.context))  # only those in context know documents
+    data = reader.training.data
     if config.source is not None:
-        sources, alternatives = read_test_set(config.source, config.reference, layout_of(data))
+        layout = layout_of(data)
+        sources, alternatives = read_test_set(config.source, config.reference, layout)
         references = [str(text) for text in alternatives]  # `reference` is a single file
+        begins = layout.beginnings(config.source, config.reference)
     else:
-        sources, references = _read_shared_test(cells)
+        sources, references, begins = _read_shared_test(cells, reader)
+    named = {cell.training.data.documents: cell.label for cell in cells if cell.training.data.context}
+    if len(named) > 1:
+        found = "; ".join(f"{label}: {name}" for name, label in named.items())
+        raise ConfigError(f"data.documents: cells in context need the same one to be compared ({found}).")
     tokenizers = {
         cell.training.data.bleu_tokenizer or metrics.bleu_tokenizer(cell.training.data.target_lang): cell.label
         for cell in cells
@@ -188,7 +199,9 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
         raise ConfigError(f"data.bleu_tokenizer: scores of different tokenizers can't be compared ({found}).")
     (tokenizer,) = tokenizers
     metrics.check_tokenizer(tokenizer)
-    task = Task(sources, references, None, tokenizer, {"source": _hash(sources), "reference": _hash(references)})
+    contents: dict[str, str | None] = {"source": _hash(sources), "reference": _hash(references)}
+    starts = list(begins) if data.context and begins is not None else None
+    task = Task(sources, references, starts, None, tokenizer, contents)
     if config.gold is None:
         return dataclasses.replace(task, contents={**task.contents, "gold": None})
     gold = read_gold_file(config.gold, config.gold_base, task.pairs(), (data.source_lang, data.target_lang))
@@ -196,25 +209,25 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
     return dataclasses.replace(task, gold=gold, contents={**task.contents, "gold": _hash(links)})
 
 
-def _read_shared_test(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+def _read_shared_test(cells: Sequence[Cell], reader: Cell) -> tuple[list[str], list[str], Iterator[bool]]:
     tests = {_test_set(cell.training.data): cell for cell in cells}
     if len(tests) > 1 or None in tests:
         found = "; ".join(f"{cell.label}: {test and test[0]}" for test, cell in tests.items())
         raise ConfigError(f"data.test: all cells need the same one ({found}). Give source=FILE reference=FILE.")
-    (cell,) = tests.values()
-    test = find_test(cell.training.data, cell.run and cell.run / DIRECTORY)
+    test = find_test(reader.training.data, reader.run and reader.run / DIRECTORY)
     assert test is not None
     pairs = list(test.pairs())
     if not pairs:
         raise DataError(f"{test.name}: no lines to score")
-    return [source for source, _ in pairs], [target for _, target in pairs]
+    return [source for source, _ in pairs], [target for _, target in pairs], test.beginnings()
 
 
 def _test_set(data: Data) -> tuple[str, ...] | None:
     """Return a key that identifies the test set of a cell; None without one."""
     if data.test is None and data.split.test is None:
         return None
-    name = data.test or f"{data.split} of {', '.join(several(data.train))}"
+    whole = ", whole documents" if data.context else ""
+    name = data.test or f"{data.split} of {', '.join(several(data.train))}{whole}"
     return (name, data.source_lang, data.target_lang, *(data.columns or []))
 
 
@@ -232,20 +245,32 @@ def settings(training: TrainConfig) -> dict[str, Any]:
 
 def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list[dict[str, Any]]:
     """Return the identity of each cell's result: settings as plain values, and hashes of the files it reads."""
+    file_hash = functools.cache(lambda name: content_hash(find_file(name)))
 
     @functools.cache
-    def corpus(name: str, source_lang: str, target_lang: str, *columns: str) -> str:
-        return ParallelText.find(name, source_lang, target_lang, columns or None).content_hash()
+    def corpus(*place: Any) -> tuple[str, str | None]:
+        text = ParallelText.find(*place)
+        return text.content_hash(), text.documents_hash() if text.documents_file else None
 
     made = []
     for cell in cells:
         data, contents = cell.training.data, dict(task.contents)
+        if data.context and task.begins is not None:
+            contents["test_documents"] = _hash(task.begins)
         if cell.run is not None:
             contents["weights"] = checkpoint.weights_hash(cell.run)
         else:
-            for key, names in (("train", several(data.train)), ("valid", several(data.valid))):
-                hashes = [corpus(name, data.source_lang, data.target_lang, *(data.columns or [])) for name in names]
-                contents[key] = hashes[0] if len(hashes) == 1 else _hash(hashes)
+            columns = tuple(data.columns) if data.columns else None
+            place = (data.source_lang, data.target_lang, columns, "data.train", data.documents)
+            train, valid = ([corpus(name, *place) for name in several(names)] for names in (data.train, data.valid))
+            hashes = {"train": [text for text, _ in train], "valid": [text for text, _ in valid]}
+            optional = {
+                "alignments": [file_hash(name) for name in several(data.alignments)],
+                "tokenizer_model": [file_hash(name) for name in several(data.tokenizer_model)],
+                "documents": [documents for _, documents in (*train, *valid) if documents is not None],
+            }
+            hashes |= {key: found for key, found in optional.items() if found}  # older results keep their identity
+            contents |= {key: found[0] if len(found) == 1 else _hash(found) for key, found in hashes.items()}
             if start := several(cell.training.training.start_from):
                 contents["start_from"] = start_hash(start)
         made.append(
@@ -330,7 +355,9 @@ def run_directory(cell: Cell, identity: dict[str, Any], output: str) -> Path:
     """Return the run directory of a cell; it depends on settings and corpora."""
     contents = identity["contents"]
     made_of = [identity["training"], contents.get("train"), contents.get("valid")]
-    made_of += [contents["start_from"]] if "start_from" in contents else []
+    made_of += [
+        contents[key] for key in ("start_from", "alignments", "tokenizer_model", "documents") if key in contents
+    ]
     return cell.run or Path(output) / "runs" / f"{cell.name}-{_hash(made_of)[:8]}"
 
 
@@ -346,9 +373,9 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     device = choose_device(config.device)
     translator = load_translator(run_dir, device)
     begin = time.perf_counter()
-    translations = [
-        best.text for best, *_ in translator.translate_lines(task.sources, config.decoding, keep_attention=False)
-    ]
+    requests = in_documents(task.sources, translator.context, task.begins)
+    ranked = translator.translate_requests(requests, config.decoding, keep_attention=False)
+    translations = [best.text for best, *_ in ranked]
     seconds = time.perf_counter() - begin
     scores = metrics.score(translations, task.references, task.tokenizer)
     aligner = Aligner.of(translator)

@@ -57,16 +57,22 @@ class TrainConfig:
 
 
 @dataclass
-class ReadingConfig:
-    """What commands that run a checkpoint on text share."""
+class CheckpointConfig:
+    """What commands that run a checkpoint share."""
 
     checkpoint: str | list[str] = REQUIRED
     """Checkpoint, run directory to use its best one, or hf://USER/NAME[@REVISION] on the Hugging Face Hub. Several,
     [a,b,c], form an ensemble, which averages their probabilities."""
-    columns: list[str] | None = field(default=None, metadata={"length": 2})
-    """Source and target columns of tables, as in data.columns. null: those the checkpoint was trained on."""
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to run on."""
+
+
+@dataclass
+class ReadingConfig(CheckpointConfig):
+    """What commands that run a checkpoint on files share."""
+
+    columns: list[str] | None = field(default=None, metadata={"length": 2})
+    """Source and target columns of tables, as in data.columns. null: those the checkpoint was trained on."""
 
 
 @dataclass
@@ -128,17 +134,12 @@ class TranslateConfig(ReadingConfig):
 
 
 @dataclass
-class InteractiveConfig:
+class InteractiveConfig(CheckpointConfig):
     """`seq2seq interactive`: Translate sentences as you type them, and show what each word attends to.
 
     Example: seq2seq interactive checkpoint=runs/NAME/best decoding.beam_size=1
     """
 
-    checkpoint: str | list[str] = REQUIRED
-    """Checkpoint, run directory to use its best one, or hf://USER/NAME[@REVISION] on the Hugging Face Hub. Several,
-    [a,b,c], form an ensemble, which averages their probabilities."""
-    device: str = choice("auto", "cpu", "cuda", "mps")
-    """Device to run on."""
     decoding: Decoding = field(default_factory=lambda: Decoding(precision="auto"))
 
 
@@ -257,7 +258,7 @@ class ScoreConfig(ForcedConfig):
 
 
 @dataclass
-class ContrastConfig(ReadingConfig):
+class ContrastConfig(CheckpointConfig):
     """`seq2seq contrast`: Count how often a model prefers the right translation to wrong ones.
 
     Example: seq2seq contrast checkpoint=runs/NAME/best input=contrastive.jsonl by=distance
@@ -537,7 +538,7 @@ class ServeConfig:
 
 @dataclass
 class ExportConfig:
-    """`seq2seq export`: Write a model in a format that other programs run, with a program that translates with it.
+    """`seq2seq export`: Write a model as ONNX graphs, with a program that translates with them.
 
     Example: seq2seq export checkpoint=runs/en-de output=exported
     """
@@ -547,8 +548,6 @@ class ExportConfig:
     output: str | None = None
     """Directory for the graphs, the tokenizers and translate_onnx.py. null: onnx-PRECISION in the checkpoint, where
     decoding.engine=onnx finds them."""
-    format: str = choice("onnx")
-    """Format: ONNX graphs of the encoder and of a decoding step."""
     precision: str = choice("fp32", "int8")
     """Precision of the weights; int8 makes the graphs smaller and the products of fully connected layers faster."""
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.search.protocol import Integers
-from seq2seq.text.storage import replace_file, within
+from seq2seq.text.storage import replace_file, within, writing
 from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK
 
 FILE = "shortlist.safetensors"
@@ -72,11 +72,9 @@ class Shortlist:
     def save(self, directory: Path) -> None:
         """Write it into a checkpoint. Raises DataError if it can't be written."""
         tensors = {"candidates": torch.from_numpy(self.candidates), "frequent": torch.from_numpy(self.frequent)}
-        try:
-            with replace_file(directory / FILE) as unfinished:
-                save_file(tensors, unfinished)
-        except OSError as error:
-            raise DataError(f"{directory / FILE}: can't be written ({error.strerror})") from error
+        path = directory / FILE
+        with writing(path), replace_file(path) as unfinished:
+            save_file(tensors, unfinished)
 
     @classmethod
     def load(cls, directory: Path, source_size: int, target_size: int) -> "Shortlist | None":

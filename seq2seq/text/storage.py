@@ -38,21 +38,20 @@ def replace_directory(final: Path, *, keep: bool = False, keep_previous: bool = 
     unfinished = final.with_name(f"{final.name}.tmp-{platform.node()}-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        for path in (*unfinished.iterdir(), unfinished):
-            _flush(path)
-        if not (keep and final.is_dir()):
-            previous = previous_name(final)
-            if final.exists():
-                shutil.rmtree(previous, ignore_errors=True)
-                final.rename(previous)
-            unfinished.rename(final)
-            _flush(final.parent)
-            if not keep_previous:
-                shutil.rmtree(previous, ignore_errors=True)
-    except OSError as error:
-        raise DataError(f"{final}: can't be written ({error.strerror or error})") from error
+        with writing(final):
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            for path in (*unfinished.iterdir(), unfinished):
+                _flush(path)
+            if not (keep and final.is_dir()):
+                previous = previous_name(final)
+                if final.exists():
+                    shutil.rmtree(previous, ignore_errors=True)
+                    final.rename(previous)
+                unfinished.rename(final)
+                _flush(final.parent)
+                if not keep_previous:
+                    shutil.rmtree(previous, ignore_errors=True)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -165,11 +164,9 @@ def _flush(path: Path) -> None:
 
 def write_values(directory: Path, name: str, values: Any) -> None:
     """Write a dataclass as JSON into a checkpoint. Raises DataError if it can't be written."""
-    try:
-        with replace_file(directory / name) as unfinished:
-            unfinished.write_text(f"{json.dumps(asdict(values))}\n", encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{directory / name}: can't be written ({error.strerror})") from error
+    path = directory / name
+    with writing(path), replace_file(path) as unfinished:
+        unfinished.write_text(f"{json.dumps(asdict(values))}\n", encoding="utf-8")
 
 
 def read_values(kind: type[Kind], directory: Path, name: str, way_out: str) -> Kind | None:

@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 from sacrebleu.significance import PairedTest
 from support.sentences import write_pairs
+from support.trainers import settings
 
 from seq2seq.cli import grid as grid_module
+from seq2seq.cli.grid import Cell, Task
 from seq2seq.cli.main import main
+from seq2seq.config import parse
 from seq2seq.inference import comparison
 from seq2seq.inference.comparison import Failed, Measured
 from seq2seq.text.moses import MosesTokens
@@ -161,6 +164,33 @@ def test_a_start_from_other_weights_is_measured_again(work: Path, trained: list[
     assert main([*command, *MEASURE, "output=warm"]) == 0
     assert trained == ["warm-seed1"] * 2
     assert len(list(Path("warm/runs").glob("warm-seed1-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "file"), [("alignments", "links"), ("tokenizer_model", "pieces"), ("documents", "train.doc")]
+)
+def test_a_further_file_belongs_to_the_identity_of_a_result(
+    key: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pairs("train", PAIRS)
+    config, task = parse("compare", {}), Task([], [], None, None, "13a", {})
+    plain = settings(["data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de"])
+    given = Cell("a", dataclasses.replace(plain, data=dataclasses.replace(plain.data, **{key: file.split(".")[-1]})))
+
+    def made(cell: Cell) -> tuple[dict[str, Any], Path]:
+        (identity,) = grid_module.identities([cell], task, config)
+        return identity, grid_module.run_directory(cell, identity, "out")
+
+    assert made(Cell("a", plain))[0]["contents"].keys() == {"train", "valid"}
+    Path(file).write_text("1\n" * len(PAIRS))
+    before = made(given)
+    assert made(given) == before
+    Path(file).write_text("2\n" * len(PAIRS))
+    identity, run = made(given)
+    ((changed, _),) = identity["contents"].items() - before[0]["contents"].items()
+    assert changed == key
+    assert run != before[1]
 
 
 def test_a_new_seed_trains_only_its_cells(work: Path, trained: list[str]) -> None:

@@ -1,17 +1,25 @@
 """Documents from a corpus to a translation: a model in context is trained, started from another, read and seen."""
 
+import dataclasses
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from support.sentences import FEW_PAIRS, write_pairs
-from support.trainers import SMALL, weights
+from support.trainers import SMALL, settings, weights
 
 import seq2seq
+from seq2seq.cli import grid
+from seq2seq.cli.contrast import read_items
+from seq2seq.cli.grid import Cell, read_run, read_task
 from seq2seq.cli.main import main
+from seq2seq.config import parse
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference.translator import Translator
 
 BLANK = ("", "")
 DOCUMENTS = [*FEW_PAIRS[:3], BLANK, *FEW_PAIRS[3:], BLANK, *FEW_PAIRS[2:5]]
@@ -192,6 +200,16 @@ def test_contrast_counts_right_choices(capsys: pytest.CaptureFixture[str]) -> No
     }
     assert main([*words, "by=near"]) == 2
     assert "items.jsonl:1: expected an object with" in capsys.readouterr().err
+    assert main([*words, "columns=[1,2]"]) == 2
+    assert "columns: no such key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [{"wrong": "c d"}, {"context": "c d"}, {"wrong": []}, {"wrong": [1]}], ids=str)
+def test_wrong_translations_and_context_are_lists(change: dict[str, Any], tmp_path: Path) -> None:
+    items = tmp_path / "items.jsonl"
+    items.write_text(json.dumps({"source": "a", "target": "b", "wrong": ["c d"], "context": [], **change}))
+    with pytest.raises(DataError, match=r"items.jsonl:1: expected an object with"):
+        list(read_items(str(items), None))
 
 
 def test_a_split_holds_out_whole_documents(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,6 +246,65 @@ def test_a_file_names_documents_in_every_command(corpus: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert train(*named, "run_dir=run", "training.max_updates=2") == 2
     assert "data.documents" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("corpus")
+def test_a_comparison_reads_named_documents(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pairs("named", FEW_PAIRS[:6])
+    Path("named.doc").write_text("".join(f"{name}\n" for name in "aabbbc"))
+    Path("gold").write_text("0-0 1-1\n" * 6)
+    named = [*CONTEXT, *(f"data.{part}=named" for part in ("train", "valid", "test")), "data.documents=doc"]
+    assert train(*named, "data.vocab_size=330", "training.max_updates=1", "run_dir=run") == 0
+    read: list[list[int]] = []
+    translate, score = Translator.translate_requests, grid.score_all
+
+    def note(items: Iterable[Any]) -> list[Any]:
+        known = list(items)
+        read.append([len(item.context) for item in known])
+        return known
+
+    monkeypatch.setattr(Translator, "translate_requests", lambda self, x, *a, **k: translate(self, note(x), *a, **k))
+    monkeypatch.setattr(grid, "score_all", lambda self, x, *a, **k: score(self, note(x), *a, **k))
+    compare = ["compare", "runs=[run]", "device=cpu", "gold=gold", "decoding.beam_size=1", "decoding.max_length=5"]
+    assert main(compare) == 0
+    assert read == [[0, 1, 0, 1, 2, 0]] * 2, "translations and alignments"
+    result = json.loads(Path("comparison/cells/run-seed1.json").read_text())["result"]
+    assert result["bleu"] == json.loads(Path("run/test.json").read_text())["bleu"]
+    assert main(compare) == 0
+    assert "1 of 1 cells are measured already" in capsys.readouterr().err
+    Path("named.doc").write_text("".join(f"{name}\n" for name in "abbbbc"))
+    assert main(compare) == 0
+    assert "contents.test_documents: was" in capsys.readouterr().err
+
+    Path("named.doc").write_text("".join(f"{name}\n" for name in "aabbbc"))
+    files = parse("compare", {"source": "named.en", "reference": "named.de"})
+    reading = read_run(Path("run"))
+    alone = dataclasses.replace(reading, data=dataclasses.replace(reading.data, context=0, documents=None))
+    for cells in ([Cell("a", alone), Cell("b", reading)], [Cell("b", reading), Cell("a", alone)]):
+        for config in (parse("compare", {}), files):
+            pairs = read_task(config, cells).pairs(2)
+            assert [len(pair.context) for pair in pairs] == [0, 1, 0, 1, 2, 0]
+    other = dataclasses.replace(reading, data=dataclasses.replace(reading.data, documents=None))
+    with pytest.raises(ConfigError, match=r"data.documents: .*a: doc; b: None"):
+        read_task(files, [Cell("a", reading), Cell("b", other)])
+
+
+def test_sentences_and_documents_are_not_split_into_the_same_test_set() -> None:
+    data = {"train": "train", "split": {"valid": 1, "test": 1}, "source_lang": "en", "target_lang": "de"}
+    cells = [
+        Cell(
+            str(size),
+            dataclasses.replace(
+                settings([*SMALL, "data.train=train", "data.valid=train"]),
+                data=parse("data", {**data, "context": size}),
+            ),
+        )
+        for size in (0, 2)
+    ]
+    with pytest.raises(ConfigError, match=r"data.test: all cells need the same one"):
+        read_task(parse("compare", {}), cells)
 
 
 @pytest.mark.parametrize(

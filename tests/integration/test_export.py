@@ -112,7 +112,7 @@ def test_missing_packages_are_named(
     monkeypatch.setattr(command, "find_spec", lambda name: None if name == "onnxscript" else True)
     assert main(["export", f"checkpoint={models}/additive", f"output={tmp_path}/model"]) == 2
     said = capsys.readouterr().err
-    assert "format=onnx needs onnxscript" in said
+    assert "export needs onnxscript" in said
     assert "[onnx]" in said
 
 
