@@ -124,7 +124,7 @@ class Session:
 
     def _is_live(self, request: Request, decoding: Decoding) -> bool:
         """Whether each token is shown as soon as it is chosen, which not every kind of search can do."""
-        greedy = decoding.search == "beam" and decoding.beam_size == 1
+        greedy = decoding.engine == "torch" and decoding.search == "beam" and decoding.beam_size == 1
         return self._redraws and greedy and not (decoding.shortlist or decoding.replace_unknown or request.context)
 
     def _translate_live(self, request: Request, decoding: Decoding) -> Translation:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def run(config: PlotConfig) -> int:
     """Draw the attention matrix of each line, numbered like the lines; skip blank lines."""
     _check_output(config)
     translator = load_translator(config.checkpoint, config.device)
+    config = replace(config, decoding=translator.settled(config.decoding))
     aligner = find_aligner(translator, config.checkpoint, "to draw", config.layer)
     heatmaps = _heatmaps(config, translator, aligner)
     if config.output_format == "text":

@@ -52,8 +52,9 @@ def run(config: ServeConfig) -> int:
             raise ConfigError(f"seq2seq serve needs {error.name}. Install it: {install_command('serve')}") from error
         translators = {name: load_translator(paths, config.device) for name, paths in models.items()}
         for translator in translators.values():
-            translator.check(config.decoding)
-            translator.models(config.decoding.precision)
+            decoding = translator.settled(config.decoding)
+            translator.check(decoding)
+            translator.models(decoding.precision)
         keys = _read_keys(config.api_keys)
         files = Path(directory, "files")
         files.mkdir()
@@ -143,7 +144,7 @@ def _serve(
             name,
             translator,
             Batcher(translator, config.batch_size, config.max_waiting),
-            config.decoding,
+            translator.settled(config.decoding),
             config.timeout,
             _equations(read_model(Path(models[name][0]))),
         )
@@ -189,6 +190,9 @@ def _supervise(count: int, work: Callable[[], None]) -> None:
     def begin() -> None:
         sys.stdout.flush()
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # else one between fork and note would be lost
+        if ending:  # a signal came in the pause
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+            return
         if (child := os.fork()) == 0:
             os.setpgid(0, 0)  # Ctrl-C reaches it once: through this process
             for number in signals:

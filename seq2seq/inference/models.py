@@ -118,8 +118,7 @@ class TrainedModels:
 
     def models(self, precision: str) -> list[TranslationModel]:
         """Return each member's model with products in this precision. Raises ConfigError for int8 off the CPU."""
-        name = self.automatic_precision if precision == "auto" else precision
-        return [quantised.at(name) for quantised in self._quantised]
+        return [quantised.at(precision) for quantised in self._quantised]
 
     @cached_property
     def automatic_precision(self) -> str:

@@ -20,6 +20,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.forced_scores import SentencePair, score_pairs
 from seq2seq.inference.live import source_tokens, translate_live
 from seq2seq.serve.batching import Busy
+from seq2seq.serve.detection import rank_languages
 from seq2seq.serve.events import end_event, event, posterior_event, source_event, step_event
 from seq2seq.serve.guard import Guard
 from seq2seq.serve.metrics import CONTENT_TYPE
@@ -196,9 +197,7 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         asked: Detect = await _admitted(server, request, Detect)
         server.check([asked.q])
         sources = list(dict.fromkeys(model.source for model in server.models))
-        if len(sources) == 1:
-            return [server.detector(asked.q, sources)._asdict()]
-        return [found._asdict() for found in server.detector.ranked(asked.q, sources)]
+        return [found._asdict() for found in rank_languages(asked.q, sources)]
 
     @app.get("/languages")
     async def languages() -> list[dict[str, Any]]:
@@ -337,6 +336,7 @@ def _add_more(app: FastAPI, server: Server) -> None:
         model, _ = server.model(asked.source, asked.target, asked.model, asked.q)
         _note(request, model, [asked.q])
         decoding = replace(model.decoding, beam_size=max(asked.n_best, 2), n_best=asked.n_best, search="beam")
+        decoding = replace(decoding, temperature=1.0, top_k=None, top_p=1.0)  # which are for samples only
         (ranked,) = await model.translations([asked.q], decoding, asked.prefix)
         return [
             {"text": each.text, "tokens": each.tokens, "scores": each.token_scores, "rank": each.rank}
@@ -378,15 +378,21 @@ class _Gone(Exception):
     """The client has left."""
 
 
-async def _watch(server: Server, model: Served, asked: Watch) -> AsyncIterator[str]:
+def _watch(server: Server, model: Served, asked: Watch) -> AsyncIterator[str]:
+    """Begin a translation, and return its events. Raises Busy, for which it is too late once a stream has begun."""
     loop, events = asyncio.get_running_loop(), asyncio.Queue[str | None](_EVENTS)
-    gone = threading.Event()
+    gone, end = threading.Event(), loop.time() + model.timeout
     line, translator = _line(asked.q), model.reading(asked.layer)
 
     def tell(text: str | None) -> None:
         if gone.is_set():
             raise _Gone
-        asyncio.run_coroutine_threadsafe(events.put(text), loop).result()
+        put = asyncio.run_coroutine_threadsafe(events.put(text), loop)
+        try:
+            put.result(end - loop.time())
+        except TimeoutError:  # nobody reads: `gone` is not set if the client has left before the stream began
+            put.cancel()
+            raise _Gone from None
 
     def work() -> None:
         try:
@@ -413,17 +419,19 @@ async def _watch(server: Server, model: Served, asked: Watch) -> AsyncIterator[s
             tell(event("error", {"error": _INTERNAL}))
         tell(None)
 
+    async def read_events() -> AsyncIterator[str]:
+        try:
+            while (text := await asyncio.wait_for(events.get(), end - loop.time())) is not None:
+                yield text
+        except TimeoutError:
+            yield event("error", {"error": _LATE})
+        finally:
+            gone.set()
+            while not events.empty():  # lets a thread go on that waits for room
+                events.get_nowait()
+
     server.submit(work)
-    end = loop.time() + model.timeout
-    try:
-        while (text := await asyncio.wait_for(events.get(), end - loop.time())) is not None:
-            yield text
-    except TimeoutError:
-        yield event("error", {"error": _LATE})
-    finally:
-        gone.set()
-        while not events.empty():  # lets a thread go on that waits for room
-            events.get_nowait()
+    return read_events()
 
 
 def _is_short(source: str, target: str) -> bool:

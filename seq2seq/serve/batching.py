@@ -56,12 +56,6 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="translate", daemon=True)
         self._thread.start()
 
-    @property
-    def waiting(self) -> int:
-        """Number of sentences that wait."""
-        with self._changed:
-            return self._waiting()
-
     def _waiting(self) -> int:
         return sum(len(job.requests) - job.begun for job in self._jobs)
 

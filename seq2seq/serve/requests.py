@@ -111,10 +111,6 @@ class Tree(Look):
     )
 
 
-class Upload(Languages):
-    """The fields beside a file."""
-
-
 async def read(request: Request, kind: type[Body]) -> Body:
     """Read a request's JSON or form. Raises HTTPException 422 with what is wrong."""
     form = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -149,7 +145,7 @@ def _explained(error: ValidationError) -> str:
     return "; ".join(dict.fromkeys(problems))[:1000]
 
 
-async def read_upload(request: Request) -> tuple[Upload, UploadFile]:
+async def read_upload(request: Request) -> tuple[Languages, UploadFile]:
     """Read a form with a file. Raises HTTPException 400 or 422, with what is wrong."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(400, "expected a form (multipart/form-data) with a file")
@@ -158,7 +154,7 @@ async def read_upload(request: Request) -> tuple[Upload, UploadFile]:
     if not isinstance(file, UploadFile):
         raise HTTPException(422, "file: expected a file")
     values = {key: value for key, value in form.items() if key != "file"}
-    return _checked(Upload.model_validate, values), file
+    return _checked(Languages.model_validate, values), file
 
 
 def described(kind: type[Body], names: Names) -> dict[str, Any]:
@@ -173,7 +169,7 @@ def described(kind: type[Body], names: Names) -> dict[str, Any]:
 
 def described_upload(names: Names) -> dict[str, Any]:
     """Return the description of a form with a file."""
-    schema = _schema(Upload, names)
+    schema = _schema(Languages, names)
     schema["properties"]["file"] = {"type": "string", "format": "binary", "description": "File (.txt, .srt, .html)"}
     schema["required"] = ["target", "file"]
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

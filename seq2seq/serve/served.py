@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -31,7 +31,7 @@ class Served:
     decoding: Decoding
     timeout: float
     """Seconds that a request may take"""
-    equations: dict[str, Any] = field(default_factory=dict)
+    equations: dict[str, Any]
     """Names of the parts of its attention, for people"""
 
     def __post_init__(self) -> None:

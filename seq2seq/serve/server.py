@@ -6,19 +6,21 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
 from seq2seq.serve.batching import Busy
-from seq2seq.serve.detection import Detected, Detector
+from seq2seq.serve.detection import Detected, rank_languages
 from seq2seq.serve.limits import Keys, RateLimit
 from seq2seq.serve.metrics import Metrics
 from seq2seq.serve.served import Served
 from seq2seq.text.languages import base_language
 
+_THREADS = 4
+"""Threads for work that batches can't share, such as translations that are watched"""
 _WAITING = 4
 """Pieces of work per thread that may wait or run"""
 _KEPT_FILES = 100
@@ -29,12 +31,10 @@ _KEPT_FILES = 100
 class Bounds:
     """The bounds of what is asked."""
 
-    characters: int = 5000
+    characters: int
     """Most characters of a request"""
-    texts: int = 100
+    texts: int
     """Most texts of a request"""
-    live: int = 4
-    """Most translations that are watched at once"""
 
 
 @dataclass
@@ -44,15 +44,14 @@ class Server:
     models: Sequence[Served]
     directory: Path
     """For translated files that wait to be downloaded"""
-    bounds: Bounds = field(default_factory=Bounds)
-    keys: Keys = field(default_factory=lambda: Keys([]))
-    rate: RateLimit = field(default_factory=lambda: RateLimit(None))
-    detector: Detector = field(default_factory=Detector)
+    bounds: Bounds
+    keys: Keys
+    rate: RateLimit
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.models)
         self._works: list[Future[Any]] = []
-        self.pool = ThreadPoolExecutor(self.bounds.live, "live")
+        self.pool = ThreadPoolExecutor(_THREADS, "live")
 
     def model(self, source: str, target: str, name: str, text: str) -> tuple[Served, Detected | None]:
         """Return the model for these languages, and what was detected where the source is `auto`."""
@@ -70,7 +69,7 @@ class Server:
         detected = None
         if source == "auto":
             sources = list(dict.fromkeys(model.source for model in fitting))
-            detected = self.detector(text, sources)
+            detected = rank_languages(text, sources)[0]
             source = detected.language
         source = base_language(source)
         for model in fitting:
@@ -104,7 +103,7 @@ class Server:
 
     def submit(self, work: Callable[[], Any]) -> "Future[Any]":
         """Run work that batches can't share in a thread. Raises Busy if too much of it waits."""
-        if sum(not future.done() for future in self._works) > _WAITING * self.bounds.live:
+        if sum(not future.done() for future in self._works) > _WAITING * _THREADS:
             raise Busy
         self._works = [future for future in self._works if not future.done()]
         self._works.append(self.pool.submit(work))

@@ -146,6 +146,12 @@ def test_greedy_search_shows_each_token() -> None:
     assert terminal.leave(":quit\r") == 0
 
 
+def test_graphs_are_not_left_for_torch_to_show_each_token() -> None:
+    terminal = Terminal(MODEL, "decoding.beam_size=1", "decoding.engine=onnx")
+    assert "decoding.engine=onnx" in terminal.type(SENTENCE)  # of which this model has none
+    assert terminal.leave() == 0
+
+
 def test_commands_act_on_the_last_sentence() -> None:
     terminal = Terminal(MODEL)
     assert "There is no finished translation." in terminal.type(":attention")

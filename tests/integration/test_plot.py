@@ -92,7 +92,7 @@ def test_the_page_has_every_sentence_and_is_where_it_was_asked_for(
 
 def test_local_attention_comes_with_its_windows(work: Path) -> None:
     pytest.importorskip("matplotlib")
-    for given in ([], ["target=target.txt"], ["decoding.precision=bf16"]):
+    for given in ([], ["target=target.txt"], ["decoding.precision=bf16"], ["decoding.precision=auto"]):
         assert plot("output_format=html", "output=page.html", *given, model="local") == 0
         found = sentences(Path("page.html").read_text())
         assert len(found) == len(FILLED)

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -277,7 +278,20 @@ def test_limits_of_decoding_hold_everywhere(models: Path, work: Path) -> None:
         assert [kind for kind, _ in client.events(q=LINES[0])].count("step") == 3
 
 
-def test_mistakes_at_the_start(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exported_graphs_translate(models: Path, work: Path, translator: seq2seq.Translator) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra `onnx`")
+    shutil.copytree(models / "additive/best", work / "graphs")
+    assert main(["export", f"checkpoint={work}/graphs"]) == 0
+    with serving(work, f"checkpoint={work}/graphs", "decoding.engine=onnx") as (client, _):
+        status, answer = client.ask("/translate", q=LINES, target="de")
+        assert (status, answer.get("translatedText")) == (200, expected(translator, LINES))
+        assert [kind for kind, _ in client.events(q=LINES[0])][-1] == "end"
+
+
+def test_mistakes_at_the_start(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("ERROR", "seq2seq.inference")  # as the command does, so that the level is restored
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     taken.listen()

@@ -68,8 +68,10 @@ def ask(batcher: Batcher, lines: str, decoding: Decoding = DECODING) -> Any:
 def test_waiting_requests_share_batches_and_take_turns(batcher: Batcher, scripted: Scripted) -> None:
     first = ask(batcher, "x")
     assert scripted.begun.acquire(timeout=10)  # the others come while it is translated
+    waiting: list[int] = []
+    batcher.watch = waiting.append
     long, short = ask(batcher, "a b c d e"), ask(batcher, "p q")
-    assert batcher.waiting == 7
+    assert waiting == [5, 7]
     scripted.may_go.release(3)
     assert first.result(10) == [["X"]]
     assert short.result(10) == [["P"], ["Q"]]
