@@ -108,6 +108,17 @@ def hardware(device: torch.device) -> Mapping[str, str]:
     return {"device": device.type, "processor": name, "instructions": torch.backends.cpu.get_cpu_capability()}
 
 
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch use this many threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def check_precision(precision: str, device: torch.device) -> None:
     """Raise ConfigError for fp16 without CUDA, and warn of emulated bf16.
 

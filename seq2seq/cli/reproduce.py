@@ -1,8 +1,6 @@
 """`seq2seq reproduce`: trains a checkpoint again from its own record, and compares the weights."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -10,6 +8,7 @@ import torch
 from seq2seq import checkpoint
 from seq2seq.cli.training import run_training
 from seq2seq.config import ReproduceConfig
+from seq2seq.device import threads
 from seq2seq.errors import ConfigError
 from seq2seq.training.reproduction import Requirement, differing_weights, plan
 
@@ -36,7 +35,7 @@ def run(config: ReproduceConfig) -> int:
     if config.check:
         return SAME
     reproduction.begin()
-    with _threads(reproduction.threads):
+    with threads(reproduction.threads or torch.get_num_threads()):
         if code := run_training(reproduction.config, until=reproduction.update):
             return code
     weights = Requirement("model.safetensors", reproduction.weights, checkpoint.weights_hash(reproduction.result()))
@@ -47,14 +46,3 @@ def run(config: ReproduceConfig) -> int:
     reasons = ", ".join(f"{each.name} ({each.state})" for each in requirements if each.state != "same")
     print(" " * 13, f"may explain it: {reasons}" if reasons else "nothing recorded explains it")
     return OTHER_BITS
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Let torch use this many threads inside the block, if it is known."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

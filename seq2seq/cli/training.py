@@ -17,7 +17,14 @@ from seq2seq import checkpoint
 from seq2seq.cli.compose import chosen, swept
 from seq2seq.cli.files import output_stream
 from seq2seq.config import Decoding, TrainConfig, Training
-from seq2seq.device import check_precision, choose_device, fastest_fp32_products, fp32_products, keep_freed_memory
+from seq2seq.device import (
+    check_precision,
+    choose_device,
+    fastest_fp32_products,
+    fp32_products,
+    keep_freed_memory,
+    threads,
+)
 from seq2seq.inference import metrics
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.precision import FILE
@@ -171,12 +178,13 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device, validation:
     if test is not None or unmeasured:
         directory = checkpoint.find(run_dir)
         translator = load_translator(directory, device)
-        if test is not None:
-            _score(config, run_dir, translator, test)
-        if unmeasured:
-            measured = validation.measure_precision(translator)
-            measured.save(directory)
-            logger.info("decoding.precision=auto: %s", measured)
+        with threads(1):  # as in validations; where another program computes, several would wait for each other
+            if test is not None:
+                _score(config, run_dir, translator, test)
+            if unmeasured:
+                measured = validation.measure_precision(translator)
+                measured.save(directory)
+                logger.info("decoding.precision=auto: %s", measured)
     return 0
 
 
