@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from support import trainers
 
 from seq2seq.cli.main import main
@@ -12,6 +13,7 @@ from seq2seq.config import Decoding
 from seq2seq.errors import DataError
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.precision import FILE, MeasuredPrecision
+from seq2seq.inference.translator import Translator
 from seq2seq.training import validation
 
 GOOD = MeasuredPrecision("cpu", sentences=500, bleu_fp32=30.0, bleu=29.91, speedup=1.2)
@@ -55,6 +57,24 @@ def test_training_measures_it_for_its_best_checkpoint(run: Path) -> None:
         texts = [best.text for best, *_ in translator.translate_lines(lines, options)]
         assert validation.metrics.score(texts, references, "13a").bleu == bleu
     assert "decoding.precision=auto: fp32 (int8 has BLEU" in (run / "train.log").read_text()
+
+
+def test_it_is_measured_in_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def measure(of: validation.Validation, translator: Translator) -> MeasuredPrecision:
+        found.append(torch.get_num_threads())
+        return GOOD
+
+    monkeypatch.setattr(validation, "MIN_SENTENCES", 6)
+    monkeypatch.setattr(validation.Validation, "measure_precision", measure)
+    words = [f"run_dir={tmp_path}/run", "training.max_updates=2", "training.processes=1"]
+    torch.set_num_threads(2)
+    try:
+        assert main(["train", *trainers.write_corpus(tmp_path), *words]) == 0
+        assert (found, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_measurement_stays_with_its_checkpoint(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
