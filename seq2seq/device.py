@@ -109,7 +109,7 @@ def hardware(device: torch.device) -> Mapping[str, str]:
 
 
 @contextmanager
-def threads(number: int) -> Iterator[None]:
+def using_threads(number: int) -> Iterator[None]:
     """Let torch use this many threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)

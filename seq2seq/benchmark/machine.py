@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seq2seq.device import hardware
+from seq2seq.device import hardware, using_threads
 from seq2seq.errors import ConfigError
 from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch, make_batch, pad
@@ -78,7 +78,6 @@ def describe(device: torch.device, threads: int, cores: list[int] | None, fp32: 
 @contextmanager
 def restrict(threads: int, cores: list[int] | None) -> Iterator[None]:
     """Limit this process and its children to a number of threads and to these cores (None: any core)."""
-    threads_before = torch.get_num_threads()
     cores_before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     if cores is not None:
         if cores_before is None:
@@ -87,11 +86,10 @@ def restrict(threads: int, cores: list[int] | None) -> Iterator[None]:
             os.sched_setaffinity(0, cores)
         except OSError as error:
             raise ConfigError(f"cpu={cores}: no such cores ({error.strerror}). Choose from {cores_before}.") from error
-    torch.set_num_threads(threads)
     try:
-        yield
+        with using_threads(threads):
+            yield
     finally:
-        torch.set_num_threads(threads_before)
         if cores_before is not None:
             os.sched_setaffinity(0, cores_before)
 

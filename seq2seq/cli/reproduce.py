@@ -8,7 +8,7 @@ import torch
 from seq2seq import checkpoint
 from seq2seq.cli.training import run_training
 from seq2seq.config import ReproduceConfig
-from seq2seq.device import threads
+from seq2seq.device import using_threads
 from seq2seq.errors import ConfigError
 from seq2seq.training.reproduction import Requirement, differing_weights, plan
 
@@ -35,7 +35,7 @@ def run(config: ReproduceConfig) -> int:
     if config.check:
         return SAME
     reproduction.begin()
-    with threads(reproduction.threads or torch.get_num_threads()):
+    with using_threads(reproduction.threads or torch.get_num_threads()):
         if code := run_training(reproduction.config, until=reproduction.update):
             return code
     weights = Requirement("model.safetensors", reproduction.weights, checkpoint.weights_hash(reproduction.result()))

@@ -23,7 +23,7 @@ from seq2seq.device import (
     fastest_fp32_products,
     fp32_products,
     keep_freed_memory,
-    threads,
+    using_threads,
 )
 from seq2seq.inference import metrics
 from seq2seq.inference.loading import load_translator
@@ -178,7 +178,7 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device, validation:
     if test is not None or unmeasured:
         directory = checkpoint.find(run_dir)
         translator = load_translator(directory, device)
-        with threads(1):  # as in validations; where another program computes, several would wait for each other
+        with using_threads(1):  # as in validations; where another program computes, several would wait for each other
             if test is not None:
                 _score(config, run_dir, translator, test)
             if unmeasured:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from seq2seq.device import threads
+from seq2seq.device import using_threads
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss
 from seq2seq.training.process_group import ProcessGroup, ProcessLost, ShareMessage, ShareWork
@@ -209,7 +209,7 @@ class Workers(ProcessGroup):
 def working(model: nn.Module, optimizer: torch.optim.Optimizer, answer: Answer, processes: int) -> Iterator[Workers]:
     """Start `processes` - 1 workers beside this process; each process uses one thread until the end of the block."""
     logger.info("%d processes share each batch", processes)
-    with threads(1):
+    with using_threads(1):
         workers = Workers(model, optimizer, answer, processes - 1)
         try:
             yield workers
