@@ -1,5 +1,7 @@
 """What stands before every request: a limit for its size, its line in the log, and its count."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -16,6 +18,8 @@ _LEFT = 499
 """Status in the log if the client left before its request was read"""
 _OTHER = "other"
 """Paths that don't exist, counted as one"""
+_LINGER = 5.0
+"""Seconds in which a client may finish sending what was refused"""
 
 
 class _TooLarge(Exception):
@@ -56,7 +60,7 @@ class Guard:
         except ClientDisconnect:
             status = _LEFT
         except _TooLarge:
-            await _refuse(noting, f"the request has more than {self._most_bytes:,} bytes")
+            await _refuse(receive, noting, f"the request has more than {self._most_bytes:,} bytes")
         finally:
             self._note(scope, status, time.perf_counter() - begun)
 
@@ -77,8 +81,21 @@ class Guard:
         logger.info("%s", json.dumps(line))
 
 
-async def _refuse(send: Send, reason: str) -> None:
+async def _refuse(receive: Receive, send: Send, reason: str) -> None:
+    """Answers 413, then discards the rest: closing a connection that still receives would take the answer with it."""
     body = json.dumps({"error": reason}).encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(_discard(receive), _LINGER)
+    await send({"type": "http.response.body"})
+
+
+async def _discard(receive: Receive) -> None:
+    while (await receive()).get("more_body"):
+        pass
