@@ -18,9 +18,11 @@ from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 
 LOGITS = 1 << 22
-"""Logits computed at a time: few enough to stay in the cache, enough for large matrix products."""
+"""Logits computed at a time: enough for large matrix products."""
 _LEAST_ROWS = 256
 """Minimum number of positions projected at a time, since each chunk accumulates the whole gradient of W."""
+_CACHED = 1 << 17
+"""Logits whose softmax and gradient are computed at a time on a CPU: few enough to stay in its cache."""
 
 _LEAST_WEIGHT = 1e-30
 """Attention weights below this count as zero: the gradient of their logarithm would be infinite."""
@@ -47,49 +49,39 @@ class ProjectedCrossEntropy(torch.autograd.Function):
         k, n, r = passes.shape
         vocab = weight.size(0)
         cast, shift = weight.to(x.dtype), bias.to(x.dtype)
-        nll = x.new_empty(k, n, dtype=exact)
-        smooth, divergence = x.new_zeros(2, dtype=exact)
+        nll, log_total = x.new_empty(2, k, n, dtype=exact)
+        divergence = x.new_zeros((), dtype=exact)
         of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
         grad_x = torch.empty_like(passes) if of_x else None
         grad_weight = torch.zeros_like(cast) if of_weight else None
         grad_bias = torch.zeros_like(bias) if of_bias else None
         size = max(LOGITS // (k * vocab), _LEAST_ROWS)
+        block = max(_CACHED // (k * vocab), 1) if x.device.type == "cpu" else size
         for start in range(0, n, size):
             rows = slice(start, start + size)
             part = passes[:, rows].flatten(0, 1)
             logits = F.linear(part, cast, shift).view(k, -1, vocab)
-            gradient = logits.softmax(-1, dtype=exact)
-            # Computed from the most probable token, whose probability never rounds to 0.
-            log_total = logits.amax(-1, keepdim=True).to(exact) - gradient.amax(-1, keepdim=True).log()
-            chosen = targets[rows, None].expand(k, -1, -1)
-            nll[:, rows] = (log_total - logits.gather(-1, chosen)).squeeze(-1)
-            if smoothing:
-                smooth += (log_total.squeeze(-1) - logits.mean(-1, dtype=exact)).sum()
-            apart = None
-            if k == 2:
-                both, apart = _divergence(logits - log_total, gradient)
-                divergence += both
-            if not (of_x or of_weight or of_bias):
-                continue
-            if smoothing:
-                gradient.sub_(smoothing / vocab)
-            gradient.scatter_add_(-1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
-            if apart is not None:
-                gradient.div_(k).add_(apart, alpha=alpha / 4)
-            gradient = gradient.flatten(0, 1)
-            if grad_bias is not None:
-                grad_bias += gradient.sum(0)
-            gradient = gradient.to(x.dtype)
+            of_part = [of.split(block, 1) for of in (logits, targets[None, rows], nll[:, rows], log_total[:, rows])]
+            for few, few_targets, few_nll, few_totals in zip(*of_part, strict=True):
+                few_nll[:], few_totals[:], apart, gradient = _softmax_loss(few, few_targets, smoothing, alpha)
+                divergence += apart
+                if grad_bias is not None:
+                    grad_bias += gradient.sum((0, 1))
+                few.copy_(gradient)
+            gradients = logits.flatten(0, 1)
             if grad_x is not None:
-                grad_x[:, rows] = torch.mm(gradient, cast).view(k, -1, r)
+                grad_x[:, rows] = torch.mm(gradients, cast).view(k, -1, r)
             if grad_weight is not None:
-                grad_weight.addmm_(gradient.T, part)
+                grad_weight.addmm_(gradients.T, part)
         ctx.save_for_backward(None if grad_x is None else grad_x.view_as(x), grad_weight, grad_bias)
         ctx.dtype = weight.dtype
-        total = ((1 - smoothing) * nll.sum() + smoothing * smooth) / k + alpha / 4 * divergence
+        total = nll.sum()
+        if smoothing:
+            logits_mean = passes.sum((0, 1), dtype=exact) @ cast.mean(0, dtype=exact) + k * n * shift.mean(dtype=exact)
+            total = (1 - smoothing) * total + smoothing * (log_total.sum() - logits_mean)
         mean = nll.mean(0)
         ctx.mark_non_differentiable(mean)
-        return total, mean
+        return total / k + alpha / 4 * divergence, mean
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
@@ -103,13 +95,33 @@ class ProjectedCrossEntropy(torch.autograd.Function):
         )
 
 
+def _softmax_loss(
+    logits: Tensor, targets: Tensor, smoothing: float, alpha: float
+) -> tuple[Tensor, Tensor, Tensor | float, Tensor]:
+    """−log p(y) and the logarithm of the softmax's denominator, both [k m], R-Drop's divergence, and the gradient.
+
+    logits [k m v] of k passes, targets [1 m]; the gradient [k m v] is that of `ProjectedCrossEntropy`.
+    """
+    k, _, vocab = logits.shape
+    gradient = logits.softmax(-1, dtype=torch.float64 if logits.dtype is torch.float64 else torch.float32)
+    # Computed from the most probable token, whose probability never rounds to 0.
+    log_total = logits.amax(-1, keepdim=True).to(gradient.dtype) - gradient.amax(-1, keepdim=True).log()
+    chosen = targets[..., None].expand(k, -1, -1)
+    nll = log_total - logits.gather(-1, chosen)
+    divergence, apart = _divergence(logits.to(gradient.dtype) - log_total, gradient) if k == 2 else (0.0, None)
+    if smoothing:
+        gradient.sub_(smoothing / vocab)
+    gradient.scatter_add_(-1, chosen, gradient.new_full(chosen.shape, smoothing - 1))
+    if apart is not None:
+        gradient.div_(k).add_(apart, alpha=alpha / 4)
+    return nll.squeeze(-1), log_total.squeeze(-1), divergence, gradient
+
+
 def _divergence(log_probs: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
     """Σ [KL(p‖q) + KL(q‖p)] of two passes [2 m v], and its gradient with respect to their logits [2 m v]."""
-    p, q = probs
-    difference = log_probs[0] - log_probs[1]
-    p_to_q, q_to_p = (p * difference).sum(-1, keepdim=True), -(q * difference).sum(-1, keepdim=True)
-    of_p, of_q = p * (difference - p_to_q) + p - q, q * (-difference - q_to_p) + q - p
-    return p_to_q.sum() + q_to_p.sum(), torch.stack([of_p, of_q])
+    gradient = probs * (log_probs - log_probs.flip(0))
+    divergence = gradient.sum(-1, keepdim=True)  # [2 m 1], KL(p‖q) and KL(q‖p)
+    return divergence.sum(), gradient.addcmul_(probs, 1 - divergence).sub_(probs.flip(0))
 
 
 @dataclass(frozen=True)

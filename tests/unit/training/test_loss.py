@@ -27,9 +27,10 @@ def projected(rows: int = 5) -> tuple[torch.Tensor, ...]:
 
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two rows of a vocabulary of seven at a time: the last piece is short."""
-    monkeypatch.setattr(loss, "LOGITS", 15)
+    """Products of three rows of a vocabulary of seven, their softmax of two rows: the last piece of each is short."""
+    monkeypatch.setattr(loss, "LOGITS", 22)
     monkeypatch.setattr(loss, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(loss, "_CACHED", 15)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
