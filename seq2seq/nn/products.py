@@ -71,6 +71,13 @@ def without_autocast(device: str) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
+def precision_of_products(x: Tensor) -> torch.dtype:
+    """The precision of x in a matrix product: autocast's, where that is on and x is not float64, or its own."""
+    device = x.device.type
+    casts = torch.is_autocast_enabled(device) and x.dtype is not torch.float64
+    return torch.get_autocast_dtype(device) if casts else x.dtype
+
+
 def _place(x: Tensor) -> tuple[object, ...]:
     """A key that is equal for two views of the same memory."""
     return x.untyped_storage().data_ptr(), x.storage_offset(), x.shape, x.stride()
@@ -80,9 +87,7 @@ class _Shared:
     """A matrix, its bias, and what backward records here for their gradients."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        device = weight.device.type
-        cast = weight.dim() == 2 and torch.is_autocast_enabled(device)
-        precision = torch.get_autocast_dtype(device) if cast else weight.dtype
+        precision = precision_of_products(weight) if weight.dim() == 2 else weight.dtype
         self.weight = weight.detach().to(precision)
         self.bias = None if bias is None else bias.detach().to(precision)
         self.steps = 0

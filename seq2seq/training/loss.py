@@ -14,6 +14,7 @@ from torch import Tensor
 from seq2seq.attention.attention import AttentionOutput
 from seq2seq.attention.score import full_precision
 from seq2seq.model.translation import TranslationModel
+from seq2seq.nn.products import precision_of_products
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 
@@ -32,8 +33,8 @@ class ProjectedCrossEntropy(torch.autograd.Function):
     """−Σ_n [(1 − ε) log p(y_n) + ε/v Σ_j log p(j)], p = softmax(W x_n + b), computed a few rows at a time.
 
     Forward computes the gradients along with the loss, so only a few rows of logits exist at once. Matrix products,
-    logits and the accumulated gradient of W use the precision of x. Softmax and loss use at least fp32, so that p − 1
-    of a nearly certain token keeps its digits; it is rounded to the precision of x only for the products.
+    logits and the accumulated gradient of W use autocast's precision, or else that of x. Softmax and loss use at least
+    fp32, so that p − 1 of a nearly certain token keeps its digits; it is rounded only for the products.
 
     Of two passes over the same tokens, with p and q, it is the mean of both sums plus α/4 Σ_n [KL(p‖q) + KL(q‖p)]:
     half of R-Drop's loss (Liang 2021, eq. 4).
@@ -45,10 +46,10 @@ class ProjectedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         """x [n r], or [2 n r] of two passes, weight [v r], bias [v], targets [n] -> the sum, and −log p(y_n) [n]."""
         exact = torch.float64 if x.dtype is torch.float64 else torch.float32
-        passes = x if x.dim() == 3 else x[None]  # [k n r]
+        passes = (x if x.dim() == 3 else x[None]).to(precision_of_products(x))  # [k n r]
         k, n, r = passes.shape
         vocab = weight.size(0)
-        cast, shift = weight.to(x.dtype), bias.to(x.dtype)
+        cast, shift = weight.to(passes.dtype), bias.to(passes.dtype)
         nll, log_total = x.new_empty(2, k, n, dtype=exact)
         divergence = x.new_zeros((), dtype=exact)
         of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
@@ -77,7 +78,8 @@ class ProjectedCrossEntropy(torch.autograd.Function):
         ctx.dtype = weight.dtype
         total = nll.sum()
         if smoothing:
-            logits_mean = passes.sum((0, 1), dtype=exact) @ cast.mean(0, dtype=exact) + k * n * shift.mean(dtype=exact)
+            mean_weight, mean_bias = cast.mean(0, dtype=exact), shift.mean(dtype=exact)
+            logits_mean = (passes.sum((0, 1), dtype=exact) * mean_weight).sum() + k * n * mean_bias
             total = (1 - smoothing) * total + smoothing * (log_total.sum() - logits_mean)
         mean = nll.mean(0)
         ctx.mark_non_differentiable(mean)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq.model.translation import TranslationModel
+from seq2seq.nn.products import precision_of_products
 from seq2seq.text.batches import Batch
 from seq2seq.text.tokenizer import PAD
 from seq2seq.training.loss import LOGITS, Loss, guidance
@@ -35,6 +36,7 @@ class MarginalCrossEntropy(torch.autograd.Function):
         `tokens` ascend from 0, and each token has a pair.
         """
         exact = torch.float64 if x.dtype is torch.float64 else torch.float32
+        x = x.to(precision_of_products(x))
         cast, shift = weight.to(x.dtype), bias.to(x.dtype)
         nll = x.new_empty(len(targets), dtype=exact)
         grad_x, grad_log = torch.empty_like(x), torch.empty_like(log_weights)

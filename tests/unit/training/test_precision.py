@@ -192,6 +192,23 @@ def test_in_bf16_nearly_certain_tokens_have_the_gradient_of_fp32_to_rounding() -
     assert float((gradient(features) - exact).norm() / exact.norm()) < 0.05
 
 
+def test_a_loss_in_autocast_is_that_of_rounded_features() -> None:
+    """Layer normalisation gives fp32 features, as in a Transformer; their products are in bf16 nevertheless."""
+    weight, bias, targets = torch.randn(50, 12, requires_grad=True), torch.zeros(50), torch.randint(50, (9,))
+    features = torch.randn(9, 12).bfloat16()
+
+    def loss_and_gradients(x: torch.Tensor) -> list[torch.Tensor]:
+        x = x.clone().requires_grad_()
+        total, _ = ProjectedCrossEntropy.apply(x, weight, bias, targets, 0.1)
+        return [total, *(gradient.float() for gradient in torch.autograd.grad(total, (x, weight)))]
+
+    rounded = loss_and_gradients(features)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss_and_gradients(features.float())
+    for one, other in zip(found, rounded, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_an_lstm_trains_in_bf16_where_no_fused_one_is_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recurrent, "_bf16_is_supported", lambda: False)
     torch.manual_seed(1)
