@@ -88,6 +88,21 @@ def test_in_bf16_it_is_near() -> None:
     torch.testing.assert_close(near, exact, rtol=0.02, atol=0.02)
 
 
+def test_in_autocast_it_is_that_of_rounded_features() -> None:
+    tokens, targets = torch.tensor([0, 0, 1, 2, 2, 2]), torch.tensor([3, 0, 6])
+    x, log_weights, weight, bias = (torch.randn(*shape) for shape in ((6, 4), (6,), (7, 4), (7,)))
+
+    def loss_and_gradients(features: torch.Tensor) -> list[torch.Tensor]:
+        given = [part.clone().requires_grad_() for part in (features, log_weights, weight, bias)]
+        total, _ = MarginalCrossEntropy.apply(*given, targets, tokens)
+        return [total, *(gradient.float() for gradient in torch.autograd.grad(total, given))]
+
+    rounded = loss_and_gradients(x.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss_and_gradients(x.bfloat16().float())
+    assert all(torch.equal(one, other) for one, other in zip(found, rounded, strict=True))
+
+
 @pytest.mark.parametrize("variational", [False, True])
 def test_dropout_is_the_same_for_all_positions_of_a_token(variational: bool) -> None:
     model = build_model(UNFED).train()
