@@ -6,7 +6,10 @@ import logging
 import pytest
 import torch
 
+from seq2seq.model import quantised
+
 torch.set_num_threads(1)
+quantised.LEAST_BYTES = 1  # the models of the tests are small, and int8 would leave them as they are
 
 for _logger in logging.root.manager.loggerDict.values():
     if isinstance(_logger, logging.Logger):

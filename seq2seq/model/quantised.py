@@ -22,6 +22,10 @@ from seq2seq.model.translation import Output, TranslationModel
 
 _TINY = 1e-30
 """Replaces the largest element of a row of zeros."""
+_ZERO = 128
+"""The unsigned byte that stands for 0"""
+LEAST_BYTES = 1 << 18
+"""Number of weights from which int8 is faster: with fewer, rounding takes longer than reading them in fp32."""
 
 
 class Bf16Product(nn.Module):
@@ -57,38 +61,63 @@ class Int8Product(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """weight [o i], bias [o]."""
         super().__init__()
-        self.most = weight.new_tensor(127)
-        most = weight.new_tensor(largest_weight())
-        rounded, largest = _rounded(weight.detach(), most)
+        weight, most = weight.detach(), largest_weight()
+        largest = _largest(weight)
+        rounded = torch.div(weight, largest / most).round_().to(torch.int8)
+        self.most, self.middle = weight.new_tensor(127), weight.new_tensor(_ZERO + 0.5)
         self.weight = _by_columns(rounded)
-        self.scale = largest.squeeze(1) / (most * self.most)
+        self.packed = _pack(rounded) if _can_pack() else None
+        self.scale = largest.squeeze(1) / (most * 127)
         self.bias = largest.new_zeros(len(weight)) if bias is None else bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """x [.. i] -> [.. o]"""
-        rounded, largest = _rounded(x.reshape(-1, x.size(-1)), self.most)
-        sums = torch._int_mm(rounded, self.weight)  # [n o]
+        rows = x.reshape(-1, x.size(-1))
+        largest = _largest(rows)
+        # Contiguous: `to` alone may keep strides of x that `_int_mm` would misread.
+        bytes_ = torch.addcmul(self.middle, rows, self.most / largest).to(
+            torch.uint8, memory_format=torch.contiguous_format
+        )
+        if self.packed is None:
+            sums = torch._int_mm(bytes_.bitwise_xor_(_ZERO).view(torch.int8), self.weight)  # [n o]
+        else:
+            sums = self.packed(bytes_)
         return torch.addcmul(self.bias, sums.to(x.dtype).mul_(largest), self.scale).view(*x.shape[:-1], -1)
 
     def restricted_to(self, outputs: Tensor) -> "Int8Product":
-        """The product for these outputs [u] alone."""
+        """The product for these outputs [u] alone, for too short a time to pack their weights."""
         part = copy.copy(self)
-        part.weight = _by_columns(self.weight.T[outputs])
+        part.weight, part.packed = _by_columns(self.weight.T[outputs]), None
         part.scale, part.bias = self.scale[outputs], self.bias[outputs]
         return part
 
 
-def _rounded(x: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
-    """x [n i] -> signed bytes [n i], ±most for the largest element of each row, and those elements' size [n 1]."""
-    largest = x.abs().amax(-1, keepdim=True).clamp_(min=_TINY)
-    rounded = torch.div(x, largest / most).round_()
-    # Contiguous: `to` alone may keep strides of x that `_int_mm` would misread.
-    return rounded.to(torch.int8, memory_format=torch.contiguous_format), largest
+def _largest(x: Tensor) -> Tensor:
+    """x [n i] -> the size of each row's largest element [n 1]."""
+    return x.abs().amax(-1, keepdim=True).clamp_(min=_TINY)
 
 
 def _by_columns(weight: Tensor) -> Tensor:
     """[o i] -> [i o] in the same memory, which is fast for few rows; `view` fixes the strides of a single column."""
     return weight.T if weight.size(1) > 1 else weight.view(1, -1)
+
+
+def _pack(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return Σ_i (X_ni − 128) W_oi, in fp32, of unsigned bytes X [n i] and this weight W [o i], in oneDNN's order."""
+    packed = torch.ops.onednn.qlinear_prepack(weight, None)
+    scales, zeros = torch.ones(len(weight)), torch.zeros(len(weight), dtype=torch.int32)
+    product = torch.ops.onednn.qlinear_pointwise.default
+    return lambda x: product(x, 1.0, _ZERO, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+
+
+@functools.cache
+def _can_pack() -> bool:
+    """Whether torch has oneDNN's products of bytes here, and they are exact."""
+    x, weight = torch.arange(64, dtype=torch.uint8).repeat(3, 1) * 4, torch.full((5, 64), largest_weight()).char()
+    try:
+        return torch.equal(_pack(weight)(x), (x.float() - _ZERO) @ weight.float().T)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
 
 
 @functools.cache
@@ -170,16 +199,21 @@ def _quantise_parts(module: nn.Module, product: Product) -> None:
 
 def _replacement(module: nn.Module, product: Product) -> nn.Module:
     match module:
-        case nn.Linear() if module.out_features > 1:
+        case nn.Linear() if module.out_features > 1 and _pays(product, module.weight):
             return product(module.weight, module.bias)
-        case HeadLinear() if len(module.weight) == 1 and module.weight.size(1) > 1:
+        case HeadLinear() if len(module.weight) == 1 < module.weight.size(1) and _pays(product, module.weight):
             return product(module.weight[0], None if module.bias is None else module.bias[0])
-        case Recurrent() if type(module) in _LAYERS:
+        # The product with the state counts: in fp32, that with the input runs for a whole sequence at once.
+        case Recurrent() if type(module) in _LAYERS and _pays(product, module.products[1][0]):
             layer: nn.Module = _LAYERS[type(module)](module, product)
             return layer
-        case Output():
+        case Output() if _pays(product, module.weight):
             return _QuantisedOutput(module, product)
     return module
+
+
+def _pays(product: Product, weight: Tensor) -> bool:
+    return product is not Int8Product or weight.numel() >= LEAST_BYTES
 
 
 class QuantisedModels:

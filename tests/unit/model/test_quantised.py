@@ -22,6 +22,7 @@ FEWER = ("bf16", "int8")
 SOURCES = searches.SOURCES[:3]
 LIMITS = dataclasses.replace(searches.LIMITS, max_length=4)
 
+
 # --- a product -------------------------------------------------------------------------------------------------------
 
 SHAPES = [(1, 1, 2), (1, 40, 7), (3, 33, 65), (70, 16, 5)]
@@ -77,6 +78,20 @@ def test_a_row_of_an_int8_product_does_not_depend_on_the_others() -> None:
     together = product(x)
     assert torch.cat([product(row[None]) for row in x]).equal(together)
     assert product(x.view(7, 2, 5, 16)).equal(together.view(7, 2, 5, 5))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 5), (3, 64, 33), (70, 130, 48)])
+def test_packed_weights_give_the_same_bits(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, inputs, outputs = shape
+    x, weight, bias = torch.randn(rows, inputs) * 9, torch.randn(outputs, inputs), torch.randn(outputs)
+    packed = Int8Product(weight, bias)
+    monkeypatch.setattr("seq2seq.model.quantised._can_pack", lambda: False)
+    plain = Int8Product(weight, bias)
+    assert plain.packed is None
+    for product in (packed, plain):
+        assert torch.equal(product(x), plain(x))
+        assert torch.equal(product(x[:1]), plain(x)[:1])
+        assert torch.equal(product.restricted_to(torch.arange(outputs))(x), plain(x))
 
 
 @pytest.mark.parametrize("kind", [Bf16Product, Int8Product])
@@ -158,6 +173,19 @@ def test_search_and_forced_decoding_agree(row: dict[str, Any], precision: str) -
         # Bytes are summed exactly, and bf16 in any order.
         assert scores == pytest.approx(hypothesis.token_scores, abs=1e-4 if precision == "int8" else 0.05)
         assert (attention is None) == (hypothesis.attention is None)
+
+
+def test_int8_leaves_small_products_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model(DEFAULT).float()
+    layers = [layer.products[1][0].numel() for layer in model.modules() if isinstance(layer, Recurrent)]
+    for least in sorted({*layers, model.output.weight.numel()}):
+        monkeypatch.setattr("seq2seq.model.quantised.LEAST_BYTES", least)
+        twin = quantise(model, "int8")
+        assert (type(twin.output) is type(model.output)) == (model.output.weight.numel() < least)
+        found = [hasattr(layer, "from_state") for layer in twin.modules() if isinstance(layer, Recurrent)]
+        assert found == [size >= least for size in layers]
+    monkeypatch.setattr("seq2seq.model.quantised.LEAST_BYTES", 1 << 18)
+    assert said(quantise(model, "int8")).equal(said(model))
 
 
 def test_fp32_is_the_model() -> None:
