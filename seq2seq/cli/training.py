@@ -135,8 +135,8 @@ def _train(config: TrainConfig, trainer: Trainer) -> int:
             "Train it with cross_entropy first, then set training.start_from=RUN_DIR"
         )
     check_alike(trainer, config)
-    if reason := trainer.reason_to_stop():
-        logger.info("%s: nothing to do, %s", run_dir, reason)
+    if trainer.nothing_to_do():
+        logger.info("%s: nothing to do, %s", run_dir, trainer.reason_to_stop())
         return 0
     _log_limits(trainer, config.training)
     try:

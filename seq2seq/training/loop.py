@@ -180,6 +180,10 @@ class Trainer:
         """Return why training is over, or an empty string while it is not."""
         return self.stopping.reason(self.progress)
 
+    def nothing_to_do(self) -> bool:
+        """Whether training is over and has left a checkpoint to translate with."""
+        return bool(self.reason_to_stop() and self.scores)
+
     def run(self) -> None:
         """Train to the end. Raises StoppedBySignal after saving the state."""
         progress = self.progress
@@ -189,6 +193,9 @@ class Trainer:
             stack.enter_context(self.gradient.sharing(self.optimizer))
             self.try_largest_batch()
             self._counted_until = time.monotonic()
+            if self.reason_to_stop():  # stopped before a validation, and resumed with a lower limit
+                self._validate(display, due=False)
+                return
             for batch in self.batches():
                 self._update(batch, display)
                 stop = self._count_time(signals)  # a later signal is for the next update

@@ -92,20 +92,25 @@ def test_a_pipe_that_stays_open_gets_its_answers(corpus: Path) -> None:
 VARIANTS = [[], ["model/attention/normaliser=reinforce", "training.schedule=cosine"], ["training.optimizer=sgd"]]
 
 
+def stop_after(update: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a signal come after this update of the next training."""
+    advance, updates = Progress.advance, itertools.count(1)
+
+    def stop(progress: Progress, tokens: int) -> None:
+        advance(progress, tokens)
+        if next(updates) == update:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Progress, "advance", stop)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     corpus: Path, variant: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [*variant, "training.max_updates=13", "training.validate_every=3", "training.plateau_patience=0"]
     assert train("run_dir=whole", *command) == 0
-    advance, updates = Progress.advance, itertools.count(1)
-
-    def stop_after_seven(progress: Progress, tokens: int) -> None:
-        advance(progress, tokens)
-        if next(updates) == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Progress, "advance", stop_after_seven)
+    stop_after(7, monkeypatch)
     assert train("run_dir=parts", *command) == 128 + signal.SIGTERM
     assert json.loads(Path("parts/last/state.json").read_text())["position"]["update"] == 7
     assert train("run_dir=parts", *command) == 0
@@ -126,6 +131,22 @@ def test_a_finished_run_has_nothing_to_do_until_its_limit_is_raised(
     assert all(torch.equal(tensor, weights("run/last")[name]) for name, tensor in before.items())
     assert train("run_dir=run", "training.max_updates=5") == 0
     assert json.loads(Path("run/last/state.json").read_text())["position"]["update"] == 5
+
+
+def test_a_run_stopped_before_its_first_validation_is_validated_when_its_limit_is_lowered(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stop_after(4, monkeypatch)
+    command = ["run_dir=run", "training.validate_every=9"]
+    assert train(*command, "training.max_updates=9") == 128 + signal.SIGTERM
+    assert not Path("run/best").exists()
+    assert train(*command, "training.max_updates=3") == 0
+    (scores,) = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert (scores["event"], scores["update"]) == ("valid", 4)
+    assert Path("run/best").is_dir()
+    capfd.readouterr()
+    assert train(*command, "training.max_updates=3") == 0
+    assert "nothing to do" in capfd.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(corpus: Path) -> None:
