@@ -123,8 +123,15 @@ def test_a_paper_tells_its_figures_and_where_its_corpus_is(paper: str) -> None:
     assert any(corpus in header for corpus in corpora)
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize(
+    ("experiment", "attention"),
+    [
+        (experiment, attention)
+        for row, experiment in enumerate(EXPERIMENTS)
+        for column, attention in enumerate(ATTENTIONS)
+        if (row + column) % 3 == 0
+    ],
+)
 def test_any_experiment_takes_any_attention(experiment: str, attention: str) -> None:
     assert compose("train", f"experiment={experiment}", f"model/attention={attention}")
 
