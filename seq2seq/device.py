@@ -5,6 +5,7 @@ import functools
 import gc
 import logging
 import platform
+import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -162,16 +163,12 @@ def reset_peak(device: torch.device) -> None:
             Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_mb(device: torch.device) -> float | None:
-    """Peak MiB since `reset_peak`: CUDA's own memory, else the whole process; None where it is unknown."""
+def peak_mb(device: torch.device) -> float:
+    """Return the peak MiB since `reset_peak`: CUDA's own memory, else that of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / _MEBI
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / _MEBI if sys.platform == "darwin" else peak / 1024

@@ -17,7 +17,7 @@ from seq2seq.config import EvaluateConfig, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.context_view import view_context
-from seq2seq.inference.heatmap import Heatmap, of_translation
+from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.metrics import LengthBin, Reference, Scores
 from seq2seq.inference.pages import write_heatmaps
@@ -105,7 +105,7 @@ def _worst(report: Report) -> Iterator[tuple[int, Heatmap]]:
     translations, decoding = [each.translation for each in report.worst], report.decoding
     contexts = view_context(report.translator, translations, decoding.precision, decoding.batch_size)
     for each, context in zip(report.worst, contexts, strict=True):
-        maps = of_translation(each.translation, each.windows), None if context is None else context.heatmap()
+        maps = each.translation.heatmap(each.windows), None if context is None else context.heatmap()
         yield from ((each.number, heatmap) for heatmap in maps if heatmap is not None)
 
 

@@ -15,7 +15,7 @@ from seq2seq.cli.files import input_groups, input_lines, output_stream
 from seq2seq.cli.keyboard import Keyboard
 from seq2seq.config import Decoding, InteractiveConfig
 from seq2seq.errors import ConfigError, DataError, nearest
-from seq2seq.inference.alignment import Aligner
+from seq2seq.inference.alignment import Aligner, no_attention
 from seq2seq.inference.colours import RESET, count_colours, fit_end, heat, most_attended, paint_words, visible
 from seq2seq.inference.heatmap import shade, terminal_width, text_heatmap
 from seq2seq.inference.live import Step, source_tokens, translate_live
@@ -185,7 +185,7 @@ class Session:
         if not self._ranked:
             raise DataError("There is no finished translation. Type a sentence first.")
         cell = partial(heat, colours=self.colours) if self.colours else shade
-        self._print(text_heatmap(self._ranked[0], terminal_width(self._output), cell))
+        self._print(text_heatmap(self._ranked[0].heatmap(), terminal_width(self._output), cell))
 
     def alternatives(self, number: int) -> None:
         """Show the n best translations."""
@@ -234,9 +234,7 @@ class Session:
 
     def _check_attention(self) -> None:
         if self._aligner is None:
-            raise ConfigError(
-                "a model with model/attention/placement=none has no attention. Use a checkpoint with another placement."
-            )
+            raise no_attention()
 
 
 class Command(NamedTuple):

@@ -12,8 +12,8 @@ from seq2seq.config import Decoding, PlotConfig, several
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner, in_words
 from seq2seq.inference.context_view import view_context
-from seq2seq.inference.forced_scores import Result, with_posterior
-from seq2seq.inference.heatmap import Heatmap, of_translation
+from seq2seq.inference.forced_scores import with_posterior
+from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.pages import write_heatmaps
 from seq2seq.inference.translation import Translation, in_documents
@@ -55,7 +55,7 @@ def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> I
         windows = token_windows(translator, results, *options) if in_pieces else [None] * len(group)
         contexts = view_context(translator, results, *options)
         for (number, result), seen, context in zip(group, windows, contexts, strict=True):
-            heatmap = of_translation(result, seen)
+            heatmap = result.heatmap(seen)
             assert heatmap is not None
             heatmap = heatmap.mean_over_heads() if config.heads == "mean" else heatmap
             if not in_pieces:
@@ -66,10 +66,10 @@ def _heatmaps(config: PlotConfig, translator: Translator, aligner: Aligner) -> I
                 yield number, context.heatmap()
 
 
-def _results(config: PlotConfig, translator: Translator) -> Iterator[tuple[int, Result]]:
+def _results(config: PlotConfig, translator: Translator) -> Iterator[tuple[int, Translation]]:
     """Yield the number and the translation or scored pair of every line."""
     columns, decoding = layout(config.checkpoint, config.columns), config.decoding
-    results: Iterator[Result]
+    results: Iterator[Translation]
     if config.target is None:
         begins = columns.beginnings(config.input) if translator.context else None
         requests = in_documents(columns.lines(config.input, SOURCE), translator.context, begins)

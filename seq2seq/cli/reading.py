@@ -12,7 +12,7 @@ from seq2seq import checkpoint
 from seq2seq.cli.files import input_lines
 from seq2seq.config import Data, several
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.alignment import Aligner, Gold, read_gold
+from seq2seq.inference.alignment import Aligner, Gold, no_attention, read_gold
 from seq2seq.inference.forced_scores import ScoredPair, SentencePair, pairs_in_documents, score_pairs
 from seq2seq.inference.translation import Request, in_documents
 from seq2seq.inference.translator import Translator
@@ -259,10 +259,7 @@ def find_aligner(
     Raises ConfigError if the model has no attention, which the purpose needs, or no such layer.
     """
     if (aligner := Aligner.of(translator, attention)) is None:
-        raise ConfigError(
-            f"checkpoint={checkpoint}: a model with model/attention/placement=none has no attention {purpose}. "
-            "Use a checkpoint with another placement."
-        )
+        raise no_attention(f" {purpose}", f"checkpoint={checkpoint}: ")
     if layer is not None:
         translator.choose_layer(layer)
     return aligner

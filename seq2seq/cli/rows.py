@@ -5,12 +5,12 @@ from typing import Any
 
 from seq2seq.inference.alignment import WordAlignment
 from seq2seq.inference.context_view import ContextView
-from seq2seq.inference.forced_scores import Result
+from seq2seq.inference.forced_scores import ScoredPair
 from seq2seq.inference.translation import Translation
 
 
 def result_row(
-    result: Result,
+    result: Translation,
     alignment: WordAlignment | None,
     context: ContextView | None = None,
     marked: tuple[str, str] | None = None,
@@ -24,13 +24,13 @@ def result_row(
         "source": result.source,
         "translation": result.text,
         "score": result.score,
-        **({"rank": result.rank} if isinstance(result, Translation) else {}),
+        **({} if isinstance(result, ScoredPair) else {"rank": result.rank}),
         "tokens": result.tokens,
         "token_scores": result.token_scores,
         "shortlist": result.shortlist,
         "alignment": alignment and str(alignment),
     }
-    if isinstance(result, Translation) and result.sentences > 1:
+    if result.sentences > 1:
         values["sentences"] = result.sentences
     if marked is not None:
         values["source"], values["translation"] = marked
@@ -45,7 +45,7 @@ def result_row(
     return _json(values)
 
 
-def alignment_row(result: Result, alignment: WordAlignment) -> str:
+def alignment_row(result: Translation, alignment: WordAlignment) -> str:
     """Return an alignment as a line of JSON.
 
     `matrix` has a row for each target word, `attention` (the mean over heads) one for each token.

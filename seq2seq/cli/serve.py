@@ -137,7 +137,7 @@ def _serve(
     from seq2seq.serve.batching import Batcher
     from seq2seq.serve.limits import Keys, RateLimit
     from seq2seq.serve.served import Served
-    from seq2seq.serve.server import Bounds, Server
+    from seq2seq.serve.server import Server
 
     served = [
         Served(
@@ -152,7 +152,7 @@ def _serve(
     ]
     rate = config.requests_per_minute
     limit = RateLimit(None if rate is None else rate / config.workers)
-    server = Server(served, files, Bounds(config.max_characters, config.max_texts), Keys(keys), limit)
+    server = Server(served, files, config.max_characters, config.max_texts, Keys(keys), limit)
     settings = uvicorn.Config(
         make_app(server),
         log_config=None,

@@ -10,7 +10,8 @@ from seq2seq.cli.files import check_output
 from seq2seq.cli.reading import layout
 from seq2seq.config import Data, ShortlistConfig
 from seq2seq.device import choose_device
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import DataError
+from seq2seq.inference.alignment import no_attention
 from seq2seq.inference.shortlist_making import Pair, draw, encode, make_shortlist
 from seq2seq.search.shortlist import FILE
 from seq2seq.training.held_out import find_texts
@@ -25,10 +26,7 @@ def run(config: ShortlistConfig) -> int:
     trained = checkpoint.load(directory, choose_device(config.device))
     source, target, data = trained.source, trained.target, trained.data
     if not trained.model.attends:
-        raise ConfigError(
-            f"checkpoint={config.checkpoint}: a model with model/attention/placement=none has no attention to align "
-            "by. Use a checkpoint with another placement."
-        )
+        raise no_attention(" to align by", f"checkpoint={config.checkpoint}: ")
     name, pairs = _pairs(config, data)
     filled = ((s, t) for s, t in pairs if not (source.is_blank(s) or target.is_blank(t)))
     tokens = encode(source, target, draw(filled, config.max_pairs, config.seed), data.max_length)

@@ -28,7 +28,7 @@ from seq2seq.cli.reading import SOURCE, is_jsonl, layout, read_record
 from seq2seq.cli.rows import alignment_row, result_row
 from seq2seq.config import TranslateConfig, several
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.alignment import Aligner, WordAlignment
+from seq2seq.inference.alignment import Aligner, WordAlignment, no_attention
 from seq2seq.inference.context_view import ContextView, view_context
 from seq2seq.inference.forced_scores import with_posterior
 from seq2seq.inference.loading import load_translator
@@ -105,15 +105,11 @@ class Work:
         self.translator = translator
         aligner = Aligner.of(translator, config.alignment_attention)
         if config.alignments is not None and aligner is None:
-            raise ConfigError(
-                f"alignments={config.alignments} and checkpoint={config.checkpoint}: a model with "
-                "model/attention/placement=none has no attention to align by. Leave alignments=null."
-            )
+            where = f"alignments={config.alignments} and checkpoint={config.checkpoint}: "
+            raise no_attention(" to align by", where, "Leave alignments=null.")
         if config.format != "text" and aligner is None:
-            raise ConfigError(
-                f"format={config.format} and checkpoint={config.checkpoint}: a model with "
-                "model/attention/placement=none has no attention to place tags by. Use format=text and no tags."
-            )
+            where = f"format={config.format} and checkpoint={config.checkpoint}: "
+            raise no_attention(" to place tags by", where, "Use format=text and no tags.")
         wanted = config.alignments is not None or config.output_format == "jsonl" or config.format != "text"
         self.aligner = aligner if wanted else None
         self.split = SentenceSplitter(translator.source_lang) if config.split == "sentences" else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from seq2seq.config.attention import After, AttentionProduct, Before, Between, NoAttention, Placement
-from seq2seq.config.schema import REQUIRED, choice, number
+from seq2seq.config.schema import Named, choice, number
 
 
 @dataclass
@@ -39,13 +39,11 @@ class FeedForward:
     """Size of the hidden layer of the feed-forward sub-layers. null: four times model.hidden_size."""
 
 
-@dataclass
-class Encoder:
+class Encoder(Named):
     """How the source is read."""
 
     ordered = False
     """Whether it knows the order of the words without encoded positions."""
-    name: str = REQUIRED
 
     @property
     def directions(self) -> int:
@@ -125,11 +123,9 @@ class ConvolutionalEncoder(Encoder):
             )
 
 
-@dataclass
-class Decoder:
+class Decoder(Named):
     """How the target is written."""
 
-    name: str = REQUIRED
     ordered = False
     """Whether it knows the order of the words without encoded positions."""
     placements: ClassVar[tuple[type[Placement], ...]] = (Between, NoAttention)
@@ -177,11 +173,8 @@ class ConvolutionalDecoder(Layered, Decoder):
     overrides: ClassVar[dict[str, str]] = {"model/attention": "gehring2017"}
 
 
-@dataclass
-class Bridge:
+class Bridge(Named):
     """How the decoder's first state is computed from the encoder's states."""
-
-    name: str = REQUIRED
 
 
 @dataclass
@@ -215,11 +208,8 @@ class ZeroBridge(Bridge):
     name: str = "zero"
 
 
-@dataclass
-class Positions:
+class Positions(Named):
     """How Transformers and convolutions know where a word stands. Recurrent layers know it, and get none."""
-
-    name: str = REQUIRED
 
 
 @dataclass
@@ -252,11 +242,8 @@ class Rotary(Positions):
     name: str = "rotary"
 
 
-@dataclass
-class Context:
+class Context(Named):
     """How the preceding sentences of the same document take part in a translation."""
-
-    name: str = REQUIRED
 
 
 @dataclass

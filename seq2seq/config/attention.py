@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seq2seq.config.schema import REQUIRED, Groups, by_name, choice, number
+from seq2seq.config.schema import Groups, Named, by_name, choice, number
 
 # --- score -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Score:
+class Score(Named):
     """How well a position's key k fits a query q."""
-
-    name: str = REQUIRED
 
 
 @dataclass
@@ -94,11 +91,8 @@ class Cosine(Score):
 # --- window ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Window:
+class Window(Named):
     """Which positions a query may attend to."""
-
-    name: str = REQUIRED
 
 
 @dataclass
@@ -129,11 +123,8 @@ class LocalP(Window):
 # --- normaliser ------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Normaliser:
+class Normaliser(Named):
     """How scores become weights."""
-
-    name: str = REQUIRED
 
 
 @dataclass
@@ -187,11 +178,8 @@ class Reinforce(Normaliser):
 # --- placement -------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Placement:
+class Placement(Named):
     """Where the context enters the decoder."""
-
-    name: str = REQUIRED
 
 
 @dataclass

@@ -47,9 +47,16 @@ Groups = Mapping[type, Mapping[str, type]]
 """Base dataclass -> its options by name. The options of a base without a table are presets: files under configs/."""
 
 
-def by_name(*options: type) -> dict[str, type]:
+@dataclass
+class Named:
+    """An option that is chosen by its name."""
+
+    name: str = REQUIRED
+
+
+def by_name(*options: type[Named]) -> dict[str, type]:
     """Index the options of a group by the default of their field `name`."""
-    return {option.name: option for option in options}  # type: ignore[attr-defined]
+    return {option.name: option for option in options}
 
 
 def sections(config: Any) -> Iterator[Any]:

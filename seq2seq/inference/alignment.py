@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.errors import DataError
-from seq2seq.inference.forced_scores import Result, ScoredPair
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference.forced_scores import ScoredPair
 from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.link_rules import ONE_A_WORD, LinkRule
 from seq2seq.inference.models import TrainedModels
 from seq2seq.inference.pages import in_notebook
+from seq2seq.inference.translation import Translation
 from seq2seq.inference.weights import Weights
 from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import Words, WordSegmenter
@@ -99,6 +100,13 @@ def in_words(heatmap: Heatmap, source: Words, target: Words) -> Heatmap:
     return replace(heatmap, columns=source.words, rows=target.words, weights=weights, scores=scores, windows=None)
 
 
+def no_attention(
+    purpose: str = "", where: str = "", way_out: str = "Use a checkpoint with another placement."
+) -> ConfigError:
+    """Return the error of a model without attention, which a purpose needs."""
+    return ConfigError(f"{where}a model with model/attention/placement=none has no attention{purpose}. {way_out}")
+
+
 @dataclass(frozen=True)
 class Aligner:
     """Aligns the words of what a model with attention translated or scored."""
@@ -115,20 +123,19 @@ class Aligner:
         sides = WordSegmenter(models.source, models.source_lang), WordSegmenter(models.target, models.target_lang)
         return cls(*sides, models.link_rules.of(attention))
 
-    def align(self, result: Result) -> WordAlignment:
+    def align(self, result: Translation) -> WordAlignment:
         """Align the raw source line with the printed translation, or the raw lines of a scored pair."""
         source, target = self.source.line(result.source), self.target_words(result)
         if result.attention is None:  # a blank line
             return WordAlignment(source.words, target.words, np.zeros((len(target.words), len(source.words))), [])
         return align(source, target, result.attention, self.rule)
 
-    def target_words(self, result: Result) -> Words:
+    def target_words(self, result: Translation) -> Words:
         """Return the words of a target line, which was produced as tokens or given as text."""
-        tokens = result.pair.tokens if isinstance(result, ScoredPair) else result.tokens
         protected = self.source.tokenizer.protected(result.source)
-        if tokens is None:
+        if isinstance(result, ScoredPair) and not result.as_tokens:
             return self.target.line(result.text, protected)
-        return self.target.produced(result.text, tokens, protected)
+        return self.target.produced(result.text, result.tokens, protected)
 
 
 @dataclass(frozen=True)

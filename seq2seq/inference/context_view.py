@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.models import TrainedModels
 from seq2seq.inference.out_of_memory import in_halves_that_fit
+from seq2seq.inference.translation import Translation
 from seq2seq.inference.weights import Weights
 from seq2seq.text.batches import pad
 from seq2seq.text.context import gather
@@ -45,7 +45,7 @@ class ContextView:
 
 
 def view_context(
-    models: TrainedModels, results: Sequence[Result], precision: str, batch_size: int
+    models: TrainedModels, results: Sequence[Translation], precision: str, batch_size: int
 ) -> list[ContextView | None]:
     """Return what each source looked at; None without context, and for an ensemble, whose models look each."""
     views: list[ContextView | None] = [None] * len(results)
@@ -61,7 +61,7 @@ def view_context(
 
 
 @torch.inference_mode()
-def _view(models: TrainedModels, results: Sequence[Result], precision: str) -> list[ContextView]:
+def _view(models: TrainedModels, results: Sequence[Translation], precision: str) -> list[ContextView]:
     (sources,) = models.read([result.source for result in results], [result.context for result in results])
     context = gather(sources, pad)
     assert context is not None

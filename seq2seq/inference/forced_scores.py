@@ -1,6 +1,6 @@
 """Log-probabilities and attention of given translations.
 
-Shapes: b batch, h heads, t target, s source, n real target tokens, r features, v vocabulary.
+Shapes: b batch, h heads, t target, s source.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,20 +10,14 @@ import torch
 from torch import Tensor
 
 from seq2seq.attention.score import full_precision
-from seq2seq.inference.heatmap import of_translation
 from seq2seq.inference.models import TrainedModels, check_length
-from seq2seq.inference.pages import in_notebook
 from seq2seq.inference.posterior import POSTERIOR_SIZE, posterior
-from seq2seq.inference.teacher_forcing import USUAL_SIZE, PairBatch, Tokens, force_pairs
+from seq2seq.inference.teacher_forcing import USUAL_SIZE, PairBatch, Tokens, force_pairs, log_probs
 from seq2seq.inference.translation import Translation, in_documents
-from seq2seq.inference.weights import Weights
-from seq2seq.model.translation import Output, TranslationModel
+from seq2seq.model.translation import TranslationModel
 from seq2seq.search.ensemble import mean_attention, mean_probability
 from seq2seq.search.shortlist import Selection
 from seq2seq.text.cleaning import is_blank
-
-_ROWS = 512
-"""Tokens whose vocabulary is projected at a time"""
 
 Forced = tuple[list[float], Tensor | None]
 """Log-probability of each target token, and attention [h t s]"""
@@ -54,51 +48,12 @@ def pairs_in_documents(
     return (SentencePair(*pair, context=request.context) for pair, request in zip(known, requests, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredPair:
-    """A pair with its log-probabilities and attention."""
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoredPair(Translation):
+    """A given translation, with its log-probabilities and attention."""
 
-    pair: SentencePair
-    source_tokens: list[str]
-    tokens: list[str]
-    """Empty for a blank pair"""
-    token_scores: list[float]
-    """Natural-log probability of each token"""
-    attention: Weights | None
-    """[h t s]; None if the model has no attention, or for a blank pair"""
-    shortlist: int | None = None
-    """Number of shortlist candidates that probabilities are normalised over; None: the whole vocabulary"""
-
-    @property
-    def context(self) -> tuple[str, ...]:
-        """The source sentences before it."""
-        return self.pair.context
-
-    @property
-    def source(self) -> str:
-        """The source line."""
-        return self.pair.source
-
-    @property
-    def text(self) -> str:
-        """The target line."""
-        return self.pair.target
-
-    @property
-    def score(self) -> float:
-        """Log-probability of the whole, without penalty."""
-        return sum(self.token_scores)
-
-    def _repr_html_(self) -> str | None:
-        """Show the attention in a notebook."""
-        return in_notebook(of_translation(self))
-
-    def __repr__(self) -> str:
-        return f"ScoredPair({self.text!r}, score={self.score:.2f})"
-
-
-Result = Translation | ScoredPair
-"""A sentence, its translation, and what a model says about it"""
+    as_tokens: bool = False
+    """Whether it was given as tokens"""
 
 
 def score_pairs(
@@ -124,13 +79,22 @@ def score_pairs(
     sources = models.source.encode(lines)
     for line, *sides in zip(lines, sources, targets, strict=True):
         check_length(max(map(len, sides)), repr(line[:60]))
-    results = [ScoredPair(pair, [], [], [], None, shortlist) for pair in pairs]
+
+    def scored(
+        pair: SentencePair, source: list[str], target: list[str], scores: list[float], weights: Tensor | None
+    ) -> ScoredPair:
+        total, dense, given = sum(scores), None if weights is None else weights.numpy(), pair.tokens is not None
+        sides = pair.source, pair.target
+        return ScoredPair(
+            *sides, total, total, source, target, scores, dense, shortlist, context=pair.context, as_tokens=given
+        )
+
+    results = [scored(pair, [], [], [], None) for pair in pairs]
     readings = models.read(lines, [pairs[row].context for row in filled])
     forced = _force_all(models, readings, targets, batch_size, precision, shortlist, attention)
     for row, source, target, (scores, weights) in zip(filled, sources, targets, forced, strict=True):
         pieces = models.source.pieces(source), models.target.pieces(target)
-        dense = None if weights is None else weights.numpy()
-        results[row] = ScoredPair(pairs[row], *pieces, scores, dense, shortlist)
+        results[row] = scored(pairs[row], *pieces, scores, weights)
     return results
 
 
@@ -195,9 +159,10 @@ def force_tokens(
 
     def read(batch: PairBatch) -> list[Forced]:
         decoded = batch.decode(model)
-        real = torch.arange(batch.target.size(1)) < batch.target_lengths[:, None]
+        real = torch.arange(batch.targets.size(1)) < batch.target_lengths[:, None]
         features = decoded.features[real.to(decoded.features.device)]
-        scores = _log_probs(model.output, features, batch.target[real], real, select(batch.rows))
+        sentences = real.nonzero()[:, 0]
+        scores = log_probs(model.output, features, batch.targets[real], sentences, select(batch.rows))
         dense = decoded.attended.to_dense(batch.source.size(1))
         if dense is not None and attention == "posterior":
             dense = posterior(model, batch, full_precision(dense).mean(1))[:, None]
@@ -209,22 +174,3 @@ def force_tokens(
 
     usual_size = POSTERIOR_SIZE if attention == "posterior" else USUAL_SIZE
     return force_pairs(model, sources, targets, batch_size, read, usual_size)
-
-
-def _log_probs(output: Output, features: Tensor, tokens: Tensor, real: Tensor, selection: Selection | None) -> Tensor:
-    """Map features [n r] and tokens [n] to log-probabilities [n], a few rows of logits at a time.
-
-    `real` [b t] tells which places of the batch are tokens.
-    """
-    project: Callable[[Tensor], Tensor] = output.logits
-    if selection is not None:
-        allowed = torch.from_numpy(selection.tokens)
-        project, tokens = output.restricted_to(allowed.to(features.device)), torch.searchsorted(allowed, tokens)
-    sentences = real.nonzero()[:, 0]  # [n]
-    parts = []
-    for x, chosen, rows in zip(*(torch.split(each, _ROWS) for each in (features, tokens, sentences)), strict=True):
-        logits = project(x)
-        if selection is not None and selection.absent is not None:
-            logits = logits.masked_fill(selection.absent[rows].to(logits.device), -torch.inf)
-        parts.append(logits.log_softmax(-1).gather(1, chosen[:, None].to(logits.device)).squeeze(1))
-    return torch.cat(parts)

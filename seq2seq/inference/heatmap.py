@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from seq2seq.inference.weights import Weights, Windows
 
@@ -90,36 +90,8 @@ def _brackets(spans: Sequence[tuple[int, int]]) -> str:
     return line
 
 
-class Attended(Protocol):
-    """A translation or a scored pair."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def source_tokens(self) -> list[str]: ...
-    @property
-    def tokens(self) -> list[str]: ...
-    @property
-    def token_scores(self) -> list[float]: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def attention(self) -> Weights | None: ...
-
-
-def of_translation(result: Attended, windows: Windows | None = None) -> Heatmap | None:
-    """Return the heat map of a translation or scored pair; None for a blank line or a model without attention."""
-    if result.attention is None:
-        return None
-    names, scores = (result.source_tokens, result.tokens), (result.token_scores, result.score)
-    return Heatmap(result.source, result.text, *names, result.attention, *scores, windows)
-
-
-def text_heatmap(translation: Attended, width: int | None = None, cell: Callable[[float], str] = shade) -> str:
-    """Draw a translation's attention for a terminal of `width` columns, in parts below each other if it is narrow."""
-    heatmap = of_translation(translation)
+def text_heatmap(heatmap: Heatmap | None, width: int | None = None, cell: Callable[[float], str] = shade) -> str:
+    """Draw a heat map for a terminal of `width` columns, in parts below each other if it is narrow."""
     if heatmap is None:
         return "(no attention)"
     if cell is shade and heatmap.weights.size and heatmap.weights.mean(0).max() < 1 / len(_SHADES):

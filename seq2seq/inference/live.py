@@ -5,7 +5,7 @@ Shapes: h heads, s source, w positions of a window, u vocabulary.
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,15 +104,8 @@ def translate_live(
     return Live(text, translator.target.pieces(found.tokens), found.score)
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """A step whose token is not chosen yet."""
-
-    log_probs: Tensor
-    """[u]"""
-    weights: Tensor | None
-    energies: Tensor | None
-    window: AttentionWindow | None
+_Taken = tuple[Tensor, Tensor | None, Tensor | None, AttentionWindow | None]
+"""A step whose token is not chosen yet: log-probabilities [u], weights, energies, window"""
 
 
 class _Watched:
@@ -138,7 +131,7 @@ class _Watched:
             log_probs, state = self._stepper.step(tokens, state)
             energies = window = None
         # Search overwrites the log-probabilities.
-        self._taken = _Taken(log_probs[0].clone(), state.attention, energies, window)
+        self._taken = log_probs[0].clone(), state.attention, energies, window
         return log_probs, state
 
     def finish(self, token: int) -> None:
@@ -176,31 +169,26 @@ class _Watched:
 def _energies(score: nn.Module | None) -> Iterator[list[Tensor]]:
     """Collect what a score gives in this thread."""
     seen: list[Tensor] = []
-    if score is None:
-        yield seen
-        return
     thread = threading.get_ident()
 
     def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
         if threading.get_ident() == thread:
             seen.append(output)
 
-    handle = score.register_forward_hook(keep)
-    try:
+    with nullcontext() if score is None else score.register_forward_hook(keep):
         yield seen
-    finally:
-        handle.remove()
 
 
 def _as_step(translator: Translator, number: int, token: int, taken: _Taken) -> Step:
-    best = taken.log_probs.topk(min(_CANDIDATES, len(taken.log_probs)))
+    log_probs, weights, energies, window = taken
+    best = log_probs.topk(min(_CANDIDATES, len(log_probs)))
     pieces = translator.target.pieces([token, *best.indices.tolist()])
     return Step(
         number,
         pieces[0],
-        float(taken.log_probs[token]),
-        None if taken.weights is None else taken.weights[0].cpu().numpy(),
-        None if taken.energies is None else taken.energies.cpu().numpy(),
-        taken.window,
+        float(log_probs[token]),
+        None if weights is None else weights[0].cpu().numpy(),
+        None if energies is None else energies.cpu().numpy(),
+        window,
         list(zip(pieces[1:], best.values.tolist(), strict=True)),
     )

@@ -5,7 +5,7 @@ Shapes: b batch, h heads, t target, s source.
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -55,19 +55,13 @@ def _measure_batch(model: TranslationModel, batch: PairBatch) -> list[Measured]:
 def recording_outside(local: Attention | None) -> Iterator[list[OutsideWindow]]:
     """Record what lies outside the local windows at each call of a local attention, with a batch dimension in front."""
     steps: list[OutsideWindow] = []
-    if local is None:
-        yield steps
-        return
 
     def record(module: Attention, given: tuple[Any, ...], named: dict[str, Any], attended: AttentionOutput) -> None:
         query, memory, positions = given
         steps.append(_outside(module, query, memory, positions, named.get("coverage")))  # noise is for training
 
-    handle = local.register_forward_hook(record, with_kwargs=True)
-    try:
+    with nullcontext() if local is None else local.register_forward_hook(record, with_kwargs=True):
         yield steps
-    finally:
-        handle.remove()
 
 
 def _outside(

@@ -8,15 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from seq2seq.attention.score import full_precision
-from seq2seq.inference.teacher_forcing import PairBatch
+from seq2seq.inference.teacher_forcing import PairBatch, log_probs
 from seq2seq.model.protocol import Pointer, Readers
 from seq2seq.model.translation import TranslationModel
 
 POSTERIOR_SIZE = 16 * 16
 """Attention weights of a pair up to which a batch has its full number of pairs: each weight has a decoder state"""
-_ROWS = 512
-"""Tokens whose vocabulary is projected at a time"""
 
 
 def posterior(model: TranslationModel, batch: PairBatch, prior: Tensor) -> Tensor:
@@ -30,22 +27,14 @@ def posterior(model: TranslationModel, batch: PairBatch, prior: Tensor) -> Tenso
     source, state = model.encode(batch.source, batch.source_lengths, batch.context)
     b, _, s = prior.shape
     likelihood = torch.zeros_like(prior)
-    for t, (tokens, following) in enumerate(zip(batch.inputs.unbind(1), batch.target.unbind(1), strict=True)):
+    for t, (tokens, following) in enumerate(zip(batch.inputs.unbind(1), batch.targets.unbind(1), strict=True)):
         going = (batch.target_lengths > t)[:, None]
         rows, positions = ((prior[:, t] > 0) & going).nonzero(as_tuple=True)  # [n]
         readers = Readers(rows, rows * s + positions, (b, s))
         pointer = Pointer(model.decoder.alignment_layer, positions)
         pointed = replace(source, readers=readers, pointer=pointer)
         decoded = model.decoder.step(tokens[rows], pointed, state.select(rows), need_weights=False)
-        likelihood[rows, t, positions] = _log_probs(model, decoded.features, following[rows]).to(prior.dtype)
+        features = model.output.features(decoded.features)
+        likelihood[rows, t, positions] = log_probs(model.output, features, following[rows]).to(prior.dtype)
         state = model.decoder.step(tokens, source, state, need_weights=False).state
     return (prior.log() + likelihood).softmax(-1)
-
-
-def _log_probs(model: TranslationModel, features: Tensor, tokens: Tensor) -> Tensor:
-    """features [n r], tokens [n] -> log-probabilities [n], a few rows of logits at a time."""
-    parts = []
-    for x, chosen in zip(*(torch.split(each, _ROWS) for each in (features, tokens)), strict=True):
-        logits = full_precision(model.output.logits(model.output.features(x)))
-        parts.append(logits.log_softmax(-1).gather(1, chosen[:, None]).squeeze(1))
-    return torch.cat(parts)

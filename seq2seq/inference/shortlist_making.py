@@ -56,9 +56,9 @@ def make_shortlist(
     def read(batch: PairBatch) -> list[Links]:
         weights = batch.decode(model).attended.to_dense(batch.source.size(1))
         assert weights is not None
-        seen = weights.float().mean(1).cpu() * (batch.target != PAD)[..., None]  # [b t s]
+        seen = weights.float().mean(1).cpu() * (batch.targets != PAD)[..., None]  # [b t s]
         b, t, s = torch.nonzero(seen >= _MIN_WEIGHT, as_tuple=True)
-        return [(batch.source[b, s] * target_size + batch.target[b, t], seen[b, t, s])]
+        return [(batch.source[b, s] * target_size + batch.targets[b, t], seen[b, t, s])]
 
     batches = forced_batches(model, sources, targets, batch_size, read)
     numbers, sums = (side.numpy() for side in _summed(chain.from_iterable(links for _, links in batches)))

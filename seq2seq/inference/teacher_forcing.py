@@ -1,53 +1,41 @@
 """The teacher-forced pass: a model reads given pairs, in batches that fit into memory.
 
-Shapes: b batch, t target, s source.
+Shapes: b batch, t target, s source, n tokens, r features.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from seq2seq.attention.score import full_precision
 from seq2seq.inference.out_of_memory import batches_that_fit, in_halves_that_fit
 from seq2seq.model.protocol import Decoded
-from seq2seq.model.translation import TranslationModel
-from seq2seq.text.batches import pad
-from seq2seq.text.context import Context, gather
-from seq2seq.text.tokenizer import BOS
+from seq2seq.model.translation import Output, TranslationModel
+from seq2seq.search.shortlist import Selection
+from seq2seq.text.batches import Batch, pad_pairs
 
 Result = TypeVar("Result")
 
 Tokens = Sequence[Sequence[int]]
 """Token numbers of several sentences"""
 
+_ROWS = 512
+"""Tokens whose vocabulary is projected at a time"""
 USUAL_SIZE = 512 * 512
 """Attention weights of a pair up to which a batch has its full number of pairs"""
 
 
-@dataclass(frozen=True)
-class PairBatch:
-    """Pairs that are read together."""
+@dataclass(frozen=True, kw_only=True)
+class PairBatch(Batch):
+    """Pairs that are read together; a target need not end with EOS, and may contain PAD."""
 
     rows: Sequence[int]
     """Their places among all pairs"""
-    source: Tensor
-    """[b s]"""
-    source_lengths: Tensor
-    """[b]"""
-    inputs: Tensor
-    """[b t]: BOS, then the target without its last token"""
-    target: Tensor
-    """[b t]"""
     target_lengths: Tensor
     """[b]"""
-    context: Context | None
-
-    def to(self, device: torch.device) -> "PairBatch":
-        """Move what a model reads to a device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if hasattr(value, "to")}
-        return replace(self, **moved)
 
     def decode(self, model: TranslationModel) -> Decoded:
         """Run the model on the batch."""
@@ -78,9 +66,9 @@ def forced_batches(
     def work(rows: Sequence[int]) -> list[Result]:
         chosen = [targets[row] for row in rows]
         read_sources = [sources[row] for row in rows]
-        inputs, _ = pad([[BOS, *tokens[:-1]] for tokens in chosen])
+        lengths = torch.tensor([len(tokens) for tokens in chosen])
         with torch.inference_mode():
-            return read(PairBatch(rows, *pad(read_sources), inputs, *pad(chosen), gather(read_sources, pad)))
+            return read(PairBatch(**vars(pad_pairs(read_sources, chosen)), rows=rows, target_lengths=lengths))
 
     def size(rows: Sequence[int]) -> float:
         return len(rows) * len(targets[rows[-1]]) * max(len(sources[row]) for row in rows) / usual_size
@@ -103,3 +91,27 @@ def force_pairs(
     for rows, of_batch in forced_batches(model, sources, targets, batch_size, read, usual_size):
         results.update(zip(rows, of_batch, strict=True))
     return [results[row] for row in range(len(targets))]
+
+
+def log_probs(
+    output: Output,
+    features: Tensor,
+    tokens: Tensor,
+    sentences: Tensor | None = None,
+    selection: Selection | None = None,
+) -> Tensor:
+    """Map features [n r] and tokens [n] to log-probabilities [n], a few rows of logits at a time.
+
+    With a selection, they are normalised over what the sentence of each token [n] may consist of.
+    """
+    project: Callable[[Tensor], Tensor] = output.logits
+    if selection is not None:
+        allowed = torch.from_numpy(selection.tokens)
+        project, tokens = output.restricted_to(allowed.to(features.device)), torch.searchsorted(allowed, tokens)
+    parts = []
+    for rows in torch.split(torch.arange(len(tokens)), _ROWS):
+        logits = full_precision(project(features[rows]))
+        if selection is not None and selection.absent is not None and sentences is not None:
+            logits = logits.masked_fill(selection.absent[sentences[rows]].to(logits.device), -torch.inf)
+        parts.append(logits.log_softmax(-1).gather(1, tokens[rows, None].to(logits.device)).squeeze(1))
+    return torch.cat(parts)

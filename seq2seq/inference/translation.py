@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from seq2seq.inference.heatmap import of_translation
+from seq2seq.inference.heatmap import Heatmap
 from seq2seq.inference.pages import in_notebook
-from seq2seq.inference.weights import Weights
+from seq2seq.inference.weights import Weights, Windows
 from seq2seq.search.protocol import MARGIN, Limits
 from seq2seq.text.cleaning import is_blank
 from seq2seq.text.context import Past
@@ -75,7 +75,7 @@ class Translation:
     token_scores: list[float]
     """Natural-log probability of each token"""
     attention: Weights | None
-    """[h t s]; None if the model has no attention or it was not kept"""
+    """[h t s]; None for a blank line, without attention in the model, or where it was not kept"""
     shortlist: int | None = None
     """decoding.shortlist: probabilities are normalised over these candidates; None: over the whole vocabulary"""
     cut: bool = False
@@ -88,11 +88,18 @@ class Translation:
     """The next best translations, best first, where `n_best` asked Translator.translate for several"""
 
     def __repr__(self) -> str:
-        return f"Translation({self.text!r}, score={self.score:.2f})"
+        return f"{type(self).__name__}({self.text!r}, score={self.score:.2f})"
 
     def _repr_html_(self) -> str | None:
         """Show the attention in a notebook, as `plot` draws it."""
-        return in_notebook(of_translation(self))
+        return in_notebook(self.heatmap())
+
+    def heatmap(self, windows: Windows | None = None) -> Heatmap | None:
+        """Return the attention as a heat map; None for a blank line or a model without attention."""
+        if self.attention is None:
+            return None
+        names, scores = (self.source_tokens, self.tokens), (self.token_scores, self.score)
+        return Heatmap(self.source, self.text, *names, self.attention, *scores, windows)
 
     def __iter__(self) -> "Iterator[Translation]":
         """Yield this translation and its alternatives, best first."""

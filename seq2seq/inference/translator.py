@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from seq2seq.config import Decoding, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.alignment import Aligner, WordAlignment
+from seq2seq.inference.alignment import Aligner, WordAlignment, no_attention
 from seq2seq.inference.forced_scores import ScoredPair, pairs_in_documents, score_pairs
 from seq2seq.inference.models import MOST_PIECES, TrainedModels, check_length
 from seq2seq.inference.out_of_memory import batches_that_fit, in_halves_that_fit
@@ -97,10 +97,7 @@ class Translator(TrainedModels):
         """
         aligner = Aligner.of(self, options.get("attention", "prior"))
         if aligner is None:
-            raise ConfigError(
-                "a model with model/attention/placement=none has no attention to align by. Load a checkpoint with "
-                "another placement."
-            )
+            raise no_attention(" to align by")
         if isinstance(sources, str) and isinstance(targets, str):
             return aligner.align(self.score(sources, targets, **options))
         return [aligner.align(pair) for pair in self.score(list(sources), list(targets), **options)]
@@ -108,19 +105,13 @@ class Translator(TrainedModels):
     # --- for commands and training -----------------------------------------------------------------------------------
 
     def translate_lines(
-        self,
-        lines: Iterable[str],
-        decoding: Decoding | None = None,
-        *,
-        keep_attention: bool = True,
-        advance: Callable[[int], object] = lambda lines: None,
+        self, lines: Iterable[str], decoding: Decoding | None = None, *, keep_attention: bool = True
     ) -> Iterator[list[Translation]]:
         """Yield the n best translations of each line, in order and best first; see `translate_requests`.
 
         A blank line begins a document.
         """
-        requests = in_documents(lines, self.context)
-        return self.translate_requests(requests, decoding, keep_attention=keep_attention, advance=advance)
+        return self.translate_requests(in_documents(lines, self.context), decoding, keep_attention=keep_attention)
 
     def translate_requests(
         self,

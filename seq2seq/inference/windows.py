@@ -6,9 +6,9 @@ Search does not keep windows. A teacher-forced pass over the tokens that it foun
 from collections.abc import Sequence
 
 from seq2seq.attention.attention import AttentionOutput
-from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.models import TrainedModels
 from seq2seq.inference.teacher_forcing import PairBatch, Tokens, force_pairs
+from seq2seq.inference.translation import Translation
 from seq2seq.inference.weights import AttentionWindow, Windows
 from seq2seq.model.translation import TranslationModel
 
@@ -30,7 +30,7 @@ def attention_windows(
 
 
 def token_windows(
-    models: TrainedModels, results: Sequence[Result], precision: str, batch_size: int
+    models: TrainedModels, results: Sequence[Translation], precision: str, batch_size: int
 ) -> list[Windows | None]:
     """Return the windows of each result's target pieces.
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,13 +20,14 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.forced_scores import SentencePair, score_pairs
 from seq2seq.inference.live import source_tokens, translate_live
 from seq2seq.serve.batching import Busy
-from seq2seq.serve.detection import rank_languages
+from seq2seq.serve.detection import Detected, rank_languages
 from seq2seq.serve.events import end_event, event, posterior_event, source_event, step_event
 from seq2seq.serve.guard import Guard
 from seq2seq.serve.metrics import CONTENT_TYPE
 from seq2seq.serve.requests import (
     Aligned,
     Detect,
+    Languages,
     Pairs,
     Translate,
     Tree,
@@ -79,13 +80,17 @@ def make_app(server: Server) -> FastAPI:
         await asyncio.to_thread(server.pool.shutdown, cancel_futures=True)
 
     app = FastAPI(
-        title="seq2seq", version=__version__, openapi_url="/spec", docs_url=None, redoc_url=None, lifespan=lifespan
+        title="seq2seq",
+        version=__version__,
+        openapi_url="/spec",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        exception_handlers=_ANSWERS,
     )
-    bounds = server.bounds
-    most_bytes = _BYTES_PER_CHARACTER * bounds.characters + 100_000
+    most_bytes = _BYTES_PER_CHARACTER * server.most_characters + 100_000
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(Guard, metrics=server.metrics, most_bytes=most_bytes)
-    _add_errors(app)
     _add_libretranslate(app, server)
     _add_files(app, server)
     _add_state(app, server)
@@ -97,30 +102,30 @@ def make_app(server: Server) -> FastAPI:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def _add_errors(app: FastAPI) -> None:
-    def answer(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
-        return JSONResponse({"error": text}, status, headers)
+Answer = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, str(error.detail), dict(error.headers or {}))
 
-    @app.exception_handler(ConfigError)
-    @app.exception_handler(DataError)
-    async def wrong(request: Request, error: Exception) -> JSONResponse:
-        return answer(409, str(error))
+def _answer(status: int, text: str = "", headers: dict[str, str] | None = None) -> Answer:
+    """Answer an error by this text, or by what the error says."""
 
-    @app.exception_handler(Busy)
-    async def busy(request: Request, error: Busy) -> JSONResponse:
-        return answer(503, "too many sentences are waiting; try again in a second", {"Retry-After": "1"})
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": text or str(error)}, status, headers)
 
-    @app.exception_handler(TimeoutError)
-    async def late(request: Request, error: TimeoutError) -> JSONResponse:
-        return answer(504, _LATE)
+    return answer
 
-    @app.exception_handler(Exception)
-    async def broken(request: Request, error: Exception) -> JSONResponse:
-        return answer(500, _INTERNAL)
+
+async def _refused(request: Request, error: HTTPException) -> JSONResponse:
+    return JSONResponse({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
+
+
+_ANSWERS: dict[int | type[Exception], Any] = {
+    HTTPException: _refused,
+    ConfigError: _answer(409),
+    DataError: _answer(409),
+    Busy: _answer(503, "too many sentences are waiting; try again in a second", {"Retry-After": "1"}),
+    TimeoutError: _answer(504, _LATE),
+    Exception: _answer(500, _INTERNAL),
+}
 
 
 async def _admitted(server: Server, request: Request, kind: type[Any]) -> Any:
@@ -138,9 +143,15 @@ def _admit(server: Server, request: Request, key: str) -> None:
         raise HTTPException(429, "too many requests; slow down", {"Retry-After": str(int(wait) + 1)})
 
 
-def _note(request: Request, model: Served, texts: Sequence[str]) -> None:
-    """Add to the request's line in the log."""
+def _begin(server: Server, request: Request, asked: Languages, texts: Sequence[str]) -> tuple[Served, Detected | None]:
+    """Return the model for these texts, and the language if it was detected; add them to the request's line in the log.
+
+    Raises HTTPException 400 or 413.
+    """
+    server.check(texts)
+    model, detected = server.model(asked.source, asked.target, asked.model, "\n".join(texts))
     request.state.facts = {"model": model.name, "texts": len(texts), "characters": sum(map(len, texts))}
+    return model, detected
 
 
 def _answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -173,9 +184,7 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         """Translate a text, or each text of a list."""
         asked: Translate = await _admitted(server, request, Translate)
         texts = [asked.q] if isinstance(asked.q, str) else asked.q
-        server.check(texts)
-        model, detected = server.model(asked.source, asked.target, asked.model, "\n".join(texts))
-        _note(request, model, texts)
+        model, detected = _begin(server, request, asked, texts)
         reader = read_html if asked.format == "html" else read_text
         parts = await asyncio.to_thread(lambda: [reader(text) for text in texts])
         ranked = await model.translate(parts, asked.alternatives)
@@ -219,9 +228,7 @@ def _add_files(app: FastAPI, server: Server) -> None:
         values, file = await read_upload(request)
         _admit(server, request, values.api_key)
         reader, text = _read_file(file.filename or "", await file.read())
-        server.check([text])
-        model, _ = server.model(values.source, values.target, values.model, text)
-        _note(request, model, [text])
+        model, _ = _begin(server, request, values, [text])
         ((translated, *_),) = await model.translate([await asyncio.to_thread(reader, text)])
         server.metrics.characters.labels(model.name).inc(len(text))
         token = server.keep_file(file.filename or "", translated.encode())
@@ -258,7 +265,7 @@ def _add_state(app: FastAPI, server: Server) -> None:
         return {
             "apiKeys": server.keys.required,
             "keyRequired": server.keys.required,
-            "charLimit": server.bounds.characters,
+            "charLimit": server.most_characters,
             "frontendTimeout": 500,
             "suggestions": False,
             "filesTranslation": True,
@@ -332,9 +339,7 @@ def _add_more(app: FastAPI, server: Server) -> None:
     async def tree(request: Request) -> list[dict[str, Any]]:
         """Translate a sentence; return the n best translations in pieces."""
         asked: Tree = await _admitted(server, request, Tree)
-        server.check([asked.q])
-        model, _ = server.model(asked.source, asked.target, asked.model, asked.q)
-        _note(request, model, [asked.q])
+        model, _ = _begin(server, request, asked, [asked.q])
         decoding = replace(model.decoding, beam_size=max(asked.n_best, 2), n_best=asked.n_best, search="beam")
         decoding = replace(decoding, temperature=1.0, top_k=None, top_p=1.0)  # which are for samples only
         (ranked,) = await model.translations([asked.q], decoding, asked.prefix)
@@ -349,18 +354,14 @@ def _add_more(app: FastAPI, server: Server) -> None:
     async def watch(request: Request) -> StreamingResponse:
         """Translate a sentence greedily, with an event for each token as soon as it is chosen."""
         asked: Watch = await _admitted(server, request, Watch)
-        server.check([asked.q])
-        model, _ = server.model(asked.source, asked.target, asked.model, asked.q)
-        _note(request, model, [asked.q])
+        model, _ = _begin(server, request, asked, [asked.q])
         model.reading(asked.layer)
         return _Events(_watch(server, model, asked), headers={"Cache-Control": "no-store"})
 
 
 async def _scored(server: Server, request: Request, asked: Pairs, attention: str) -> tuple[Served, Any]:
     server.check([side for pair in asked.pairs for side in pair])
-    sources = [source for source, _ in asked.pairs]
-    model, _ = server.model(asked.source, asked.target, asked.model, "\n".join(sources))
-    _note(request, model, sources)
+    model, _ = _begin(server, request, asked, [source for source, _ in asked.pairs])
     pairs = [SentencePair(_line(sentence), _line(translation)) for sentence, translation in asked.pairs]
     if attention == "posterior" and not all(_is_short(pair.source, pair.target) for pair in pairs):
         raise HTTPException(413, f"attention=posterior: the two lengths multiply to more than {_POSTERIOR:,}")

@@ -9,7 +9,6 @@ from typing import Any
 from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError
 from seq2seq.inference.alignment import Aligner, WordAlignment
-from seq2seq.inference.forced_scores import Result
 from seq2seq.inference.sentences import SentenceSplitter, join_alignments, join_translations
 from seq2seq.inference.translation import Request, Translation
 from seq2seq.inference.translator import Translator
@@ -108,7 +107,7 @@ class Served:
         requests = [Request(line, number, pieces=tuple(pieces)) for number, line in enumerate(lines)]
         return await self._submit(requests, decoding, keep_attention=False)
 
-    def align(self, translation: Result) -> WordAlignment:
+    def align(self, translation: Translation) -> WordAlignment:
         """Align the words of a translation. Raises ConfigError if the model has no attention."""
         if self.aligner is None:
             raise ConfigError(f"model={self.name}: it has no attention to align by")

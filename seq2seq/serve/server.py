@@ -27,16 +27,6 @@ _KEPT_FILES = 100
 """Translated files that wait to be downloaded"""
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """The bounds of what is asked."""
-
-    characters: int
-    """Most characters of a request"""
-    texts: int
-    """Most texts of a request"""
-
-
 @dataclass
 class Server:
     """The models, and what all requests share."""
@@ -44,7 +34,10 @@ class Server:
     models: Sequence[Served]
     directory: Path
     """For translated files that wait to be downloaded"""
-    bounds: Bounds
+    most_characters: int
+    """Of a request"""
+    most_texts: int
+    """Of a request"""
     keys: Keys
     rate: RateLimit
 
@@ -93,12 +86,12 @@ class Server:
 
     def check(self, texts: Sequence[str]) -> None:
         """Raises HTTPException 413 for more texts or characters than are allowed."""
-        if len(texts) > self.bounds.texts:
-            raise HTTPException(413, f"the request has {len(texts)} texts; at most {self.bounds.texts} are allowed")
+        if len(texts) > self.most_texts:
+            raise HTTPException(413, f"the request has {len(texts)} texts; at most {self.most_texts} are allowed")
         characters = sum(map(len, texts))
-        if characters > self.bounds.characters:
+        if characters > self.most_characters:
             raise HTTPException(
-                413, f"the request has {characters:,} characters; at most {self.bounds.characters:,} are allowed"
+                413, f"the request has {characters:,} characters; at most {self.most_characters:,} are allowed"
             )
 
     def submit(self, work: Callable[[], Any]) -> "Future[Any]":

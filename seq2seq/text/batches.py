@@ -4,9 +4,9 @@ Shapes: b batch, s source, t target.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, starmap
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -38,9 +38,10 @@ class Batch:
     context: Context | None = None
     """The sentences before; None without any"""
 
-    def to(self, device: torch.device) -> "Batch":
-        tensors = {name: value for name, value in vars(self).items() if value is not None}
-        return Batch(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+    def to(self, device: torch.device) -> Self:
+        """Copy the tensors to a device."""
+        tensors = {name: value for name, value in vars(self).items() if hasattr(value, "to")}
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
     def arrays(self) -> dict[str, Any]:
         """The fields as plain arrays, for another process."""

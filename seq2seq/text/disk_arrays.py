@@ -60,8 +60,4 @@ def stored(path: Path, dtype: np.dtype[Number], width: int | None = None) -> Num
         if not begin.startswith(_BEGIN):
             raise ValueError(f"{path.name} was not written by np.save")
         skipped = len(begin) + int.from_bytes(begin[len(_BEGIN) :], "little")  # type and shape are known
-    if hasattr(os, "pread"):
-        return Stored(path, dtype, width, skipped)
-    count = (path.stat().st_size - skipped) // dtype.itemsize
-    mapped = np.memmap(path, dtype, "r", skipped, (count,)) if count else np.zeros(0, dtype)
-    return mapped if width is None else mapped.reshape(-1, width)
+    return Stored(path, dtype, width, skipped)

@@ -135,8 +135,6 @@ def remove_unfinished(directory: Path, idle: float = 0.0) -> None:
 
 
 def _is_running(process: int) -> bool:
-    if os.name != "posix":  # elsewhere this call would end the process
-        return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

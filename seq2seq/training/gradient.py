@@ -90,7 +90,9 @@ class GradientStep:
         """Dry-run the largest batch as in this update and keep the number of micro-batches it needed."""
         self._shared(batch, _Work(update, 0.0, batch.tokens, 1.0, self.micro_batches, dry_run=True))
         self.model.zero_grad()
-        needed = int(self.group.all_reduce_max([self._micro_batches_used])[0])  # all ranks resume with the same draws
+        needed = int(
+            self.group.all_reduce([self._micro_batches_used], "MAX")[0]
+        )  # all ranks resume with the same draws
         if needed > self.micro_batches:
             logger.warning(
                 "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on, each "

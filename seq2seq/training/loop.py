@@ -356,7 +356,7 @@ class Trainer:
         now = time.monotonic()
         hours = self.progress.hours + (now - self._counted_until) / 3600
         self._counted_until = now
-        self.progress.hours, number = self.group.all_reduce_max([hours, signals[0] if signals else 0])
+        self.progress.hours, number = self.group.all_reduce([hours, signals[0] if signals else 0], "MAX")
         return int(number)
 
     def _save(self, display: Progress | None) -> None:
@@ -384,7 +384,7 @@ class Trainer:
                 f"run_dir={self.run_dir}: was removed during the run. It was created again with the state after update "
                 f"{progress.update}, from which the same command resumes; metrics and best checkpoints are lost."
             )
-        self.group.all_reduce_max([0])
+        self.group.all_reduce([0], "MAX")
 
     def _write(self, name: str, state: TrainingState | None = None) -> None:
         keeper = self.keeper

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -84,12 +84,8 @@ class ProcessGroup:
     def broadcast_parameters(self, model: nn.Module) -> None:
         """Copy the weights of rank 0, since a seed may draw other weights on another kind of processor."""
 
-    def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
-        """Return the sum of each value over the ranks."""
-        return list(values)
-
-    def all_reduce_max(self, values: Sequence[float]) -> list[float]:
-        """Return the maximum of each value over the ranks."""
+    def all_reduce(self, values: Sequence[float], operation: Literal["SUM", "MAX"]) -> list[float]:
+        """Return the sum or the maximum of each value over the ranks."""
         return list(values)
 
     def all_gather(self, value: Any) -> list[Any]:
@@ -136,15 +132,9 @@ class DistributedGroup(ProcessGroup):
     def broadcast_parameters(self, model: nn.Module) -> None:
         _or_lost(lambda: [dist.broadcast(weight, 0) for weight in model.parameters()])
 
-    def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
-        return self._all_reduce(values, dist.ReduceOp.SUM)
-
-    def all_reduce_max(self, values: Sequence[float]) -> list[float]:
-        return self._all_reduce(values, dist.ReduceOp.MAX)
-
-    def _all_reduce(self, values: Sequence[float], operation: dist.ReduceOp.RedOpType) -> list[float]:
+    def all_reduce(self, values: Sequence[float], operation: Literal["SUM", "MAX"]) -> list[float]:
         numbers = torch.tensor(values, dtype=torch.float64)
-        _or_lost(lambda: dist.all_reduce(numbers, operation))
+        _or_lost(lambda: dist.all_reduce(numbers, getattr(dist.ReduceOp, operation)))
         return numbers.tolist()
 
     def all_gather(self, value: Any) -> list[Any]:

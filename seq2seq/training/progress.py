@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from seq2seq.device import peak_mb, reset_peak
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.inference.heatmap import of_translation, printable, terminal_width
+from seq2seq.inference.heatmap import printable, terminal_width
 from seq2seq.inference.translation import Translation
 from seq2seq.text.corpus import decode_lines, open_binary, raw_lines
 from seq2seq.text.json_io import number, parse_json
@@ -319,7 +319,7 @@ def board_samples(
     """Add translations with their references to a SummaryWriter, and pictures if matplotlib is installed."""
     for place, (sample, reference) in enumerate(samples, 1):
         board.add_text(f"samples/{place}", _markdown(sample, reference), update)
-    heatmaps = [of_translation(sample) for sample, _ in samples]
+    heatmaps = [sample.heatmap() for sample, _ in samples]
     if all(heatmap is None for heatmap in heatmaps):
         return
     try:

@@ -69,7 +69,7 @@ def show_samples(samples: Sequence[tuple[Translation, str]]) -> None:
     for sample, reference in samples:
         rows = (("source:", sample.source), ("reference:", reference), ("translation:", sample.text))
         logger.info("%s", "\n".join(line for name, text in rows for line in _row(name, text, width)))
-        logger.info("%s", text_heatmap(sample, width))
+        logger.info("%s", text_heatmap(sample.heatmap(), width))
 
 
 def _row(name: str, text: str, width: int | None) -> list[str]:

@@ -1,10 +1,10 @@
 """The run directory: its name, its lock, disk space, and whether a run may resume in it."""
 
+import fcntl
 import json
 import logging
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -31,10 +31,7 @@ from seq2seq.device import fastest_precision
 from seq2seq.errors import ConfigError, DataError, shown
 from seq2seq.text.cache import digest
 from seq2seq.text.json_io import read_json
-from seq2seq.text.storage import file_name, remove_unfinished, replace_file, within
-
-if sys.platform != "win32":
-    import fcntl
+from seq2seq.text.storage import file_name, remove_unfinished, replace_file, within, writing
 
 logger = logging.getLogger(__name__)
 
@@ -181,12 +178,9 @@ def _recorded_hashes(state: Path) -> dict[str, str]:
 
 
 def check_writable(run_dir: Path) -> None:
-    """Raise ConfigError unless the run directory can be made, or written to."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=".check-", dir=_existing(run_dir)):
-            pass
-    except OSError as error:
-        raise _unwritable(run_dir, error) from error
+    """Raise DataError unless the run directory can be made, or written to."""
+    with writing(f"run_dir={run_dir}"), tempfile.TemporaryDirectory(prefix=".check-", dir=_existing(run_dir)):
+        pass
 
 
 def _existing(run_dir: Path) -> Path:
@@ -208,10 +202,6 @@ def check_space(run_dir: Path, needed: int) -> None:
         )
 
 
-def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"run_dir={run_dir}: can't be written ({error.strerror})")
-
-
 _held: set[int] = set()
 """Descriptors of the locks that this process holds."""
 
@@ -223,8 +213,7 @@ def _release_inherited() -> None:
     _held.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release_inherited)
+os.register_at_fork(after_in_child=_release_inherited)
 
 
 class RunLock:
@@ -243,8 +232,7 @@ class RunLock:
         self._descriptor = os.open(within(self.run_dir, ".lock"), os.O_RDWR | os.O_CREAT, 0o666)
         _held.add(self._descriptor)
         try:
-            if sys.platform != "win32":  # which has no such locks
-                self._acquire(self._descriptor)
+            self._acquire(self._descriptor)
             yield
         finally:
             _held.discard(self._descriptor)
@@ -277,17 +265,14 @@ class RunLock:
 def claim_run_dir(lock: RunLock, config: TrainConfig) -> Iterator[None]:
     """Create the run directory with its config.json, and lock it inside the block."""
     run_dir = lock.run_dir
-    try:
+    with writing(f"run_dir={run_dir}"), ExitStack() as stack:
         run_dir.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            stack.enter_context(lock.held())
-            changes = check_run_dir(run_dir, config)  # again: another process may have begun a run there since
-            remove_unfinished(run_dir)
-            with replace_file(run_dir / "config.json") as unfinished:
-                unfinished.write_text(json.dumps(to_plain(replace(config, change=[])), indent=2) + "\n")
-            held = stack.pop_all()
-    except OSError as error:
-        raise _unwritable(run_dir, error) from error
+        stack.enter_context(lock.held())
+        changes = check_run_dir(run_dir, config)  # again: another process may have begun a run there since
+        remove_unfinished(run_dir)
+        with replace_file(run_dir / "config.json") as unfinished:
+            unfinished.write_text(json.dumps(to_plain(replace(config, change=[])), indent=2) + "\n")
+        held = stack.pop_all()
     for change in changes:
         logger.info("%s: continues with %s", run_dir, change)
     with held:

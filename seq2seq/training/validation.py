@@ -58,7 +58,7 @@ class Validation:
         translations = dict(zip(wanted, self._translations(translator, wanted), strict=True))
         cuts = CutCount()
         cuts.add(translations[row] for row in own)
-        CutCount(*group.all_reduce_sum([cuts.cut, cuts.total])).warn(translator.limits(self.decoding))
+        CutCount(*group.all_reduce([cuts.cut, cuts.total], "SUM")).warn(translator.limits(self.decoding))
         texts = [""] * len(self.requests)
         for rank, of_rank in enumerate(group.all_gather([translations[row].text for row in own])):
             texts[rank :: group.ranks] = of_rank
@@ -117,7 +117,7 @@ class Validation:
             with torch.autocast(translator.device.type, torch.bfloat16, enabled=self.decoding.precision == "bf16"):
                 loss = TranslationLoss()(translator.model, batch)
             total, tokens = total + float(loss.terms["nll"]), tokens + loss.tokens
-        total, all_tokens = group.all_reduce_sum([total, tokens])
+        total, all_tokens = group.all_reduce([total, tokens], "SUM")
         return total / max(all_tokens, 1)
 
     def attention(self, translator: Translator) -> Health | None:

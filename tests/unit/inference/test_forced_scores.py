@@ -1,4 +1,4 @@
-"""ScoredPair decoding says what search said, a row for each value of each axis."""
+"""Forced decoding says what search said, a row for each value of each axis."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 from support.searches import SOURCES, search
 from support.variants import build_model, label, one_by_one_rows, set_dropout
 
-from seq2seq.inference import forced_scores as forced
+from seq2seq.inference import teacher_forcing
 from seq2seq.inference.forced_scores import force_tokens
 from seq2seq.model.translation import TranslationModel
 from seq2seq.search.protocol import Hypothesis
@@ -68,7 +68,7 @@ def test_batches_order_and_the_size_of_a_projection_change_nothing(
     sources = [*SOURCES, [4, 3]]
     targets = [[5, 4, 3], [4, 7, 7, 7, 8, 3], [3], [6], [8, 8, 3], [4, 4, 4, 4]]
     together = force_tokens(model, sources, targets, 3)
-    monkeypatch.setattr(forced, "_ROWS", 2)
+    monkeypatch.setattr(teacher_forcing, "_ROWS", 2)
     turned = force_tokens(model, sources[::-1], targets[::-1], batch_size)[::-1]
     for (scores, attention), (other_scores, other_attention), target in zip(together, turned, targets, strict=True):
         assert len(scores) == len(target)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seq2seq.inference.alignment import align, in_words
-from seq2seq.inference.heatmap import Heatmap, label, of_translation, printable, text_heatmap, word_spans
+from seq2seq.inference.heatmap import Heatmap, label, printable, text_heatmap, word_spans
 from seq2seq.inference.translation import Translation
 from seq2seq.inference.weights import AttentionWindow
 from seq2seq.text.words import Words
@@ -42,20 +42,20 @@ def test_letters_from_the_right_stay_in_their_columns() -> None:
 
 def test_cells_may_be_drawn_otherwise() -> None:
     translation = Translation("ab", "Ä", -1.5, -1.5, MAP.columns, MAP.rows, MAP.scores, WEIGHTS / 9)
-    assert text_heatmap(translation).startswith("(attention is spread out")
-    drawn = text_heatmap(translation, None, lambda weight: f"{100 * weight:2.0f}").split("\n")
+    assert text_heatmap(translation.heatmap()).startswith("(attention is spread out")
+    drawn = text_heatmap(translation.heatmap(), None, lambda weight: f"{100 * weight:2.0f}").split("\n")
     assert drawn[-2:] == ["   Ä |11 0 0|", "</s> | 2 6 3|"]
 
 
 def test_a_translation_has_a_heat_map_where_it_has_attention() -> None:
     translation = Translation("ab", "Ä", -1.5, -1.5, MAP.columns, MAP.rows, MAP.scores, WEIGHTS)
-    found = of_translation(translation)
+    found = translation.heatmap()
     assert found is not None
     assert (found.columns, found.rows, found.score) == (MAP.columns, MAP.rows, -1.5)
-    assert text_heatmap(translation) == str(MAP)
+    assert text_heatmap(translation.heatmap()) == str(MAP)
     blank = Translation("", "", 0.0, 0.0, [], [], [], None)
-    assert of_translation(blank) is None
-    assert text_heatmap(blank) == "(no attention)"
+    assert blank.heatmap() is None
+    assert text_heatmap(blank.heatmap()) == "(no attention)"
 
 
 def test_words_are_merged_as_align_does() -> None:
@@ -124,4 +124,4 @@ def test_the_terminal_brackets_words() -> None:
 def test_an_even_attention_is_said_and_not_drawn() -> None:
     tokens = [f"▁{letter}" for letter in "abcdef"]
     even = Translation("a", "b", -1.0, -1.0, tokens, tokens, [-0.1] * 6, np.full((1, 6, 6), 1 / 6))
-    assert text_heatmap(even) == "(attention is spread out: no weight reaches 20%)"
+    assert text_heatmap(even.heatmap()) == "(attention is spread out: no weight reaches 20%)"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq.inference.alignment import Aligner, WordAlignment, align
-from seq2seq.inference.forced_scores import Result, ScoredPair, SentencePair
+from seq2seq.inference.forced_scores import ScoredPair
 from seq2seq.inference.symmetrisation import (
     METHODS,
     agreement_of_directions,
@@ -16,6 +16,7 @@ from seq2seq.inference.symmetrisation import (
     tune,
     union,
 )
+from seq2seq.inference.translation import Translation
 from seq2seq.text.word_alignments import Link
 from seq2seq.text.words import Words
 
@@ -80,13 +81,13 @@ def scored(matrix: list[list[float]], source: str, target: str) -> ScoredPair:
     """A pair of words that are each a piece, with EOS and without attention to it: weights [t s] without EOS."""
     weights = np.zeros((1, len(matrix) + 1, len(matrix[0]) + 1))
     weights[0, :-1, :-1], weights[0, -1, -1] = matrix, 1
-    return ScoredPair(SentencePair(source, target), [], [], [], weights)
+    return ScoredPair(source, target, 0.0, 0.0, [], [], [], weights)
 
 
 class OnePieceAWord(Aligner):
     """Reads pairs of `scored`."""
 
-    def align(self, result: Result) -> WordAlignment:
+    def align(self, result: Translation) -> WordAlignment:
         assert result.attention is not None
         sides = [
             Words(line.split(), [*(range(n, n + 1) for n in range(len(line.split()))), range(0)])

@@ -21,7 +21,7 @@ from seq2seq.serve.batching import Batcher
 from seq2seq.serve.limits import Keys, RateLimit
 from seq2seq.serve.requests import Watch
 from seq2seq.serve.served import Served
-from seq2seq.serve.server import _THREADS, _WAITING, Bounds, Server
+from seq2seq.serve.server import _THREADS, _WAITING, Server
 
 LINE = "a dog likes a tree ."
 
@@ -36,7 +36,7 @@ def server(translator: Translator, tmp_path: Path) -> Iterator[Server]:
     """A server that samples."""
     decoding = Decoding(search="sample", temperature=0.5, top_k=3, top_p=0.9)
     served = Served("model", translator, Batcher(translator, 4, 20), decoding, 60, {})
-    made = Server([served], tmp_path, Bounds(100, 10), Keys([]), RateLimit(None))
+    made = Server([served], tmp_path, 100, 10, Keys([]), RateLimit(None))
     yield made
     served.batcher.close()
     made.pool.shutdown()

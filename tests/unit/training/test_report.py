@@ -48,8 +48,8 @@ def test_nothing_is_lost(width: int) -> None:
 
 def test_heat_maps_come_in_parts() -> None:
     translation = sample(" ".join("abcdefghijklmnopqrst"), "x y")
-    assert text_heatmap(translation, 80) == text_heatmap(translation)
-    parts = text_heatmap(translation, 24).split("\n")
+    assert text_heatmap(translation.heatmap(), 80) == text_heatmap(translation.heatmap())
+    parts = text_heatmap(translation.heatmap(), 24).split("\n")
     assert max(map(len, parts)) <= 24
     assert [line.split() for line in parts[::3]] == [list("abcdefghij"), list("klmnopqrst")]
     assert parts[1] == "x |██                  |"

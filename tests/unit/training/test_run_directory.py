@@ -13,7 +13,7 @@ import pytest
 from support import trainers
 
 from seq2seq.config import CHANGEABLE, TrainConfig, Training, to_plain
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.training import run_directory
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.run_directory import check_run_dir, check_space, check_writable, default_run_dir
@@ -204,9 +204,9 @@ def test_a_directory_is_tried_without_a_trace(tmp_path: Path) -> None:
     check_writable(tmp_path / "new/run")
     check_writable(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"run_dir=.*file/run: can't be written \(Not a directory\)"):
+    with pytest.raises(DataError, match=r"run_dir=.*file/run: can't be written \(Not a directory\)"):
         check_writable(tmp_path / "file/run")
-    with pytest.raises(ConfigError, match=r"can't be written \(File name too long\)"):
+    with pytest.raises(DataError, match=r"can't be written \(File name too long\)"):
         check_writable(tmp_path / ("n" * 300))
     assert os.listdir(tmp_path) == ["file"]
 
