@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from support.searches import LIMITS, RANKING, SOURCES, search
+from support.searches import LIMITS, RANKING, SOURCES, every_search, search
 from support.variants import build_model, label, one_by_one_rows
 
 from seq2seq.model.translation import TranslationModel
@@ -21,8 +21,7 @@ def test_the_rows_are_as_many_as_they_were() -> None:
     assert len(ROWS) == 79
 
 
-@pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("row", ROWS, ids=label)
+@every_search(ROWS)
 def test_batches_and_order_change_nothing(row: dict[str, Any], size: int) -> None:
     model = build_model(row)
     together = search(model, SOURCES, size)
@@ -38,8 +37,7 @@ def test_batches_and_order_change_nothing(row: dict[str, Any], size: int) -> Non
                 torch.testing.assert_close(a.attention, b.attention, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("row", ROWS, ids=label)
+@every_search(ROWS)
 def test_scores_are_those_of_the_model_forced_to_say_the_same(row: dict[str, Any], size: int) -> None:
     model = build_model(row)
     for source, hypotheses in zip(SOURCES, search(model, SOURCES, size), strict=True):
@@ -74,8 +72,7 @@ def in_batches(model: TranslationModel, order: list[int], batch: int, size: int)
     return found
 
 
-@pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("row", ROWS, ids=label)
+@every_search(ROWS)
 def test_in_single_precision_batches_of_1_8_and_64_say_the_same(row: dict[str, Any], size: int) -> None:
     model = build_model(row).float()
     every = in_batches(model, list(range(64)), 64, size)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.searches import SOURCES, search
+from support.searches import SOURCES, every_search, search
 from support.variants import build_model, label, one_by_one_rows, set_dropout
 
 from seq2seq.inference import teacher_forcing
@@ -24,8 +24,7 @@ def test_the_rows_are_as_many_as_they_were() -> None:
     assert len(ROWS) == 79
 
 
-@pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("row", ROWS, ids=label)
+@every_search(ROWS)
 def test_scores_and_attention_are_those_of_search(row: dict[str, Any], size: int) -> None:
     model = build_model(row)
     found = searched(model, size)

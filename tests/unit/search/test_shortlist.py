@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from support import searches
-from support.searches import SOURCES
-from support.variants import DEFAULT, VOCAB, build_model, label, one_by_one_rows
+from support.searches import SOURCES, every_search
+from support.variants import DEFAULT, VOCAB, build_model, one_by_one_rows
 
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.search.shortlist import Shortlist
@@ -46,8 +46,7 @@ def test_a_batch_has_all_candidates_and_each_sentence_its_own() -> None:
         TABLE.select(SOURCES, NOTHING, 3, VOCAB)
 
 
-@pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("row", ROWS, ids=label)
+@every_search(ROWS)
 def test_a_shortlist_of_everything_is_none(row: dict[str, Any], size: int) -> None:
     model = build_model(row)
     everything = Shortlist(np.tile(np.arange(VOCAB, dtype=np.int32), (VOCAB, 1)), np.arange(VOCAB, dtype=np.int32))
@@ -59,8 +58,7 @@ def test_a_shortlist_of_everything_is_none(row: dict[str, Any], size: int) -> No
         assert [h.token_scores for h in short] == [h.token_scores for h in full]
 
 
-@pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("row", ROWS, ids=label)
+@every_search(ROWS)
 def test_neighbours_change_nothing_and_scores_are_over_the_own_candidates(row: dict[str, Any], size: int) -> None:
     model = build_model(row)
     together = search(model, SOURCES, size, selection=TABLE.select(SOURCES, NOTHING, 2, VOCAB))
