@@ -42,7 +42,7 @@ VARIANTS = {
     "lstm-after": f"model.cell=lstm {_PLACEMENT}=after {_SCORE}=general model.decoder_layers=2 model.residual=true",
     "gru-between": f"model.cell=gru {_PLACEMENT}=between model.tied_embeddings=all data.joint=true",
     "local_m": f"model.cell=lstm {_PLACEMENT}=before {_WINDOW}=local_m {_SCORE}=dot data.subword_sampling=0.1",
-    "local_p": f"model.cell=gru {_PLACEMENT}=after {_WINDOW}=local_p {_SCORE}=scaled_dot training.ema=0.9",
+    "local_p": f"model.cell=gru {_PLACEMENT}=after {_WINDOW}=local_p {_SCORE}=scaled_dot",
     "coverage": f"model.cell=lstm {_PLACEMENT}=between {_SCORE}=additive model.attention.score.coverage=true",
     "heads": f"model.cell=gru {_PLACEMENT}=before {_SCORE}=cosine model.attention.heads=4 model.encoder_layers=2",
     "sparsemax": f"model.cell=lstm {_PLACEMENT}=after {_SCORE}=concat {_NORMALISER}=sparsemax data.reverse_source=true",

@@ -37,7 +37,7 @@ PROCESSES = multiprocessing.get_context("fork" if sys.platform.startswith("linux
 SETTINGS = [
     "data.train=train", "data.valid=valid", "data.source_lang=en", "data.target_lang=de", "data.vocab_size=330",
     "data.character_coverage=1.0", "data.subword_sampling=0.2", "model.embedding_size=16", "model.hidden_size=16",
-    "model.dropout=0.2", "training.batch_tokens=128", "training.accumulate=2", "training.ema=0.9",
+    "model.dropout=0.2", "training.batch_tokens=128", "training.accumulate=2",
     "training.learning_rate=0.01", "training.max_epochs=null", "training.validate_every=25", "training.keep_best=2",
     "training.plateau_patience=0", "training.patience=null", "training.processes=1",
     "decoding.max_length=4", "device=cpu",

@@ -82,7 +82,7 @@ def _settled(command: str, line: CommandLine, config: DictConfig) -> dict[str, A
             f"{group}/{name}.yaml."
         )
     for key in removed(values):
-        logger.info("%s: no longer has any effect. Leave it out", key)
+        logger.warning("%s: no longer has any effect. Leave it out", key)
     today: dict[str, Any] = upgrade(values, {word.lstrip("+").partition("=")[0] for word in line.settings})
     return today
 

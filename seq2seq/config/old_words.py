@@ -12,14 +12,15 @@ RENAMED: dict[str, tuple[str, ...]] = {
     **{f"model.{word}": _both(word) for word in ("cell", "residual", "layer_norm", "recurrent_dropout")},
     "model.bidirectional": ("model.encoder.bidirectional",),
     "model.encoder_hidden_size": ("model.encoder.hidden_size",),
-    "training.sampled_inputs_half": ("training.scheduled_sampling_half",),
-    "training.sampled_inputs_most": ("training.scheduled_sampling_max",),
     "training.risk_sharpness": ("training.risk_alpha",),
     "training.halve_after": ("training.halving_start_epoch",),
 }
 """Old key -> the keys that say the same today."""
 
-REMOVED = ("training.cuda_graphs",)
+REMOVED = (
+    "training.cuda_graphs", "training.ema", "training.sampled_inputs_half", "training.sampled_inputs_most",
+    "training.scheduled_sampling", "training.scheduled_sampling_half", "training.scheduled_sampling_max",
+)  # fmt: skip
 """Keys that are accepted and no longer do anything."""
 
 _IMPLIED = {

@@ -71,10 +71,6 @@ class Training:
     weight_decay: float = number(0.0, ge=0)
     """Weight decay of matrices and embeddings; biases, vectors and scales never decay. `adamw` decouples it from the
     gradient (Loshchilov 2019), the other optimizers add it to the gradient."""
-    ema: float | None = number(None, gt=0, lt=1)
-    """Decay of an exponential moving average of the weights, for example 0.999. The average is then validated and
-    saved. null: no average. With a schedule that ends at 0 it brought no gain: it lost 0.2 and 0.5 BLEU in short
-    trainings."""
     accumulate: int = number(1, ge=1)
     """Number of micro-batches whose gradients are summed into one update, which saves memory. batch_tokens still
     counts the whole update. If memory runs out on the largest batch, training raises the number automatically."""
@@ -84,13 +80,6 @@ class Training:
     dropout. Leave it at null under torchrun, whose processes share each batch instead."""
     guided_alignment: float = number(0.0, ge=0)
     """Weight of the cross-entropy between attention and data.alignments (Chen 2016)."""
-    scheduled_sampling: str = choice("none", "linear", "inverse_sigmoid")
-    """How to increase the share of decoder inputs taken from the model's own output instead of the reference (Bengio
-    2015). Each update then also decodes its batch step by step. In short trainings it lost 0.6 and 3.4 BLEU."""
-    scheduled_sampling_half: int | None = number(None, ge=1)
-    """Update at which half of the decoder inputs are the model's own."""
-    scheduled_sampling_max: float = number(1.0, gt=0, le=1)
-    """Maximum share of decoder inputs that are the model's own."""
     risk_samples: int = number(20, ge=1)
     """Samples per source for minimum_risk, within decoding.max_length and max_length_ratio; the paper uses 100."""
     risk_alpha: float = number(5e-3, gt=0)
@@ -126,25 +115,9 @@ class Training:
 
     def problems(self) -> Iterator[str]:
         """Yield an error for each option without effect and for each pair that does not fit."""
-        yield from self._sampling_problems()
         yield from self._rate_problems()
         yield from self._marginal_problems()
         yield from self._risk_problems()
-
-    def _sampling_problems(self) -> Iterator[str]:
-        schedule, half, most = self.scheduled_sampling, self.scheduled_sampling_half, self.scheduled_sampling_max
-        if schedule != "none" and half is None:
-            yield (
-                f"training.scheduled_sampling={schedule} and training.scheduled_sampling_half=null: how fast should "
-                "the share grow? Give training.scheduled_sampling_half, an update, or use "
-                "training.scheduled_sampling=none."
-            )
-        if schedule == "none" and (half is not None or most != 1):
-            yield (
-                f"training.scheduled_sampling=none, training.scheduled_sampling_half={half} and "
-                f"training.scheduled_sampling_max={most}: they would change nothing. Use "
-                "training.scheduled_sampling=linear or inverse_sigmoid, or leave them out."
-            )
 
     def _rate_problems(self) -> Iterator[str]:
         least, rate = self.min_learning_rate, self.learning_rate
@@ -188,9 +161,4 @@ class Training:
             yield (
                 f"training.r_drop={self.r_drop} and training.loss=minimum_risk: candidates are sampled once. "
                 "Use training.r_drop=0."
-            )
-        if self.scheduled_sampling != "none":
-            yield (
-                f"training.scheduled_sampling={self.scheduled_sampling} and training.loss=minimum_risk: samples are "
-                "the model's own words throughout. Use training.scheduled_sampling=none."
             )

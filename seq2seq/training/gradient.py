@@ -14,7 +14,6 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss, LossFunction
 from seq2seq.training.process_group import ProcessGroup
-from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.workers import working
 
 logger = logging.getLogger(__name__)
@@ -53,8 +52,6 @@ class GradientStep:
     processes: int = 1
     """Forked processes that share each batch inside `sharing`; 1 if the group has several ranks."""
     group: ProcessGroup = field(default_factory=ProcessGroup)
-    sampled_inputs: SampledInputs | None = None
-    """Scheduled sampling; None: the decoder's inputs are the references."""
 
     def __post_init__(self) -> None:
         self._micro_batches_used = self.micro_batches
@@ -136,8 +133,6 @@ class GradientStep:
         for part in batch.split(parts):
             part = part.to(self.device)
             with autocast(self.precision, self.device):
-                if self.sampled_inputs is not None:
-                    part = self.sampled_inputs(self.model, part, work.update)
                 loss = self.loss(self.model, part, work.baseline)
             torch.autograd.backward(loss.total / (work.tokens / work.scale))
             losses.append(loss.detach())  # frees the activations

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from seq2seq.training.batches import TrainingBatches
 from seq2seq.training.checkpoints import CheckpointKeeper
 from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loss import Loss
-from seq2seq.training.optimizer import PREFIX, MovingAverage, Schedule
+from seq2seq.training.optimizer import Schedule
 from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.progress import Progress
 from seq2seq.training.report import ValidationReport
@@ -74,7 +74,6 @@ class Trainer:
             (saved.data.source_lang, saved.data.target_lang),
         )
         self.stopping = StoppingRule(self.options, self.schedule, self.run_dir)
-        self._average = None if self.options.ema is None else MovingAverage(self.model, self.options.ema)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.options.precision == "fp16")
         self._scaler.scale(torch.zeros((), device=device))  # it has no scale to save before the first call
 
@@ -114,10 +113,7 @@ class Trainer:
         return True
 
     def _restore(self, state: TrainingState) -> None:
-        if self._average is not None:
-            self._average.restore(state.tensors)
-        moments = {key: tensor for key, tensor in state.tensors.items() if not key.startswith(PREFIX)}
-        checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), moments)
+        checkpoint.restore_optimizer(self.optimizer, self.model.parameters(), state.tensors)
         values = StateValues.of_plain(state.values, self.data.per_epoch)
         self.progress, self.scores = values.progress, values.scores
         self.schedule.factor, self.schedule.waited = values.schedule[0], int(values.schedule[1])
@@ -275,8 +271,6 @@ class Trainer:
             self.stopping.skipped(progress, float(norm))
             return loss, norm
         progress.skipped_in_a_row = 0
-        if self._average is not None:
-            self._average.update(progress.update)
         if "reward" in loss.terms:
             progress.baseline = 0.9 * progress.baseline + 0.1 * loss.mean("reward")
         return loss, norm
@@ -291,10 +285,8 @@ class Trainer:
         if not progress.skipped_in_a_row:
             self.stopping.refuse_divergence(progress, loss.mean("nll"), "training loss")
         if display is not None:
-            sampled = self.gradient.sampled_inputs
             values = {
                 **{name: loss.mean(name) for name in loss.terms},
-                **({} if sampled is None else {"sampled_inputs": sampled.probability(progress.update)}),
                 "gradient_norm": float(norm),
                 "skipped": progress.skipped,
                 "learning_rate": self.stopping.rate(progress, progress.update),
@@ -316,16 +308,15 @@ class Trainer:
         """
         progress, keeper = self.progress, self.keeper
         keeper.look_for_run_dir(progress)
-        with self._averaged():
-            file = translations_file(self.run_dir, progress.update)
-            self.scores, samples = self.validation.run(self.translator, self.group, file, self.options.samples)
-            self.stopping.refuse_divergence(progress, self.scores["loss"], "validation loss")
-            extra_scores = {
-                name: other.run(self.translator, self.group, translations_file(self.run_dir, progress.update, name))[0]
-                for name, other in self.extra_validations.items()
-            }
-            health = None if self.group.rank else self.validation.attention(self.translator)
-            attended = [] if self.group.rank else attend(self.translator, self.validation.corpus)
+        file = translations_file(self.run_dir, progress.update)
+        self.scores, samples = self.validation.run(self.translator, self.group, file, self.options.samples)
+        self.stopping.refuse_divergence(progress, self.scores["loss"], "validation loss")
+        extra_scores = {
+            name: other.run(self.translator, self.group, translations_file(self.run_dir, progress.update, name))[0]
+            for name, other in self.extra_validations.items()
+        }
+        health = None if self.group.rank else self.validation.attention(self.translator)
+        attended = [] if self.group.rank else attend(self.translator, self.validation.corpus)
         is_best = keeper.is_best(progress, self.scores)
         if due:
             self.schedule.validated(self.stopping.validated(progress, self.scores))
@@ -333,10 +324,9 @@ class Trainer:
             report = ValidationReport(progress.update, self.epochs, self._validations(), self.scores, is_best)
             languages = (self.translator.source_lang, self.translator.target_lang)
             report.show(display, samples, languages, health, extra_scores)
-        with self._averaged():
-            retained_before = bool(progress.retained_checkpoints)
-            for name in keeper.names(progress, self.scores, is_best=is_best):
-                self._write(name)
+        retained_before = bool(progress.retained_checkpoints)
+        for name in keeper.names(progress, self.scores, is_best=is_best):
+            self._write(name)
         self._save(display)
         keeper.remove_others(progress, retained_before)
         if display is not None:
@@ -376,9 +366,7 @@ class Trainer:
             self._scaler.state_dict(),
         )
         moments = checkpoint.optimizer_tensors(self.optimizer, self.model.parameters())
-        with self._averaged() as weights:
-            state = TrainingState({**values.to_plain(), "hashes": keeper.hashes}, {**moments, **weights})
-            self._write("last", state)
+        self._write("last", TrainingState({**values.to_plain(), "hashes": keeper.hashes}, moments))
         if keeper.run_dir_was_removed:
             raise DataError(
                 f"run_dir={self.run_dir}: was removed during the run. It was created again with the state after update "
@@ -390,7 +378,3 @@ class Trainer:
         keeper = self.keeper
         keeper.checkpoint.origin["machine"].update(self.machine())
         keeper.write(name, self.progress.update, self.epochs, self.scores, state)
-
-    def _averaged(self) -> AbstractContextManager[dict[str, Tensor]]:
-        """Give the model the averaged weights inside the block; yields the trained weights if they differ."""
-        return nullcontext({}) if self._average is None else self._average.in_place()

@@ -30,7 +30,7 @@ from seq2seq.version import __version__
 USE = "    seq2seq translate checkpoint=THIS_DIRECTORY input=FILE"
 """How a card says that its checkpoint is used"""
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "loss": "loss per token, in nats"}
-_IN_PROSE = ("start_from", "ema")
+_IN_PROSE = ("start_from",)
 """Settings described in a sentence of their own."""
 _ALWAYS = ("batch_tokens", "optimizer", "learning_rate", "schedule", "loss", "precision")
 """Settings listed even at their defaults."""
@@ -89,7 +89,6 @@ def model_card(
     training = config.training
     begun = ", then ".join(map(_file, several(training.start_from)))
     start = f" It began with the weights of {begun}." if begun else ""
-    average = "" if training.ema is None else f" The weights are an exponential moving average, decay {training.ema}."
     valid = next(map(_file, several(config.data.valid)), "pairs held out of the training corpus")
     names = {_SCORES.get(name, name): f"{value:.2f}" for name, value in scores.items()}
     return f"""# {config.data.source_lang} to {config.data.target_lang}
@@ -97,7 +96,7 @@ def model_card(
 A {architecture(config.model)} {_attentions(config.model)}.{_context(config.data)}
 
 It was trained with seq2seq {origin["versions"]["seq2seq"]} on {_corpora(config.data)} for {updates:,} updates \
-({epochs:.2f} epochs) with seed {config.seed}.{start}{average}
+({epochs:.2f} epochs) with seed {config.seed}.{start}
 
 ## Use
 
@@ -139,7 +138,6 @@ def shown_settings(config: TrainConfig, parameters: int, origin: Mapping[str, An
         "seed": config.seed,
         **_settings(training),
         "start_from": ", ".join(map(shared_name, several(config.training.start_from))),
-        "ema": config.training.ema,
         "software": ", ".join(f"{name} {number}" for name, number in origin["versions"].items()),
     }
     return {name: value for name, value in values.items() if value not in (None, "")}

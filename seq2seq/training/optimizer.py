@@ -1,14 +1,13 @@
 """Optimizers, weight decay, learning-rate schedules, and the moving average of the weights."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
@@ -19,9 +18,6 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 0, "adadelta": 2}
 """Number of tensors of a weight's size that each optimizer keeps per weight."""
-
-PREFIX = "weights."
-"""Prefix of the trained weights in a training state whose checkpoint holds their moving average."""
 
 
 def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
@@ -94,47 +90,3 @@ class Schedule:
         if self.waited > self.plateau_patience:
             self.factor *= self.plateau_factor
             self.waited = 0
-
-
-class MovingAverage:
-    """w̄ ← d w̄ + (1 − d) w after every update n, d = min(decay, (1 + n) / (10 + n)), as in Marian and TensorFlow.
-
-    Early averages forget faster, which soon removes the random initial weights.
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self._weights = dict(model.named_parameters())
-        self._averages = {name: weight.detach().clone() for name, weight in self._weights.items()}
-
-    @torch.no_grad()
-    def update(self, number: int) -> None:
-        """Average in the weights after this update, counted from 1."""
-        decay = min(self.decay, (1 + number) / (10 + number))
-        torch._foreach_lerp_(list(self._averages.values()), list(self._weights.values()), 1 - decay)
-
-    @contextmanager
-    def in_place(self) -> Iterator[dict[str, Tensor]]:
-        """Give the model the averages inside the block; yield the trained weights for the training state.
-
-        The values are copied, since other processes may share the memory of the model.
-        """
-        self._exchange()
-        try:
-            yield {f"{PREFIX}{name}": weight for name, weight in self._averages.items()}
-        finally:
-            self._exchange()
-
-    @torch.no_grad()
-    def _exchange(self) -> None:
-        for name, weight in self._weights.items():
-            average = self._averages[name].clone()
-            self._averages[name].copy_(weight)
-            weight.copy_(average)
-
-    @torch.no_grad()
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Use the model's weights as the averages, and give the model the weights of a training state."""
-        for name, weight in self._weights.items():
-            self._averages[name].copy_(weight)
-            weight.copy_(state[f"{PREFIX}{name}"])

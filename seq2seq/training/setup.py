@@ -31,7 +31,6 @@ from seq2seq.training.optimizer import MOMENTS, Halving, Schedule, make_optimize
 from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.risk import MinimumRisk
 from seq2seq.training.run_report import RunReport
-from seq2seq.training.sampled_inputs import SampledInputs
 from seq2seq.training.warm_start import freeze, start_from
 from seq2seq.training.workers import can_fork, default_processes, warn_of_few_cores
 
@@ -66,13 +65,9 @@ def make_trainer(
     lengths = Lengths.of(data.train.source.lengths, data.train.target.lengths)
     if group.ranks > 1:
         made["training"]["ranks"] = group.ranks
-    batches, sampled_inputs = _batches(config, data), None
-    if (half := training.scheduled_sampling_half) is not None:
-        sampled_inputs = SampledInputs(training.scheduled_sampling, half, training.scheduled_sampling_max)
+    batches = _batches(config, data)
     loss = _loss(config, data, lengths)
-    gradient = GradientStep(
-        model, loss, training.precision, config.seed, training.accumulate, processes, group, sampled_inputs
-    )
+    gradient = GradientStep(model, loss, training.precision, config.seed, training.accumulate, processes, group)
     rate, decay = training.learning_rate, training.weight_decay
     optimizer = make_optimizer(training.optimizer, model, learning_rate=rate, weight_decay=decay)
     schedule = _schedule(training, batches.per_epoch)
@@ -115,7 +110,7 @@ def space_needed(trainer: Trainer) -> int:
     """
     options, weights = trainer.options, _size(trainer.model.parameters())
     trained = _size(parameter for group in trainer.optimizer.param_groups for parameter in group["params"])
-    state = weights + MOMENTS[options.optimizer] * trained + (weights if options.ema is not None else 0)
+    state = weights + MOMENTS[options.optimizer] * trained
     kept = sum(most + 1 for most in (options.keep_best, options.keep_last) if most > 1)
     return (1 + kept) * weights + 3 * state
 

@@ -54,10 +54,9 @@ def records(path: str) -> list[dict[str, Any]]:
     "options",
     [
         [*TWO, "training.accumulate=2", *GUIDED],
-        ["training.scheduled_sampling=linear", "training.scheduled_sampling_half=2"],
         [*TWO, "training.loss=minimum_risk", "training.risk_samples=2", "training.batch_tokens=32"],
     ],
-    ids=["guided", "scheduled", "risk"],
+    ids=["guided", "risk"],
 )
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(corpus: Path, kind: str, options: list[str]) -> None:
     assert train(kind, "run_dir=whole", *options, "training.max_updates=4") == 0

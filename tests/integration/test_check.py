@@ -112,7 +112,7 @@ def test_what_it_begins_with_has_to_be_readable(more: list[str], capfd: pytest.C
     [
         [],
         ["training.optimizer=sgd"],
-        ["training.optimizer=adadelta", "training.ema=0.9"],
+        ["training.optimizer=adadelta"],
         ["training.keep_best=2", "training.keep_last=3", "model.tied_embeddings=all"],
         ["training.freeze=[encoder]"],
     ],

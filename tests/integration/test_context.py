@@ -51,11 +51,10 @@ def scores(capsys: pytest.CaptureFixture[str], run: str, *more: str) -> list[str
     "options",
     [
         [*TWO, "training.accumulate=2"],
-        ["training.scheduled_sampling=linear", "training.scheduled_sampling_half=2"],
         [*TWO, "training.loss=minimum_risk", "training.risk_samples=2"],
         ["data.tokenizer=unigram", "data.subword_sampling=0.2", "data.vocab_size=290"],
     ],
-    ids=["shares", "scheduled", "risk", "sampling"],
+    ids=["shares", "risk", "sampling"],
 )
 @pytest.mark.usefixtures("corpus")
 def test_every_training_reads_the_context(options: list[str]) -> None:

@@ -63,7 +63,7 @@ def close(found: Any, expected: Any) -> None:
     ("count", "more"),
     [
         (2, []),
-        (4, ["training.accumulate=2", "training.ema=0.9"]),
+        (4, ["training.accumulate=2"]),
         (4, ["training.batch_sentences=3", "model.tied_embeddings=all"]),  # fewer pairs than processes
         (2, ["data.subword_sampling=0.2", 'training.freeze=["encoder"]']),
     ],
@@ -81,7 +81,7 @@ def test_several_ranks_make_the_updates_of_one(corpus: Path, count: int, more: l
 @pytest.mark.parametrize(
     "more",
     [
-        ["model.dropout=0.3", "training.scheduled_sampling=linear", "training.sampled_inputs_half=2"],
+        ["model.dropout=0.3"],
         ["model/attention/normaliser=reinforce"],
         ["training.loss=minimum_risk", "training.risk_samples=3", "training.label_smoothing=0.1"],
     ],

@@ -13,7 +13,7 @@ from seq2seq.cli.main import main
 TINY = [*SMALL, "data.train=train", "data.valid=train", "training.validate_every=5", "decoding.max_length=5"]
 DRAWN = [
     "model.dropout=0.2", "model.variational_dropout=true", "model.recurrent_dropout=0.2", "model.word_dropout=0.1",
-    "data.subword_sampling=0.3", "training.scheduled_sampling=inverse_sigmoid", "training.sampled_inputs_half=6",
+    "data.subword_sampling=0.3",
 ]  # fmt: skip
 
 

@@ -74,7 +74,7 @@ EXPECTED = {
     "more",
     [
         ["training.schedule=cosine", "model.dropout=0.3"],
-        ["training.ema=0.9", "training.plateau_patience=0"],
+        ["training.plateau_patience=0"],
         pytest.param(
             ["training.processes=2"],
             marks=pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only"),

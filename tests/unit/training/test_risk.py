@@ -217,11 +217,6 @@ def test_gradients_reach_the_weights_under_autocast(dtype: torch.dtype) -> None:
         ({"r_drop": 1.0}, {}, "r_drop=1.0 and model.dropout=0: both passes would be the same"),
         ({"loss": "minimum_risk", "r_drop": 1.0}, {}, "r_drop=1.0 and training.loss=minimum_risk"),
         ({"loss": "minimum_risk", "guided_alignment": 0.2}, {}, "guided_alignment=0.2 and training.loss=minimum_risk"),
-        (
-            {"loss": "minimum_risk", "scheduled_sampling": "linear", "sampled_inputs_half": 9},
-            {},
-            "training.scheduled_sampling=linear and training.loss=minimum_risk",
-        ),
     ],
 )
 def test_impossible_pairs_are_refused(training: dict[str, Any], model: dict[str, Any], message: str) -> None:

@@ -84,16 +84,7 @@ def test_a_run_keeps_what_its_directory_is_named_by_and_may_change_all_else(
 
 
 def test_what_shapes_the_updates_is_not_free() -> None:
-    for name in (
-        *CHANGEABLE,
-        "batch_tokens",
-        "optimizer",
-        "precision",
-        "validate_every",
-        "metric",
-        "accumulate",
-        "ema",
-    ):
+    for name in (*CHANGEABLE, "batch_tokens", "optimizer", "precision", "validate_every", "metric", "accumulate"):
         assert f"training.{name}" in KEYS.keys() - set(run_directory._FREE)
 
 
