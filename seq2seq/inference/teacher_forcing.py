@@ -109,7 +109,8 @@ def log_probs(
         allowed = torch.from_numpy(selection.tokens)
         project, tokens = output.restricted_to(allowed.to(features.device)), torch.searchsorted(allowed, tokens)
     parts = []
-    for rows in torch.split(torch.arange(len(tokens)), _ROWS):
+    for first in range(0, max(len(tokens), 1), _ROWS):
+        rows = slice(first, first + _ROWS)
         logits = full_precision(project(features[rows]))
         if selection is not None and selection.absent is not None and sentences is not None:
             logits = logits.masked_fill(selection.absent[sentences[rows]].to(logits.device), -torch.inf)
