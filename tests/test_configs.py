@@ -32,8 +32,9 @@ LEAST_CELLS = {
     "paper/luong2015_ladder": 6,
     "paper/luong2015_scores": 8,
     "paper/multi30k": 2,
+    "regularisation_multi30k": 8,
 }
-"""Fewer than ten, where a cell takes an hour or more, or a paper has no more."""
+"""Fewer than ten, where a cell takes an hour or more, or there is no more to compare."""
 PLACEMENTS = sorted(path.stem for path in (CONFIGS / "model/attention/placement").glob("*.yaml"))
 """With an option of their own."""
 LAUNCHERS = sorted(path.stem for path in (CONFIGS / "hydra/launcher").glob("*.yaml"))
