@@ -58,8 +58,8 @@ def alike(found: Any, expected: Any) -> bool:
     "row",
     [
         {**DEFAULT, "cell": "lstm", "layer_norm": True, "window": "local_p", "placement": "after", "coverage": False},
-        {**BASES[4], "positions": "rotary", "self_window": "local_m", "normaliser": "sparsemax"},
-        {**BASES[8], "normaliser": "hard", "heads": 2},
+        {**BASES[4], "encoder_layers": 1, "positions": "rotary", "self_window": "local_m", "normaliser": "sparsemax"},
+        {**BASES[8], "encoder_layers": 1, "normaliser": "hard", "heads": 2},
     ],
     ids=["recurrent", "transformer", "convolutional"],
 )
