@@ -83,7 +83,7 @@ def score_pairs(
     def scored(
         pair: SentencePair, source: list[str], target: list[str], scores: list[float], weights: Tensor | None
     ) -> ScoredPair:
-        total, dense, given = sum(scores), None if weights is None else weights.numpy(), pair.tokens is not None
+        total, dense, given = sum(scores, 0.0), None if weights is None else weights.numpy(), pair.tokens is not None
         sides = pair.source, pair.target
         return ScoredPair(
             *sides, total, total, source, target, scores, dense, shortlist, context=pair.context, as_tokens=given
