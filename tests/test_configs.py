@@ -134,6 +134,7 @@ def test_a_paper_tells_its_figures_and_where_its_corpus_is(paper: str) -> None:
     ],
 )
 def test_any_experiment_takes_any_attention(experiment: str, attention: str) -> None:
+    """Compose a third of the pairs: each experiment and each attention in several."""
     assert compose("train", f"experiment={experiment}", f"model/attention={attention}")
 
 

@@ -121,7 +121,7 @@ def training_run(config: TrainConfig, data: PreparedData, device: torch.device, 
         yield run
 
 
-def peak_memory(config: TrainConfig, data: PreparedData, device: torch.device, fp32: str) -> float | None:
+def peak_memory(config: TrainConfig, data: PreparedData, device: torch.device, fp32: str) -> float:
     """Peak MiB of this process (on CUDA, of device memory) after the largest batch, some updates and a validation."""
     with training_run(config, data, device, fp32) as run:
         run.train(_MEMORY_UPDATES)

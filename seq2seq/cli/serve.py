@@ -35,7 +35,7 @@ def run(config: ServeConfig) -> int:
     models = _chosen(config)
     if config.decoding.n_best > 1:
         raise ConfigError(f"decoding.n_best={config.decoding.n_best}: a request says how many alternatives it wants")
-    if config.workers > 1 and (config.device != "cpu" or not hasattr(os, "fork")):
+    if config.workers > 1 and config.device != "cpu":
         raise ConfigError(
             f"workers={config.workers} and device={config.device}: only processes on a CPU can share weights. Use "
             "device=cpu, or workers=1."

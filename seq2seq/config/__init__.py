@@ -25,7 +25,7 @@ from seq2seq.config.description import *
 from seq2seq.config.model import *
 from seq2seq.config.model import GROUPS, Model
 from seq2seq.config.old_words import *
-from seq2seq.config.old_words import upgrade
+from seq2seq.config.old_words import lost, upgrade
 from seq2seq.config.schema import *
 from seq2seq.config.schema import SchemaReader, problems, sections
 from seq2seq.config.training import *
@@ -47,7 +47,7 @@ def parse(kind: str, values: Mapping[str, Any]) -> Any:
     prefix = "" if kind in COMMANDS else f"{kind}."
     reader = SchemaReader(KINDS[kind], GROUPS, prefix)
     config = reader.read(upgrade({kind: values})[kind] if prefix else upgrade(values))
-    errors = reader.errors or list(problems(config))
+    errors = reader.errors or [*(() if prefix else lost(values)), *problems(config)]
     if errors:
         shown = [error[:_MOST_LETTERS] for error in errors[:_MOST_ERRORS]]
         more = len(errors) - len(shown)

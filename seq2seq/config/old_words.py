@@ -23,6 +23,9 @@ REMOVED = (
 )  # fmt: skip
 """Keys that are accepted and no longer do anything."""
 
+_LOST = {"training.ema": None, "training.scheduled_sampling": "none"}
+"""Removed keys that shaped a training, and the value with which they did not."""
+
 _IMPLIED = {
     "model.encoder.name": "recurrent",
     "model.decoder.name": "recurrent",
@@ -53,6 +56,14 @@ def upgrade(values: Any, given: Collection[str] = ()) -> Any:
     if isinstance(values.get("change"), list):
         values["change"] = [RENAMED.get(key, (key,))[0] if isinstance(key, str) else key for key in values["change"]]
     return values
+
+
+def lost(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an error for each setting of a stored training that this version can't repeat."""
+    for key, harmless in _LOST.items():
+        path, _, last = key.rpartition(".")
+        if (value := _section(values, path).get(last, harmless)) != harmless:
+            yield f"{key}={value}: this version no longer has it. Use the version that began this training."
 
 
 def removed(values: Mapping[str, Any]) -> list[str]:

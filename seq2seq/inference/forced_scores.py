@@ -50,7 +50,7 @@ def pairs_in_documents(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoredPair(Translation):
-    """A given translation, with its log-probabilities and attention."""
+    """A given translation, with its log-probabilities and attention; its `rank` is its `score`."""
 
     as_tokens: bool = False
     """Whether it was given as tokens"""

@@ -30,7 +30,10 @@ USUAL_SIZE = 512 * 512
 
 @dataclass(frozen=True, kw_only=True)
 class PairBatch(Batch):
-    """Pairs that are read together; a target need not end with EOS, and may contain PAD."""
+    """Pairs that are read together.
+
+    A target need not end with EOS and may contain PAD: `target_lengths` tells where it ends.
+    """
 
     rows: Sequence[int]
     """Their places among all pairs"""
@@ -102,7 +105,8 @@ def log_probs(
 ) -> Tensor:
     """Map features [n r] and tokens [n] to log-probabilities [n], a few rows of logits at a time.
 
-    With a selection, they are normalised over what the sentence of each token [n] may consist of.
+    `sentences` [n] is the row of each token. With a selection, they are normalised over what that sentence may consist
+    of.
     """
     project: Callable[[Tensor], Tensor] = output.logits
     if selection is not None:
@@ -112,7 +116,8 @@ def log_probs(
     for first in range(0, max(len(tokens), 1), _ROWS):
         rows = slice(first, first + _ROWS)
         logits = full_precision(project(features[rows]))
-        if selection is not None and selection.absent is not None and sentences is not None:
+        if selection is not None and selection.absent is not None:
+            assert sentences is not None
             logits = logits.masked_fill(selection.absent[sentences[rows]].to(logits.device), -torch.inf)
         parts.append(logits.log_softmax(-1).gather(1, tokens[rows, None].to(logits.device)).squeeze(1))
     return torch.cat(parts)

@@ -75,7 +75,7 @@ class Translation:
     token_scores: list[float]
     """Natural-log probability of each token"""
     attention: Weights | None
-    """[h t s]; None for a blank line, without attention in the model, or where it was not kept"""
+    """[h t s]; None for a blank line, for a model without attention, or if it was not kept"""
     shortlist: int | None = None
     """decoding.shortlist: probabilities are normalised over these candidates; None: over the whole vocabulary"""
     cut: bool = False
@@ -95,7 +95,7 @@ class Translation:
         return in_notebook(self.heatmap())
 
     def heatmap(self, windows: Windows | None = None) -> Heatmap | None:
-        """Return the attention as a heat map; None for a blank line or a model without attention."""
+        """Return the attention as a heat map; None where there is none."""
         if self.attention is None:
             return None
         names, scores = (self.source_tokens, self.tokens), (self.token_scores, self.score)

@@ -86,7 +86,7 @@ def make_app(server: Server) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        exception_handlers=_ANSWERS,
+        exception_handlers=_HANDLERS,
     )
     most_bytes = _BYTES_PER_CHARACTER * server.most_characters + 100_000
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
@@ -102,11 +102,11 @@ def make_app(server: Server) -> FastAPI:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-Answer = Callable[[Request, Exception], Awaitable[JSONResponse]]
+Handler = Callable[[Request, Exception], Awaitable[JSONResponse]]
 
 
-def _answer(status: int, text: str = "", headers: dict[str, str] | None = None) -> Answer:
-    """Answer an error by this text, or by what the error says."""
+def _handler(status: int, text: str = "", headers: dict[str, str] | None = None) -> Handler:
+    """Make a handler of errors that answers with this text, or with what the error says."""
 
     async def answer(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": text or str(error)}, status, headers)
@@ -118,13 +118,13 @@ async def _refused(request: Request, error: HTTPException) -> JSONResponse:
     return JSONResponse({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
 
 
-_ANSWERS: dict[int | type[Exception], Any] = {
+_HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: _refused,
-    ConfigError: _answer(409),
-    DataError: _answer(409),
-    Busy: _answer(503, "too many sentences are waiting; try again in a second", {"Retry-After": "1"}),
-    TimeoutError: _answer(504, _LATE),
-    Exception: _answer(500, _INTERNAL),
+    ConfigError: _handler(409),
+    DataError: _handler(409),
+    Busy: _handler(503, "too many sentences are waiting; try again in a second", {"Retry-After": "1"}),
+    TimeoutError: _handler(504, _LATE),
+    Exception: _handler(500, _INTERNAL),
 }
 
 
@@ -144,9 +144,9 @@ def _admit(server: Server, request: Request, key: str) -> None:
 
 
 def _begin(server: Server, request: Request, asked: Languages, texts: Sequence[str]) -> tuple[Served, Detected | None]:
-    """Return the model for these texts, and the language if it was detected; add them to the request's line in the log.
+    """Check the texts; return their model, and the language if it was detected.
 
-    Raises HTTPException 400 or 413.
+    The request's line in the log gets both. Raises HTTPException 400, 413 or 501.
     """
     server.check(texts)
     model, detected = server.model(asked.source, asked.target, asked.model, "\n".join(texts))

@@ -35,9 +35,9 @@ class Server:
     directory: Path
     """For translated files that wait to be downloaded"""
     most_characters: int
-    """Of a request"""
+    """Most characters of a request"""
     most_texts: int
-    """Of a request"""
+    """Most texts of a request"""
     keys: Keys
     rate: RateLimit
 

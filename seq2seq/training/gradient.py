@@ -83,13 +83,12 @@ class GradientStep:
         """Return the loss of a batch; `group.update` finds `scale` times its gradient. `baseline` is REINFORCE's b."""
         return self._shared(batch, _Work(update, baseline, batch.tokens, scale, self.micro_batches))
 
-    def find_micro_batches(self, batch: Batch, update: int) -> None:
-        """Dry-run the largest batch as in this update and keep the number of micro-batches it needed."""
-        self._shared(batch, _Work(update, 0.0, batch.tokens, 1.0, self.micro_batches, dry_run=True))
+    def find_micro_batches(self, batch: Batch) -> None:
+        """Dry-run an update with the largest batch and keep the number of micro-batches it needed."""
+        self._shared(batch, _Work(0, 0.0, batch.tokens, 1.0, self.micro_batches, dry_run=True))
         self.model.zero_grad()
-        needed = int(
-            self.group.all_reduce([self._micro_batches_used], "MAX")[0]
-        )  # all ranks resume with the same draws
+        # All ranks resume with the same draws.
+        needed = int(self.group.all_reduce([self._micro_batches_used], "MAX")[0])
         if needed > self.micro_batches:
             logger.warning(
                 "the largest batch does not fit into memory in %d part(s) (training.accumulate): from now on, each "

@@ -187,11 +187,13 @@ class Trainer:
             display = None if self.group.rank else stack.enter_context(closing(self._display()))
             signals = stack.enter_context(noted_signals(forgiving=self.group.ranks > 1))
             stack.enter_context(self.gradient.sharing(self.optimizer))
+            self._counted_until = time.monotonic()
+            if self.reason_to_stop():
+                if not self.scores:  # stopped before the first validation, and resumed with a lower limit
+                    self._validate(display, due=False)
+                return
             self.try_largest_batch()
             self._counted_until = time.monotonic()
-            if self.reason_to_stop():  # stopped before a validation, and resumed with a lower limit
-                self._validate(display, due=False)
-                return
             for batch in self.batches():
                 self._update(batch, display)
                 stop = self._count_time(signals)  # a later signal is for the next update
@@ -240,8 +242,7 @@ class Trainer:
             [] if self.optimizer.state else [torch.empty_like(p) for _ in range(2) for p in self.model.parameters()]
         )
         batch = self.data.largest().to(self.gradient.batch_device)
-        # The last update, when scheduled sampling decodes the most.
-        self.gradient.find_micro_batches(batch, self.schedule.total_updates)
+        self.gradient.find_micro_batches(batch)
         del moments  # leaves their memory to the optimizer
 
     def batches(self) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""Optimizers, weight decay, learning-rate schedules, and the moving average of the weights."""
+"""Optimizers, weight decay and learning-rate schedules."""
 
 import math
 from collections.abc import Callable

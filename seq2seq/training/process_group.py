@@ -4,9 +4,9 @@ Each batch is split into shares (`Batch.split`), and every share draws from a se
 on it. So forked workers (workers.py) and the ranks of torch.distributed make the same update, to rounding.
 
 Gradients are added up by one all-reduce after backward instead of by DistributedDataParallel, which expects one call
-of the model's `forward` per update: training.accumulate makes several, and minimum-risk training and scheduled sampling
-call parts of the model. It also averages over the processes, whereas the gradient of each share is already its part of
-the mean over the tokens of the whole batch.
+of the model's `forward` per update: training.accumulate makes several, and minimum-risk training calls parts of
+the model. It also averages over the processes, whereas the gradient of each share is already its part of the mean over
+the tokens of the whole batch.
 """
 
 import os

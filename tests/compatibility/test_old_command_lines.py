@@ -1,5 +1,6 @@
 """Command lines and words that earlier versions took are taken for ever, and mean the same."""
 
+import json
 import logging
 import shlex
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ import pytest
 from support.composition import remembered
 
 from seq2seq.cli.compose import run_composed
-from seq2seq.config import COMMANDS, REMOVED, RENAMED, TrainConfig, parse
-from seq2seq.training.run_directory import default_run_dir
+from seq2seq.config import COMMANDS, REMOVED, RENAMED, TrainConfig, parse, to_plain
+from seq2seq.errors import ConfigError
+from seq2seq.training.run_directory import check_run_dir, default_run_dir
 
 DATA = "data.train=corpus/train data.valid=corpus/valid data.source_lang=en data.target_lang=de"
 VARIANTS = """'variants={dot: "model/attention/score=dot", none: "model/attention=none"}'"""
@@ -139,6 +141,21 @@ def test_old_words_in_a_multirun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_an_old_word_in_a_list_of_changes() -> None:
     (config,) = composed("run_dir=r", "change=[training.halve_after]")
     assert config.change == ["training.halving_start_epoch"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("ema", 0.9), ("scheduled_sampling", "linear")])
+def test_a_training_that_this_version_cannot_repeat_is_not_resumed(
+    key: str, value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,) = composed("run_dir=r")
+    stored = to_plain(config)
+    stored["training"] |= {"ema": None, "scheduled_sampling": "none", "scheduled_sampling_half": None}
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    assert not check_run_dir(tmp_path, config)
+    stored["training"][key] = value
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(ConfigError, match=f"training.{key}={value}: this version no longer has it"):
+        check_run_dir(tmp_path, config)
 
 
 @pytest.mark.parametrize("key", REMOVED)

@@ -148,7 +148,6 @@ def test_closed_streams(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: py
     assert Path("out").read_text() == "ein Hund mag einen Baum .\n"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a shell's redirections")
 def test_no_file_takes_the_place_of_a_closed_stream(folder: Path) -> None:
     command = f"{sys.executable} -m seq2seq translate checkpoint={MODEL} input=text output=out <&- >&- 2>&-"
     assert subprocess.run(command, shell=True, env=ENVIRONMENT, cwd=folder).returncode == 0

@@ -66,7 +66,7 @@ def test_the_same_command_gives_the_same_bits(tmp_path: Path) -> None:
         ["model/attention/normaliser=reinforce"],
         ["training.loss=minimum_risk", "training.risk_samples=3", "model/attention/normaliser=gumbel"],
     ],
-)  # fmt: skip
+)
 def test_no_generator_has_to_be_remembered(tmp_path: Path, more: list[str]) -> None:
     """All that is drawn follows from the seed and the update: so whatever became of the generators is the same."""
 

@@ -20,7 +20,6 @@ from seq2seq.benchmark.machine import Product
 from seq2seq.benchmark.runs import DecodingRun, Measurement, training_run
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import BenchmarkConfig, LocalM, TrainConfig, parse, to_plain
-from seq2seq.device import peak_mb
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.models import EnsembleMember
 from seq2seq.inference.translator import Translator
@@ -362,7 +361,7 @@ def test_growth_changes_one_thing_at_a_time(config: BenchmarkConfig, tmp_path: P
     measured = suite.measure_growth(small, CPU, "highest", tmp_path)
     assert measured["training_tokens_per_second"] > 0
     assert measured["decoding_tokens_per_second"] == pytest.approx(10 * measured["decoding_sentences_per_second"])
-    assert (measured["training_peak_memory_mb"] is None) == (peak_mb(CPU) is None)
+    assert measured["training_peak_memory_mb"] > 0
 
 
 # --- peers -----------------------------------------------------------------------------------------------------------

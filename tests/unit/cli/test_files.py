@@ -56,10 +56,6 @@ def test_an_empty_input_gives_nothing() -> None:
     os.close(reader)
 
 
-POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes and devices with names")
-
-
-@POSIX
 def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path) -> None:
     pipe, found = tmp_path / "pipe", []
     os.mkfifo(pipe)

@@ -7,8 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from seq2seq.cli import serve
 from seq2seq.cli.main import Stopped
 
@@ -23,7 +21,6 @@ def _signal_in_the_pause(directory: Path) -> None:
         sys.exit(stopped.exit_code)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
 def test_no_worker_begins_after_a_signal_in_the_pause(tmp_path: Path) -> None:
     process = multiprocessing.get_context("fork").Process(target=_signal_in_the_pause, args=(tmp_path,))
     process.start()
