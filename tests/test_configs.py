@@ -129,6 +129,7 @@ def test_a_paper_tells_its_figures_and_where_its_corpus_is(paper: str) -> None:
     [
         (experiment, attention)
         for row, experiment in enumerate(EXPERIMENTS)
+        if experiment != "multi30k_best"  # a Transformer, which has one place for attention
         for column, attention in enumerate(ATTENTIONS)
         if (row + column) % 3 == 0
     ],
