@@ -2,9 +2,12 @@
 
 import gc
 import logging
+import os
+from collections.abc import Iterator
 
 import pytest
 import torch
+from support.composition import remembered
 
 from seq2seq.model import quantised
 
@@ -14,6 +17,14 @@ quantised.LEAST_BYTES = 1  # the models of the tests are small, and int8 would l
 for _logger in logging.root.manager.loggerDict.values():
     if isinstance(_logger, logging.Logger):
         _logger.propagate = True  # pytest gives handlers to all that do not, in each test, and torch has forty of them
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick() -> Iterator[None]:
+    """Compose configurations quickly, and don't wait for the disk: nobody cuts the power."""
+    with remembered(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", os.fstat)  # which refuses what is no file as well
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,10 @@
 import json
 import logging
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.composition import remembered
 
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import COMMANDS, REMOVED, RENAMED, TrainConfig, parse, to_plain
@@ -50,12 +48,6 @@ train experiment=bible_grc_en model/attention=firat2016_cgru run_dir=runs/bible
 align checkpoint=runs/bible source=bible/test.grc target=bible/test.en gold=bible/test.align
 """
 """Every command of the README at commit 2c9ee8f, placeholders filled in; launchers that are not installed left out."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _composition() -> Iterator[None]:
-    with remembered():
-        yield
 
 
 def composed(*words: str) -> list[TrainConfig]:

@@ -1,21 +1,13 @@
-"""For tests of whole commands: configurations are composed quickly, and several modules share trained models."""
+"""For tests of whole commands: several modules share trained models."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from support.composition import remembered
 from support.sentences import FEW_PAIRS, write_pairs
 from support.trainers import learn_few_pairs
 
 from seq2seq.cli.main import main
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _composition() -> Iterator[None]:
-    with remembered():
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -66,15 +66,15 @@ def test_forced_scores_and_alignments_are_those_of_search(rows: list[dict[str, A
     models = translator(rows, [15, 17, 15])
     aligner = Aligner.of(models)
     assert aligner is not None
-    for ranked in say(models, decoding):
-        for translation in ranked:
-            assert translation.score == pytest.approx(sum(translation.token_scores))
-            if not translation.tokens:
-                continue
-            (forced,) = score_pairs(models, [SentencePair(translation.source, translation.text, translation.tokens)], 3)
-            torch.testing.assert_close(forced.token_scores, translation.token_scores, rtol=1e-9, atol=1e-9)
-            torch.testing.assert_close(forced.attention, translation.attention, rtol=1e-5, atol=1e-6)
-            assert aligner.align(forced).links == aligner.align(translation).links
+    said = [translation for ranked in say(models, decoding) for translation in ranked]
+    for translation in said:
+        assert translation.score == pytest.approx(sum(translation.token_scores))
+    said = [translation for translation in said if translation.tokens]
+    pairs = [SentencePair(translation.source, translation.text, translation.tokens) for translation in said]
+    for forced, translation in zip(score_pairs(models, pairs, 3), said, strict=True):
+        torch.testing.assert_close(forced.token_scores, translation.token_scores, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(forced.attention, translation.attention, rtol=1e-5, atol=1e-6)
+        assert aligner.align(forced).links == aligner.align(translation).links
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("int8", 1e-6)])
