@@ -30,12 +30,10 @@ print(*sorted({"torch", "seq2seq", "regex", "onnx"} & set(sys.modules)), file=sy
 """
 
 
-@pytest.fixture(scope="module")
-def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def exported(with_graphs: Path) -> Path:
     """A model that has learned a small corpus."""
-    output = tmp_path_factory.mktemp("export") / "model"
-    assert main(["export", f"checkpoint={models}/additive", f"output={output}"]) == 0
-    return output
+    return with_graphs / "onnx-fp32"
 
 
 def run(exported: Path, *options: str, text: str) -> subprocess.CompletedProcess[bytes]:
@@ -117,15 +115,6 @@ def test_missing_packages_are_named(
 
 
 # --- the graphs as the engine of `translate` -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def with_graphs(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the model with its graphs."""
-    copy = tmp_path_factory.mktemp("engine") / "model"
-    shutil.copytree(models / "additive" / "best", copy)
-    assert main(["export", f"checkpoint={copy}"]) == 0
-    return copy
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import threading
@@ -282,11 +281,10 @@ def test_limits_of_decoding_hold_everywhere(models: Path, work: Path) -> None:
         assert [kind for kind, _ in client.events(q=LINES[0])].count("step") == 3
 
 
-def test_exported_graphs_translate(models: Path, work: Path, translator: seq2seq.Translator) -> None:
+def test_exported_graphs_translate(work: Path, translator: seq2seq.Translator, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("onnxruntime", reason="the extra `onnx`")
-    shutil.copytree(models / "additive/best", work / "graphs")
-    assert main(["export", f"checkpoint={work}/graphs"]) == 0
-    with serving(work, f"checkpoint={work}/graphs", "decoding.engine=onnx") as (client, _):
+    graphs = request.getfixturevalue("with_graphs")
+    with serving(work, f"checkpoint={graphs}", "decoding.engine=onnx") as (client, _):
         status, answer = client.ask("/translate", q=LINES, target="de")
         assert (status, answer.get("translatedText")) == (200, expected(translator, LINES))
         assert [kind for kind, _ in client.events(q=LINES[0])][-1] == "end"

@@ -1,18 +1,20 @@
 """scripts/bible_tokens.py on two made-up verses."""
 
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
+import pytest
 from support import ROOT
 
 
-def run(*words: str | Path) -> str:
-    command = [sys.executable, ROOT / "scripts/bible_tokens.py", *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+def test_links_between_tokens_are_scored_as_links_between_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: str | Path) -> str:
+        monkeypatch.setattr("sys.argv", ["bible_tokens.py", *map(str, words)])
+        runpy.run_path(str(ROOT / "scripts/bible_tokens.py"), run_name="__main__")
+        return capsys.readouterr().out
 
-
-def test_links_between_tokens_are_scored_as_links_between_words(tmp_path: Path) -> None:
     bible, tokens = tmp_path / "bible", tmp_path / "tokens"
     bible.mkdir()
     for part, greek, english in (
