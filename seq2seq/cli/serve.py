@@ -55,6 +55,8 @@ def run(config: ServeConfig) -> int:
             decoding = translator.settled(config.decoding)
             translator.check(decoding)
             translator.models(decoding.precision)
+            if decoding.engine == "onnx":
+                translator.find_graphs(decoding.precision)
         keys = _read_keys(config.api_keys)
         files = Path(directory, "files")
         files.mkdir()

@@ -84,8 +84,8 @@ def directory_name(precision: str) -> str:
     return f"onnx-{precision}"
 
 
-def load_graphs(checkpoint_dir: Path, precision: str) -> GraphStepper:
-    """Load the graphs that lie in a checkpoint. Raises ConfigError if they are missing, or of other weights."""
+def find_graphs(checkpoint_dir: Path, precision: str) -> Path:
+    """Return the directory of a checkpoint's graphs. Raises ConfigError if they are missing, or of other weights."""
     way_out = f"Make them: seq2seq export checkpoint={checkpoint_dir} precision={precision}"
     if find_spec("onnxruntime") is None:
         raise ConfigError(f"decoding.engine=onnx needs onnxruntime. Install it: {install_command('onnx')}")
@@ -96,4 +96,4 @@ def load_graphs(checkpoint_dir: Path, precision: str) -> GraphStepper:
         raise ConfigError(f"decoding.engine=onnx: {directory} has no graphs. {way_out}") from error
     if made_from != weights_hash(checkpoint_dir):
         raise ConfigError(f"decoding.engine=onnx: {directory} has graphs of other weights. Delete it. {way_out}")
-    return GraphStepper(directory)
+    return directory

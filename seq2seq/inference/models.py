@@ -11,7 +11,7 @@ from typing import Self
 import torch
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.export.stepper import GraphStepper, load_graphs
+from seq2seq.export.stepper import GraphStepper, find_graphs
 from seq2seq.inference.link_rules import LinkRules
 from seq2seq.inference.precision import MeasuredPrecision
 from seq2seq.model.quantised import QuantisedModels
@@ -57,7 +57,7 @@ class TrainedModels:
             member.model.to(device).eval()
         self.members = members
         self._quantised = [QuantisedModels(member.model) for member in members]
-        self._graphs: dict[tuple[int, str], GraphStepper] = {}
+        self._graphs: dict[str, list[GraphStepper]] = {}
         self.target = target
         self.device = device
         self.source_lang, self.target_lang = languages
@@ -130,15 +130,22 @@ class TrainedModels:
             logger.info("decoding.precision=auto: %s", precision if len(measured) > 1 else measured[0])
         return precision
 
+    def find_graphs(self, precision: str) -> list[Path]:
+        """Return the directory of each member's graphs. Raises ConfigError if one is missing, or of other weights."""
+        found = []
+        for member in self.members:
+            if member.directory is None:
+                raise ConfigError("decoding.engine=onnx: the model has no checkpoint that could hold its graphs")
+            found.append(find_graphs(member.directory, precision))
+        return found
+
     def graphs(self, precision: str) -> list[GraphStepper]:
-        """Return the exported graphs of each member. Raises ConfigError if there are none, or if they are of others."""
-        for number, member in enumerate(self.members):
-            if (number, precision) not in self._graphs:
-                if member.directory is None:
-                    raise ConfigError("decoding.engine=onnx: the model has no checkpoint that could hold its graphs")
-                self._graphs[number, precision] = load_graphs(member.directory, precision)
-            self._graphs[number, precision].check(member.model)
-        return [self._graphs[number, precision] for number in range(len(self.members))]
+        """Return the exported graphs of each member. Raises ConfigError as `find_graphs` does."""
+        if precision not in self._graphs:
+            self._graphs[precision] = [GraphStepper(directory) for directory in self.find_graphs(precision)]
+        for member, graph in zip(self.members, self._graphs[precision], strict=True):
+            graph.check(member.model)
+        return self._graphs[precision]
 
     @cached_property
     def piece_numbers(self) -> dict[str, int]:
