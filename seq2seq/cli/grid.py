@@ -257,6 +257,8 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
         data, contents = cell.training.data, dict(task.contents)
         if data.context and task.begins is not None:
             contents["test_documents"] = _hash(task.begins)
+        if config.decoding.dictionary is not None:
+            contents["dictionary"] = file_hash(config.decoding.dictionary)
         if cell.run is not None:
             contents["weights"] = checkpoint.weights_hash(cell.run)
         else:

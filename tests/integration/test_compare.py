@@ -193,6 +193,20 @@ def test_a_further_file_belongs_to_the_identity_of_a_result(
     assert run != before[1]
 
 
+def test_the_dictionary_belongs_to_the_identity_of_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid_module.checkpoint, "weights_hash", lambda run: "weights")
+    dictionary, task = tmp_path / "words", Task([], [], None, None, "13a", {})
+    config = parse("compare", {"decoding": {"dictionary": str(dictionary), "replace_unknown": True}})
+    plain = settings(["data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de"])
+    found = []
+    for entry in ("cat\tKatze\n", "cat\tKater\n"):
+        dictionary.write_text(entry)
+        (identity,) = grid_module.identities([Cell("a", plain, tmp_path)], task, config)
+        found.append(identity["contents"])
+    assert found[0]["weights"] == found[1]["weights"]
+    assert found[0]["dictionary"] != found[1]["dictionary"]
+
+
 def test_a_new_seed_trains_only_its_cells(work: Path, trained: list[str]) -> None:
     assert main(["compare", *GRID[:2], "seeds=[1,2,3]", *MEASURE]) == 0
     assert trained == ["dot-seed3", "none-seed3"]
