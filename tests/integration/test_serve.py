@@ -306,7 +306,7 @@ def test_mistakes_at_the_start(
         ([good, "port=0", f"api_keys={tmp_path}/none"], "can't be read"),
         ([good, "port=0", f"api_keys={tmp_path}/empty"], "has no key"),
         ([good, "port=0", "decoding.n_best=2"], "a request says how many"),
-        ([good, "port=0", "decoding.engine=onnx"], "best/onnx-fp32 has no graphs"),
+        ([good, "port=0", "decoding.engine=onnx"], "decoding.engine=onnx"),
         ([f"checkpoint=[{models}/additive,{models}/additive/best]"], "two are called additive"),
         ([good, f"ensembles={{additive: [{models}/fixed]}}"], "a checkpoint has this name too"),
     ):
