@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -271,10 +272,12 @@ def test_a_process_that_is_killed_ends_it_with_a_message(
 
 def test_a_second_signal_stops_at_once(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     def twice() -> None:  # sent from outside, two at once may arrive as one
-        for _ in range(2):  # Python handles the first signal at the end of the round
-            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, ExitStack() as stack:
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
+        stack.callback(signal.signal, signal.SIGINT, before)
         at_update(3, twice, patched)
         assert train("training.max_updates=7") == 130
     assert "stopped at once without saving" in capfd.readouterr().err
