@@ -7,6 +7,7 @@
 A row is a dictionary of an axis' name to its value. What is impossible is found by asking `config.parse`.
 """
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -90,7 +91,7 @@ def _attention_options(items: "Items") -> config.Attention:
 
 def build_attention(row: Row, query_size: int = QUERY_SIZE, memory_size: int = MEMORY_SIZE) -> Attention:
     """A new copy of a row's attention in float64, in evaluation mode."""
-    return copied(_attention(tuple(row.items()), query_size, memory_size))
+    return copy.deepcopy(_attention(tuple(row.items()), query_size, memory_size))
 
 
 @functools.cache
@@ -294,7 +295,7 @@ def model_options(row: Row) -> config.Model:
 
 def build_model(row: Row) -> TranslationModel:
     """A new copy of a row's model in float64, in evaluation mode."""
-    return copied(_model(tuple(row.items())))
+    return copy.deepcopy(_model(tuple(row.items())))
 
 
 @functools.cache
@@ -494,31 +495,6 @@ def fill(module: Module) -> Module:
         for number, parameter in enumerate(module.parameters()):
             parameter.copy_(0.8 * numbers(*parameter.shape, offset=1.3 * number))
     return module
-
-
-def copied(module: Module) -> Module:
-    """A copy with weights of its own. `copy.deepcopy` takes four times as long for a model."""
-    copies: dict[int, Any] = {id(None): None}
-
-    def weight(original: Tensor) -> Tensor:
-        if id(original) not in copies:
-            made = original.detach().clone()
-            is_parameter = isinstance(original, nn.Parameter)
-            copies[id(original)] = nn.Parameter(made, original.requires_grad) if is_parameter else made
-        return copies[id(original)]
-
-    def part(original: Module) -> Module:
-        if id(original) not in copies:
-            new = copies[id(original)] = object.__new__(type(original))
-            for name, value in vars(original).items():
-                vars(new)[name] = value.copy() if isinstance(value, (dict, list, set)) else value
-            for table, of in (("_parameters", weight), ("_buffers", weight), ("_modules", part)):
-                vars(new)[table] = {name: of(value) for name, value in vars(original)[table].items()}
-            if isinstance(original, nn.RNNBase):
-                new._flat_weights = [weight(each) for each in original._flat_weights]
-        return copies[id(original)]
-
-    return part(module)
 
 
 def set_dropout(module: nn.Module, p: float) -> None:

@@ -18,7 +18,6 @@ onnx = pytest.importorskip("seq2seq.export.onnx", reason="the extra `onnx`")
 
 ROWS = [row for row in pairwise_rows() if row["context"] == "none"]
 WORDS = ["the", "cat", "sees", "a", "tree", ".", "dog", "old", "friend", "you", "Zebra", "ü", "7"]
-SHALLOW = {"encoder_layers": 1, "decoder_layers": 1}
 DECIDING = {"hard", "gumbel", "reinforce", "local_p"}
 
 
@@ -59,8 +58,8 @@ def alike(found: Any, expected: Any) -> bool:
     "row",
     [
         {**DEFAULT, "cell": "lstm", "layer_norm": True, "window": "local_p", "placement": "after", "coverage": False},
-        {**BASES[4], **SHALLOW, "positions": "rotary", "self_window": "local_m", "normaliser": "sparsemax"},
-        {**BASES[8], **SHALLOW, "normaliser": "hard", "heads": 2},
+        {**BASES[4], "encoder_layers": 1, "positions": "rotary", "self_window": "local_m", "normaliser": "sparsemax"},
+        {**BASES[8], "encoder_layers": 1, "normaliser": "hard", "heads": 2},
     ],
     ids=["recurrent", "transformer", "convolutional"],
 )
