@@ -74,11 +74,6 @@ class Decoding:
                 "decoding.engine=onnx and decoding.precision=bf16: graphs are exported in fp32 or int8. Use one of "
                 "these, or decoding.engine=torch."
             )
-        if self.engine == "onnx" and self.shortlist is not None:
-            yield (
-                f"decoding.engine=onnx and decoding.shortlist={self.shortlist}: the graphs compute the whole "
-                "vocabulary. Use decoding.shortlist=null, or decoding.engine=torch."
-            )
         if self.dictionary is not None and not self.replace_unknown:
             yield (
                 f"decoding.dictionary={self.dictionary} and decoding.replace_unknown=false: the dictionary is for "

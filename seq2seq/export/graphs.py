@@ -1,9 +1,9 @@
-"""An encoder and a decoding step as two modules of tensors alone, which is what a graph can hold.
+"""An encoder, a decoding step and the output layer as modules of tensors alone, which is what a graph can hold.
 
 What they pass on is flattened into named tensors: `source.*` is what the decoder reads at every step, and `state.*`
-what each step changes.
+what each step changes. The output layer is a graph of its own, since a shortlist takes its place.
 
-Shapes: b sentences, s source, n decoder rows, v vocabulary, h heads.
+Shapes: b sentences, s source, n decoder rows, r readout size, v vocabulary, h heads.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.model.translation import TranslationModel
+from seq2seq.model.translation import Output, TranslationModel, normalise
 from seq2seq.nn.rows import map_tensors
 from seq2seq.text.tokenizer import BOS, EOS
 
 LENGTHS = "lengths"
-"""Name of the numbers of source tokens [b], which both graphs take."""
+"""Name of the numbers of source tokens [b], which the encoder and the step take."""
+FEATURES = "features"
+"""Name of what the step returns and the output layer takes [n r]."""
 
 
 class NamedTensor(NamedTuple):
@@ -39,10 +41,11 @@ class Graph(NamedTuple):
 
 
 class Graphs(NamedTuple):
-    """The two graphs of a model."""
+    """The graphs of a model."""
 
     encoder: Graph
     step: Graph
+    output: Graph
     zeros: tuple[NamedTensor, ...]
     """States that the encoder does not make. Before the first step they are zeros, and have 0 `steps`."""
 
@@ -58,9 +61,10 @@ def take_apart(model: TranslationModel) -> Graphs:
     encoder = Graph(_Encoder(model, example, made), (tensors["tokens"], tensors[LENGTHS]), made)
     step = _Step(model, example)
     read = ("previous", *step.names)
-    outputs = ("log_probs", *["attention"] * model.attends, *(f"next_{name}" for name in example.state.names))
+    outputs = (FEATURES, *["attention"] * model.attends, *(f"next_{name}" for name in example.state.names))
     zeros = tuple(tensors[name] for name in example.state.names if name not in made)
-    return Graphs(encoder, Graph(step, tuple(tensors[name] for name in read), outputs), zeros)
+    output = Graph(_Output(model.output), (tensors[FEATURES],), ("log_probs",))
+    return Graphs(encoder, Graph(step, tuple(tensors[name] for name in read), outputs), output, zeros)
 
 
 class _Layout:
@@ -89,11 +93,12 @@ class _Example:
         source, first = model.encode(tokens, lengths)
         state, previous = first, torch.full((sentences,), BOS)
         for _ in range(steps):
-            _, _, state = model.step(previous, source, state)
+            decoded = model.advance(previous, source, state)
+            state = decoded.state
         self.source, self.first, self.state = (
             _Layout(value, name, lengths) for value, name in ((source, "source"), (first, "state"), (state, "state"))
         )
-        self.tensors = {"tokens": tokens, LENGTHS: lengths, "previous": previous}
+        self.tensors = {"tokens": tokens, LENGTHS: lengths, "previous": previous, FEATURES: decoded.features}
         self.tensors |= self.source.flatten(source) | self.state.flatten(state)
 
     def named_like(self, other: "_Example") -> dict[str, NamedTensor]:
@@ -122,7 +127,7 @@ class _Encoder(nn.Module):
 
 
 class _Step(nn.Module):
-    """Previous tokens [n], `source` and `state` -> log-probabilities [n v], attention [n h s] if any, next `state`."""
+    """Previous tokens [n], `source` and `state` -> features [n r], attention [n h s] if any, next `state`."""
 
     def __init__(self, model: TranslationModel, example: _Example) -> None:
         super().__init__()
@@ -132,10 +137,21 @@ class _Step(nn.Module):
     def forward(self, previous: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
         tensors = dict(zip(self.names, given, strict=True))
         source = self.example.source.fill(tensors)
-        log_probs, attended, state = self.model.step(previous, source, self.example.state.fill(tensors))
-        weights = attended.to_dense(source.size)
+        decoded = self.model.advance(previous, source, self.example.state.fill(tensors))
+        weights = decoded.attended.to_dense(source.size)
         attention = [] if weights is None else [weights[:, :, 0]]
-        return (log_probs, *attention, *self.example.state.flatten(state).values())
+        return (decoded.features, *attention, *self.example.state.flatten(decoded.state).values())
+
+
+class _Output(nn.Module):
+    """Features [n r] -> log-probabilities [n v]."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, features: Tensor) -> Tensor:
+        return normalise(self.output.logits(features))
 
 
 def _paths(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:

@@ -1,13 +1,14 @@
 """Exported graphs as search sees a model.
 
-Shapes: b sentences, n rows (hypotheses), h heads, s source.
+Shapes: b sentences, n rows (hypotheses), h heads, s source, u columns (the vocabulary, or a shortlist's part of it).
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,13 +17,18 @@ from torch import Tensor
 
 from seq2seq.checkpoint import weights_hash
 from seq2seq.errors import ConfigError
-from seq2seq.model.translation import TranslationModel
+from seq2seq.model.translation import Output, TranslationModel, normalise
 from seq2seq.search.protocol import Integers
+from seq2seq.search.shortlist import Selection
+from seq2seq.search.stepper import Columns
 from seq2seq.text.json_io import read_json
 from seq2seq.text.storage import within
 from seq2seq.version import install_command
 
 Arrays = dict[str, NDArray[Any]]
+
+FORMAT = 2
+"""Format of a directory of graphs. In format 1, the step computed log-probabilities, and there was no third graph."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class GraphState:
     """[n]: the sentence of each row. Its rows have copies of what they read."""
     attention: Tensor | None = None
     """[n h s]: weights of the last step."""
-    vocabulary: None = None
+    vocabulary: Integers | None = None
 
     def select(self, rows: Tensor) -> "GraphState":
         """Take these rows [m], in that order."""
@@ -57,6 +63,17 @@ class GraphStepper:
 
         self._directory = directory
         self._model = Model(directory, torch.get_num_threads())
+        self._columns: Columns | None = None
+        """None: the whole vocabulary, by the graph"""
+        self._device = torch.device("cpu")
+        """Device of the columns"""
+
+    def restricted_to(self, selection: Selection, output: Output) -> Self:
+        """Return the same graphs with a part of the vocabulary, which the model's own output layer computes."""
+        other = copy.copy(self)
+        other._device = output.weight.device
+        other._columns = Columns.select(output, selection, other._device)
+        return other
 
     def check(self, model: TranslationModel) -> None:
         """Raise ConfigError if attention is to be read from another layer than that whose weights the graphs return."""
@@ -70,13 +87,22 @@ class GraphStepper:
     def start(self, sources: Sequence[Sequence[int]]) -> GraphState:
         """Source tokens, EOS included -> the state before the first step."""
         source, state = self._model.start(sources)
-        return GraphState(source, state, np.arange(len(sources)))
+        vocabulary = None if self._columns is None else self._columns.vocabulary
+        return GraphState(source, state, np.arange(len(sources)), vocabulary=vocabulary)
 
     def step(self, tokens: Tensor, state: GraphState) -> tuple[Tensor, GraphState]:
-        """The previous tokens [n] -> log-probabilities of the next [n v], the next state."""
-        log_probs, attention, new = self._model.step(tokens.numpy(), state.source, state.state)
+        """The previous tokens [n] -> log-probabilities of the next [n u], the next state."""
+        features, attention, new = self._model.step(tokens.numpy(), state.source, state.state)
         weights = None if attention is None else torch.from_numpy(attention)
-        return torch.from_numpy(log_probs), replace(state, state=new, attention=weights)
+        return self._log_probs(features, state.sentences), replace(state, state=new, attention=weights)
+
+    def _log_probs(self, features: NDArray[Any], sentences: Integers) -> Tensor:
+        if self._columns is None:
+            return torch.from_numpy(self._model.log_probs(features))
+        logits = self._columns.project(torch.from_numpy(features).to(self._device))
+        if self._columns.absent is not None:
+            logits += self._columns.absent[torch.from_numpy(sentences).to(self._device)]
+        return normalise(logits)
 
 
 def directory_name(precision: str) -> str:
@@ -85,15 +111,23 @@ def directory_name(precision: str) -> str:
 
 
 def find_graphs(checkpoint_dir: Path, precision: str) -> Path:
-    """Return the directory of a checkpoint's graphs. Raises ConfigError if they are missing, or of other weights."""
+    """Return the directory of a checkpoint's graphs.
+
+    Raises ConfigError if they are missing, of other weights, or of another version of the program.
+    """
     way_out = f"Make them: seq2seq export checkpoint={checkpoint_dir} precision={precision}"
     if find_spec("onnxruntime") is None:
         raise ConfigError(f"decoding.engine=onnx needs onnxruntime. Install it: {install_command('onnx')}")
     directory = within(checkpoint_dir, directory_name(precision))
     try:
-        made_from = read_json(within(directory, "config.json"))["weights"]
+        found = read_json(within(directory, "config.json"))
+        made_from, version = found["weights"], found["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"decoding.engine=onnx: {directory} has no graphs. {way_out}") from error
     if made_from != weights_hash(checkpoint_dir):
         raise ConfigError(f"decoding.engine=onnx: {directory} has graphs of other weights. Delete it. {way_out}")
+    if version != FORMAT:
+        raise ConfigError(
+            f"decoding.engine=onnx: {directory} has graphs of format {version}, expected {FORMAT}. Delete it. {way_out}"
+        )
     return directory

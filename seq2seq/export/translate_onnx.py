@@ -3,7 +3,7 @@
 Needs onnxruntime, sentencepiece and numpy, nothing else. MODEL is the directory that `seq2seq export` wrote; its
 config.json tells how text is read and how translations are searched for, as the trainer does both.
 
-Shapes: n rows (hypotheses), v vocabulary, h heads, s source pieces, t target pieces.
+Shapes: n rows (hypotheses), r readout size, v vocabulary, h heads, s source pieces, t target pieces.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 PAD, BOS, EOS = 0, 2, 3
-_FILES = ("config.json", "encoder.onnx", "step.onnx", "source.model", "target.model")
+GRAPHS = ("encoder", "step", "output")
+_FILES = ("config.json", *(f"{name}.onnx" for name in GRAPHS), "source.model", "target.model")
 _SORTED_BATCHES = 16
 """Batches of sentences that are sorted by length together."""
 _SYMBOL = re.compile("⟦([0-9])⟧\n")
@@ -126,16 +127,27 @@ def _replace(line: str, changes: Sequence[Change]) -> str:
     return "".join([*parts, line[end:]])
 
 
+class Graph:
+    """A graph from a file, ready to run."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._inputs = [value.name for value in self._session.get_inputs()]
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    def __call__(self, given: dict[str, Array]) -> dict[str, Array]:
+        """Run it; it may not use all that it is given."""
+        made = self._session.run(self._outputs, {name: given[name] for name in self._inputs})
+        return dict(zip(self._outputs, made, strict=True))
+
+
 class Model:
     """The graphs."""
 
     def __init__(self, directory: Path, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._encoder, self._step = (
-            onnxruntime.InferenceSession(directory / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
-            for name in ("encoder", "step")
-        )
+        self._encoder, self._step, self._output = (Graph(directory / f"{name}.onnx", threads) for name in GRAPHS)
         self.config = json.loads((directory / "config.json").read_text())
 
     def start(self, sources: Sequence[Sequence[int]]) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -144,7 +156,7 @@ class Model:
         for row, source in zip(tokens, sources, strict=True):
             row[: len(source)] = source
         lengths = np.array([len(source) for source in sources])
-        made = {"lengths": lengths} | _run(self._encoder, {"tokens": tokens, "lengths": lengths})
+        made = {"lengths": lengths} | self._encoder({"tokens": tokens, "lengths": lengths})
         for zero in self.config["zeros"]:  # states that the steps make; some grow with them
             shape = [{"rows": len(sources), "steps": 0}.get(axis, axis) for axis in zero["axes"]]
             made[zero["name"]] = np.zeros(shape, zero["dtype"])
@@ -154,10 +166,14 @@ class Model:
     def step(
         self, previous: Array, source: dict[str, Array], state: dict[str, Array]
     ) -> tuple[Array, Array | None, dict[str, Array]]:
-        """Previous tokens [n] -> log-probabilities of the next [n v], attention [n h s] if any, the next state."""
-        made = _run(self._step, {"previous": previous, **source, **state})
-        log_probs, attention = made.pop("log_probs"), made.pop("attention", None)
-        return log_probs, attention, {name.removeprefix("next_"): value for name, value in made.items()}
+        """Previous tokens [n] -> features of the next [n r], attention [n h s] if any, the next state."""
+        made = self._step({"previous": previous, **source, **state})
+        features, attention = made.pop("features"), made.pop("attention", None)
+        return features, attention, {name.removeprefix("next_"): value for name, value in made.items()}
+
+    def log_probs(self, features: Array) -> Array:
+        """Features [n r] -> log-probabilities [n v]."""
+        return self._output({"features": features})["log_probs"]
 
 
 class Translator:
@@ -206,7 +222,8 @@ class Translator:
         while rows:
             length += 1
             previous = np.array([BOS if row.step is None else row.step.token for row in rows])
-            log_probs, attention, state = self.model.step(previous, source, state)
+            features, attention, state = self.model.step(previous, source, state)
+            log_probs = self.model.log_probs(features)
             log_probs[:, self._search["forbidden"]] = -np.inf
             scores, tokens = _largest(log_probs, beam_size)  # [n k]
             sums = scores + np.array([row.total for row in rows], scores.dtype)[:, None]
@@ -272,12 +289,6 @@ class Hypothesis(NamedTuple):
     sentence: _Sentence
     step: Step | None = None
     total: float = 0.0
-
-
-def _run(session: onnxruntime.InferenceSession, given: dict[str, Array]) -> dict[str, Array]:
-    """Run a graph, which may not use all that it is given."""
-    used = {value.name: given[value.name] for value in session.get_inputs()}
-    return dict(zip([value.name for value in session.get_outputs()], session.run(None, used), strict=True))
 
 
 def _best(sums: Array, rows: Sequence[int], most: int) -> list[tuple[int, int]]:

@@ -257,7 +257,11 @@ class Translator(TrainedModels):
 
     def _steppers(self, options: Decoding, selection: Selection | None, keep_attention: bool) -> list[Stepper[Any]]:
         if options.engine == "onnx":
-            return [*self.graphs(options.precision)]
+            graphs = self.graphs(options.precision)
+            if selection is None:
+                return [*graphs]
+            outputs = [member.model.output for member in self.members]
+            return [graph.restricted_to(selection, output) for graph, output in zip(graphs, outputs, strict=True)]
         models = self.models(options.precision)
         return [ModelStepper(model, self.device, selection, keep_attention=keep_attention) for model in models]
 

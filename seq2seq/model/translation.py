@@ -190,6 +190,16 @@ class TranslationModel(nn.Module):
 
         `project` computes the logits in place of `output.logits`.
         """
+        decoded = self.advance(tokens, source, state, need_weights=need_weights)
+        log_probs = normalise((project or self.output.logits)(decoded.features))
+        return log_probs, decoded.attended, decoded.state
+
+    def advance(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
+        """The previous tokens [n] -> features of the next, which `output.logits` takes."""
         decoded = self.decoder.step(tokens, source, state, need_weights=need_weights)
-        logits = (project or self.output.logits)(self.output.features(decoded.features))
-        return full_precision(logits).log_softmax(-1), decoded.attended, decoded.state
+        return replace(decoded, features=self.output.features(decoded.features))
+
+
+def normalise(logits: Tensor) -> Tensor:
+    """Logits [.. u] -> log-probabilities over these columns."""
+    return full_precision(logits).log_softmax(-1)

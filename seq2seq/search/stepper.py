@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seq2seq.attention.attention import AttentionOutput
 from seq2seq.model.protocol import DecoderState, Readers, Source
-from seq2seq.model.translation import TranslationModel
+from seq2seq.model.translation import Output, TranslationModel
 from seq2seq.search.protocol import Integers
 from seq2seq.search.shortlist import Selection
 from seq2seq.text.batches import pad
@@ -69,6 +69,29 @@ def _readers(sentences: Integers, b: int, device: torch.device) -> Readers | Non
     return Readers(torch.from_numpy(sentences).to(device), grid_places, (b, k))
 
 
+@dataclass(frozen=True)
+class Columns:
+    """The part of the vocabulary that a batch may use, on a device."""
+
+    project: Callable[[Tensor], Tensor]
+    """Features [n r] -> logits [n u]"""
+    vocabulary: Integers | None
+    """The tokens of the columns [u]; None: the whole vocabulary."""
+    absent: Tensor | None
+    """[b u]: −∞ for the columns that a sentence does not have, else 0; None: all have all."""
+
+    @classmethod
+    def select(cls, output: Output, selection: Selection | None, device: torch.device) -> "Columns":
+        """`selection` has a row for each sentence; None: the whole vocabulary."""
+        if selection is None:
+            return cls(output.logits, None, None)
+        absent = selection.absent
+        if absent is not None:
+            absent = torch.zeros(absent.shape).masked_fill_(absent, -torch.inf).to(device)
+        tokens = torch.from_numpy(selection.tokens).to(device)
+        return cls(output.restricted_to(tokens), selection.tokens, absent)
+
+
 class ModelStepper:
     """One model, and the part of its vocabulary that a batch may use."""
 
@@ -87,21 +110,14 @@ class ModelStepper:
         self.model = model.eval() if model.training else model
         self.device = device
         self.keep_attention = keep_attention
-        self._vocabulary: Integers | None = None
-        self._absent: Tensor | None = None
-        self._project: Callable[[Tensor], Tensor] = model.output.logits
-        if selection is not None:
-            self._vocabulary = selection.tokens
-            if selection.absent is not None:
-                self._absent = torch.zeros(selection.absent.shape).masked_fill_(selection.absent, -torch.inf).to(device)
-            self._project = model.output.restricted_to(torch.from_numpy(selection.tokens).to(device))
+        self._columns = Columns.select(model.output, selection, device)
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
         """Source tokens, EOS included -> the state before the first step."""
         (tokens, lengths), context = pad(sources), gather(sources, pad)
         moved = None if context is None else context.to(self.device)
         source, state = self.model.encode(tokens.to(self.device), lengths.to(self.device), moved)
-        return ModelState(source, state, np.arange(len(sources)), self._absent, self._vocabulary)
+        return ModelState(source, state, np.arange(len(sources)), self._columns.absent, self._columns.vocabulary)
 
     def step(self, tokens: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """The previous tokens [n] -> log-probabilities of the next [n u], the next state."""
@@ -112,7 +128,7 @@ class ModelStepper:
         """`step`, with what was attended."""
 
         def project(features: Tensor) -> Tensor:
-            logits = self._project(features)
+            logits = self._columns.project(features)
             return logits if state.absent is None else _without(logits, state.absent, state.source.readers)
 
         log_probs, attended, new = self.model.step(

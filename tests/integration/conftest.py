@@ -30,11 +30,12 @@ def models(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 
 @pytest.fixture(scope="session")
 def with_graphs(models: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A copy of `additive` with its graphs in fp32. Only read it."""
+    """A copy of `additive` with its graphs in fp32 and a shortlist. Only read it."""
 
     def export(where: Path) -> None:
         shutil.copytree(models / "additive/best", where, dirs_exist_ok=True)
         assert main(["export", f"checkpoint={where}"]) == 0
+        assert main(["shortlist", f"checkpoint={where}", "candidates=5"]) == 0
 
     return _made_once("with_graphs", export, tmp_path_factory, request)
 
