@@ -6,7 +6,7 @@
     h̃_i  = λ_i h_i + (1 − λ_i)(h_i + c_i)
 
 The paper has d_i = A_s(..) in the place of h_i + c_i. With the residual, and with A_s's output matrix at zero before
-training, a model in context starts as the model of single sentences, exactly, and c_i still gets a gradient.
+training, a context-aware model starts as the sentence-level model, exactly, and c_i still gets a gradient.
 
 Shapes: u sentences, the first b of them with context, k sentences before each, s source, m encoder state, h heads,
 n pairs of a sentence and one before it.

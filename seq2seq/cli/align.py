@@ -71,7 +71,7 @@ def load_reverse(config: AlignConfig, forward: Translator) -> Translator:
     if reverse.context:
         raise ConfigError(
             f"reverse={config.reverse}: reads {reverse.context} sentences before (data.context), and targets come "
-            "without them. Use a model of single sentences."
+            "without them. Use a sentence-level model."
         )
     return reverse
 

@@ -11,6 +11,7 @@ from seq2seq.cli import compose
 from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
 from seq2seq.cli.grid import (
     Cell,
+    decoding_of,
     identities,
     measure,
     plan,
@@ -82,7 +83,9 @@ def run(config: CompareConfig) -> int:
         results[number] = result or lost
     measured = sorted((r for r in results if isinstance(r, Measured)), key=lambda result: labels.index(result.label))
     failed = [result for result in results if isinstance(result, Failed)]
-    search = f"beam {config.decoding.beam_size}" if config.decoding.search == "beam" else "sampled"
+    searches = (decoding_of(cell, config) for cell in cells)
+    named = (f"beam {one.beam_size}" if one.search == "beam" else "sampled" for one in searches)
+    search = " or ".join(dict.fromkeys(named))
     table = comparison.compare(
         measured, failed, baseline, task.references, task.tokenizer, search, moses=moses, published=config.published
     )

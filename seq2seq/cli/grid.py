@@ -29,7 +29,7 @@ from seq2seq.cli.main import Stopped
 from seq2seq.cli.reading import layout_of, read_gold_file, score_all
 from seq2seq.cli.references import read_test_set
 from seq2seq.cli.training import run_training
-from seq2seq.config import CompareConfig, Data, TrainConfig, parse, several, to_plain
+from seq2seq.config import CompareConfig, Data, Decoding, TrainConfig, greedy_decoding, parse, several, to_plain
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import metrics
@@ -107,7 +107,8 @@ def plan(config: CompareConfig) -> list[Cell]:
     for label, words in config.variants.items():
         try:
             trainings[label] = training = _composed((*_overrides(config.common), *_overrides(words)))
-            parse("train", {**to_plain(training), "decoding": to_plain(config.decoding)})  # will it decode like this?
+            decoding = decoding_of(Cell(label, training), config)
+            parse("train", {**to_plain(training), "decoding": to_plain(decoding)})  # will it decode like this?
         except ConfigError as error:
             mistakes.append(f"variants.{label}: {error}")
     if mistakes:
@@ -117,6 +118,19 @@ def plan(config: CompareConfig) -> list[Cell]:
         raise ConfigError(f"runs and variants: both have {', '.join(sorted(taken))}. Give the variant another label.")
     grid = itertools.product(config.seeds, trainings.items())
     return [*(Cell(label, dataclasses.replace(made, seed=seed)) for seed, (label, made) in grid), *finished]
+
+
+def decoding_of(cell: Cell, config: CompareConfig) -> Decoding:
+    """Return how a cell is decoded: as the comparison says, where its own experiment or variant does not differ.
+
+    The validations of a finished run do not count.
+    """
+    if cell.run is not None:
+        return config.decoding
+    own, usual = to_plain(cell.training.decoding), to_plain(greedy_decoding())
+    changed = {key: value for key, value in own.items() if value != usual[key]}
+    decoding: Decoding = parse("decoding", to_plain(config.decoding) | changed)
+    return decoding
 
 
 @functools.cache
@@ -257,8 +271,9 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
         data, contents = cell.training.data, dict(task.contents)
         if data.context and task.begins is not None:
             contents["test_documents"] = _hash(task.begins)
-        if config.decoding.dictionary is not None:
-            contents["dictionary"] = file_hash(config.decoding.dictionary)
+        decoding = decoding_of(cell, config)
+        if decoding.dictionary is not None:
+            contents["dictionary"] = file_hash(decoding.dictionary)
         if cell.run is not None:
             contents["weights"] = checkpoint.weights_hash(cell.run)
         else:
@@ -278,7 +293,7 @@ def identities(cells: Sequence[Cell], task: Task, config: CompareConfig) -> list
         made.append(
             {
                 "training": settings(cell.training),
-                "decoding": to_plain(config.decoding),
+                "decoding": to_plain(decoding),
                 "bleu_tokenizer": task.tokenizer,
                 "contents": contents,
             }
@@ -376,14 +391,15 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
     translator = load_translator(run_dir, device)
     begin = time.perf_counter()
     requests = in_documents(task.sources, translator.context, task.begins)
-    ranked = translator.translate_requests(requests, config.decoding, keep_attention=False)
+    decoding = decoding_of(cell, config)
+    ranked = translator.translate_requests(requests, decoding, keep_attention=False)
     translations = [best.text for best, *_ in ranked]
     seconds = time.perf_counter() - begin
     scores = metrics.score(translations, task.references, task.tokenizer)
     aligner = Aligner.of(translator)
     aer = None
     if task.gold is not None and aligner is not None:
-        scored = score_all(translator, task.pairs(translator.context), config.decoding.batch_size)
+        scored = score_all(translator, task.pairs(translator.context), decoding.batch_size)
         links = [aligner.align(pair).links for pair in scored]
         aer = agreement(links, task.gold).aer
     weights = load_file(checkpoint.find(run_dir) / "model.safetensors")

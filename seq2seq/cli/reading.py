@@ -221,7 +221,7 @@ def check_context(context: str, translator: Translator, checkpoint: str | Sequen
     """Raise ConfigError for a context other than a model's own if the model reads none."""
     if context != "own" and not translator.context:
         raise ConfigError(
-            f"context={context} and checkpoint={checkpoint}: a model of single sentences reads no context. "
+            f"context={context} and checkpoint={checkpoint}: a sentence-level model reads no context. "
             "Use context=own."
         )
 

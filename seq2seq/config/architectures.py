@@ -209,7 +209,7 @@ class ZeroBridge(Bridge):
 
 
 class Positions(Named):
-    """How Transformers and convolutions know where a word stands. Recurrent layers know it, and get none."""
+    """How Transformers and convolutions know where a word stands. Recurrent layers need none."""
 
 
 @dataclass

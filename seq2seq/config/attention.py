@@ -108,7 +108,7 @@ class LocalM(Window):
 
     name: str = "local_m"
     half_width: int = number(10, ge=0, le=1024)
-    """D: the window covers the positions from p_t - D to p_t + D."""
+    """D: the window covers the positions from p_t - D to p_t + D; for local_p, the Gaussian has σ = D/2."""
 
 
 @dataclass
@@ -117,7 +117,7 @@ class LocalP(Window):
 
     name: str = "local_p"
     half_width: int = number(10, ge=1, le=1024)
-    """D: the window covers the positions from p_t - D to p_t + D, and the Gaussian has σ = D/2."""
+    """D: the window covers the positions from p_t - D to p_t + D; for local_p, the Gaussian has σ = D/2."""
 
 
 # --- normaliser ------------------------------------------------------------------------------------------------------

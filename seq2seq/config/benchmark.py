@@ -105,7 +105,7 @@ class BenchmarkConfig:
         if not isinstance(self.model.context, NoContext):
             yield (
                 f"model/context={self.model.context.name}: sentences are measured one by one, without others before "
-                "them. Use model/context=none; training tells the speed of a model in context."
+                "them. Use model/context=none; training tells the speed of a context-aware model."
             )
         yield from self._generated_problems() if self.data is None else self._data_problems(self.data)
         yield from self._peers_problems()

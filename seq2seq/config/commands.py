@@ -12,9 +12,14 @@ from seq2seq.config.schema import REQUIRED, choice, number
 from seq2seq.config.training import CHANGEABLE, Training
 
 
+def greedy_decoding() -> Decoding:
+    """Return how validations translate unless a training says otherwise."""
+    return Decoding(beam_size=1)
+
+
 @dataclass
 class TrainConfig:
-    """`seq2seq train`: Train a model on raw parallel text, or resume a training.
+    """`seq2seq train`: Train a model on raw parallel text, or resume a run.
 
     Example: seq2seq train data.train=train data.valid=valid data.source_lang=en data.target_lang=de
     """
@@ -22,7 +27,7 @@ class TrainConfig:
     data: Data
     model: Model
     training: Training = field(default_factory=Training)
-    decoding: Decoding = field(default_factory=lambda: Decoding(beam_size=1))
+    decoding: Decoding = field(default_factory=greedy_decoding)
     run_dir: str | None = None
     """Run directory; an existing run in it is resumed. null: runs/<corpus>-<attention>-<hash>, where the hash covers
     all settings that a resumed run must keep and that differ from their defaults. In a --multirun, swept keys outside
@@ -167,7 +172,7 @@ class EvaluateConfig(ReadingConfig):
     """Another score. tok_lc: BLEU of lower-cased Moses tokens, by sacremoses, which papers report that do not use
     sacrebleu, such as those about Multi30k."""
     context: str = choice("own", "shuffled", "none")
-    """Preceding sentences that a model in context reads: those of the document, of another sentence, or none. What
+    """Preceding sentences that a context-aware model reads: those of the document, of another sentence, or none. What
     the scores lose with `shuffled` is what the model owes to the context."""
     decoding: Decoding = field(default_factory=Decoding)
 
@@ -373,13 +378,13 @@ class ShortlistConfig(ReadingConfig):
 
 @dataclass
 class AverageConfig:
-    """`seq2seq average`: Average the weights of one training's checkpoints.
+    """`seq2seq average`: Average the weights of checkpoints of one run.
 
     Example: seq2seq average run_dir=runs/NAME output=runs/NAME/average
     """
 
     checkpoint: list[str] = field(default_factory=list)
-    """Checkpoints of one training, [a,b,c]."""
+    """Checkpoints of one run, [a,b,c]."""
     run_dir: str | None = None
     """Run trained with training.keep_best or keep_last, instead of a list of checkpoints."""
     choose: str = choice("best", "last")

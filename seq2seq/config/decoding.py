@@ -50,7 +50,7 @@ class Decoding:
     12,672)."""
     engine: str = choice("torch", "onnx")
     """What computes the steps of search: torch, or onnxruntime with the graphs that `seq2seq export` puts beside a
-    checkpoint. One sentence at a time, onnxruntime is 1.7 to 3.5 times as fast."""
+    checkpoint. One sentence at a time, onnxruntime is 1.4 to 3 times as fast."""
     temperature: float = number(1.0, gt=0)
     """Temperature of sampling: softmax(logits / temperature)."""
     top_k: int | None = number(None, ge=1)

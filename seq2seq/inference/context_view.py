@@ -1,4 +1,4 @@
-"""What a model in context looked at in the sentences before: how much at which sentence, and at which word of it.
+"""What a context-aware model looked at in the sentences before: how much at which sentence, and at which word of it.
 
 Shapes: t source tokens, s tokens of a sentence before.
 """

@@ -59,7 +59,7 @@ class Translator(TrainedModels):
     ) -> Translation | list[Translation]:
         """Translate a sentence or several; a blank one gives an empty translation.
 
-        For a model in context, several are a document, and a blank one begins another.
+        For a context-aware model, several are a document, and a blank one begins another.
         `options` replace fields of `decoding`: `beam_size=10`. With `n_best`, the others are the best one's
         `alternatives`. Raises ConfigError for options that are wrong or that the model can't serve.
         """

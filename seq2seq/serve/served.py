@@ -79,7 +79,7 @@ class Served:
             decoding = replace(decoding, n_best=count, beam_size=max(decoding.beam_size, count))
         split = [[self.split(segment.text) for segment in parts.segments] for parts in all_parts]
         requests: list[Request] = []
-        for parts, text in zip(all_parts, split, strict=True):  # the sentences before, for a model in context
+        for parts, text in zip(all_parts, split, strict=True):  # the sentences before, for a context-aware model
             past = Past(self.translator.context)
             for place, sentences in enumerate(text):
                 begins = place in parts.beginnings

@@ -33,9 +33,10 @@ PAIRS = [
 COMMON = (
     "data.train=train data.valid=train data.test=test data.source_lang=en data.target_lang=de data.vocab_size=350 "
     "data.character_coverage=1.0 model.embedding_size=12 model.hidden_size=12 training.batch_tokens=64 "
-    "training.learning_rate=0.01 training.max_updates=4 decoding.max_length=3"
+    "training.learning_rate=0.01 training.max_updates=4 decoding.max_length=6"
 )
 GRID = [f"common={COMMON}", "variants={dot: 'model/attention/score=dot', none: 'model/attention=none'}", "seeds=[1,2]"]
+OWN = ["data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de"]
 MEASURE = ["gold=gold", "device=cpu", "decoding.beam_size=1", "decoding.max_length=6"]
 
 
@@ -175,7 +176,7 @@ def test_a_further_file_belongs_to_the_identity_of_a_result(
     monkeypatch.chdir(tmp_path)
     write_pairs("train", PAIRS)
     config, task = parse("compare", {}), Task([], [], None, None, "13a", {})
-    plain = settings(["data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de"])
+    plain = settings(OWN)
     given = Cell("a", dataclasses.replace(plain, data=dataclasses.replace(plain.data, **{key: file.split(".")[-1]})))
 
     def made(cell: Cell) -> tuple[dict[str, Any], Path]:
@@ -197,7 +198,7 @@ def test_the_dictionary_belongs_to_the_identity_of_a_result(tmp_path: Path, monk
     monkeypatch.setattr(grid_module.checkpoint, "weights_hash", lambda run: "weights")
     dictionary, task = tmp_path / "words", Task([], [], None, None, "13a", {})
     config = parse("compare", {"decoding": {"dictionary": str(dictionary), "replace_unknown": True}})
-    plain = settings(["data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de"])
+    plain = settings(OWN)
     found = []
     for entry in ("cat\tKatze\n", "cat\tKater\n"):
         dictionary.write_text(entry)
@@ -205,6 +206,15 @@ def test_the_dictionary_belongs_to_the_identity_of_a_result(tmp_path: Path, monk
         found.append(identity["contents"])
     assert found[0]["weights"] == found[1]["weights"]
     assert found[0]["dictionary"] != found[1]["dictionary"]
+
+
+def test_a_cell_is_decoded_as_its_variant_says() -> None:
+    config = parse("compare", {"decoding": {"beam_size": 3, "length_penalty": 0.5}})
+    same, own = settings(OWN), settings([*OWN, "decoding.beam_size=7", "decoding.no_repeat_ngram=4"])
+    assert grid_module.decoding_of(Cell("same", same), config) == config.decoding
+    found = grid_module.decoding_of(Cell("own", own), config)
+    assert (found.beam_size, found.no_repeat_ngram, found.length_penalty) == (7, 4, 0.5)
+    assert grid_module.decoding_of(Cell("a finished run", own, Path("run")), config) == config.decoding
 
 
 def test_a_new_seed_trains_only_its_cells(work: Path, trained: list[str]) -> None:

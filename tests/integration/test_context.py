@@ -1,4 +1,4 @@
-"""Documents from a corpus to a translation: a model in context is trained, started from another, read and seen."""
+"""Documents from a corpus to a translation: a context-aware model is trained, started from another, read and seen."""
 
 import dataclasses
 import json
@@ -96,7 +96,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(corpus: Path) -> None:
 
 @pytest.fixture
 def run(corpus: Path) -> str:
-    """A model in context whose context counts."""
+    """A context-aware model whose context counts."""
     options = ["training.max_updates=40", "training.learning_rate=1e-2", "model.dropout=0"]
     assert train(*CONTEXT, *options, "run_dir=run") == 0
     return "run"

@@ -30,7 +30,7 @@ def translate(
 ) -> Translated:
     """Source tokens and decoder inputs (BOS first), neither padded -> what is predicted at each step.
 
-    `before` are the sentences before, nearest first, for a model in context.
+    `before` are the sentences before, nearest first, for a context-aware model.
     """
     source_embedded = [p["source_embedding.weight"][token] for token in source]
     encoded = encode(model, under(p, "encoder"), source_embedded)

@@ -307,9 +307,9 @@ def _model(items: "Items") -> TranslationModel:
 
 
 class InMadeUpContext(TranslationModel):
-    """A model in context that needs to be given none: the sentences before follow from the words of a source.
+    """A context-aware model that needs to be given none: the sentences before follow from the words of a source.
 
-    So what holds for a model of single sentences can be asked of it as well.
+    So what holds for a sentence-level model can be asked of it as well.
     """
 
     def encode(self, source: Tensor, lengths: Tensor, context: Context | None = None) -> tuple[Source, DecoderState]:

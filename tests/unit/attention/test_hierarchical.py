@@ -1,4 +1,4 @@
-"""Attention in levels: a model in context starts as the model of single sentences, and looks where it says.
+"""Attention in levels: a context-aware model starts as the sentence-level model, and looks where it says.
 
 That it is the paper's equation, over all its parts, is tested with whole models: unit/model/test_reference.py.
 """
@@ -66,7 +66,7 @@ def test_what_stands_behind_a_sentence_changes_nothing() -> None:
 
 
 def models(row: Row) -> tuple[TranslationModel, TranslationModel]:
-    """A model of single sentences, and the fresh one in context that has its weights; in fp32."""
+    """A sentence-level model, and the fresh one in context that has its weights; in fp32."""
     torch.manual_seed(1)
     alone = build.translation_model(model_options(row), VOCAB, VOCAB).eval()
     new = build.translation_model(model_options({**row, "context": "hierarchical"}), VOCAB, VOCAB).eval()
