@@ -192,6 +192,8 @@ def find(path: Path) -> Path:
     for candidate in (path, path / "best", previous_name(path), previous_name(path / "best")):
         if _is_there(candidate):
             return within(path, "best") if candidate == path / "best" else candidate
+    if os.path.isfile(path):
+        raise DataError(f"{path}: a file; expected the directory of a checkpoint, such as {path.parent}")
     newest = (
         f". Use {path / 'last'}: it is one, though no validation found it the best" if _is_there(path / "last") else ""
     )

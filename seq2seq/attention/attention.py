@@ -21,7 +21,7 @@ from seq2seq.attention.normaliser import Normalised, Softmax
 from seq2seq.attention.positions import Rotary
 from seq2seq.attention.score import ProductScore, Score, full_precision
 from seq2seq.attention.window import WindowView, reachable
-from seq2seq.nn.products import StepLinear, linear
+from seq2seq.nn.products import StepLinear, linear, without_autocast
 from seq2seq.nn.rows import select
 
 
@@ -311,7 +311,7 @@ def _fused(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, keys, values, mask, scale=1.0)
     query, keys, values = (full_precision(part) for part in (query, keys, values))
-    with torch.autocast("cpu", enabled=False):
+    with without_autocast("cpu"):
         return F.scaled_dot_product_attention(query, keys, values, mask, scale=1.0)
 
 

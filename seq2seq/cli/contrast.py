@@ -61,15 +61,16 @@ def read_items(name: str, by: str | None) -> Iterator[Item]:
     for number, line in enumerate(input_lines(name), 1):
         try:
             value = parse_json(line)
-            source, target, wrong, context = (value[key] for key in ("source", "target", "wrong", "context"))
+            source, target, wrong = (value[key] for key in ("source", "target", "wrong"))
+            context = value.get("context", [])
             lists = isinstance(wrong, list) and isinstance(context, list)  # a string would be a list of characters
             if not (lists and wrong and all(isinstance(text, str) for text in (source, target, *wrong, *context))):
                 raise ValueError("`wrong` or `context` is no list, `wrong` is empty, or something is not text")
             yield Item(source, [target, *wrong], tuple(context), str(value[by]) if by is not None else "")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{name}:{number}: expected an object with `source`, `target`, `wrong` (a list) and `context` (a list)"
-                f"{'' if by is None else f' and `{by}` (by={by})'} ({type(error).__name__}: {error})"
+                f"{name}:{number}: expected an object with `source`, `target`, `wrong` (a list), maybe `context` (a "
+                f"list){'' if by is None else f' and `{by}` (by={by})'} ({type(error).__name__}: {error})"
             ) from error
 
 

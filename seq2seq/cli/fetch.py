@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from seq2seq.cli.files import check_directory, make_directory
+from seq2seq.cli.files import check_directory, make_directory, output_stream
 from seq2seq.config import FetchConfig
 from seq2seq.corpora import download
 from seq2seq.corpora.catalogue import CORPORA, Corpus, Download
@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 def run(config: FetchConfig) -> int:
     """Download and verify the files of a corpus, and write its text; without a name, print the table of corpora."""
     if config.corpus is None:
-        print("\n\n".join(_described(corpus) for corpus in CORPORA.values()))
+        with output_stream("-") as output:
+            print("\n\n".join(_described(corpus) for corpus in CORPORA.values()), file=output)
         return 0
     corpus = CORPORA.get(config.corpus)
     if corpus is None:
@@ -27,6 +28,11 @@ def run(config: FetchConfig) -> int:
             f"corpus={config.corpus}: not in the table.{nearest(config.corpus, CORPORA)} Names: {', '.join(CORPORA)}."
         )
     files = _files(corpus, config.languages, config.parts)
+    if not files:
+        raise ConfigError(
+            f"languages=[{','.join(config.languages or ())}]: {corpus.name} has no file of these alone. Name another "
+            f"language too: {', '.join(corpus.languages)}."
+        )
     directory = Path(config.output or corpus.name.removeprefix("package:"))
     check_directory(str(directory))
     logger.info("%s: %s (%s)", corpus.name, corpus.licence, corpus.home)

@@ -25,6 +25,7 @@ _PATIENCE = 0.02
 """Seconds without input after which the lines read so far are translated."""
 _ENDLESS = 1 << 26
 """Bytes after which a line without end is an error."""
+_DEVICES = ("/dev", "/dev/fd")
 _LEVEL = 6
 """Compression level of the gzip program; Python's default takes twice as long to save one percent"""
 
@@ -158,13 +159,15 @@ def _open_text(path: Path, *, packed: bool) -> Iterator[TextIO]:
 
 
 def _follow(name: str) -> Path:
-    """Return the path of this name, or what a link of this name leads to."""
-    return Path(os.path.realpath(name) if os.path.islink(name) else name)
+    """Return the path of this name, or of the file that a link of this name leads to."""
+    path = Path(name)
+    return path if _is_special(path) or not os.path.islink(name) else Path(os.path.realpath(name))
 
 
 def _is_special(path: Path) -> bool:
-    """Whether something other than a file has this name: a pipe, a device, a directory."""
-    return os.path.exists(path) and not os.path.isfile(path)  # unlike Path's, they accept any name
+    """Whether something other than a file has this name: a pipe, a device such as /dev/stdout, a directory."""
+    # unlike Path's, these functions accept any name
+    return str(path.parent) in _DEVICES or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def check_output(name: str) -> None:

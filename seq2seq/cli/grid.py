@@ -14,13 +14,12 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from seq2seq import checkpoint
 from seq2seq.cli.compose import composed
@@ -30,6 +29,7 @@ from seq2seq.cli.reading import layout_of, read_gold_file, score_all
 from seq2seq.cli.references import read_test_set
 from seq2seq.cli.training import run_training
 from seq2seq.config import CompareConfig, Data, Decoding, TrainConfig, greedy_decoding, parse, several, to_plain
+from seq2seq.config.old_words import lost, stored_data, upgrade
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import metrics
@@ -84,6 +84,8 @@ class Cell:
     training: TrainConfig
     run: Path | None = None
     """A finished run, whose checkpoint is used as it is"""
+    given: frozenset[str] = frozenset()
+    """Names of the options that `common` and the variant set"""
 
     @property
     def seed(self) -> int:
@@ -101,35 +103,39 @@ class Cell:
 
 def plan(config: CompareConfig) -> list[Cell]:
     """Return all cells, those of one seed together. Raises ConfigError for all mistakes, with the variant of each."""
-    trainings, mistakes = {}, []
+    variants: list[Cell] = []
+    mistakes = []
     if config.variants and (not config.seeds or len(set(config.seeds)) < len(config.seeds)):
         raise ConfigError(f"seeds={config.seeds}: expected one or more, each once, such as [1,2,3]")
     for label, words in config.variants.items():
         try:
-            trainings[label] = training = _composed((*_overrides(config.common), *_overrides(words)))
-            decoding = decoding_of(Cell(label, training), config)
-            parse("train", {**to_plain(training), "decoding": to_plain(decoding)})  # will it decode like this?
+            overrides = (*_overrides(config.common), *_overrides(words))
+            cell = Cell(label, _composed(overrides), given=frozenset(map(_name, overrides)))
+            decoding = to_plain(decoding_of(cell, config))
+            parse("train", {**to_plain(cell.training), "decoding": decoding})  # will it decode like this?
+            variants.append(cell)
         except ConfigError as error:
             mistakes.append(f"variants.{label}: {error}")
     if mistakes:
         raise ConfigError("\n".join(dict.fromkeys(mistakes)))
     finished = list(_finished(config.runs))
-    if taken := trainings.keys() & {cell.label for cell in finished}:
+    if taken := {cell.label for cell in variants} & {cell.label for cell in finished}:
         raise ConfigError(f"runs and variants: both have {', '.join(sorted(taken))}. Give the variant another label.")
-    grid = itertools.product(config.seeds, trainings.items())
-    return [*(Cell(label, dataclasses.replace(made, seed=seed)) for seed, (label, made) in grid), *finished]
+    grid = itertools.product(config.seeds, variants)
+    seeded = (replace(cell, training=replace(cell.training, seed=seed)) for seed, cell in grid)
+    return [*seeded, *finished]
 
 
 def decoding_of(cell: Cell, config: CompareConfig) -> Decoding:
-    """Return how a cell is decoded: as the comparison says, where its own experiment or variant does not differ.
+    """Return how a cell is decoded: as the comparison says, except for what its own variant or experiment sets.
 
     The validations of a finished run do not count.
     """
     if cell.run is not None:
         return config.decoding
     own, usual = to_plain(cell.training.decoding), to_plain(greedy_decoding())
-    changed = {key: value for key, value in own.items() if value != usual[key]}
-    decoding: Decoding = parse("decoding", to_plain(config.decoding) | changed)
+    chosen = {key: value for key, value in own.items() if value != usual[key] or f"decoding.{key}" in cell.given}
+    decoding: Decoding = parse("decoding", to_plain(config.decoding) | chosen)
     return decoding
 
 
@@ -145,18 +151,23 @@ def _overrides(text: str) -> Iterator[str]:
     except ValueError as error:
         raise ConfigError(f"{text}: can't be read ({error}). Expected overrides as on the command line.") from error
     for word in words:
-        name = word.partition("=")[0].lstrip("+~")
+        name = _name(word)
         if name in _SET_BY_COMPARE or name.split(".")[0].split("/")[0] == "hydra" or word.startswith("-"):
             raise ConfigError(f"{word}: not possible for a single variant. Give it to seq2seq compare itself.")
         yield word
+
+
+def _name(word: str) -> str:
+    """Return the option that an override sets."""
+    return word.partition("=")[0].lstrip("+~")
 
 
 def _finished(runs: Sequence[str]) -> Iterator[Cell]:
     """Yield the cells of finished runs; runs that differ only in their seed are one variant."""
     groups: dict[str, list[tuple[str, TrainConfig]]] = {}
     for name in runs:
-        training = read_run(Path(name))
-        key = _hash([settings(dataclasses.replace(training, seed=0)), training.data.train, training.data.valid])
+        training, no_longer = read_run(Path(name))
+        key = _hash([settings(replace(training, seed=0)), training.data.train, training.data.valid, no_longer])
         groups.setdefault(key, []).append((name, training))
     labels = {key: _shared_name([Path(name).resolve().name for name, _ in group]) for key, group in groups.items()}
     uses = Counter(labels.values())
@@ -174,17 +185,24 @@ def _shared_name(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else shared or names[0]
 
 
-def read_run(path: Path) -> TrainConfig:
-    """Read the configuration of a run. Raises DataError if there is none."""
+def read_run(path: Path) -> tuple[TrainConfig, list[str]]:
+    """Read the configuration of a run, and its settings that this version no longer has.
+
+    Raises DataError if there is none.
+    """
     try:
-        config: TrainConfig = parse("train", read_json(within(path, "config.json")))
+        values = read_json(within(path, "config.json"))
+        if "format" in values:
+            raise DataError(f"runs: {path}: a checkpoint; expected a run directory. Give {path.parent}")
+        stored = {**values, "data": stored_data(values["data"])}
+        config: TrainConfig = parse("train", upgrade(stored))
     except OSError as error:
         raise DataError(
             f"runs: {path}: no run here ({error.strerror}); expected a run directory with config.json"
         ) from error
-    except (ValueError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise DataError(f"runs: {path}/config.json: not the configuration of a run ({error})") from error
-    return config
+    return config, sorted(lost(stored))
 
 
 def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
@@ -217,10 +235,10 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
     starts = list(begins) if data.context and begins is not None else None
     task = Task(sources, references, starts, None, tokenizer, contents)
     if config.gold is None:
-        return dataclasses.replace(task, contents={**task.contents, "gold": None})
+        return replace(task, contents={**task.contents, "gold": None})
     gold = read_gold_file(config.gold, config.gold_base, task.pairs(), (data.source_lang, data.target_lang))
     links = [[sorted(sentence.sure), sorted(sentence.possible)] for sentence in gold]
-    return dataclasses.replace(task, gold=gold, contents={**task.contents, "gold": _hash(links)})
+    return replace(task, gold=gold, contents={**task.contents, "gold": _hash(links)})
 
 
 def _read_shared_test(cells: Sequence[Cell], reader: Cell) -> tuple[list[str], list[str], Iterator[bool]]:
@@ -381,8 +399,8 @@ def run_directory(cell: Cell, identity: dict[str, Any], output: str) -> Path:
 def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Measured:
     """Train a cell, or resume its training, and measure it. Raises Stopped after a signal."""
     if cell.run is None:
-        data = dataclasses.replace(cell.training.data, test=None)
-        training = dataclasses.replace(cell.training, data=data, run_dir=str(run_dir), device=config.device)
+        data = replace(cell.training.data, test=None)
+        training = replace(cell.training, data=data, run_dir=str(run_dir), device=config.device)
         if (code := run_training(training)) > 128:
             raise Stopped(code)
         if code:
@@ -402,7 +420,6 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
         scored = score_all(translator, task.pairs(translator.context), decoding.batch_size)
         links = [aligner.align(pair).links for pair in scored]
         aer = agreement(links, task.gold).aer
-    weights = load_file(checkpoint.find(run_dir) / "model.safetensors")
     spent = effort(run_dir)
     return Measured(
         label=cell.label,
@@ -411,7 +428,7 @@ def measure(cell: Cell, task: Task, config: CompareConfig, run_dir: Path) -> Mea
         chrf=scores.chrf,
         ter=scores.ter,
         aer=aer,
-        parameters=sum(tensor.numel() for tensor in weights.values()),
+        parameters=sum(parameter.numel() for parameter in translator.model.parameters()),
         updates=spent.updates,
         training_tokens_per_second=spent.tokens_per_second,
         decoding_sentences_per_second=len(task.sources) / seconds,

@@ -206,6 +206,8 @@ class Session:
     def layer(self, number: int) -> None:
         """Read the attention of another layer from now on."""
         self._check_attention()
+        if self._decoding.engine == "onnx":
+            raise ConfigError("decoding.engine=onnx: graphs return the attention of one layer. Use the engine torch.")
         self._translator.choose_layer(number)
         self._repeat()
 

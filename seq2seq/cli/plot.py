@@ -37,8 +37,9 @@ def run(config: PlotConfig) -> int:
     aligner = find_aligner(translator, config.checkpoint, "to draw", config.layer)
     heatmaps = _heatmaps(config, translator, aligner)
     if config.output_format == "text":
-        for _, heatmap in heatmaps:
-            print(f"{heatmap.source}\n{heatmap.target}\n{heatmap}\n")
+        with output_stream("-") as output:
+            for _, heatmap in heatmaps:
+                print(f"{heatmap.source}\n{heatmap.target}\n{heatmap}\n", file=output)
     elif config.output_format == "html":
         _write_page(config, translator, heatmaps)
     else:

@@ -42,6 +42,8 @@ class RowLayout:
     """Kinds of tables that `columns` apply to; None: all"""
     documents: str | None = None
     """As in training"""
+    tables: bool = False
+    """Whether `documents` is a column: training read tables"""
 
     def lines(self, name: str, side: int) -> Iterator[str]:
         """Return one side: a column of a table, or the lines of any other file or of stdin.
@@ -81,14 +83,16 @@ class RowLayout:
         """
         if kind := table_kind(source):
             table = Table.open(find_file(source), kind, self.languages, self._columns(kind), [SOURCE])
-            column = table.find_column(self.documents, "document")
+            column = table.find_column(self.documents if self.tables else None, "document")
             return None if column is None else changes(table.column(column))
         if self.documents is None:
             return None
         text = existing(source if target is not None or existing(source) else f"{source}.{self.languages[SOURCE]}")
-        stem = str(text).removesuffix(".gz").rpartition(".")[0]
+        if text is None:
+            return None
+        stem = Path(str(text).removesuffix(".gz")).with_suffix("")
         named = existing(f"{stem}.{self.documents}")
-        return None if text is None or named is None else file_beginnings(named, text)
+        return None if named is None else file_beginnings(named, text)
 
     def _columns(self, kind: str) -> Sequence[str] | None:
         return self.columns if self.kinds is None or kind in self.kinds else None
@@ -116,11 +120,15 @@ def layout(checkpoints: str | Sequence[str], columns: Sequence[str] | None) -> R
 def layout_of(data: Data, columns: Sequence[str] | None = None) -> RowLayout:
     """Return these columns; by default, for tables of the same kind, those of a training."""
     languages = (data.source_lang, data.target_lang)
-    if columns is not None:
-        return RowLayout(languages, columns, documents=data.documents)
     names = [*several(data.train), *several(data.valid), *several(data.test)]
+    documents = (
+        data.documents,
+        data.documents is not None and (data.documents.isdecimal() or any(map(table_kind, names))),
+    )
+    if columns is not None:
+        return RowLayout(languages, columns, None, *documents)
     kinds = frozenset(table_kind(name) or ".tsv" for name in names)
-    return RowLayout(languages, data.columns, kinds, data.documents)
+    return RowLayout(languages, data.columns, kinds, *documents)
 
 
 # --- pairs to score --------------------------------------------------------------------------------------------------
@@ -221,8 +229,7 @@ def check_context(context: str, translator: Translator, checkpoint: str | Sequen
     """Raise ConfigError for a context other than a model's own if the model reads none."""
     if context != "own" and not translator.context:
         raise ConfigError(
-            f"context={context} and checkpoint={checkpoint}: a sentence-level model reads no context. "
-            "Use context=own."
+            f"context={context} and checkpoint={checkpoint}: a sentence-level model reads no context. Use context=own."
         )
 
 

@@ -47,6 +47,8 @@ def run(config: ServeConfig) -> int:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
             torch.set_num_threads(1)  # until the fork: threads of a product don't survive it
         try:
+            import sentencex  # noqa: F401
+
             import seq2seq.serve.app  # noqa: F401  once the metrics know where they are kept
         except ImportError as error:
             raise ConfigError(f"seq2seq serve needs {error.name}. Install it: {install_command('serve')}") from error

@@ -78,10 +78,11 @@ def plan(config: TranslateConfig) -> list[Job]:
     names = several(config.input)
     if isinstance(config.input, str) or config.output == "-":
         check_output(config.output)
-        written = {os.path.realpath(name) for name in (config.output, config.alignments) if name not in (None, "-")}
+        outputs = {"output": config.output, "alignments": config.alignments}
+        written = {os.path.realpath(name): key for key, name in outputs.items() if name not in (None, "-")}
         for name in (*names, *several(config.prefix)):
-            if os.path.isfile(name) and os.path.realpath(name) in written:
-                raise ConfigError(f"output={config.output}: {name} would be replaced. Give another file.")
+            if os.path.isfile(name) and (key := written.get(os.path.realpath(name))):
+                raise ConfigError(f"{key}={outputs[key]}: {name} would be replaced. Give another file.")
         return [Job(name, config.output) for name in names]
     directory = make_directory(config.output)
     inputs: dict[str, str] = {}
@@ -284,7 +285,7 @@ def requests(
                     "blank where the beginning is free"
                 )
             text, markup = _readable(line, name, number + 1, check, config.format)
-            first, *more = [text] if split is None else split(text)
+            first, *more = [text] if split is None or not context else split(text)
             new = is_blank(text) if begins is None else next(begins)
             read.append(Request(text, number, prefix, past.before(first, begins=new), markup))
             for sentence in more:

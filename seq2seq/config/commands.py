@@ -56,7 +56,10 @@ class TrainConfig:
         yield from context_problems(self.model, self.data)
         yield from search_problems(self.model, self.data, self.decoding)
         if self.training.max_updates is None and self.training.max_epochs is None:
-            yield "training.max_updates=null and training.max_epochs=null: training would never end. Set one of them."
+            yield (
+                "training.max_updates=null and training.max_epochs=null: training has no last update. Set one of them; "
+                "training.max_hours may end it sooner."
+            )
         yield from guidance_problems(self.model, self.data, self.training)
         yield from loss_problems(self.model, self.training)
 

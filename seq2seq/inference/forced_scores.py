@@ -76,7 +76,8 @@ def score_pairs(
     for place, row in enumerate(filled):
         if (names := pairs[row].tokens) is not None:
             targets[place] = [models.piece_numbers[name] for name in names]
-    sources = models.source.encode(lines)
+    readings = models.read(lines, [pairs[row].context for row in filled])
+    sources = models.own(readings)
     for line, *sides in zip(lines, sources, targets, strict=True):
         check_length(max(map(len, sides)), repr(line[:60]))
 
@@ -90,7 +91,6 @@ def score_pairs(
         )
 
     results = [scored(pair, [], [], [], None) for pair in pairs]
-    readings = models.read(lines, [pairs[row].context for row in filled])
     forced = _force_all(models, readings, targets, batch_size, precision, shortlist, attention)
     for row, source, target, (scores, weights) in zip(filled, sources, targets, forced, strict=True):
         pieces = models.source.pieces(source), models.target.pieces(target)

@@ -96,14 +96,21 @@ class TrainedModels:
             readings.append([InContext(*of_line) for of_line in zip(encoded, before, strict=True)])
         return readings
 
+    def own(self, readings: Sequence[list[InContext]]) -> list[InContext]:
+        """Return that of these readings whose pieces the attention is over."""
+        pairs = zip(self.members, readings, strict=True)
+        return next(reading for member, reading in pairs if self.shares_source(member))
+
     def choose_layer(self, layer: int) -> None:
         """Read alignments and pictures from the attention of this decoder layer, counted from 1.
 
         Raises ConfigError if a model of which the attention counts has no such layer.
         """
-        for member in self.members:
-            if member.model.attends and self.shares_source(member):
-                member.model.choose_layer(layer)
+        counted = [member.model for member in self.members if member.model.attends and self.shares_source(member)]
+        for model in counted:
+            model.check_layer(layer)
+        for model in counted:
+            model.choose_layer(layer)
 
     def reading_layer(self, layer: int) -> Self:
         """Return the same models, whose attention is read from this decoder layer; they share their weights.
@@ -112,7 +119,8 @@ class TrainedModels:
         """
         other = copy.copy(self)
         other.members = [replace(member, model=member.model.with_own_decoder()) for member in self.members]
-        other._quantised = [QuantisedModels(member.model) for member in other.members]
+        pairs = zip(self._quantised, other.members, strict=True)
+        other._quantised = [quantised.of_view(member.model) for quantised, member in pairs]
         other.choose_layer(layer)
         return other
 

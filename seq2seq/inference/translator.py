@@ -81,6 +81,8 @@ class Translator(TrainedModels):
         """
         if isinstance(sources, str) and isinstance(targets, str):
             return self.score([sources], [targets], **options)[0]
+        if isinstance(sources, str) or isinstance(targets, str):  # which would be a list of characters
+            raise DataError("sources and targets: one is a string; expected two strings, or two lists")
         sources, targets = list(sources), list(targets)
         if len(sources) != len(targets):
             raise DataError(f"{len(sources)} sources and {len(targets)} targets; expected as many of each")
@@ -100,7 +102,7 @@ class Translator(TrainedModels):
             raise no_attention(" to align by")
         if isinstance(sources, str) and isinstance(targets, str):
             return aligner.align(self.score(sources, targets, **options))
-        return [aligner.align(pair) for pair in self.score(list(sources), list(targets), **options)]
+        return [aligner.align(pair) for pair in self.score(sources, targets, **options)]
 
     # --- for commands and training -----------------------------------------------------------------------------------
 
@@ -168,7 +170,7 @@ class Translator(TrainedModels):
         lines = [request.line for request in requests]
         protected = [self.source.protected(line) for line in lines]
         readings = self.read(lines, [request.context for request in requests], protected)
-        encoded = next(r for r, member in zip(readings, self.members, strict=True) if self.shares_source(member))
+        encoded = self.own(readings)
         prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests], protected)]
         for begun, request in zip(prefixes, requests, strict=True):
             begun += self.numbers(request.pieces)

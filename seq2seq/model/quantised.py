@@ -9,7 +9,7 @@ Shapes: n any rows, i input, o output, u some outputs, b batch, t time, g gates,
 import copy
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -217,18 +217,28 @@ def _pays(product: Product, weight: Tensor) -> bool:
 
 
 class QuantisedModels:
-    """The copies of a model made so far; each is remade when the model's weights or its aligning layer have changed."""
+    """The copies of a model made so far; each is remade when the model's weights have changed."""
 
     def __init__(self, model: TranslationModel) -> None:
         self.model = model
         self._made: dict[str, tuple[list[int], TranslationModel]] = {}
 
+    def of_view(self, model: TranslationModel) -> Self:
+        """Return the same copies for a model that shares the weights of this one."""
+        other = copy.copy(self)
+        other.model = model
+        return other
+
     def at(self, precision: str) -> TranslationModel:
-        """`quantise` the model, or return the copy of an earlier call."""
-        versions = (0 if weight.is_inference() else weight._version for weight in self.model.parameters())
-        changes = [self.model.decoder.alignment_layer, *versions]
+        """`quantise` the model, or return the copy of an earlier call; it reads the model's own aligning layer."""
+        versions = [0 if weight.is_inference() else weight._version for weight in self.model.parameters()]
         before, made = self._made.get(precision, (None, self.model))
-        if before != changes:
+        if before != versions:
             made = quantise(self.model, precision)
-            self._made[precision] = changes, made
-        return made
+            self._made[precision] = versions, made
+        layer = self.model.decoder.alignment_layer
+        if precision == "fp32" or made.decoder.alignment_layer == layer:
+            return self.model if precision == "fp32" else made
+        view = made.with_own_decoder()
+        view.decoder.alignment_layer = layer
+        return view

@@ -113,15 +113,19 @@ class TranslationModel(nn.Module):
     def choose_layer(self, layer: int) -> None:
         """Let alignments, pictures and reports read the attention of this decoder layer, counted from 1.
 
-        Raises ConfigError, naming the layers, if there is no such attention.
+        Raises ConfigError as `check_layer` does.
         """
+        self.check_layer(layer)
+        self.decoder.alignment_layer = layer - 1
+
+    def check_layer(self, layer: int) -> None:
+        """Raise ConfigError, naming the layers, if the decoder has no attention at this layer."""
         layers = self.decoder.attention_layers
         if not 1 <= layer <= layers:
             raise ConfigError(
                 f"layer={layer}: number of decoder layers that attend to the source: {layers}. Use a number "
                 f"from 1 to {layers}, or null."
             )
-        self.decoder.alignment_layer = layer - 1
 
     def with_own_decoder(self) -> Self:
         """Return a model of the same weights whose decoder can be told another `alignment_layer`."""

@@ -1,1 +1,1 @@
-"""What attention and models both build on: products of the time steps, dropout."""
+"""What attention and models both build on: products of the time steps, dropout, rows, typed lists of modules."""

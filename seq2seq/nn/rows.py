@@ -28,7 +28,13 @@ def map_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:
 
 def select(value: T, rows: Tensor) -> T:
     """Take these rows [n] of every tensor in a value, as `map_tensors` finds them; rows may repeat or be left out."""
-    return map_tensors(value, lambda tensor: tensor[rows])
+    return map_tensors(value, lambda tensor: _take(tensor, rows))
+
+
+def _take(tensor: Tensor, rows: Tensor) -> Tensor:
+    """Take rows by the fastest operation whose gradient is deterministic."""
+    repeatable = tensor.device.type == "cpu" or not (tensor.requires_grad and torch.is_grad_enabled())
+    return tensor.index_select(0, rows) if repeatable else tensor[rows]
 
 
 def reversal(lengths: Tensor, size: int) -> Tensor:

@@ -143,13 +143,16 @@ def _admit(server: Server, request: Request, key: str) -> None:
         raise HTTPException(429, "too many requests; slow down", {"Retry-After": str(int(wait) + 1)})
 
 
-def _begin(server: Server, request: Request, asked: Languages, texts: Sequence[str]) -> tuple[Served, Detected | None]:
+async def _begin(
+    server: Server, request: Request, asked: Languages, texts: Sequence[str]
+) -> tuple[Served, Detected | None]:
     """Check the texts; return their model, and the language if it was detected.
 
     The request's line in the log gets both. Raises HTTPException 400, 413 or 501.
     """
     server.check(texts)
-    model, detected = server.model(asked.source, asked.target, asked.model, "\n".join(texts))
+    wanted = asked.source, asked.target, asked.model, "\n".join(texts)
+    model, detected = await asyncio.to_thread(server.model, *wanted)  # detecting a language takes time
     request.state.facts = {"model": model.name, "texts": len(texts), "characters": sum(map(len, texts))}
     return model, detected
 
@@ -184,7 +187,7 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         """Translate a text, or each text of a list."""
         asked: Translate = await _admitted(server, request, Translate)
         texts = [asked.q] if isinstance(asked.q, str) else asked.q
-        model, detected = _begin(server, request, asked, texts)
+        model, detected = await _begin(server, request, asked, texts)
         reader = read_html if asked.format == "html" else read_text
         parts = await asyncio.to_thread(lambda: [reader(text) for text in texts])
         ranked = await model.translate(parts, asked.alternatives)
@@ -206,7 +209,8 @@ def _add_libretranslate(app: FastAPI, server: Server) -> None:
         asked: Detect = await _admitted(server, request, Detect)
         server.check([asked.q])
         sources = list(dict.fromkeys(model.source for model in server.models))
-        return [found._asdict() for found in rank_languages(asked.q, sources)]
+        ranked = await asyncio.to_thread(rank_languages, asked.q, sources)
+        return [found._asdict() for found in ranked]
 
     @app.get("/languages")
     async def languages() -> list[dict[str, Any]]:
@@ -228,7 +232,7 @@ def _add_files(app: FastAPI, server: Server) -> None:
         values, file = await read_upload(request)
         _admit(server, request, values.api_key)
         reader, text = _read_file(file.filename or "", await file.read())
-        model, _ = _begin(server, request, values, [text])
+        model, _ = await _begin(server, request, values, [text])
         ((translated, *_),) = await model.translate([await asyncio.to_thread(reader, text)])
         server.metrics.characters.labels(model.name).inc(len(text))
         token = server.keep_file(file.filename or "", translated.encode())
@@ -339,10 +343,10 @@ def _add_more(app: FastAPI, server: Server) -> None:
     async def tree(request: Request) -> list[dict[str, Any]]:
         """Translate a sentence; return the n best translations in pieces."""
         asked: Tree = await _admitted(server, request, Tree)
-        model, _ = _begin(server, request, asked, [asked.q])
+        model, _ = await _begin(server, request, asked, [asked.q])
         decoding = replace(model.decoding, beam_size=max(asked.n_best, 2), n_best=asked.n_best, search="beam")
         decoding = replace(decoding, temperature=1.0, top_k=None, top_p=1.0)  # which are for samples only
-        (ranked,) = await model.translations([asked.q], decoding, asked.prefix)
+        (ranked,) = await model.translations([_line(asked.q)], decoding, asked.prefix)
         return [
             {"text": each.text, "tokens": each.tokens, "scores": each.token_scores, "rank": each.rank}
             for each in ranked
@@ -354,14 +358,14 @@ def _add_more(app: FastAPI, server: Server) -> None:
     async def watch(request: Request) -> StreamingResponse:
         """Translate a sentence greedily, with an event for each token as soon as it is chosen."""
         asked: Watch = await _admitted(server, request, Watch)
-        model, _ = _begin(server, request, asked, [asked.q])
+        model, _ = await _begin(server, request, asked, [asked.q])
         model.reading(asked.layer)
         return _Events(_watch(server, model, asked), headers={"Cache-Control": "no-store"})
 
 
 async def _scored(server: Server, request: Request, asked: Pairs, attention: str) -> tuple[Served, Any]:
     server.check([side for pair in asked.pairs for side in pair])
-    model, _ = _begin(server, request, asked, [source for source, _ in asked.pairs])
+    model, _ = await _begin(server, request, asked, [source for source, _ in asked.pairs])
     pairs = [SentencePair(_line(sentence), _line(translation)) for sentence, translation in asked.pairs]
     if attention == "posterior" and not all(_is_short(pair.source, pair.target) for pair in pairs):
         raise HTTPException(413, f"attention=posterior: the two lengths multiply to more than {_POSTERIOR:,}")

@@ -1,7 +1,6 @@
 """Who may ask, and how often."""
 
 import hmac
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -35,19 +34,17 @@ class RateLimit:
         self._per_minute, self._clock = per_minute, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """Client -> what its bucket held, and when"""
-        self._lock = threading.Lock()
 
     def wait(self, client: str) -> float:
         """Count a request; return the seconds until the client may ask again, 0 if this request is allowed."""
         if self._per_minute is None:
             return 0.0
-        with self._lock:
-            now = self._clock()
-            most = max(self._per_minute, 1.0)
-            held, then = self._buckets.pop(client, (most, now))
-            held = min(most, held + (now - then) * self._per_minute / 60)
-            allowed = held >= 1
-            self._buckets[client] = (held - allowed, now)
-            if len(self._buckets) > _MOST_CLIENTS:
-                self._buckets.popitem(last=False)
-            return 0.0 if allowed else (1 - held) * 60 / self._per_minute
+        now = self._clock()
+        most = max(self._per_minute, 1.0)
+        held, then = self._buckets.pop(client, (most, now))
+        held = min(most, held + (now - then) * self._per_minute / 60)
+        allowed = held >= 1
+        self._buckets[client] = (held - allowed, now)
+        if len(self._buckets) > _MOST_CLIENTS:
+            self._buckets.popitem(last=False)
+        return 0.0 if allowed else (1 - held) * 60 / self._per_minute

@@ -141,7 +141,7 @@ def _explained(error: ValidationError) -> str:
         place = ".".join(
             str(part) for part in problem["loc"] if not str(part).startswith(("function-", "list[", "str"))
         )
-        problems.append(f"{place}: {problem['msg']}"[:300])
+        problems.append(f"{place}{': ' if place else ''}{problem['msg']}"[:300])
     return "; ".join(dict.fromkeys(problems))[:1000]
 
 

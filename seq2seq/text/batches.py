@@ -91,17 +91,17 @@ class Batch:
 
 def pad(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
     """Pad sequences to tokens [b s], and give their lengths [b]."""
-    lengths = torch.tensor([len(row) for row in rows])
-    padded = torch.full((len(rows), int(lengths.max())), PAD)
-    for line, row in zip(padded, rows, strict=True):
-        line[: len(row)] = torch.as_tensor(np.asarray(row, dtype=np.int64))
-    return padded, lengths
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    padded = np.full((len(rows), int(lengths.max())), PAD)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(rows)
+    return torch.from_numpy(padded), torch.from_numpy(lengths)
 
 
 def make_batch(corpus: EncodedCorpus, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
     """The batch of these rows."""
     links = None if corpus.links is None else [corpus.links[int(row)] for row in rows]
-    return pad_pairs(corpus.sources(rows), [corpus.target[int(row)] for row in rows], links)
+    sources = corpus.sources(rows) if corpus.documents is not None else [corpus.source[int(row)] for row in rows]
+    return pad_pairs(sources, [corpus.target[int(row)] for row in rows], links)
 
 
 def pad_pairs(

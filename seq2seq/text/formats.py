@@ -129,7 +129,9 @@ class Table:
         TSV, and those with usual names of other tables. Raises DataError for a column that is not there.
         """
         numbered = columns is not None and all(column.isdecimal() for column in columns)
-        if columns is not None and (len(set(columns)) < len(columns) or (numbered and "0" in columns)):
+        if columns is not None and (
+            len(set(columns)) < len(columns) or (numbered and "0" in {column.lstrip("0") or "0" for column in columns})
+        ):
             raise DataError(f"columns=[{','.join(columns)}]: expected two different ones, numbers from 1 or names")
         _, row = next(_READERS[kind](path), (1, []))
         if isinstance(row, Mapping):
@@ -156,6 +158,8 @@ class Table:
         """
         _, row = next(_READERS[self.kind](self.path), (1, []))
         if name is not None and name.isdecimal() and not self.header and not isinstance(row, Mapping):
+            if int(name) < 1:
+                raise DataError(f"{self.path}: data.documents={name}: columns are counted from 1")
             return int(name) - 1
         known = list(row) if self.header or isinstance(row, Mapping) else []
         wanted = name or usual

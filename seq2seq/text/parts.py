@@ -29,6 +29,7 @@ _TIMES = re.compile(r"\ufeff?\s*\d+:\d\d:\d\d[,.]\d+\s+-->\s+\d+:\d\d:\d\d[,.]\d
 _LINES = re.compile(r"(?<=\n)")
 _MARKS = re.compile(r"(?:<[^<>]*>|\{[^{}]*\})++")
 """Marks of style in subtitles"""
+_NAMES = re.compile(r"<(/?\w*)")
 
 
 class Segment(NamedTuple):
@@ -46,6 +47,8 @@ class Parts:
     frame: list[str] = field(default_factory=lambda: [""])
     """What stands before, between and after the segments"""
     segments: list[Segment] = field(default_factory=list)
+    newline: str = "\n"
+    """How lines end"""
     beginnings: set[int] = field(default_factory=set)
     """Places of segments that begin a document, after a blank line"""
 
@@ -69,7 +72,8 @@ class Parts:
     def fill(self, translations: Sequence[str]) -> str:
         """Put the translations in place of the segments."""
         first, *others = self.frame
-        return first + "".join(t + after for t, after in zip(translations, others, strict=True))
+        filled = first + "".join(t + after for t, after in zip(translations, others, strict=True))
+        return filled if self.newline == "\n" else filled.replace("\n", self.newline)
 
 
 def read_text(text: str) -> Parts:
@@ -111,11 +115,12 @@ def read_subtitles(text: str) -> Parts:
     The lines of a dialogue, which begin with dashes, are segments each. Marks of style stay around a segment; those
     inside it are left out. Raises DataError if there are no times.
     """
+    newline = "\r\n" if "\r\n" in text else "\n"
     lines = _LINES.split(text.replace("\r\n", "\n"))
     times = [number for number, line in enumerate(lines) if _TIMES.fullmatch(line.rstrip("\n"))]
     if not times:
         raise DataError("the file has no times such as 00:00:01,000 --> 00:00:02,000; expected subtitles (.srt)")
-    parts, begin = Parts(), 0
+    parts, begin = Parts(newline=newline), 0
     for number, end in zip(times, [*times[1:], len(lines)], strict=True):
         parts.keep("".join(lines[begin : number + 1]))
         begin = end - 1 if end < len(lines) and lines[end - 1].strip().isdigit() else end
@@ -131,16 +136,30 @@ def _add_subtitle(parts: Parts, lines: Sequence[str]) -> None:
     whole = " ".join(map(str.strip, spoken)) + "\n" * (bool(spoken) and spoken[-1].endswith("\n"))
     for words in spoken if dialogue else [whole]:
         before, core, rest = _edges(words)
-        first = _MARKS.match(core)
-        begin = first.end() if first else 0
-        last = [mark for mark in _MARKS.finditer(core, begin) if mark.end() == len(core)]
-        end = last[0].start() if last and "<" in core[:begin] else len(core)
+        begin, end = _around(core)
         parts.keep(before + core[:begin])
         if said := _MARKS.sub("", core[begin:end]).strip():
             parts.add(Segment(said))
         parts.keep(core[end:] + rest)
     after = next((n for n, line in enumerate(reversed(lines)) if line.strip()), len(lines))
     parts.keep("".join(lines[len(lines) - after :]))
+
+
+def _around(text: str) -> tuple[int, int]:
+    """Find the text between the marks that stand around all of it: its begin and end.
+
+    Tags count if they are closed at the end, and not before. `{...}` needs no end.
+    """
+    runs = list(_MARKS.finditer(text))
+    if not runs or runs[0].start():
+        return 0, len(text)
+    opened, last = _NAMES.findall(runs[0][0]), runs[-1]
+    closed = [f"/{name}" for name in reversed(opened)]
+    inside = [name for run in runs[1:-1] for name in _NAMES.findall(run[0])]
+    if opened and (last.end() < len(text) or _NAMES.findall(last[0]) != closed or {*closed} & {*inside}):
+        braces = re.match(r"(?:\{[^{}]*\})*", text)
+        return braces.end() if braces else 0, len(text)
+    return runs[0].end(), last.start() if opened else len(text)
 
 
 def _edges(text: str) -> tuple[str, str, str]:

@@ -69,7 +69,8 @@ def part_names(corpora: int) -> list[str]:
 def split(texts: Sequence[ParallelText], languages: Sequence[str], sizes: Sizes, directory: Path) -> dict[str, int]:
     """Write the parts into a directory as PART.LANGUAGE, and return the number of pairs in each.
 
-    Pairs with an empty side are not held out. Memory is bounded. Raises DataError if no pair is left to train on.
+    Pairs with an empty side are not held out. At most one document is in memory. Raises DataError if no pair is left to
+    train on.
     """
     bounds = _bounds(texts, sizes)
     counts = dict.fromkeys([*part_names(len(texts)), VALID, TEST], 0)

@@ -73,8 +73,9 @@ class CheckpointKeeper:
         if retained_before or progress.retained_checkpoints:
             keep_only(self.run_dir, "best", progress.retained_checkpoints)
         if self.keep_last > 1:
-            latest = directories(self.run_dir, "last")[-self.keep_last :]
-            keep_only(self.run_dir, "last", [path.name for path in latest])
+            newest = directory_name("last", progress.update)  # a crashed run may have gone further
+            names = [path.name for path in directories(self.run_dir, "last")]
+            keep_only(self.run_dir, "last", names[: names.index(newest) + 1][-self.keep_last :])
 
     def write(
         self, name: str, update: int, epochs: float, scores: Mapping[str, float], state: TrainingState | None = None

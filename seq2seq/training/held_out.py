@@ -26,6 +26,8 @@ _SHOWN, _WIDTH = 2, 100
 """Number of logged pairs, and characters of each side."""
 _SAMPLE = 1000
 """Number of pairs whose letters are counted."""
+_MANY_SHARED = 0.05
+"""Share of a held-out set's sources in the training data from which its scores say little about new text."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _check_scripts(text: ParallelText, data: Data) -> None:
 
 
 def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) -> None:
-    """Warn about pairs and sources of a held-out set that are also in the training data."""
+    """Report the pairs and sources of a held-out set that are also in the training data; warn if they are many."""
     pairs = Counter((_plain(source), _plain(target)) for source, target in text.pairs())
     known = {source for source, _ in pairs}
     trained = {
@@ -151,12 +153,15 @@ def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str)
     sources = {source for source, _ in trained}
     shared = sum(count for pair, count in pairs.items() if pair in trained)
     shared_sources = sum(count for (source, _), count in pairs.items() if source in sources)
-    if shared_sources:
+    found = f"{key}={text.name}: {shared} of its {pairs.total()} pairs are also in data.train, and the source of "
+    if shared_sources >= _MANY_SHARED * max(pairs.total(), 1):
         logger.warning(
-            "%s=%s: %d of its %d pairs are also in data.train, and the source of %d of them. Its scores say little "
-            "about new text. Use %s=1000 instead to hold out pairs whose source is in no other part.",
-            *(key, text.name, shared, pairs.total(), shared_sources, key.replace("data.", "data.split.")),
+            "%s%d of them. Its scores say little about new text. Use %s=1000 instead to hold out pairs whose source is "
+            "in no other part.",
+            *(found, shared_sources, key.replace("data.", "data.split.")),
         )
+    elif shared_sources:
+        logger.info("%s%d of them", found, shared_sources)
 
 
 def _plain(text: str) -> str:

@@ -57,9 +57,10 @@ def run_log() -> Iterator[RunLog]:
     """Log the block, and any error that ends it, to train.log. Lines of DEBUG or below the set level go only there."""
     log, root, package = RunLog(), logging.getLogger(), logging.getLogger("seq2seq")
     terminals, level, disabled = list(root.handlers), package.level, root.manager.disable
+    shown = max(package.getEffectiveLevel(), logging.INFO)
 
     def is_for_people(record: logging.LogRecord) -> bool:
-        return record.levelno >= max(level, logging.INFO)
+        return record.levelno >= shown
 
     for terminal in terminals:
         terminal.addFilter(is_for_people)

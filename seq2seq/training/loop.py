@@ -24,7 +24,7 @@ from seq2seq.training.batches import TrainingBatches
 from seq2seq.training.checkpoints import CheckpointKeeper
 from seq2seq.training.gradient import GradientStep
 from seq2seq.training.loss import Loss
-from seq2seq.training.optimizer import Schedule
+from seq2seq.training.optimizer import MOMENTS, Schedule
 from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.progress import Progress
 from seq2seq.training.report import ValidationReport
@@ -238,9 +238,9 @@ class Trainer:
 
         Their number is part of the run's state, since it affects which dropout masks an update draws.
         """
-        moments = (
-            [] if self.optimizer.state else [torch.empty_like(p) for _ in range(2) for p in self.model.parameters()]
-        )
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        per_parameter = 0 if self.optimizer.state else MOMENTS[self.options.optimizer]
+        moments = [torch.empty_like(parameter) for parameter in trained for _ in range(per_parameter)]
         batch = self.data.largest().to(self.gradient.batch_device)
         self.gradient.find_micro_batches(batch)
         del moments  # leaves their memory to the optimizer
@@ -327,8 +327,8 @@ class Trainer:
             report.show(display, samples, languages, health, extra_scores)
         retained_before = bool(progress.retained_checkpoints)
         for name in keeper.names(progress, self.scores, is_best=is_best):
-            self._write(name)
-        self._save(display)
+            self._write(name, self.scores)
+        self._save(display, self.scores)
         keeper.remove_others(progress, retained_before)
         if display is not None:
             self.report.validated(progress.update, self.epochs, attended, samples)
@@ -350,8 +350,8 @@ class Trainer:
         self.progress.hours, number = self.group.all_reduce([hours, signals[0] if signals else 0], "MAX")
         return int(number)
 
-    def _save(self, display: Progress | None) -> None:
-        """Save the state; no rank continues or ends before it is written."""
+    def _save(self, display: Progress | None, scores: Mapping[str, float] | None = None) -> None:
+        """Save the state, with the scores of these weights; no rank continues or ends before it is written."""
         self._count_time()
         progress, keeper = self.progress, self.keeper
         keeper.look_for_run_dir(progress)
@@ -367,7 +367,7 @@ class Trainer:
             self._scaler.state_dict(),
         )
         moments = checkpoint.optimizer_tensors(self.optimizer, self.model.parameters())
-        self._write("last", TrainingState({**values.to_plain(), "hashes": keeper.hashes}, moments))
+        self._write("last", scores or {}, TrainingState({**values.to_plain(), "hashes": keeper.hashes}, moments))
         if keeper.run_dir_was_removed:
             raise DataError(
                 f"run_dir={self.run_dir}: was removed during the run. It was created again with the state after update "
@@ -375,7 +375,7 @@ class Trainer:
             )
         self.group.all_reduce([0], "MAX")
 
-    def _write(self, name: str, state: TrainingState | None = None) -> None:
+    def _write(self, name: str, scores: Mapping[str, float], state: TrainingState | None = None) -> None:
         keeper = self.keeper
         keeper.checkpoint.origin["machine"].update(self.machine())
-        keeper.write(name, self.progress.update, self.epochs, self.scores, state)
+        keeper.write(name, self.progress.update, self.epochs, scores, state)

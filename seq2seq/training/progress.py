@@ -126,7 +126,8 @@ class Progress:
         self._bar = tqdm(total=total, initial=update, disable=hidden, ncols=_columns(), nrows=_ROWS, bar_format=_BAR)
         self._total, self._epoch, self._validate_every = total, epoch, validate_every
         self._pace, self._has_estimated = Pace(), False
-        self._board = summary_writer()(str(run_dir / "tensorboard")) if tensorboard else None
+        board = str(run_dir / "tensorboard")  # which forgets what a crashed run did after the state it saved
+        self._board = summary_writer()(board, purge_step=update + 1) if tensorboard else None
         self._on_row = on_row
         self._shown = self._measured = time.monotonic()
         self._tokens = 0

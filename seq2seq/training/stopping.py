@@ -85,10 +85,11 @@ class StoppingRule:
     def refuse_divergence(self, progress: TrainingProgress, number: float, name: str) -> None:
         """Raise ConfigError unless the number is finite."""
         if not math.isfinite(number):
+            clip = "" if self.options.clip_norm else ", or a training.clip_norm above 0,"
             raise ConfigError(
                 f"training.learning_rate={self.options.learning_rate}: the {name} is {number} at update "
-                f"{progress.update}. Use a lower rate, or a training.clip_norm above 0 (now "
-                f"{self.options.clip_norm}), and another run_dir; {self.run_dir} holds the state from before."
+                f"{progress.update}. Use a lower rate{clip} and another run_dir; {self.run_dir} holds the state from "
+                "before."
             )
 
 

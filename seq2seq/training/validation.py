@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from seq2seq.config import Decoding
+from seq2seq.device import autocast
 from seq2seq.inference import metrics
 from seq2seq.inference.health import Health
 from seq2seq.inference.measurement import measure_attention
@@ -48,9 +49,11 @@ class Validation:
         """Return loss (nats per target token, no smoothing), perplexity, BLEU and chrF, and samples with references.
 
         All translations are written to the file. The ranks of the group share the work and all have the scores; only
-        rank 0 writes, and has the samples.
+        rank 0 writes, and has the samples. A loss that is not finite comes alone: such a model can't translate.
         """
         loss = self.loss(translator, group)
+        if not math.isfinite(loss):
+            return {"loss": loss}, []
         step = max(len(self.requests) // max(samples, 1), 1)
         shown = [] if group.rank else range(0, len(self.requests), step)[:samples]
         own = range(group.rank, len(self.requests), group.ranks)
@@ -114,7 +117,7 @@ class Validation:
         batches = plan_batches(self.corpus, self.batch_tokens, None, self.batch_sentences)
         for rows in batches[group.rank :: group.ranks]:
             batch = make_batch(self.corpus, rows).to(translator.device)
-            with torch.autocast(translator.device.type, torch.bfloat16, enabled=self.decoding.precision == "bf16"):
+            with autocast(self.decoding.precision, translator.device):
                 loss = TranslationLoss()(translator.model, batch)
             total, tokens = total + float(loss.terms["nll"]), tokens + loss.tokens
         total, all_tokens = group.all_reduce([total, tokens], "SUM")

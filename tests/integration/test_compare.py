@@ -37,6 +37,7 @@ COMMON = (
 )
 GRID = [f"common={COMMON}", "variants={dot: 'model/attention/score=dot', none: 'model/attention=none'}", "seeds=[1,2]"]
 OWN = ["data.train=train", "data.valid=train", "data.source_lang=en", "data.target_lang=de"]
+MODEL = Path(__file__).parent.parent / "compatibility/format2"
 MEASURE = ["gold=gold", "device=cpu", "decoding.beam_size=1", "decoding.max_length=6"]
 
 
@@ -208,13 +209,17 @@ def test_the_dictionary_belongs_to_the_identity_of_a_result(tmp_path: Path, monk
     assert found[0]["dictionary"] != found[1]["dictionary"]
 
 
-def test_a_cell_is_decoded_as_its_variant_says() -> None:
+def test_a_cell_is_decoded_as_its_variant_says(monkeypatch: pytest.MonkeyPatch) -> None:
     config = parse("compare", {"decoding": {"beam_size": 3, "length_penalty": 0.5}})
     same, own = settings(OWN), settings([*OWN, "decoding.beam_size=7", "decoding.no_repeat_ngram=4"])
     assert grid_module.decoding_of(Cell("same", same), config) == config.decoding
     found = grid_module.decoding_of(Cell("own", own), config)
     assert (found.beam_size, found.no_repeat_ngram, found.length_penalty) == (7, 4, 0.5)
     assert grid_module.decoding_of(Cell("a finished run", own, Path("run")), config) == config.decoding
+    monkeypatch.setattr(grid_module, "_composed", settings)
+    words = {"common": " ".join(OWN), "variants": {"greedy": "decoding.beam_size=1", "beam": ""}, "seeds": [1]}
+    cells = grid_module.plan(parse("compare", {**words, "decoding": {"beam_size": 3}}))
+    assert [grid_module.decoding_of(cell, config).beam_size for cell in cells] == [1, 3]
 
 
 def test_a_new_seed_trains_only_its_cells(work: Path, trained: list[str]) -> None:
@@ -307,6 +312,7 @@ def test_finished_runs_give_the_numbers_of_the_grid(work: Path, trained: list[st
         ([*GRID, "-m"], ["Leave it out"]),
         ([*GRID, "hydra/launcher=none_such"], ["Install hydra-none_such-launcher"]),
         (["runs=[nowhere]", "source=test.en", "reference=test.de"], ["nowhere: no run here"]),
+        ([f"runs=[{MODEL}]", "source=test.en", "reference=test.de"], ["a checkpoint; expected a run directory"]),
         ([], ["nothing to compare"]),
         (["comparison=embeded"], ["Did you mean 'embedded'?"]),
     ],

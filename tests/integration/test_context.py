@@ -279,7 +279,7 @@ def test_a_comparison_reads_named_documents(
 
     Path("named.doc").write_text("".join(f"{name}\n" for name in "aabbbc"))
     files = parse("compare", {"source": "named.en", "reference": "named.de"})
-    reading = read_run(Path("run"))
+    reading, _ = read_run(Path("run"))
     alone = dataclasses.replace(reading, data=dataclasses.replace(reading.data, context=0, documents=None))
     for cells in ([Cell("a", alone), Cell("b", reading)], [Cell("b", reading), Cell("a", alone)]):
         for config in (parse("compare", {}), files):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.variants import label, model_options, one_by_one_rows
+from support.variants import BASES, label, model_options, one_by_one_rows
 
 from seq2seq import build
 from seq2seq.config import Decoding
@@ -140,3 +140,14 @@ def test_the_attention_is_of_the_members_that_have_one_and_read_alike() -> None:
         say(nothing, SEARCHES[1])
     with pytest.raises(ValueError, match="too many values"):
         assert nothing.model
+
+
+def test_a_layer_that_one_lacks_is_chosen_in_none() -> None:
+    rows = [{**BASES[4], "decoder_layers": layers} for layers in (3, 2)]
+    models = translator(rows, [15, 15])
+    before = [member.model.decoder.alignment_layer for member in models.members]
+    with pytest.raises(ConfigError, match="from 1 to 2"):
+        models.choose_layer(3)
+    assert [member.model.decoder.alignment_layer for member in models.members] == before
+    models.choose_layer(1)
+    assert [member.model.decoder.alignment_layer for member in models.members] == [0, 0]

@@ -33,6 +33,16 @@ def test_the_table_has_every_corpus_with_its_licence(capsys: pytest.CaptureFixtu
     assert "18; 6 with a known hash" in table
 
 
+def test_a_table_that_can_not_be_printed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert main(["fetch"]) == 2
+        monkeypatch.undo()
+    assert "stdout: can't be written (No space left on device)" in capfd.readouterr().err
+
+
 def test_addresses_and_hashes_are_well_formed() -> None:
     for corpus in CORPORA.values():
         files = {file for language in corpus.languages for file in corpus.files(language)}
@@ -68,6 +78,7 @@ def test_a_corpus_comes_from_a_mirror(
         (["multi30k", "languages=[en,xx]"], "multi30k has no xx. It has en, de, fr, cs."),
         (["multi30k", "parts=[dev]"], "multi30k has no dev. It has train, val,"),
         (["tatoeba", "parts=[train]"], "Leave parts=null"),
+        (["tatoeba", "languages=[en]"], "languages=[en]: tatoeba has no file of these alone."),
         (["multi30k", "mirror=nowhere", "parts=[val]", "languages=[en,de]"], "mirror=DIRECTORY: val.en.gz, val.de.gz."),
         (["multi30k", "output=file"], "file"),
     ],

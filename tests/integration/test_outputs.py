@@ -1,5 +1,6 @@
 """What the commands leave behind when all goes well, and when it does not."""
 
+import dataclasses
 import gzip
 import io
 import json
@@ -17,7 +18,7 @@ from seq2seq.cli.files import input_lines, is_typed, progress
 from seq2seq.cli.main import main
 from seq2seq.cli.reading import RowLayout, read_pairs
 from seq2seq.config import parse
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.models import MOST_PIECES
 from seq2seq.inference.translator import Translator
@@ -308,8 +309,9 @@ def test_what_was_joined_says_so(refused: Callable[..., None]) -> None:
 
 def test_an_input_is_never_replaced(refused: Callable[..., None]) -> None:
     Path("prefix").write_text("a\n" * 40)
-    for options in ({"output": "./in.txt"}, {"alignments": "in.txt"}, {"prefix": "prefix", "output": "prefix"}):
-        refused("would be replaced", **options)
+    for options in ({"output": "./in.txt"}, {"prefix": "prefix", "output": "prefix"}):
+        refused("output=.*would be replaced", **options)
+    refused("alignments=in.txt: in.txt would be replaced", alignments="in.txt")
     refused("take two different files", alignments="./out")
 
 
@@ -469,3 +471,38 @@ def test_a_person_who_types_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None
             with progress(None, hidden=is_typed("-")) as advance:
                 advance(1)
         assert "line/s" not in stderr.getvalue()
+
+
+def test_an_output_may_be_a_link_to_a_pipe() -> None:
+    reading, writing = os.pipe()
+    assert translate(output=f"/dev/fd/{writing}") == 0
+    os.close(writing)
+    with open(reading, encoding="utf-8") as file:
+        found = file.read()
+    run()
+    assert found == read("out")
+
+
+def test_a_string_is_no_list_of_characters() -> None:
+    translator = load_translator(MODEL)
+    for method in (translator.score, translator.align):
+        with pytest.raises(DataError, match="expected two strings, or two lists"):
+            method("ab", ["a", "b"])  # type: ignore[call-overload]
+
+
+def test_a_file_is_no_checkpoint(refused: Callable[..., None]) -> None:
+    refused(r"config\.json: a file; expected the directory of a checkpoint", checkpoint=f"{MODEL}/config.json")
+
+
+def test_documents_are_named_beside_a_file_or_in_a_table() -> None:
+    Path("data.v2").mkdir()
+    for name in ("data.v2/source", "data.v2/source.doc", "data.doc"):
+        Path(name).write_text("a\nb\n")
+    Path("table.tsv").write_text("a\tb\n")
+    files = RowLayout(("en", "de"), documents="doc")
+    assert list(files.beginnings("data.v2/source", "a target") or ()) == [True, True]
+    Path("data.v2/source.doc").unlink()
+    assert files.beginnings("data.v2/source", "a target") is None
+    assert files.beginnings("table.tsv") is None
+    with pytest.raises(DataError, match=r"no column 'doc' \(data.documents\)"):
+        dataclasses.replace(files, tables=True).beginnings("table.tsv")

@@ -52,6 +52,12 @@ def test_the_level_holds_while_a_training_keeps_its_own_log(capsys: pytest.Captu
         assert shown([], level, capsys, run_log) == expected
 
 
+def test_the_level_of_a_program_holds_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
+    logging.getLogger("seq2seq.training").manager._clear_cache()  # type: ignore[attr-defined]
+    assert shown([logging.StreamHandler()], logging.NOTSET, capsys, run_log) == "a warning\n"
+
+
 @pytest.mark.parametrize("names", [["Köln/a", "b,c"], [Path("a"), Path("b")]])
 def test_values_of_python_arrive_as_they_are(names: list[str | Path], monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[TrainConfig] = []

@@ -146,6 +146,13 @@ def test_what_cant_be_reached_says_why(server: Server, tmp_path: Path) -> None:
         get(file(server), tmp_path)
 
 
+def test_a_disk_that_can_not_be_written_is_told_as_such(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "corpus.gz.part").mkdir()
+    with pytest.raises(DataError, match=r"corpus\.gz\.part: can't be written") as found:
+        get(file(server), tmp_path)
+    assert not isinstance(found.value, Unreachable)
+
+
 def test_a_mirror_is_asked_alone_and_checked_too(server: Server, tmp_path: Path) -> None:
     mirror, corpus = tmp_path / "mirror", tmp_path / "corpus"
     for directory in (mirror, corpus):

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support import searches
-from support.variants import DEFAULT, batch, build_model, label, numbers, one_by_one_rows
+from support.variants import BASES, DEFAULT, batch, build_model, label, numbers, one_by_one_rows
 from torch import Tensor, nn
 
 from seq2seq.attention.score import HeadLinear
@@ -222,3 +222,17 @@ def test_int8_is_for_cpus() -> None:
     with pytest.raises(ConfigError, match=r"precision=int8 and device=meta.*Use precision=bf16"):
         quantise(model, "int8")
     assert quantise(model, "bf16").output.projection.weight.dtype is torch.bfloat16  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_view_of_a_model_shares_its_copies(precision: str) -> None:
+    model = build_model({**BASES[4], "decoder_layers": 2}).float()
+    model.choose_layer(1)
+    conversions = QuantisedModels(model)
+    made = conversions.at(precision)
+    view = model.with_own_decoder()
+    view.choose_layer(2)
+    other = conversions.of_view(view).at(precision)
+    assert (made.decoder.alignment_layer, other.decoder.alignment_layer) == (0, 1)
+    assert conversions.at(precision) is made
+    assert {id(part) for part in other.output.modules()} == {id(part) for part in made.output.modules()}

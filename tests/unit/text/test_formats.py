@@ -180,3 +180,12 @@ def test_a_prefix_may_look_like_a_table(tmp_path: Path) -> None:
     for name, text in {"c.txt": "about\tit\n", "c.txt.zh": "a\n", "c.txt.en": "b\n"}.items():
         (tmp_path / name).write_text(text)
     assert list(ParallelText.find(str(tmp_path / "c.txt"), "zh", "en").pairs()) == [("a", "b")]
+
+
+def test_columns_are_counted_from_1(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("a\tb\tc\n")
+    with pytest.raises(DataError, match="numbers from 1"):
+        Table.open(path, ".tsv", ("en", "de"), ["00", "1"])
+    with pytest.raises(DataError, match=r"data\.documents=0: columns are counted from 1"):
+        Table.open(path, ".tsv", ("en", "de"), ["1", "2"]).find_column("0", "document")

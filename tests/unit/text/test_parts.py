@@ -121,3 +121,26 @@ def test_subtitles_as_they_are_found() -> None:
     assert [part.text for part in parts.segments] == ["the cat sees", "- a b", "- c"]
     expected = text.replace("the cat\nsees", "the cat sees").replace("a <b>b</b>", "a b")
     assert parts.fill([part.text for part in parts.segments]) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("<i>A</i> and <b>B</b>", "X"),
+        ("<i>Meanwhile</i> in Paris", "X"),
+        ("<i><b>A</b></i>", "<i><b>X</b></i>"),
+        ("{\\an8}<i>A</i>, not <b>B</b>", "{\\an8}X"),
+        ('<font color="red">A {\\b1}B</font>', '<font color="red">X</font>'),
+        ("<i>A", "X"),
+        ("{\\an8}A", "{\\an8}X"),
+    ],
+)
+def test_marks_stay_if_they_are_around_all_of_a_subtitle(said: str, expected: str) -> None:
+    time = "00:00:01,000 --> 00:00:02,000\n"
+    assert read_subtitles(f"{time}{said}\n").fill(["X"]) == f"{time}{expected}\n"
+
+
+def test_subtitles_keep_how_their_lines_end() -> None:
+    text = SUBTITLES.replace("horse\nhas", "horse has").replace("\n", "\r\n")
+    parts = read_subtitles(text)
+    assert parts.fill([part.text for part in parts.segments]) == text

@@ -1,6 +1,7 @@
 """The best checkpoints of a run, and the mean of several."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from support.trainers import weights
 from seq2seq.cli.main import main
 from seq2seq.config import Data, parse
 from seq2seq.inference.metrics import can_rise, score
-from seq2seq.training.checkpoints import directories, keep_only, ranked
+from seq2seq.training.checkpoints import CheckpointKeeper, directories, keep_only, ranked
 from seq2seq.training.model_card import average_card
 from seq2seq.training.validation import Validation
 
@@ -85,6 +86,45 @@ def test_the_last_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]
         newest, last = (weights(run_dir / name) for name in (f"last-00000{updates}", "last"))
         assert all(tensor.equal(last[name]) for name, tensor in newest.items())
     assert not directories(run_dir, "best")
+
+
+def test_what_a_crashed_run_kept_later_does_not_count(tmp_path: Path, scores: list[float]) -> None:
+    (tmp_path / "run/last-000009").mkdir(parents=True)
+    scores += [5, 6, 7]
+    trainers.make(
+        tmp_path,
+        "training.keep_last=2",
+        "training.validate_every=1",
+        "training.max_updates=3",
+        "training.patience=null",
+    ).run()
+    assert [path.name for path in directories(tmp_path / "run", "last")] == ["last-000002", "last-000003"]
+
+
+def test_a_checkpoint_has_the_scores_of_its_own_weights(
+    tmp_path: Path, scores: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, int, bool]] = []
+    write = CheckpointKeeper.write
+
+    def note(self: CheckpointKeeper, name: str, update: int, epochs: float, scores: Any, *more: Any) -> None:
+        written.append((name, update, bool(scores)))
+        write(self, name, update, epochs, scores, *more)
+
+    monkeypatch.setattr(CheckpointKeeper, "write", note)
+    scores += [5, 6]
+    trainers.make(tmp_path, "training.validate_every=2", "training.save_every=1", "training.max_updates=4").run()
+    assert written == [("last", 1, False), ("best", 2, True), ("last", 2, True), ("last", 3, False), ("last", 4, True)]
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_a_loss_that_is_no_number_comes_alone(tmp_path: Path, beam_size: int) -> None:
+    trainer = trainers.make(tmp_path, f"decoding.beam_size={beam_size}")
+    torch.nn.init.constant_(trainer.model.output.bias, torch.nan)
+    found, samples = trainer.validation.run(trainer.translator, trainer.group, tmp_path / "translations")
+    assert math.isnan(found.pop("loss"))
+    assert not found
+    assert not samples
 
 
 def test_they_are_ranked_by_the_metric() -> None:

@@ -130,6 +130,17 @@ def test_pairs_of_a_held_out_set_that_are_trained_on_are_told_with_numbers(
     assert "t.tsv: 400 of its 400 pairs" in told[1]
 
 
+def test_few_shared_sources_are_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    corpus(tmp_path)
+    valid = corpus(tmp_path, "v.tsv", [ROWS[0], *((f"new {number}", "new") for number in range(20))])
+    data = options(tmp_path, valid=valid)
+    with caplog.at_level(logging.INFO):
+        show(find_texts(data), data)
+    (record,) = (record for record in caplog.records if "also in data.train" in record.getMessage())
+    assert record.levelno == logging.INFO
+    assert record.getMessage().endswith("1 of its 21 pairs are also in data.train, and the source of 1 of them")
+
+
 def test_the_first_pairs_are_shown_with_their_languages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     corpus(tmp_path)
     data = options(tmp_path, columns=["2", "1"], split={"valid": 10})
