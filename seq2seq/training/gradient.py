@@ -14,7 +14,7 @@ from seq2seq.model.translation import TranslationModel
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss, LossFunction
 from seq2seq.training.process_group import ProcessGroup
-from seq2seq.training.workers import working
+from seq2seq.training.workers import Tasks, working
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +67,14 @@ class GradientStep:
         return torch.device("cpu") if self.group.ranks > 1 else self.device
 
     @contextmanager
-    def sharing(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-        """Let `processes` processes share each batch, and the optimizer's work, inside the block."""
+    def sharing(self, optimizer: torch.optim.Optimizer, tasks: Tasks | None = None) -> Iterator[None]:
+        """Let `processes` processes share each batch, the optimizer's work and these tasks inside the block."""
         if self.processes == 1:
             yield
             return
         alone = self.group
         try:
-            with working(self.model, optimizer, self._answer, self.processes) as self.group:
+            with working(self.model, optimizer, self._answer, self.processes, tasks) as self.group:
                 yield
         finally:
             self.group = alone

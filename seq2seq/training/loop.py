@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,9 @@ class Trainer:
         with ExitStack() as stack:
             display = None if self.group.rank else stack.enter_context(closing(self._display()))
             signals = stack.enter_context(noted_signals(forgiving=self.group.ranks > 1))
-            stack.enter_context(self.gradient.sharing(self.optimizer))
+            held_out = {"": self.validation, **self.extra_validations}
+            tasks = {name: partial(each.texts, self.translator) for name, each in held_out.items()}
+            stack.enter_context(self.gradient.sharing(self.optimizer, tasks))
             self._counted_until = time.monotonic()
             if self.reason_to_stop():
                 if not self.scores:  # stopped before the first validation, and resumed with a lower limit
@@ -309,11 +312,14 @@ class Trainer:
         """
         progress, keeper = self.progress, self.keeper
         keeper.look_for_run_dir(progress)
-        file = translations_file(self.run_dir, progress.update)
-        self.scores, samples = self.validation.run(self.translator, self.group, file, self.options.samples)
+
+        def file(name: str = "") -> Path:
+            return translations_file(self.run_dir, progress.update, name)
+
+        self.scores, samples = self.validation.run(self.translator, self.group, file(), self.options.samples)
         self.stopping.refuse_divergence(progress, self.scores["loss"], "validation loss")
         extra_scores = {
-            name: other.run(self.translator, self.group, translations_file(self.run_dir, progress.update, name))[0]
+            name: other.run(self.translator, self.group, file(name), name=name)[0]
             for name, other in self.extra_validations.items()
         }
         health = None if self.group.rank else self.validation.attention(self.translator)

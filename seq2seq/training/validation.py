@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -44,27 +45,27 @@ class Validation:
     batch_sentences: int | None
 
     def run(
-        self, translator: Translator, group: ProcessGroup, file: Path, samples: int = 0
+        self, translator: Translator, group: ProcessGroup, file: Path, samples: int = 0, name: str = ""
     ) -> tuple[dict[str, float], list[tuple[Translation, str]]]:
         """Return loss (nats per target token, no smoothing), perplexity, BLEU and chrF, and samples with references.
 
         All translations are written to the file. The ranks of the group share the work and all have the scores; only
-        rank 0 writes, and has the samples. A loss that is not finite comes alone: such a model can't translate.
+        rank 0 writes, and has the samples. Forked workers know `texts` by this name. A loss that is not finite comes
+        alone: such a model can't translate.
         """
         loss = self.loss(translator, group)
         if not math.isfinite(loss):
             return {"loss": loss}, []
         step = max(len(self.requests) // max(samples, 1), 1)
         shown = [] if group.rank else range(0, len(self.requests), step)[:samples]
-        own = range(group.rank, len(self.requests), group.ranks)
-        wanted = sorted({*own, *shown})
-        translations = dict(zip(wanted, self._translations(translator, wanted), strict=True))
-        cuts = CutCount()
-        cuts.add(translations[row] for row in own)
-        CutCount(*group.all_reduce([cuts.cut, cuts.total], "SUM")).warn(translator.limits(self.decoding))
+        own, shares = range(group.rank, len(self.requests), group.ranks), group.shares // group.ranks
+        found = group.spread(name, partial(self.texts, translator), [own[share::shares] for share in range(shares)])
+        cut = sum(was_cut for of_share in found for _, was_cut in of_share)
+        CutCount(*group.all_reduce([cut, len(own)], "SUM")).warn(translator.limits(self.decoding))
         texts = [""] * len(self.requests)
-        for rank, of_rank in enumerate(group.all_gather([translations[row].text for row in own])):
-            texts[rank :: group.ranks] = of_rank
+        for rank, of_rank in enumerate(group.all_gather([[text for text, _ in of_share] for of_share in found])):
+            for share, of_share in enumerate(of_rank):
+                texts[rank + share * group.ranks :: shares * group.ranks] = of_share
         if not group.rank:
             with writing(file):
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,12 @@ class Validation:
                     unfinished.write_text(lines, encoding="utf-8", newline="\n")
         scores = metrics.score(texts, self.references, self.bleu_tokenizer)
         values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
-        return values, [(translations[row], self.references[row]) for row in shown]
+        examples = self._translations(translator, shown)
+        return values, [(sample, self.references[row]) for sample, row in zip(examples, shown, strict=True)]
+
+    def texts(self, translator: Translator, rows: Sequence[int]) -> list[tuple[str, bool]]:
+        """Translate these rows: each text, and whether a limit cut it off."""
+        return [(found.text, found.cut) for found in self._translations(translator, rows)]
 
     def can_measure_precision(self, device: torch.device) -> bool:
         """Whether the device has a precision that may be faster than fp32, and the set enough sentences to judge it."""

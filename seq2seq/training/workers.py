@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -26,7 +26,7 @@ from torch.autograd.graph import increment_version
 from seq2seq.device import using_threads
 from seq2seq.text.batches import Batch
 from seq2seq.training.loss import Loss
-from seq2seq.training.process_group import ProcessGroup, ProcessLost, ShareMessage, ShareWork
+from seq2seq.training.process_group import ProcessGroup, ProcessLost, Result, ShareMessage, ShareWork
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +35,13 @@ _LEAST_TOKENS = 256
 
 _ALIGNMENT = 64
 """Bytes: a line of a cache."""
-_SHARE, _SUM, _STEP = "share", "sum", "step"
+_SHARE, _SUM, _STEP, _TASK = "share", "sum", "step", "task"
 """Kinds of messages to a worker."""
 
 Answer = Callable[[Any], Any]
 """Takes a message, leaves gradients in the model's parameters, returns an answer; messages are plain values."""
+Tasks = Mapping[str, Callable[[Any], Any]]
+"""What else workers can do with the weights: takes a plain value, returns one."""
 
 
 def can_fork(device: torch.device) -> bool:
@@ -71,8 +73,10 @@ class Workers(ProcessGroup):
     gradients for other owners are in memory that all processes share.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, answer: Answer, count: int) -> None:
-        self._optimizer = optimizer
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, answer: Answer, count: int, tasks: Tasks | None = None
+    ) -> None:
+        self._optimizer, self._tasks = optimizer, tasks or {}
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         for parameter, shared in zip(self._parameters, _shared([p.data for p in self._parameters]), strict=True):
             parameter.data = shared
@@ -122,8 +126,13 @@ class Workers(ProcessGroup):
         self._send(self._workers, [(_STEP, step)] * len(self._workers))
         self._step(*step)
         self._receive(self._workers)
-        increment_version(self._parameters)  # which others have changed; copies in int8 go by it
         return norm
+
+    def spread(self, name: str, task: Callable[[Any], Result], parts: Sequence[Any]) -> list[Result]:
+        own, *others = parts
+        workers = self._workers[: len(others)]
+        self._send(workers, [(_TASK, (name, part)) for part in others])
+        return [task(own), *self._receive(workers)]
 
     def close(self) -> None:
         """End the processes."""
@@ -175,6 +184,7 @@ class Workers(ProcessGroup):
 
     def _step(self, limit: float, norm: float, rates: Sequence[float]) -> None:
         """Make the optimizer's step of this process's own parameters, unless the norm of all is not finite."""
+        increment_version(self._parameters)  # which others change; copies in int8 go by it
         if not math.isfinite(norm):
             return
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
@@ -197,8 +207,11 @@ class Workers(ProcessGroup):
                 reply = answer(message), self._publish(number)
             elif kind == _SUM:
                 self._sum(number, *message)
-            else:
+            elif kind == _STEP:
                 self._step(*message)
+            else:
+                name, part = message
+                reply = self._tasks[name](part)
             try:
                 connection.send(reply)
             except (BrokenPipeError, ConnectionResetError):
@@ -206,11 +219,13 @@ class Workers(ProcessGroup):
 
 
 @contextmanager
-def working(model: nn.Module, optimizer: torch.optim.Optimizer, answer: Answer, processes: int) -> Iterator[Workers]:
+def working(
+    model: nn.Module, optimizer: torch.optim.Optimizer, answer: Answer, processes: int, tasks: Tasks | None = None
+) -> Iterator[Workers]:
     """Start `processes` - 1 workers beside this process; each process uses one thread until the end of the block."""
     logger.info("%d processes share each batch", processes)
     with using_threads(1):
-        workers = Workers(model, optimizer, answer, processes - 1)
+        workers = Workers(model, optimizer, answer, processes - 1, tasks)
         try:
             yield workers
         finally:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import torch.distributed as dist
 from support import ranks, trainers
 
 from seq2seq.errors import ConfigError
+from seq2seq.model import quantised
 from seq2seq.training.loop import Trainer
 from seq2seq.training.process_group import ProcessGroup, ProcessLost, store_of_this_start
 from seq2seq.training.setup import check_alike
 from seq2seq.training.stopping import StoppedBySignal
+from seq2seq.training.validation import Validation
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux only")
 
@@ -303,3 +306,26 @@ def _at(trainer: Trainer, update: int, act: Any) -> None:
         return step(batch)
 
     trainer.step = stepping  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_forked_workers_share_validations(corpus: Path, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised, "LEAST_BYTES", 0)
+    options = ["training.processes=2", "training.validate_every=1", f"decoding.precision={precision}"]
+    trainer = trainers.make(corpus, *options, "training.learning_rate=0.5", "training.max_updates=3")
+    own: list[int] = []
+    texts = Validation.texts
+
+    def note(self: Validation, translator: Any, rows: Sequence[int]) -> list[tuple[str, bool]]:
+        own.append(len(rows))
+        return texts(self, translator, rows)
+
+    monkeypatch.setattr(Validation, "texts", note)
+    trainer.run()
+    size = len(trainer.validation.requests)
+    assert own == [size - size // 2] * 3
+    for name in ("000001", "000003"):
+        assert len((corpus / f"run/validation/{name}.txt").read_text().splitlines()) == size
+    trainer.validation.run(trainer.translator, ProcessGroup(), corpus / "alone")
+    assert (corpus / "alone").read_text() == (corpus / "run/validation/000003.txt").read_text()
+    assert (corpus / "alone").read_text() != (corpus / "run/validation/000001.txt").read_text()
