@@ -28,8 +28,19 @@ from seq2seq.cli.main import Stopped
 from seq2seq.cli.reading import layout_of, read_gold_file, score_all
 from seq2seq.cli.references import read_test_set
 from seq2seq.cli.training import run_training
-from seq2seq.config import CompareConfig, Data, Decoding, TrainConfig, greedy_decoding, parse, several, to_plain
-from seq2seq.config.old_words import lost, stored_data, upgrade
+from seq2seq.config import (
+    CompareConfig,
+    Data,
+    Decoding,
+    TrainConfig,
+    greedy_decoding,
+    lost,
+    parse,
+    several,
+    stored_data,
+    to_plain,
+    upgrade,
+)
 from seq2seq.device import choose_device
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import metrics

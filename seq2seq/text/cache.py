@@ -23,7 +23,7 @@ from seq2seq.text.json_io import read_json
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.protection import common
 from seq2seq.text.storage import replace_directory
-from seq2seq.text.stored_rows import AT_A_TIME, JoinedRows, Rows, RowWriter, open_rows
+from seq2seq.text.stored_rows import JoinedRows, Rows, RowWriter, open_rows, open_tokens
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.text.word_alignments import Link, WordLinks, join_pieces
 from seq2seq.text.words import WordSegmenter
@@ -181,11 +181,10 @@ def _open(entry: Path, vocab_sizes: tuple[int, int]) -> EncodedCorpus:
     counts = dict(read_json(entry / "counts.json"))
     if not all(isinstance(count, int) for count in counts.values()) or "kept" not in counts:
         raise ValueError("counts.json has no counts")
-    source, target = (open_rows(entry, f"{side}.tokens", counts["kept"], 1) for side in ("source", "target"))
-    for name, side, size in zip(("source", "target"), (source, target), vocab_sizes, strict=True):
-        for start in range(0, len(side.numbers), AT_A_TIME):
-            if (most := int(side.numbers[start : start + AT_A_TIME].max())) >= size:
-                raise ValueError(f"{name}.tokens has pieces up to {most}, its tokenizer only {size}")
+    source, target = (
+        open_tokens(entry, f"{side}.tokens", counts["kept"], size)
+        for side, size in zip(("source", "target"), vocab_sizes, strict=True)
+    )
     if "linked" not in counts:
         return EncodedCorpus(source, target, counts)
     links = open_rows(entry, "links.pieces", counts["kept"], 0, width=2)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from seq2seq.text.cleaning import is_blank
 from seq2seq.text.corpus import in_groups
 from seq2seq.text.parallel import ParallelText
-from seq2seq.text.stored_rows import AT_A_TIME, JoinedRows, Rows, RowWriter, open_rows
+from seq2seq.text.stored_rows import JoinedRows, Rows, RowWriter, open_tokens
 from seq2seq.text.tokenizer import Tokenizer
 
 _CHUNK = 10_000
@@ -90,10 +90,7 @@ def open_documents(entry: Path, vocab_size: int, pairs: int, size: int) -> Docum
     """Open and check the documents of a cache entry. Raises ValueError where a number points outside."""
     places, firsts = (np.load(entry / f"context.{name}.npy", allow_pickle=False) for name in ("places", "firsts"))
     offsets = np.load(entry / "context.offsets.npy", mmap_mode="r", allow_pickle=False)
-    sentences = open_rows(entry, "context.tokens", len(offsets) - 1, 1)
-    for start in range(0, len(sentences.numbers), AT_A_TIME):
-        if int(sentences.numbers[start : start + AT_A_TIME].max()) >= vocab_size:
-            raise ValueError(f"context.tokens has pieces that its tokenizer of {vocab_size} pieces lacks")
+    sentences = open_tokens(entry, "context.tokens", len(offsets) - 1, vocab_size)
     whole = places.shape == firsts.shape == (pairs,)
     if not whole or (
         pairs and not (firsts.min() >= 0 and (firsts <= places).all() and places.max() < len(offsets) - 1)

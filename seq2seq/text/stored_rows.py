@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seq2seq.text.disk_arrays import Numbers, stored
 
-AT_A_TIME = 1 << 20
+_AT_A_TIME = 1 << 20
 """Numbers that are checked at a time."""
 
 
@@ -42,8 +42,8 @@ class StoredRows:
     @property
     def lengths(self) -> NDArray[np.int32]:
         lengths = np.empty(len(self.offsets) - 1, np.int32)
-        for start in range(0, len(lengths), AT_A_TIME):
-            lengths[start : start + AT_A_TIME] = np.diff(self.offsets[start : start + AT_A_TIME + 1])
+        for start in range(0, len(lengths), _AT_A_TIME):
+            lengths[start : start + _AT_A_TIME] = np.diff(self.offsets[start : start + _AT_A_TIME + 1])
         return lengths
 
 
@@ -94,9 +94,18 @@ def open_rows(entry: Path, name: str, count: int, shortest: int, width: int | No
     if len(offsets) != count + 1:
         raise ValueError(f"{label}.offsets has {len(offsets)} numbers, expected {count + 1}")
     valid = (int(offsets[0:1][0]), int(offsets[count : count + 1][0])) == (0, len(numbers))
-    for start in range(0, count, AT_A_TIME):
-        block = offsets[start : start + AT_A_TIME + 1]
+    for start in range(0, count, _AT_A_TIME):
+        block = offsets[start : start + _AT_A_TIME + 1]
         valid = valid and block.min() >= 0 and block.max() <= len(numbers) and np.diff(block).min() >= shortest
     if not valid:
         raise ValueError(f"{label}.offsets does not divide the {len(numbers)} numbers into rows")
     return StoredRows(numbers, offsets)
+
+
+def open_tokens(entry: Path, name: str, count: int, vocab_size: int) -> StoredRows:
+    """Open rows of tokens, none of them empty, and check that each token is in the vocabulary."""
+    rows = open_rows(entry, name, count, 1)
+    for start in range(0, len(rows.numbers), _AT_A_TIME):
+        if (most := int(rows.numbers[start : start + _AT_A_TIME].max())) >= vocab_size:
+            raise ValueError(f"{name} has pieces up to {most}, its tokenizer only {vocab_size}")
+    return rows

@@ -50,7 +50,7 @@ def test_a_file_that_shrinks_is_an_error(tmp_path: Path) -> None:
 
 
 def test_lengths_are_between_the_offsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seq2seq.text.stored_rows.AT_A_TIME", 3)
+    monkeypatch.setattr("seq2seq.text.stored_rows._AT_A_TIME", 3)
     sizes = [3, 1, 4, 1, 5, 9, 2]
     side = side_of(np.array(sizes))
     assert side.lengths.tolist() == sizes
