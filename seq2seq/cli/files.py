@@ -26,6 +26,7 @@ _PATIENCE = 0.02
 _ENDLESS = 1 << 26
 """Bytes after which a line without end is an error."""
 _DEVICES = ("/dev", "/dev/fd")
+"""Directories of devices and of the program's own streams, which are links."""
 _LEVEL = 6
 """Compression level of the gzip program; Python's default takes twice as long to save one percent"""
 

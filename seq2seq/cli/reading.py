@@ -121,14 +121,11 @@ def layout_of(data: Data, columns: Sequence[str] | None = None) -> RowLayout:
     """Return these columns; by default, for tables of the same kind, those of a training."""
     languages = (data.source_lang, data.target_lang)
     names = [*several(data.train), *several(data.valid), *several(data.test)]
-    documents = (
-        data.documents,
-        data.documents is not None and (data.documents.isdecimal() or any(map(table_kind, names))),
-    )
+    tables = any(map(table_kind, names)) or (data.documents or "").isdecimal()
     if columns is not None:
-        return RowLayout(languages, columns, None, *documents)
+        return RowLayout(languages, columns, None, data.documents, tables)
     kinds = frozenset(table_kind(name) or ".tsv" for name in names)
-    return RowLayout(languages, data.columns, kinds, *documents)
+    return RowLayout(languages, data.columns, kinds, data.documents, tables)
 
 
 # --- pairs to score --------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def translate_live(
         return Live("", [], 0.0)
     readings = translator.read([line], [()], [translator.source.protected(line)])
     counted = [translator.shares_source(member) for member in translator.members]
-    encoded = translator.own(readings)
+    encoded = translator.of_source(readings)
     check_length(max(len(reading[0]) for reading in readings), "the sentence")
     begun = translator.numbers(prefix)
     models = translator.models(options.precision)

@@ -96,8 +96,8 @@ class TrainedModels:
             readings.append([InContext(*of_line) for of_line in zip(encoded, before, strict=True)])
         return readings
 
-    def own(self, readings: Sequence[list[InContext]]) -> list[InContext]:
-        """Return that of these readings whose pieces the attention is over."""
+    def of_source(self, readings: Sequence[list[InContext]]) -> list[InContext]:
+        """Return that of these readings which is in the pieces of `source`."""
         pairs = zip(self.members, readings, strict=True)
         return next(reading for member, reading in pairs if self.shares_source(member))
 

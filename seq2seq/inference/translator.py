@@ -170,7 +170,7 @@ class Translator(TrainedModels):
         lines = [request.line for request in requests]
         protected = [self.source.protected(line) for line in lines]
         readings = self.read(lines, [request.context for request in requests], protected)
-        encoded = self.own(readings)
+        encoded = self.of_source(readings)
         prefixes = [tokens[:-1] for tokens in self.target.encode([request.prefix for request in requests], protected)]
         for begun, request in zip(prefixes, requests, strict=True):
             begun += self.numbers(request.pieces)

@@ -231,14 +231,16 @@ class QuantisedModels:
 
     def at(self, precision: str) -> TranslationModel:
         """`quantise` the model, or return the copy of an earlier call; it reads the model's own aligning layer."""
+        if precision == "fp32":
+            return self.model
         versions = [0 if weight.is_inference() else weight._version for weight in self.model.parameters()]
         before, made = self._made.get(precision, (None, self.model))
         if before != versions:
             made = quantise(self.model, precision)
             self._made[precision] = versions, made
         layer = self.model.decoder.alignment_layer
-        if precision == "fp32" or made.decoder.alignment_layer == layer:
-            return self.model if precision == "fp32" else made
+        if made.decoder.alignment_layer == layer:
+            return made
         view = made.with_own_decoder()
         view.decoder.alignment_layer = layer
         return view

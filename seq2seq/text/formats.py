@@ -129,9 +129,7 @@ class Table:
         TSV, and those with usual names of other tables. Raises DataError for a column that is not there.
         """
         numbered = columns is not None and all(column.isdecimal() for column in columns)
-        if columns is not None and (
-            len(set(columns)) < len(columns) or (numbered and "0" in {column.lstrip("0") or "0" for column in columns})
-        ):
+        if columns is not None and (len(set(columns)) < len(columns) or (numbered and min(map(int, columns)) < 1)):
             raise DataError(f"columns=[{','.join(columns)}]: expected two different ones, numbers from 1 or names")
         _, row = next(_READERS[kind](path), (1, []))
         if isinstance(row, Mapping):

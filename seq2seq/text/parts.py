@@ -30,6 +30,7 @@ _LINES = re.compile(r"(?<=\n)")
 _MARKS = re.compile(r"(?:<[^<>]*>|\{[^{}]*\})++")
 """Marks of style in subtitles"""
 _NAMES = re.compile(r"<(/?\w*)")
+"""Names of the tags among them"""
 
 
 class Segment(NamedTuple):
@@ -153,6 +154,8 @@ def _around(text: str) -> tuple[int, int]:
     runs = list(_MARKS.finditer(text))
     if not runs or runs[0].start():
         return 0, len(text)
+    if runs[0].end() == len(text):  # nothing is said
+        return len(text), len(text)
     opened, last = _NAMES.findall(runs[0][0]), runs[-1]
     closed = [f"/{name}" for name in reversed(opened)]
     inside = [name for run in runs[1:-1] for name in _NAMES.findall(run[0])]

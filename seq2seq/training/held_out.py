@@ -153,15 +153,15 @@ def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str)
     sources = {source for source, _ in trained}
     shared = sum(count for pair, count in pairs.items() if pair in trained)
     shared_sources = sum(count for (source, _), count in pairs.items() if source in sources)
-    found = f"{key}={text.name}: {shared} of its {pairs.total()} pairs are also in data.train, and the source of "
+    counts = f"{shared} of its {pairs.total()} pairs are also in data.train, and the source of {shared_sources} of them"
     if shared_sources >= _MANY_SHARED * max(pairs.total(), 1):
         logger.warning(
-            "%s%d of them. Its scores say little about new text. Use %s=1000 instead to hold out pairs whose source is "
-            "in no other part.",
-            *(found, shared_sources, key.replace("data.", "data.split.")),
+            "%s=%s: %s. Its scores say little about new text. Use %s=1000 instead to hold out pairs whose source is in "
+            "no other part.",
+            *(key, text.name, counts, key.replace("data.", "data.split.")),
         )
     elif shared_sources:
-        logger.info("%s%d of them", found, shared_sources)
+        logger.info("%s=%s: %s", key, text.name, counts)
 
 
 def _plain(text: str) -> str:

@@ -81,9 +81,9 @@ class ProcessGroup:
         increment_version(model.parameters())  # fused optimizers leave that out, and copies in int8 go by it
         return norm
 
-    def spread(self, name: str, task: Callable[[Any], Result], parts: Sequence[Any]) -> list[Result]:
-        """Run a task on `shares` / `ranks` parts, and return its plain results; forked workers know it by its name."""
-        return [task(part) for part in parts]
+    def spread(self, name: str, task: Callable[[Any], list[Result]], items: Sequence[Any]) -> list[Result]:
+        """Return what a task makes of each of these plain items. Forked workers share them, and know it by its name."""
+        return task(items)
 
     def broadcast_parameters(self, model: nn.Module) -> None:
         """Copy the weights of rank 0, since a seed may draw other weights on another kind of processor."""

@@ -58,14 +58,13 @@ class Validation:
             return {"loss": loss}, []
         step = max(len(self.requests) // max(samples, 1), 1)
         shown = [] if group.rank else range(0, len(self.requests), step)[:samples]
-        own, shares = range(group.rank, len(self.requests), group.ranks), group.shares // group.ranks
-        found = group.spread(name, partial(self.texts, translator), [own[share::shares] for share in range(shares)])
-        cut = sum(was_cut for of_share in found for _, was_cut in of_share)
+        own = range(group.rank, len(self.requests), group.ranks)
+        found = group.spread(name, partial(self.texts, translator), own)
+        cut = sum(was_cut for _, was_cut in found)
         CutCount(*group.all_reduce([cut, len(own)], "SUM")).warn(translator.limits(self.decoding))
         texts = [""] * len(self.requests)
-        for rank, of_rank in enumerate(group.all_gather([[text for text, _ in of_share] for of_share in found])):
-            for share, of_share in enumerate(of_rank):
-                texts[rank + share * group.ranks :: shares * group.ranks] = of_share
+        for rank, of_rank in enumerate(group.all_gather([text for text, _ in found])):
+            texts[rank :: group.ranks] = of_rank
         if not group.rank:
             with writing(file):
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ _SHARE, _SUM, _STEP, _TASK = "share", "sum", "step", "task"
 Answer = Callable[[Any], Any]
 """Takes a message, leaves gradients in the model's parameters, returns an answer; messages are plain values."""
 Tasks = Mapping[str, Callable[[Any], Any]]
-"""What else workers can do with the weights: takes a plain value, returns one."""
+"""What else workers can do with the weights: takes plain items, returns a plain result for each."""
 
 
 def can_fork(device: torch.device) -> bool:
@@ -128,11 +128,13 @@ class Workers(ProcessGroup):
         self._receive(self._workers)
         return norm
 
-    def spread(self, name: str, task: Callable[[Any], Result], parts: Sequence[Any]) -> list[Result]:
-        own, *others = parts
-        workers = self._workers[: len(others)]
-        self._send(workers, [(_TASK, (name, part)) for part in others])
-        return [task(own), *self._receive(workers)]
+    def spread(self, name: str, task: Callable[[Any], list[Result]], items: Sequence[Any]) -> list[Result]:
+        own, *others = [items[share :: self.shares] for share in range(self.shares)]
+        self._send(self._workers, [(_TASK, (name, part)) for part in others])
+        made: dict[int, Result] = {}
+        for share, results in enumerate([task(own), *self._receive(self._workers)]):
+            made.update(zip(range(share, len(items), self.shares), results, strict=True))
+        return [made[place] for place in range(len(items))]
 
     def close(self) -> None:
         """End the processes."""
@@ -210,8 +212,8 @@ class Workers(ProcessGroup):
             elif kind == _STEP:
                 self._step(*message)
             else:
-                name, part = message
-                reply = self._tasks[name](part)
+                name, items = message
+                reply = self._tasks[name](items)
             try:
                 connection.send(reply)
             except (BrokenPipeError, ConnectionResetError):

@@ -132,12 +132,14 @@ def test_subtitles_as_they_are_found() -> None:
         ("{\\an8}<i>A</i>, not <b>B</b>", "{\\an8}X"),
         ('<font color="red">A {\\b1}B</font>', '<font color="red">X</font>'),
         ("<i>A", "X"),
+        ("<i></i>", "<i></i>"),
         ("{\\an8}A", "{\\an8}X"),
     ],
 )
 def test_marks_stay_if_they_are_around_all_of_a_subtitle(said: str, expected: str) -> None:
     time = "00:00:01,000 --> 00:00:02,000\n"
-    assert read_subtitles(f"{time}{said}\n").fill(["X"]) == f"{time}{expected}\n"
+    parts = read_subtitles(f"{time}{said}\n")
+    assert parts.fill(["X"] * len(parts.segments)) == f"{time}{expected}\n"
 
 
 def test_subtitles_keep_how_their_lines_end() -> None:
