@@ -211,6 +211,15 @@ def test_wrong_translations_and_context_are_lists(change: dict[str, Any], tmp_pa
         list(read_items(str(items), None))
 
 
+def test_an_item_may_have_no_context(tmp_path: Path) -> None:
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"source": "a", "target": "b", "wrong": ["c"]}\n[]\n')
+    found = read_items(str(items), None)
+    assert next(found).context == ()
+    with pytest.raises(DataError, match=r"items\.jsonl:2: expected an object"):
+        next(found)
+
+
 def test_a_split_holds_out_whole_documents(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     documents = [
         [(f"{a} {b}", f"{b} {a}") for b in ["dogs", "cats", "cows"]] for a in ["the", "a", "no", "some", "all"]

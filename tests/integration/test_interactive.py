@@ -149,6 +149,7 @@ def test_greedy_search_shows_each_token() -> None:
 def test_graphs_are_not_left_for_torch_to_show_each_token() -> None:
     terminal = Terminal(MODEL, "decoding.beam_size=1", "decoding.engine=onnx")
     assert "decoding.engine=onnx" in terminal.type(SENTENCE)  # of which this model has none
+    assert "graphs return the attention of one layer" in terminal.type(":layer 1")
     assert terminal.leave() == 0
 
 

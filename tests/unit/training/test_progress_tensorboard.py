@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.inference.translation import Translation
-from seq2seq.training.progress import board_samples
+from seq2seq.training.progress import Progress, board_samples
 
 
 def sample(attention: Tensor | None) -> Translation:
@@ -59,3 +59,19 @@ def test_tensorboard_reads_them(tmp_path: Path) -> None:
     assert events.Tags()["images"] == ["attention/1"]
     assert events.Images("attention/1")[0].encoded_image_string.startswith(b"\x89PNG")
     assert "samples/1/text_summary" in events.Tags()["tensors"]
+
+
+def test_a_resumed_run_replaces_what_came_after_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+
+    class Writer:
+        def __init__(self, directory: str, purge_step: int) -> None:
+            given.append(purge_step)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("seq2seq.training.progress.summary_writer", lambda: Writer)
+    sizes = {"epoch": 10, "validate_every": 10, "tensorboard": True}
+    Progress(tmp_path, 100, torch.device("cpu"), update=7, **sizes).close()  # type: ignore[arg-type]
+    assert given == [8]
