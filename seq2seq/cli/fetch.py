@@ -37,18 +37,32 @@ def run(config: FetchConfig) -> int:
     check_directory(str(directory))
     logger.info("%s: %s (%s)", corpus.name, corpus.licence, corpus.home)
     make_directory(directory)
-    mirror = None if config.mirror is None else Path(config.mirror)
-    for number, file in enumerate(files):
+    if missing := _fetch(files, directory, None if config.mirror is None else Path(config.mirror)):
+        raise DataError(
+            f"{next(iter(missing.values()))} Put these files, from a machine that can reach them, into a directory, "
+            f"and use mirror=DIRECTORY: {', '.join(missing)}."
+        )
+    logger.info("%s: %s", directory, ", ".join(_texts(directory)))
+    return 0
+
+
+def _fetch(files: Sequence[Download], directory: Path, mirror: Path | None) -> dict[str, download.Unreachable]:
+    """Get all files that can be had, and return the names of the others, each with its error.
+
+    After one failure, no more downloads are tried: each could wait a minute for the same server.
+    """
+    missing: dict[str, download.Unreachable] = {}
+    for file in files:
+        name = download.file_name(file)
+        if missing and mirror is None:
+            if not (directory / name).exists():
+                missing[name] = next(iter(missing.values()))
+            continue
         try:
             download.fetch(file, directory, mirror, _bar)
         except download.Unreachable as error:
-            missing = [download.file_name(other) for other in files[number:]]
-            raise DataError(
-                f"{error} Put these files, from a machine that can reach them, into a directory, and use "
-                f"mirror=DIRECTORY: {', '.join(dict.fromkeys(missing))}."
-            ) from error
-    logger.info("%s: %s", directory, ", ".join(_texts(directory)))
-    return 0
+            missing[name] = error
+    return missing
 
 
 def _files(

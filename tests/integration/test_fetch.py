@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from seq2seq.cli.main import main
+from seq2seq.corpora import download
 from seq2seq.corpora.catalogue import CORPORA
 
 
@@ -69,6 +70,30 @@ def test_a_corpus_comes_from_a_mirror(
     monkeypatch.setitem(CORPORA, "multi30k", replace(corpus, files=lambda language: files))
     assert main([*command, "languages=[en]", "output=elsewhere"]) == 0
     assert Path("elsewhere/val.en.gz").exists()
+
+
+def test_everything_that_a_mirror_has_is_taken(mirror: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["fetch", "multi30k", f"mirror={mirror}", "languages=[de,fr]", "parts=[val]"]
+    assert main(command) == 2
+    assert "mirror=DIRECTORY: val.de.gz.\n" in capfd.readouterr().err
+    assert Path("multi30k/val.fr.gz").exists()
+
+
+def test_a_server_that_fails_is_not_asked_again(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(file: download.Download, *place: object) -> None:
+        asked.append(file.name)
+        raise download.Unreachable(f"{file.url}: can't be downloaded.")
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    assert main(["fetch", "multi30k", "languages=[de,fr]", "parts=[val]"]) == 2
+    told = capfd.readouterr().err
+    assert asked == ["val.de.gz"]
+    assert "val.de.gz: can't be downloaded." in told
+    assert "mirror=DIRECTORY: val.de.gz, val.fr.gz.\n" in told
 
 
 @pytest.mark.parametrize(
