@@ -9,18 +9,9 @@ from typing import Any
 
 from seq2seq.cli import compose
 from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
-from seq2seq.cli.grid import (
-    Cell,
-    decoding_of,
-    identities,
-    measure,
-    plan,
-    read_result,
-    read_task,
-    result_path,
-    run_directory,
-    write_result,
-)
+from seq2seq.cli.grid import Cell, decoding_of, plan
+from seq2seq.cli.grid_measurement import measure, read_task
+from seq2seq.cli.grid_results import identities, read_result, result_path, run_directory, write_result
 from seq2seq.cli.main import Stopped
 from seq2seq.config import CompareConfig, Data, parse
 from seq2seq.device import choose_device

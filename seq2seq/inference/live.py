@@ -18,7 +18,6 @@ from seq2seq.inference.models import check_length
 from seq2seq.inference.translator import Translator
 from seq2seq.inference.weights import AttentionWindow, Weights
 from seq2seq.model.protocol import Focus
-from seq2seq.search.ensemble import Ensemble, Member
 from seq2seq.search.greedy import greedy
 from seq2seq.search.protocol import Ranking, Stepper
 from seq2seq.search.stepper import ModelState, ModelStepper
@@ -82,7 +81,6 @@ def translate_live(
     if translator.source.is_blank(line):
         return Live("", [], 0.0)
     readings = translator.read([line], [()], [translator.source.protected(line)])
-    counted = [translator.shares_source(member) for member in translator.members]
     encoded = translator.of_source(readings)
     check_length(max(len(reading[0]) for reading in readings), "the sentence")
     begun = translator.numbers(prefix)
@@ -93,9 +91,7 @@ def translate_live(
     for number, weights in edits.items():
         if len(weights) != len(encoded[0]):
             raise DataError(f"edits.{number}: {len(weights)} weights for {len(encoded[0])} source tokens, EOS included")
-    steppers = [ModelStepper(model, translator.device) for model in models]
-    members = [Member(*member) for member in zip(steppers, readings, counted, strict=True)]
-    stepper: Stepper[Any] = steppers[0] if len(steppers) == 1 else Ensemble(members)
+    stepper = translator.combined([ModelStepper(model, translator.device) for model in models], readings)
     watched = _Watched(stepper, edits, lambda *chosen: show(_as_step(translator, *chosen)))
     ranking = Ranking(options.length_normalisation, options.length_penalty)
     ((found,),) = greedy(watched, encoded, translator.limits(options), ranking, [begun])

@@ -245,9 +245,7 @@ class Translator(TrainedModels):
         """Search for translations of a batch, whose sources are also read in each member's pieces."""
         selection = self.select(readings[0], prefixes, options.shortlist)
         steppers = self._steppers(options, selection, keep_attention)
-        counted = map(self.shares_source, self.members)
-        members = [Member(*member) for member in zip(steppers, readings, counted, strict=True)]
-        model: Stepper[Any] = steppers[0] if len(steppers) == 1 else Ensemble(members)
+        model = self.combined(steppers, readings)
         limits = self.limits(options)
         ranking = Ranking(options.length_normalisation, options.length_penalty, options.coverage_penalty)
         if options.search == "sample":
@@ -256,6 +254,12 @@ class Translator(TrainedModels):
         if options.beam_size == 1:
             return greedy(model, sources, limits, ranking, prefixes)
         return beam(model, sources, limits, ranking, options.beam_size, options.n_best, prefixes)
+
+    def combined(self, steppers: Sequence[Stepper[Any]], readings: Sequence[Tokens]) -> Stepper[Any]:
+        """Return the stepper of a single model, or an ensemble whose members read the sources in their own pieces."""
+        counted = map(self.shares_source, self.members)
+        members = [Member(*member) for member in zip(steppers, readings, counted, strict=True)]
+        return steppers[0] if len(steppers) == 1 else Ensemble(members)
 
     def _steppers(self, options: Decoding, selection: Selection | None, keep_attention: bool) -> list[Stepper[Any]]:
         if options.engine == "onnx":

@@ -42,7 +42,7 @@ class CheckpointKeeper:
         self.lock = RunLock(self.run_dir)
         self.run_dir_was_removed = False
 
-    def is_best(self, progress: TrainingProgress, scores: Mapping[str, float]) -> bool:
+    def record_if_best(self, progress: TrainingProgress, scores: Mapping[str, float]) -> bool:
         """Record the scores of a validation if they are the best so far; return whether they are."""
         if progress.best is not None:
             best = _sort_key(progress.best, progress.losses.get("best", math.inf), self.metric)
@@ -51,7 +51,7 @@ class CheckpointKeeper:
         progress.best, progress.losses["best"] = scores[self.metric], scores["loss"]
         return True
 
-    def names(self, progress: TrainingProgress, scores: Mapping[str, float], *, is_best: bool) -> list[str]:
+    def retain(self, progress: TrainingProgress, scores: Mapping[str, float], *, is_best: bool) -> list[str]:
         """Record a validated checkpoint among the retained ones; return all names it is saved under."""
         names = ["best"] if is_best else []
         if self.keep_best == 1:

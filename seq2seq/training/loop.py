@@ -324,7 +324,7 @@ class Trainer:
         }
         health = None if self.group.rank else self.validation.attention(self.translator)
         attended = [] if self.group.rank else attend(self.translator, self.validation.corpus)
-        is_best = keeper.is_best(progress, self.scores)
+        is_best = keeper.record_if_best(progress, self.scores)
         if due:
             self.schedule.validated(self.stopping.validated(progress, self.scores))
         if display is not None:
@@ -332,7 +332,7 @@ class Trainer:
             languages = (self.translator.source_lang, self.translator.target_lang)
             report.show(display, samples, languages, health, extra_scores)
         retained_before = bool(progress.retained_checkpoints)
-        for name in keeper.names(progress, self.scores, is_best=is_best):
+        for name in keeper.retain(progress, self.scores, is_best=is_best):
             self._write(name, self.scores)
         self._save(display, self.scores)
         keeper.remove_others(progress, retained_before)

@@ -15,8 +15,12 @@ from sacrebleu.significance import PairedTest
 from support.sentences import write_pairs
 from support.trainers import settings
 
+from seq2seq import checkpoint
 from seq2seq.cli import grid as grid_module
-from seq2seq.cli.grid import Cell, Task
+from seq2seq.cli import grid_measurement
+from seq2seq.cli.grid import Cell
+from seq2seq.cli.grid_measurement import Task
+from seq2seq.cli.grid_results import identities, run_directory
 from seq2seq.cli.main import main
 from seq2seq.config import parse
 from seq2seq.inference import comparison
@@ -77,13 +81,13 @@ def work(grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The run directories that are trained"""
     names: list[str] = []
-    run = grid_module.run_training
+    run = grid_measurement.run_training
 
     def note(config: Any) -> int:
         names.append(Path(config.run_dir).name.rpartition("-")[0])
         return run(config)
 
-    monkeypatch.setattr(grid_module, "run_training", note)
+    monkeypatch.setattr(grid_measurement, "run_training", note)
     return names
 
 
@@ -181,8 +185,8 @@ def test_a_further_file_belongs_to_the_identity_of_a_result(
     given = Cell("a", dataclasses.replace(plain, data=dataclasses.replace(plain.data, **{key: file.split(".")[-1]})))
 
     def made(cell: Cell) -> tuple[dict[str, Any], Path]:
-        (identity,) = grid_module.identities([cell], task, config)
-        return identity, grid_module.run_directory(cell, identity, "out")
+        (identity,) = identities([cell], task, config)
+        return identity, run_directory(cell, identity, "out")
 
     assert made(Cell("a", plain))[0]["contents"].keys() == {"train", "valid"}
     Path(file).write_text("1\n" * len(PAIRS))
@@ -196,14 +200,14 @@ def test_a_further_file_belongs_to_the_identity_of_a_result(
 
 
 def test_the_dictionary_belongs_to_the_identity_of_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid_module.checkpoint, "weights_hash", lambda run: "weights")
+    monkeypatch.setattr(checkpoint, "weights_hash", lambda run: "weights")
     dictionary, task = tmp_path / "words", Task([], [], None, None, "13a", {})
     config = parse("compare", {"decoding": {"dictionary": str(dictionary), "replace_unknown": True}})
     plain = settings(OWN)
     found = []
     for entry in ("cat\tKatze\n", "cat\tKater\n"):
         dictionary.write_text(entry)
-        (identity,) = grid_module.identities([Cell("a", plain, tmp_path)], task, config)
+        (identity,) = identities([Cell("a", plain, tmp_path)], task, config)
         found.append(identity["contents"])
     assert found[0]["weights"] == found[1]["weights"]
     assert found[0]["dictionary"] != found[1]["dictionary"]
@@ -251,7 +255,7 @@ def test_our_own_mistake_has_another_exit_code(
     def broken(config: Any) -> int:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(grid_module, "run_training", broken)
+    monkeypatch.setattr(grid_measurement, "run_training", broken)
     assert main(["compare", *GRID[:2], "seeds=[1,5]", *MEASURE]) == 1
     captured = capfd.readouterr()
     assert captured.out.count("seed 5 failed: RuntimeError: out of luck") == 2

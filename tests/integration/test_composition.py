@@ -5,8 +5,9 @@ from typing import Any
 import hydra
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from support import composition
@@ -57,6 +58,8 @@ def test_it_is_the_same(words: list[str]) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ConfigLoaderImpl, "_load_configuration_impl", composition._compose)
             patch.setattr(CachingConfigRepository, "__init__", composition._copy)
+            patch.setattr(ConfigRepository, "load_config", composition._read)
+            patch.setattr(defaults_list, "_create_interpolation_map", composition._choices)
             assert composed(words[0], words[1:]) == quick
 
 

@@ -13,9 +13,10 @@ from support.sentences import FEW_PAIRS, write_pairs
 from support.trainers import SMALL, settings, weights
 
 import seq2seq
-from seq2seq.cli import grid
+from seq2seq.cli import grid_measurement
 from seq2seq.cli.contrast import read_items
-from seq2seq.cli.grid import Cell, read_run, read_task
+from seq2seq.cli.grid import Cell, read_run
+from seq2seq.cli.grid_measurement import read_task
 from seq2seq.cli.main import main
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
@@ -266,7 +267,7 @@ def test_a_comparison_reads_named_documents(
     named = [*CONTEXT, *(f"data.{part}=named" for part in ("train", "valid", "test")), "data.documents=doc"]
     assert train(*named, "data.vocab_size=330", "training.max_updates=1", "run_dir=run") == 0
     read: list[list[int]] = []
-    translate, score = Translator.translate_requests, grid.score_all
+    translate, score = Translator.translate_requests, grid_measurement.score_all
 
     def note(items: Iterable[Any]) -> list[Any]:
         known = list(items)
@@ -274,7 +275,7 @@ def test_a_comparison_reads_named_documents(
         return known
 
     monkeypatch.setattr(Translator, "translate_requests", lambda self, x, *a, **k: translate(self, note(x), *a, **k))
-    monkeypatch.setattr(grid, "score_all", lambda self, x, *a, **k: score(self, note(x), *a, **k))
+    monkeypatch.setattr(grid_measurement, "score_all", lambda self, x, *a, **k: score(self, note(x), *a, **k))
     compare = ["compare", "runs=[run]", "device=cpu", "gold=gold", "decoding.beam_size=1", "decoding.max_length=5"]
     assert main(compare) == 0
     assert read == [[0, 1, 0, 1, 2, 0]] * 2, "translations and alignments"

@@ -9,7 +9,8 @@ import pytest
 from support.sentences import PAIRS
 from support.trainers import SMALL, weights
 
-from seq2seq.cli.grid import Cell, read_task
+from seq2seq.cli.grid import Cell
+from seq2seq.cli.grid_measurement import read_task
 from seq2seq.cli.main import main
 from seq2seq.config import parse
 from seq2seq.training.run_directory import default_run_dir

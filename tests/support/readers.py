@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from seq2seq import checkpoint
 from seq2seq.cli import main as command_line
-from seq2seq.cli.grid import Cell, read_result, read_run, settings
+from seq2seq.cli.grid import Cell, read_run, settings
+from seq2seq.cli.grid_results import read_result
 from seq2seq.cli.reading import RowLayout, read_gold_file, read_pairs, score_all
 from seq2seq.cli.rows import result_row
 from seq2seq.cli.translate import requests

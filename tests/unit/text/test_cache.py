@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from seq2seq.cli.grid import changes, settings
+from seq2seq.cli.grid import settings
+from seq2seq.cli.grid_results import changes
 from seq2seq.config import Decoding, parse, to_plain
 from seq2seq.errors import ConfigError
 from seq2seq.text.batches import make_batch, plan_batches
