@@ -24,11 +24,13 @@ environment() {
         fi
     fi
     # Record what is installed, so that the next run starts at once.
-    local wanted
-    wanted="$extras $(cat pyproject.toml constraints.txt | cksum)"
-    if ! grep -qxF "$wanted" .venv/installed 2>/dev/null; then
+    local versions
+    versions=$(cat pyproject.toml constraints.txt | cksum)
+    if ! grep -qxF "$extras $versions" .venv/installed 2>/dev/null; then
         echo "Installing seq2seq and its extras $extras into .venv ..."
         .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]"
-        echo "$wanted" >>.venv/installed
+        # What was installed for other versions may have been replaced.
+        { grep -F " $versions" .venv/installed 2>/dev/null || true; echo "$extras $versions"; } >.venv/installed.new
+        mv .venv/installed.new .venv/installed
     fi
 }

@@ -377,7 +377,7 @@ def restore_optimizer(
         parameter = known[int(number)]
         if tensor.shape not in ((), parameter.shape):
             raise ValueError(f"{key} has the shape {list(tensor.shape)}, its weights {list(parameter.shape)}")
-        place = numbers.get(id(parameter), -1)  # frozen parameters have no number and no moments
+        place = numbers[id(parameter)]  # frozen parameters have no number and no moments
         state.setdefault(place, {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 

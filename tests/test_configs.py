@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seq2seq import build
+from seq2seq.cli.command_line import read
 from seq2seq.cli.compose import CONFIGS, run_composed
 from seq2seq.cli.grid import Cell, plan
 from seq2seq.cli.names import groups
@@ -51,7 +52,7 @@ NEEDS = {
 
 def compose(command: str, *overrides: str) -> Any:
     found: list[Any] = []
-    run_composed(command, overrides, lambda values: found.append(parse(command, values)))
+    run_composed(command, read(command, overrides), lambda values: found.append(parse(command, values)))
     (config,) = found
     return config
 
@@ -160,11 +161,11 @@ def test_placements_with_an_option(placement: str) -> None:
 def test_comparisons(comparison: str) -> None:
     planned: list[tuple[CompareConfig, list[Cell]]] = []
 
-    def read(values: dict[str, Any]) -> None:
+    def note(values: dict[str, Any]) -> None:
         config = parse("compare", values)
         planned.append((config, plan(config)))
 
-    run_composed("compare", [f"comparison={comparison}"], read)
+    run_composed("compare", read("compare", [f"comparison={comparison}"]), note)
     ((config, cells),) = planned
     settings = {str(cell.training) for cell in cells}
     assert len(settings) == len({cell.name for cell in cells}) == len(cells) == len(config.variants) * len(config.seeds)

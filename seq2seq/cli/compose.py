@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.cli.command_line import CommandLine, quoted, read, settable
+from seq2seq.cli.command_line import CommandLine, quoted, settable
 from seq2seq.cli.names import CONFIGS, SETTINGS, groups, meant, options
 from seq2seq.cli.user_configs import check_user_configs
 from seq2seq.config import COMMANDS, GROUPS, REQUIRED, default_of, removed, upgrade
@@ -43,9 +43,8 @@ _QUIET = (
 )
 
 
-def run_composed(command: str, words: Sequence[str], job: Job) -> None:
+def run_composed(command: str, line: CommandLine, job: Job) -> None:
     """Compose and run the job, once or (with --multirun) once for each combination."""
-    line = read(command, words)
     if command == "compare" and line.multirun:
         raise ConfigError("--multirun: compare already runs its cells as a multirun. Leave it out.")
     if "config_dir" in line.flags:

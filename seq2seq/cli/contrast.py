@@ -1,6 +1,7 @@
 """`seq2seq contrast`: counts how often a model prefers the right translation to wrong ones (Müller 2018)."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
@@ -31,6 +32,8 @@ def run(config: ContrastConfig) -> int:
     """Print the share of items whose right translation has the highest log-probability, in all and by group."""
     check_output(config.output)
     items = list(read_items(config.input, config.by))
+    if not items:
+        raise DataError(f"{config.input}: no items to score")
     translator = load_translator(config.checkpoint, config.device)
     check_context(config.context, translator, config.checkpoint)
     contexts = choose_contexts([item.context for item in items], config.context)
@@ -74,9 +77,14 @@ def read_items(name: str, by: str | None) -> Iterator[Item]:
             ) from error
 
 
+def _in_order(name: str) -> list[int | str]:
+    """Return a key that sorts numbers by their value."""
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"(\d+)", name))]
+
+
 def show(groups: dict[str, list[bool]], output_format: str, output: TextIO) -> None:
     """Print the share of right choices and the number of items of each group, the smallest value first."""
-    ordered = {name: groups[name] for name in ["all", *sorted(groups.keys() - {"all"})]}
+    ordered = {name: groups[name] for name in ["all", *sorted(groups.keys() - {"all"}, key=_in_order)]}
     shares = {name: 100 * sum(chosen) / max(len(chosen), 1) for name, chosen in ordered.items()}
     if output_format == "json":
         print(

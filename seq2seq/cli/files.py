@@ -17,6 +17,7 @@ from typing import BinaryIO, TextIO, cast
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from seq2seq.cli.main import standard_output
 from seq2seq.errors import DataError
 from seq2seq.text.corpus import MOST_BYTES, decode_lines, find_file, in_groups, open_binary, raw_lines, read_lines
 from seq2seq.text.storage import rename_file, replace_file, writing
@@ -120,14 +121,8 @@ def output_stream(name: str) -> Iterator[TextIO]:
     """
     if name == "-":
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-        try:
-            yield sys.stdout
-            sys.stdout.flush()
-        except BrokenPipeError:  # main handles it
-            raise
-        except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again at exit
-            raise DataError(f"stdout: can't be written ({error.strerror})") from error
+        with standard_output() as output:
+            yield output
         return
     with output_file(name) as path, _open_text(path, packed=name.endswith(".gz")) as file:
         yield file
@@ -173,11 +168,13 @@ def _is_special(path: Path) -> bool:
 
 def check_output(name: str) -> None:
     """Raise DataError if an output file can't be written; call it before doing the work."""
+    if name == "-":
+        return
     final = _follow(name)
     with writing(name):
         if os.path.isdir(final):
             raise DataError(f"{name}: is a directory, expected a file. Give another name.")
-        if name != "-" and not _is_special(final):
+        if not _is_special(final):
             with NamedTemporaryFile(prefix=f"{final.name}.", dir=final.parent):
                 pass
 

@@ -2,15 +2,16 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seq2seq.cli.command_line import quoted
+from seq2seq.cli.command_line import quoted, read
 from seq2seq.cli.compose import run_composed
 from seq2seq.cli.training import Callback, run_directory, run_training
 from seq2seq.config import parse
+from seq2seq.errors import ConfigError
 
 
 def train(*overrides: str, callback: Callback = lambda row: None, **values: Any) -> Path:
@@ -21,7 +22,10 @@ def train(*overrides: str, callback: Callback = lambda row: None, **values: Any)
     of metrics.jsonl as a dictionary. Raises ConfigError or DataError for mistakes, and SystemExit if the training is
     stopped by a signal or loses a process.
     """
-    words = [f"{key}={_written(value)}" for key, value in values.items()]
+    words = [f"{key}={_written(value)}" for key, value in _settings(values)]
+    line = read("train", [*overrides, *words])
+    if line.multirun:
+        raise ConfigError("--multirun: seq2seq.train returns one run directory. Call it once for each run.")
     directories = []
 
     def job(composed: dict[str, Any]) -> None:
@@ -31,9 +35,18 @@ def train(*overrides: str, callback: Callback = lambda row: None, **values: Any)
         directories.append(run_directory(config))
 
     with _shown_logs():
-        run_composed("train", [*overrides, *words], job)
+        run_composed("train", line, job)
     (directory,) = directories
     return directory
+
+
+def _settings(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key with its value; those of a mapping have dots."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{group}{key}.")
+        else:
+            yield f"{group}{key}", value
 
 
 def _written(value: Any) -> str:

@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Exit codes: 0 done, 2 the user's mistake, 1 internal error, 130 or 143 stopped by a signal."""
     with _closed_streams():
         try:
-            return _run([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
+            code = _run([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
+            with standard_output():  # what is left in its buffer is written here, where errors are told
+                return code
         except (ConfigError, DataError) as error:
             return _complain(str(error))
         except Stopped as stopped:
@@ -62,10 +64,11 @@ def _run(arguments: list[str]) -> int:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # huggingface_hub would draw them into a file
     with _importing():
         module = importlib.import_module(f"seq2seq.cli.{command}")
-        compose = importlib.import_module("seq2seq.cli.compose")
+        read = importlib.import_module("seq2seq.cli.command_line").read
+        run_composed = importlib.import_module("seq2seq.cli.compose").run_composed
         ranks = importlib.import_module("seq2seq.training.process_group")
-    several, multirun = ranks.world_size(), compose.read(command, words).multirun
-    if several > 1 and (command != "train" or multirun):
+    several, line = ranks.world_size(), read(command, words)
+    if several > 1 and (command != "train" or line.multirun):
         raise ConfigError(
             f"WORLD_SIZE={several}: torchrun starts processes for a single training. Start "
             f"{'each run of a --multirun' if command == 'train' else command} without it."
@@ -77,9 +80,9 @@ def _run(arguments: list[str]) -> int:
         codes.append(module.run(config))
         if codes[-1] > 128:  # stopped: further runs of a --multirun don't begin
             raise Stopped(codes[-1])
-        return module.objective(config) if multirun and hasattr(module, "objective") else None
+        return module.objective(config) if line.multirun and hasattr(module, "objective") else None
 
-    compose.run_composed(command, words, job)
+    run_composed(command, line, job)
     return max(codes, default=OK)
 
 
@@ -93,11 +96,27 @@ def _help(command: str, words: list[str]) -> str:
     return "\n\n".join(texts)
 
 
+@contextmanager
+def standard_output() -> Iterator[TextIO]:
+    """Write what is printed inside the block. Raises DataError if it can't be written, or BrokenPipeError."""
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except BrokenPipeError:  # main handles it
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again at exit
+        raise DataError(f"stdout: can't be written ({error.strerror})") from error
+
+
 class _Closed:
     """A closed standard stream, which raises DataError when it is used."""
 
     def __init__(self, name: str, instead: str) -> None:
         self._message = f"{name}: closed. {instead}"
+
+    def flush(self) -> None:
+        """Do nothing: nothing was written."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise DataError(self._message)

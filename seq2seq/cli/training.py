@@ -193,7 +193,7 @@ def _score(config: TrainConfig, run_dir: Path, translator: Translator, test: Par
     pairs = list(test.pairs())
     context = config.data.context
     requests = in_documents((source for source, _ in pairs), context, test.beginnings() if context else None)
-    translations = translator.translate_requests(requests, config.decoding)
+    translations = translator.translate_requests(requests, config.decoding, keep_attention=False)
     tokenizer = config.data.bleu_tokenizer or metrics.bleu_tokenizer(config.data.target_lang)
     scores = metrics.score([best.text for best, *_ in translations], [target for _, target in pairs], tokenizer)
     with output_stream(str(run_dir / "test.json")) as output:

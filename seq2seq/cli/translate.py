@@ -37,6 +37,7 @@ from seq2seq.inference.translation import CutCount, Request, Translation
 from seq2seq.inference.translator import Translator
 from seq2seq.text.cleaning import is_blank
 from seq2seq.text.context import Past
+from seq2seq.text.corpus import existing
 from seq2seq.text.markup import Markup
 from seq2seq.text.tag_placement import place_tags
 
@@ -81,7 +82,7 @@ def plan(config: TranslateConfig) -> list[Job]:
         outputs = {"output": config.output, "alignments": config.alignments}
         written = {os.path.realpath(name): key for key, name in outputs.items() if name not in (None, "-")}
         for name in (*names, *several(config.prefix)):
-            if os.path.isfile(name) and (key := written.get(os.path.realpath(name))):
+            if (file := existing(name)) and (key := written.get(os.path.realpath(file))):
                 raise ConfigError(f"{key}={outputs[key]}: {name} would be replaced. Give another file.")
         return [Job(name, config.output) for name in names]
     directory = make_directory(config.output)
@@ -90,7 +91,7 @@ def plan(config: TranslateConfig) -> list[Job]:
         output = str(directory / Path(name).name)
         if output in inputs:
             raise ConfigError(f"input=[{inputs[output]},{name}]: both would be written to {output}. Rename one.")
-        if os.path.realpath(output) == os.path.realpath(name):
+        if os.path.realpath(output) == os.path.realpath(existing(name) or name):
             raise ConfigError(f"output={config.output}: {name} would be replaced. Give another directory.")
         check_output(output)
         inputs[output] = name

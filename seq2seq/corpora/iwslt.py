@@ -21,7 +21,7 @@ def converter(language: str) -> Callable[[Path, Path], None]:
             def lines(name: str) -> list[str]:
                 file = opened.extractfile(f"de-en/{name}")
                 assert file is not None
-                return file.read().decode("utf-8").split("\n")
+                return file.read().decode("utf-8").removesuffix("\n").split("\n")
 
             sentences = list(_untagged(lines(f"train.tags.de-en.{language}")))
             test = [
@@ -36,11 +36,13 @@ def converter(language: str) -> Callable[[Path, Path], None]:
 
 
 def _untagged(lines: Sequence[str]) -> Iterator[str]:
-    """Yield titles, descriptions and sentences; other tags hold no text of the talks."""
+    """Yield titles, descriptions and sentences; other tags hold no text of the talks.
+
+    Blank lines stay, and so does a sentence that begins with `<`: the other language may have text there.
+    """
     for line in lines:
-        text = re.sub(r"</?(title|description)>", "", line).strip()
-        if text and not text.startswith("<"):
-            yield text
+        if not re.match(r"\s*</?(doc|keywords|reviewer|speaker|talkid|translator|url)\b", line):
+            yield re.sub(r"</?(title|description)>", "", line).strip()
 
 
 def _segments(lines: Sequence[str]) -> Iterator[str]:

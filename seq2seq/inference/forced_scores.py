@@ -76,7 +76,7 @@ def score_pairs(
     for place, row in enumerate(filled):
         if (names := pairs[row].tokens) is not None:
             targets[place] = [models.piece_numbers[name] for name in names]
-    readings = models.read(lines, [pairs[row].context for row in filled])
+    readings = models.read(lines, [pairs[row].context for row in filled], protected)
     sources = models.of_source(readings)
     for line, *sides in zip(lines, sources, targets, strict=True):
         check_length(max(map(len, sides)), repr(line[:60]))

@@ -60,10 +60,10 @@ class Sampling:
         if self.top_k is not None or self.top_p < 1:
             probability = probability.masked_fill(~self._allowed(probability), 0)
         cumulated = probability.cumsum(-1)
-        total = cumulated[:, -1:]
-        place = (cumulated <= uniform[:, None] * total).sum(-1)
-        last = (cumulated < total).sum(-1)  # column with a probability above 0
-        return place.minimum(last).to(log_probs.device)
+        total = cumulated[:, -1:].contiguous()
+        place = torch.searchsorted(cumulated, uniform[:, None] * total, right=True)
+        last = torch.searchsorted(cumulated, total)  # column with a probability above 0
+        return place.minimum(last).squeeze(-1).to(log_probs.device)
 
     def _allowed(self, probability: Tensor) -> Tensor:
         """probability [n u] -> whether top_k and top_p keep it [n u]; of equal ones the first are kept."""

@@ -89,13 +89,13 @@ def make_app(server: Server) -> FastAPI:
         exception_handlers=_HANDLERS,
     )
     most_bytes = _BYTES_PER_CHARACTER * server.most_characters + 100_000
-    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(Guard, metrics=server.metrics, most_bytes=most_bytes)
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])  # also of errors
     _add_libretranslate(app, server)
     _add_files(app, server)
     _add_state(app, server)
     _add_more(app, server)
-    _add_page(app, server)
+    _add_page(app)
     return app
 
 
@@ -138,8 +138,8 @@ async def _admitted(server: Server, request: Request, kind: type[Any]) -> Any:
 def _admit(server: Server, request: Request, key: str) -> None:
     if key not in server.keys:
         raise HTTPException(403, "a valid API key is needed: give it as api_key")
-    client = key or (request.client.host if request.client else "")
-    if wait := server.rate.wait(client):
+    host = request.client.host if request.client else ""
+    if wait := server.rate.wait(key if server.keys.required else host):
         raise HTTPException(429, "too many requests; slow down", {"Retry-After": str(int(wait) + 1)})
 
 
@@ -447,7 +447,7 @@ def _is_short(source: str, target: str) -> bool:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def _add_page(app: FastAPI, server: Server) -> None:
+def _add_page(app: FastAPI) -> None:
     def add(path: str, name: str, kind: str) -> None:
         @app.get(path, include_in_schema=False)
         async def page() -> FileResponse:

@@ -57,7 +57,7 @@ class Batcher:
         self._thread.start()
 
     def _waiting(self) -> int:
-        return sum(len(job.requests) - job.begun for job in self._jobs)
+        return sum(len(job.requests) - job.begun for job in self._jobs if not job.future.cancelled())
 
     def submit(
         self, requests: Sequence[Request], decoding: Decoding, *, keep_attention: bool
@@ -109,6 +109,7 @@ class Batcher:
                     _set(job.future, error)
                 with self._changed:
                     self._jobs = deque(job for job in self._jobs if not job.future.done())
+                    self.watch(self._waiting())
                 continue
             for (job, place), ranked in zip(batch, found, strict=True):
                 job.results[place] = ranked
@@ -124,6 +125,7 @@ class Batcher:
                 self._jobs = deque(job for job in self._jobs if not job.future.cancelled())
                 if self._jobs:
                     break
+                self.watch(0)  # those that were left may have been cancelled
                 if self._closed:
                     return []
                 self._changed.wait()

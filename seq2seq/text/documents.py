@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.text.cleaning import is_blank
 from seq2seq.text.corpus import in_groups
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.stored_rows import JoinedRows, Rows, RowWriter, open_tokens
@@ -63,7 +62,7 @@ def write_documents(
     with (entry / "context.tokens").open("wb") as file:
         writer = RowWriter(file)
         row = 0
-        for chunk in in_groups(_sentences(text), _CHUNK, lambda sentence: len(sentence[1])):
+        for chunk in in_groups(_sentences(text, source), _CHUNK, lambda sentence: len(sentence[1])):
             for (number, _, first), tokens in zip(chunk, source.encode([line for _, line, _ in chunk]), strict=True):
                 if row < len(kept) and kept[row] == number:
                     places[row], firsts[row] = len(writer.sizes), first
@@ -71,18 +70,19 @@ def write_documents(
                 if max_length is not None and len(tokens) > max_length:
                     tokens = [*tokens[: max_length - 1], tokens[-1]]
                 writer.add(tokens)
+    assert row == len(kept), "a kept line has no sentence"
     writer.save_offsets(entry / "context.offsets.npy")
     np.save(entry / "context.places.npy", places)
     np.save(entry / "context.firsts.npy", firsts)
 
 
-def _sentences(text: ParallelText) -> Iterator[tuple[int, str, int]]:
+def _sentences(text: ParallelText, source: Tokenizer) -> Iterator[tuple[int, str, int]]:
     """The line number of each source sentence, the sentence, and the place of the first one of its document."""
     count = first = 0
-    for number, ((source, _), begins) in enumerate(zip(text.pairs(), text.beginnings(), strict=True)):
+    for number, ((sentence, _), begins) in enumerate(zip(text.pairs(), text.beginnings(), strict=True)):
         first = count if begins else first
-        if not is_blank(source):
-            yield number, source, first
+        if not source.is_blank(sentence):
+            yield number, sentence, first
             count += 1
 
 

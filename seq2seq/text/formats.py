@@ -49,6 +49,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
     with open_binary(path) as file:
         lines = decode_lines(raw_lines(file), str(path))
         first = next(lines, "")
+        csv.field_size_limit(MOST_BYTES + 1)  # longer cells are refused as such
         delimiter = ";" if ";" in first and "," not in first else ","
         reader = csv.reader((f"{line}\n" for line in chain([first], lines)), delimiter=delimiter, strict=True)
         try:
@@ -58,8 +59,8 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
                 number = reader.line_num + 1
         except csv.Error as error:
             raise DataError(
-                f"{path}:{number}: not CSV ({error}). Put a cell that has a comma or a quotation mark in quotation "
-                "marks, and double those inside it."
+                f"{path}:{number}: not CSV ({error}). Put a cell that has a comma, a quotation mark or a carriage "
+                "return in quotation marks, and double those inside it."
             ) from error
 
 

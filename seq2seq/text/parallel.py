@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 
@@ -85,7 +86,11 @@ class ParallelText:
         return str(self.documents) if file is None else content_hash(file)
 
     def content_hash(self) -> str:
-        """SHA-256 of the uncompressed bytes of the files, and of the columns that are read."""
+        """SHA-256 of the uncompressed bytes of the files, and of the columns that are read; they are read once."""
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
         content = content_hash(*self.files)
         if self.table is None or self.table.is_plain():
             return content

@@ -19,7 +19,7 @@ section select source summary table tbody td template tfoot th thead title tr tr
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
 """HTML's elements between which no sentence goes on"""
 _TAG = re.compile(
-    r"<(?:svg|math)(?=[\s/])[^>]*/>|<!--.*?(?:-->|$)|<[!?][^>]*>"
+    r"<(?:svg|math)(?=[\s/])[^<>]*/>|<!--.*?(?:-->|$)|<[!?][^>]*(?:>|$)"
     # What is not translated
     r"|<(script|style|textarea|code|pre|svg|math)(?=[\s/>])[^>]*>.*?(?:</\1\s*>|$)"
     r"|</?([a-z][a-z0-9-]*)(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>",
@@ -48,8 +48,6 @@ class Parts:
     frame: list[str] = field(default_factory=lambda: [""])
     """What stands before, between and after the segments"""
     segments: list[Segment] = field(default_factory=list)
-    newline: str = "\n"
-    """How lines end"""
     beginnings: set[int] = field(default_factory=set)
     """Places of segments that begin a document, after a blank line"""
 
@@ -73,8 +71,7 @@ class Parts:
     def fill(self, translations: Sequence[str]) -> str:
         """Put the translations in place of the segments."""
         first, *others = self.frame
-        filled = first + "".join(t + after for t, after in zip(translations, others, strict=True))
-        return filled if self.newline == "\n" else filled.replace("\n", self.newline)
+        return first + "".join(t + after for t, after in zip(translations, others, strict=True))
 
 
 def read_text(text: str) -> Parts:
@@ -116,12 +113,11 @@ def read_subtitles(text: str) -> Parts:
     The lines of a dialogue, which begin with dashes, are segments each. Marks of style stay around a segment; those
     inside it are left out. Raises DataError if there are no times.
     """
-    newline = "\r\n" if "\r\n" in text else "\n"
-    lines = _LINES.split(text.replace("\r\n", "\n"))
-    times = [number for number, line in enumerate(lines) if _TIMES.fullmatch(line.rstrip("\n"))]
+    lines = _LINES.split(text)
+    times = [number for number, line in enumerate(lines) if _TIMES.fullmatch(line.rstrip("\r\n"))]
     if not times:
         raise DataError("the file has no times such as 00:00:01,000 --> 00:00:02,000; expected subtitles (.srt)")
-    parts, begin = Parts(newline=newline), 0
+    parts, begin = Parts(), 0
     for number, end in zip(times, [*times[1:], len(lines)], strict=True):
         parts.keep("".join(lines[begin : number + 1]))
         begin = end - 1 if end < len(lines) and lines[end - 1].strip().isdigit() else end
@@ -134,7 +130,8 @@ def _add_subtitle(parts: Parts, lines: Sequence[str]) -> None:
     dialogue = len(spoken) > 1 and all(
         _MARKS.sub("", line).lstrip().startswith(("-", "\u2013", "\u2014")) for line in spoken
     )
-    whole = " ".join(map(str.strip, spoken)) + "\n" * (bool(spoken) and spoken[-1].endswith("\n"))
+    last = spoken[-1] if spoken else ""
+    whole = " ".join(map(str.strip, spoken)) + last[len(last.rstrip("\r\n")) :]
     for words in spoken if dialogue else [whole]:
         before, core, rest = _edges(words)
         begin, end = _around(core)

@@ -113,11 +113,12 @@ def _validation(
     cache, context = Path(config.data.cache_dir), config.data.context
     corpus = encode_corpus(text, source, target, filters=Filters(), cache_dir=cache, context=context)
     _check_usable(text, corpus)
+    pairs = list(text.pairs())
     begins = text.beginnings() if context else None
     return Validation(
         corpus,
-        list(in_documents((s for s, _ in text.pairs()), context, begins)),
-        [t for _, t in text.pairs()],
+        list(in_documents((source for source, _ in pairs), context, begins)),
+        [target for _, target in pairs],
         config.decoding,
         bleu_tokenizer,
         config.training.batch_tokens,

@@ -52,7 +52,8 @@ class ProjectedCrossEntropy(torch.autograd.Function):
         cast, shift = weight.to(passes.dtype), bias.to(passes.dtype)
         nll, log_total = x.new_empty(2, k, n, dtype=exact)
         divergence = x.new_zeros((), dtype=exact)
-        of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
+        wanted = not torch.is_inference_mode_enabled()  # of which needs_input_grad knows nothing
+        of_x, of_weight, of_bias = (wanted and needed for needed in ctx.needs_input_grad[:3])
         grad_x = torch.empty_like(passes) if of_x else None
         grad_weight = torch.zeros_like(cast) if of_weight else None
         grad_bias = torch.zeros_like(bias) if of_bias else None

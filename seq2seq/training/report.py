@@ -79,5 +79,6 @@ def _row(name: str, text: str, width: int | None) -> list[str]:
 
 
 def _summary(title: str, scores: Mapping[str, float]) -> str:
-    values = (scores[name] for name in ("loss", "perplexity", "bleu", "chrf"))
-    return "{} loss {:.3f}, perplexity {:.2f}, BLEU {:.2f}, chrF {:.2f}".format(title, *values)
+    """Return the title and all scores; a loss that is not finite is alone."""
+    forms = {"loss": "loss {:.3f}", "perplexity": "perplexity {:.2f}", "bleu": "BLEU {:.2f}", "chrf": "chrF {:.2f}"}
+    return f"{title} " + ", ".join(form.format(scores[name]) for name, form in forms.items() if name in scores)

@@ -73,12 +73,12 @@ class Validation:
                     unfinished.write_text(lines, encoding="utf-8", newline="\n")
         scores = metrics.score(texts, self.references, self.bleu_tokenizer)
         values = {"loss": loss, "perplexity": math.exp(min(loss, 100)), "bleu": scores.bleu, "chrf": scores.chrf}
-        examples = self._translations(translator, shown)
+        examples = self._translations(translator, shown, keep_attention=True)
         return values, [(sample, self.references[row]) for sample, row in zip(examples, shown, strict=True)]
 
     def texts(self, translator: Translator, rows: Sequence[int]) -> list[tuple[str, bool]]:
         """Translate these rows: each text, and whether a limit cut it off."""
-        return [(found.text, found.cut) for found in self._translations(translator, rows)]
+        return [(found.text, found.cut) for found in self._translations(translator, rows, keep_attention=False)]
 
     def can_measure_precision(self, device: torch.device) -> bool:
         """Whether the device has a precision that may be faster than fp32, and the set enough sentences to judge it."""
@@ -95,12 +95,12 @@ class Validation:
         seconds = dict.fromkeys(texts, 0.0)
         searches = [replace(self, decoding=Decoding(precision=precision)) for precision in texts]
         for search in searches:
-            list(search._translations(translator, rows[: search.decoding.batch_size]))  # the first time is slower
+            search.texts(translator, rows[: search.decoding.batch_size])  # the first time is slower
         for start in range(0, len(rows), _IN_TURN):
             for search in searches:
                 precision, begin = search.decoding.precision, time.perf_counter()
-                found = search._translations(translator, rows[start : start + _IN_TURN])
-                texts[precision] += [translation.text for translation in found]
+                found = search.texts(translator, rows[start : start + _IN_TURN])
+                texts[precision] += [text for text, _ in found]
                 seconds[precision] += time.perf_counter() - begin
         references = [self.references[row] for row in rows]
         bleu, fp32 = (
@@ -108,11 +108,14 @@ class Validation:
         )
         return MeasuredPrecision(kind, len(rows), fp32, bleu, seconds["fp32"] / seconds[FASTER[kind]])
 
-    def _translations(self, translator: Translator, rows: Sequence[int]) -> Iterator[Translation]:
+    def _translations(
+        self, translator: Translator, rows: Sequence[int], *, keep_attention: bool
+    ) -> Iterator[Translation]:
         size = translator.group_size(self.decoding)
         for start in range(0, len(rows), size):
             requests = [self.requests[row] for row in rows[start : start + size]]
-            yield from (best for best, *_ in translator.translate_group(requests, self.decoding))
+            found = translator.translate_group(requests, self.decoding, keep_attention=keep_attention)
+            yield from (best for best, *_ in found)
 
     @torch.inference_mode()
     def loss(self, translator: Translator, group: ProcessGroup) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seq2seq.cli.command_line import read
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import COMMANDS, REMOVED, RENAMED, TrainConfig, parse, to_plain
 from seq2seq.errors import ConfigError
@@ -52,7 +53,7 @@ align checkpoint=runs/bible source=bible/test.grc target=bible/test.en gold=bibl
 
 def composed(*words: str) -> list[TrainConfig]:
     found: list[TrainConfig] = []
-    run_composed("train", [*DATA.split(), *words], lambda values: found.append(parse("train", values)))
+    run_composed("train", read("train", [*DATA.split(), *words]), lambda values: found.append(parse("train", values)))
     return found
 
 
@@ -67,7 +68,7 @@ def test_a_command_of_the_readme_is_taken(line: str, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     command, *overrides = shlex.split(line)
     found: list[Any] = []
-    run_composed(command, overrides, lambda values: found.append(parse(command, values)))
+    run_composed(command, read(command, overrides), lambda values: found.append(parse(command, values)))
     assert found
     assert all(isinstance(config, COMMANDS[command]) for config in found)
 

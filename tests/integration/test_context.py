@@ -198,6 +198,13 @@ def test_contrast_counts_right_choices(capsys: pytest.CaptureFixture[str]) -> No
         "far=0": {"right": 100.0, "items": 2},
         "far=1": {"right": pytest.approx(200 / 3), "items": 3},
     }
+    Path("far.jsonl").write_text("".join(json.dumps({**rows[0], "far": far}) + "\n" for far in (10, 9, "b2", "b10")))
+    assert main([*words[:2], "input=far.jsonl", "by=far"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert names == ["all", "far=9", "far=10", "far=b2", "far=b10"]
+    Path("empty.jsonl").touch()
+    assert main([*words[:2], "input=empty.jsonl"]) == 2
+    assert "empty.jsonl: no items to score" in capsys.readouterr().err
     assert main([*words, "by=near"]) == 2
     assert "items.jsonl:1: expected an object with" in capsys.readouterr().err
     assert main([*words, "columns=[1,2]"]) == 2

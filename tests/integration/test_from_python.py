@@ -1,6 +1,7 @@
 """The package's functions are the commands."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.sentences import FEW_PAIRS, write_pairs
@@ -30,7 +31,14 @@ def test_a_training_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.M
         "data.vocab_size=350",
         "model/attention=luong2015_local_p",
     ]
-    values = {"training.max_updates": 3, "run_dir": 'python "run"', "data.source_lang": "en", "data.test": None}
+    values: dict[str, Any] = {
+        "training": {"max_updates": 3},
+        "run_dir": 'python "run"',
+        "data.source_lang": "en",
+        "data.test": None,
+    }
+    with pytest.raises(ConfigError, match="returns one run directory"):
+        seq2seq.train("-m", "seed=1,2", *common, **values)
     run_dir = seq2seq.train(*common, **values)
     assert run_dir == Path('python "run"')
     assert main(["train", *common, "training.max_updates=3", "run_dir=command"]) == 0

@@ -312,6 +312,9 @@ def test_an_input_is_never_replaced(refused: Callable[..., None]) -> None:
     for options in ({"output": "./in.txt"}, {"prefix": "prefix", "output": "prefix"}):
         refused("output=.*would be replaced", **options)
     refused("alignments=in.txt: in.txt would be replaced", alignments="in.txt")
+    with gzip.open("packed.txt.gz", "wt") as file:
+        file.write("a\n")
+    refused(r"output=packed.txt.gz: packed.txt would be replaced", input="packed.txt", output="packed.txt.gz")
     refused("take two different files", alignments="./out")
 
 

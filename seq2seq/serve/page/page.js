@@ -83,7 +83,7 @@ async function* events(response) {
     const parts = (rest + value).split("\n\n");
     rest = parts.pop();
     for (const part of parts) {
-      const fields = part.split("\n").map(line => /^(\w+): ?(.*)$/.exec(line)).filter(Boolean);
+      const fields = part.split("\n").map(line => /^(\w+): ?(.*)$/s.exec(line)).filter(Boolean);
       const of = name => fields.filter(([, key]) => key === name).map(([, , text]) => text).join("\n");
       if (of("data")) yield [of("event"), JSON.parse(of("data"))];
     }

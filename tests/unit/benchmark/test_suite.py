@@ -18,6 +18,7 @@ from seq2seq.benchmark import corpora, machine, peers, runs, suite, tables
 from seq2seq.benchmark.corpora import Task
 from seq2seq.benchmark.machine import Product
 from seq2seq.benchmark.runs import DecodingRun, Measurement, training_run
+from seq2seq.cli.command_line import read
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import BenchmarkConfig, LocalM, TrainConfig, parse, to_plain
 from seq2seq.errors import ConfigError, DataError
@@ -35,7 +36,7 @@ TINY = [
 
 def composed(*overrides: str) -> BenchmarkConfig:
     found: list[BenchmarkConfig] = []
-    run_composed("benchmark", overrides, lambda values: found.append(parse("benchmark", values)))
+    run_composed("benchmark", read("benchmark", overrides), lambda values: found.append(parse("benchmark", values)))
     (config,) = found
     return config
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from seq2seq.cli import command_line
 from seq2seq.cli.command_line import settable
 from seq2seq.cli.compose import run_composed
 from seq2seq.cli.names import command_keys, completions, names, options
@@ -25,7 +26,7 @@ TEXTS = [
 
 def composed(command: str, *words: str) -> list[Any]:
     found: list[Any] = []
-    run_composed(command, words, lambda values: found.append(parse(command, values)))
+    run_composed(command, command_line.read(command, words), lambda values: found.append(parse(command, values)))
     return found
 
 

@@ -158,3 +158,19 @@ def test_a_line_that_is_too_long_costs_only_itself() -> None:
     assert [line[:3].decode() for line in lines] == ["one", "aaa", "two", "bbb"]
     assert [len(line) > MOST_BYTES for line in lines] == [False, True, False, True]
     assert max(map(len, lines)) < MOST_BYTES + (1 << 17)
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="Linux's full device")
+def test_what_is_printed_to_a_full_device_is_told_too() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(seq2seq.__file__).parent.parent)}
+    environment.pop("PYTHONUNBUFFERED", None)
+    command = [sys.executable, "-m", "seq2seq", "--version"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "stdout: can't be written (No space left on device)\n")
+
+
+def test_a_directory_may_have_the_name_of_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-").mkdir()
+    check_output("-")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from seq2seq.cli.command_line import read
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import Model, architecture, parse, peer_attention, peer_sizes, reaches
 
@@ -12,7 +13,7 @@ DATA = ["data.train=t", "data.valid=v", "data.source_lang=en", "data.target_lang
 
 def composed(*overrides: str) -> Model:
     found: list[Any] = []
-    run_composed("train", [*DATA, *overrides], lambda values: found.append(parse("train", values)))
+    run_composed("train", read("train", [*DATA, *overrides]), lambda values: found.append(parse("train", values)))
     model: Model = found[0].model
     return model
 

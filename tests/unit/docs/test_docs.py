@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support import ROOT
 
+from seq2seq.cli.command_line import read
 from seq2seq.cli.compose import run_composed
 from seq2seq.config import COMMANDS, parse
 
@@ -43,7 +44,7 @@ def test_a_command_line_of_the_docs_is_taken(line: str) -> None:
     if "..." in overrides:
         overrides = [*(REQUIRED if command == "train" else ()), *(word for word in overrides if word != "...")]
     given: list[Any] = []
-    run_composed(command, overrides, lambda values: given.append(parse(command, values)))
+    run_composed(command, read(command, overrides), lambda values: given.append(parse(command, values)))
     assert given
 
 

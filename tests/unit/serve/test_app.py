@@ -58,6 +58,12 @@ def ask(server: Server, path: str, **values: Any) -> tuple[int, Any]:
     return sent[0]["status"], json.loads(b"".join(message["body"] for message in sent[1:]))
 
 
+def test_invented_keys_do_not_make_other_clients(server: Server) -> None:
+    server.rate = RateLimit(2, clock=lambda: 0.0)
+    statuses = [ask(server, "/translate", q=LINE, api_key=f"key {number}")[0] for number in range(3)]
+    assert statuses == [200, 200, 429]
+
+
 def test_a_tree_is_of_a_beam_although_the_server_samples(server: Server, translator: Translator) -> None:
     status, found = ask(server, "/tree", q=LINE, n_best=2)
     assert status == 200, found

@@ -100,6 +100,21 @@ def test_a_cancelled_request_is_left_out(batcher: Batcher, scripted: Scripted) -
     assert scripted.batches == [["x"], ["p"]]
 
 
+def test_a_cancelled_request_does_not_wait(batcher: Batcher, scripted: Scripted) -> None:
+    waiting: list[int] = []
+    first = ask(batcher, "x")
+    assert scripted.begun.acquire(timeout=10)
+    batcher.watch = waiting.append
+    assert ask(batcher, "a " * 20).cancel()
+    second = ask(batcher, "b " * 20)  # there is room for it at once
+    assert second.cancel()
+    assert waiting == [20, 20]
+    scripted.may_go.release()
+    first.result(10)
+    batcher.close()
+    assert waiting[-1] == 0
+
+
 def test_a_failed_batch_fails_its_requests_alone(batcher: Batcher, scripted: Scripted) -> None:
     failed = ask(batcher, "bad a b c d e")
     assert scripted.begun.acquire(timeout=10)

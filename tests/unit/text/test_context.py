@@ -14,6 +14,7 @@ from seq2seq.text.cache import EncodedCorpus, encode_corpus, join
 from seq2seq.text.context import InContext, Past
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
+from seq2seq.text.tokenizer import Tokenizer
 
 PIECES = tokenizer("bpe")
 LINES = [("a", "A"), ("b b b b b", "B"), ("c", "C"), ("", ""), ("d", "D"), ("", "E"), ("e", ""), ("f", "F")]
@@ -182,3 +183,12 @@ def test_shuffled_contexts_are_anothers() -> None:
     assert sorted(shuffled) == sorted(own)
     assert [one for one, other in zip(own, shuffled, strict=True) if one == other] == [(), ("h", "i", "j")]
     assert shuffled == choose_contexts(own, "shuffled")
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_raw_text_has_sentences_in_which_nothing_is_visible(tmp_path: Path, raw: bool) -> None:
+    lines = [("a", "A"), ("\u200b", "B"), ("c", "C"), ("d", "D")]
+    pieces = Tokenizer(PIECES.model, "m", raw_text=raw)
+    text = ParallelText.find(write(tmp_path, lines), "en", "de")
+    corpus = encode_corpus(text, pieces, pieces, filters=Filters(), cache_dir=tmp_path / "cache", context=3)
+    assert [len(row.before) for row in corpus.sources(range(len(corpus)))] == ([0, 1, 2, 3] if raw else [0, 1, 2])

@@ -107,6 +107,7 @@ def test_a_sentence_is_one_line_and_null_is_blank(tmp_path: Path) -> None:
         ("t.tsv", "Chinese\tEnglish\n", ["Chinesse", "English"], r"no column 'Chinesse'\. Did you mean 'Chinese'"),
         ("t.csv", "id,en\n1,a\n", None, r"t\.csv: which column is the source\? None is called zh-cn or zh or source"),
         ("t.csv", 'zh,en\na,b\n"c,d\ne,f\n', None, r"t\.csv:3: not CSV \(unexpected end of data\)"),
+        ("t.csv", "zh,en\na\rx,b\n", None, r"t\.csv:2: not CSV .* Put a cell that has .* a carriage return"),
         ("t.csv", "zh,en\na,b\nc\n", None, r"t\.csv:3: 1 columns; expected text in columns 1, 2"),
         ("t.csv", "zh,en\na,b\nc,d\0\n", None, r"t\.csv:3: a NUL byte"),
         ("t.jsonl", '{"zh": "a", "en": "b"}\n{"zh": "a"}\n', None, r"t\.jsonl:2: expected zh and en, got 'zh'"),
@@ -189,3 +190,8 @@ def test_columns_are_counted_from_1(tmp_path: Path) -> None:
         Table.open(path, ".tsv", ("en", "de"), ["00", "1"])
     with pytest.raises(DataError, match=r"data\.documents=0: columns are counted from 1"):
         Table.open(path, ".tsv", ("en", "de"), ["1", "2"]).find_column("0", "document")
+
+
+def test_a_cell_may_be_as_long_as_a_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"zh,en\n{'a' * 200_000},b\n")
+    assert [len(source) for source, _ in find(tmp_path, "t.csv", None).pairs()] == [200_000]

@@ -78,7 +78,10 @@ def test_attributes_stay_attributes() -> None:
     assert "<img" not in said.replace("'<img src=x onerror=alert(1)>'", "")
 
 
-@pytest.mark.parametrize("text", ["<a" * 50_000, "<a '" * 20_000, "a" + " " * 100_000 + "b", "<code>" * 20_000])
+@pytest.mark.parametrize(
+    "text",
+    ["<a" * 50_000, "<a '" * 20_000, "a" + " " * 100_000 + "b", "<code>" * 20_000, "<!" * 100_000, "<svg " * 50_000],
+)
 def test_time_grows_with_the_length_alone(text: str) -> None:
     """These took minutes with expressions that look for an end again and again."""
     assert read_html(text).fill([part.text for part in read_html(text).segments])
@@ -144,5 +147,13 @@ def test_marks_stay_if_they_are_around_all_of_a_subtitle(said: str, expected: st
 
 def test_subtitles_keep_how_their_lines_end() -> None:
     text = SUBTITLES.replace("horse\nhas", "horse has").replace("\n", "\r\n")
+    parts = read_subtitles(text)
+    assert parts.fill([part.text for part in parts.segments]) == text
+
+
+@pytest.mark.parametrize("mixed", ["02,500\n", "played.\n\n", "When?\n"])
+def test_each_line_of_subtitles_ends_as_it_did(mixed: str) -> None:
+    text = SUBTITLES.replace("horse\nhas", "horse has")
+    text = text.replace(mixed, mixed.replace("\n", "\r\n"))
     parts = read_subtitles(text)
     assert parts.fill([part.text for part in parts.segments]) == text

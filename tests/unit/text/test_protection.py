@@ -198,3 +198,18 @@ def test_a_checkpoint_protects_by_itself(tmp_path: Path) -> None:
 def test_patterns_that_protect_nothing_are_refused(given: str, complaint: str, tmp_path: Path) -> None:
     with pytest.raises((ConfigError, DataError), match=complaint):
         prepare_data(settings([*write_corpus(tmp_path), *f"data.protect={given}".split()]))
+
+
+def test_members_that_protect_something_else_read_the_same_numbers_when_they_score() -> None:
+    one = translator()
+    other = pieces(protect=["urls"])
+    names = {"score": "additive", "window": "global", "normaliser": "softmax", "placement": "before"}
+    attention = {group: {"name": name} for group, name in names.items()}
+    options = parse(
+        "model", {"attention": attention, "bridge": {"name": "last"}, "embedding_size": 8, "hidden_size": 8}
+    )
+    first = EnsembleMember(translation_model(options, len(other), len(PIECES)), other)
+    both = Translator([first, *one.members], PIECES, torch.device("cpu"), ("en", "de"))
+    (best, *_) = next(both.translate_lines(["the <b>old</b> house http://a.b/c"], Decoding(max_length=6)))
+    (scored,) = score_pairs(both, [SentencePair(best.source, best.text, best.tokens)], 1)
+    assert scored.token_scores == pytest.approx(best.token_scores, abs=1e-4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support.variants import build_model, one_by_one_rows
+from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq import checkpoint
 from seq2seq.errors import DataError
@@ -248,3 +249,13 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     broken(tmp_path, "config.json", json.dumps({"format": 99}).encode())
     with pytest.raises(DataError, match="format 99, this version reads 1"):
         checkpoint.load(tmp_path, cpu)
+
+
+@pytest.mark.parametrize("rows", [2, 5])
+def test_a_validation_computes_no_gradient(rows: int) -> None:
+    x, weight, bias, targets = projected(rows)
+    expected, _ = ProjectedCrossEntropy.apply(x, weight, bias, targets, 0.1)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counted:
+        found, _ = ProjectedCrossEntropy.apply(x, weight, bias, targets, 0.1)
+    assert found == expected
+    assert counted.get_total_flops() == 2 * rows * weight.numel()  # the logits alone

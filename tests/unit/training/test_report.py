@@ -1,15 +1,17 @@
 """Samples stay readable in narrow terminals, and in wide characters."""
 
 import logging
+import math
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from seq2seq.inference.heatmap import fold, text_heatmap, text_width
 from seq2seq.inference.translation import Translation
-from seq2seq.training.report import show_samples
+from seq2seq.training.report import ValidationReport, show_samples
 
 LONG = "the old farmer bought two books in the town"
 
@@ -81,3 +83,19 @@ def test_log_files_have_a_line_for_each(monkeypatch: pytest.MonkeyPatch, caplog:
     with caplog.at_level(logging.INFO):
         show_samples([(sample(LONG * 5, LONG), "")])
     assert caplog.messages[0].split("\n") == [f"source:      {LONG * 5}", "reference:", f"translation: {LONG}"]
+
+
+def test_a_held_out_set_whose_loss_is_not_finite_has_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    written: list[tuple[str, dict[str, float]]] = []
+    display = SimpleNamespace(
+        write=lambda kind, update, values: written.append((kind, values)), board=lambda *given: None
+    )
+    scores = {"loss": 2.0, "perplexity": 7.39, "bleu": 30.0, "chrf": 50.0}
+    report = ValidationReport(5, 0.5, 1, scores, True)
+    with caplog.at_level(logging.INFO):
+        report.show(display, [], ("en", "de"), None, {"other": {"loss": math.nan}})  # type: ignore[arg-type]
+    assert caplog.messages == [
+        "update 5, epoch 0.50: valid loss 2.000, perplexity 7.39, BLEU 30.00, chrF 50.00 (best)",
+        "other loss nan",
+    ]
+    assert [kind for kind, _ in written] == ["valid", "valid/other"]
