@@ -128,7 +128,7 @@ class NormaliserPart(Protocol):
 
     hard: bool
 
-    def __call__(self, energies: Tensor, noise: Tensor | None = None) -> Normalised: ...
+    def __call__(self, energies: Tensor) -> Normalised: ...
 
 
 class Heads(nn.Module):
@@ -224,7 +224,6 @@ class Attention(nn.Module):
         positions: Tensor,
         *,
         coverage: Tensor | None = None,
-        noise: Tensor | None = None,
         need_weights: bool = True,
     ) -> AttentionOutput:
         """query [b t q], absolute positions of the steps [b t] -> context [b t v], and weights if they are needed.
@@ -252,7 +251,7 @@ class Attention(nn.Module):
         energies = energies.masked_fill(~view.visible[:, None], -math.inf)
         if view.log_gain is not None and self.normaliser.hard:
             energies = energies + view.log_gain[:, None]
-        weights, log_prob, entropy = self.normaliser(energies, noise)
+        weights, log_prob, entropy = self.normaliser(energies)
         if view.log_gain is not None and not self.normaliser.hard:
             weights = weights * view.log_gain[:, None].exp()
         context = self.heads.merge(unfold(linear(fold(weights), values.transpose(-1, -2))))  # [b t v]

@@ -2,7 +2,7 @@
 
 Energies are −∞ at invisible positions and finite somewhere in every row. The weights of soft normalisers are multiplied
 by the window's gain afterwards; hard ones find the log gain in their energies already (`hard` tells which is which).
-Gumbel noise, −log −log u, is drawn here in training, or given, so that a reference can compute the same numbers.
+In training, `gumbel` and `reinforce` draw Gumbel noise, −log −log u.
 
 Shapes: b batch, h heads, t target, s source.
 """
@@ -31,7 +31,7 @@ class Softmax(nn.Module):
 
     hard = False
 
-    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+    def forward(self, energies: Tensor) -> Normalised:
         """energies [b h t s] -> weights [b h t s]."""
         return Normalised(energies.softmax(-1))
 
@@ -41,7 +41,7 @@ class Sparsemax(nn.Module):
 
     hard = False
 
-    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+    def forward(self, energies: Tensor) -> Normalised:
         # Anything 1 or more below the maximum has weight 0: clamping at 2 below changes nothing and is finite.
         z = full_precision(energies)
         z = (z - z.amax(-1, keepdim=True)).clamp(min=-2)
@@ -58,7 +58,7 @@ class Entmax(nn.Module):
 
     hard = False
 
-    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+    def forward(self, energies: Tensor) -> Normalised:
         weights: Tensor = _Entmax15.apply(full_precision(energies))  # type: ignore[no-untyped-call]
         return Normalised(weights)
 
@@ -92,7 +92,7 @@ class Hard(nn.Module):
 
     hard = True
 
-    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+    def forward(self, energies: Tensor) -> Normalised:
         return Normalised(_straight_through(energies.softmax(-1), energies))
 
 
@@ -105,9 +105,9 @@ class Gumbel(nn.Module):
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+    def forward(self, energies: Tensor) -> Normalised:
         if self.training:
-            energies = energies + (gumbel_noise(energies) if noise is None else noise)
+            energies = energies + gumbel_noise(energies)
         return Normalised(_straight_through((energies / self.temperature).softmax(-1), energies))
 
 
@@ -119,11 +119,10 @@ class Reinforce(nn.Module):
 
     hard = True
 
-    def forward(self, energies: Tensor, noise: Tensor | None = None) -> Normalised:
+    def forward(self, energies: Tensor) -> Normalised:
         if not self.training:
             return Normalised(_one_hot(energies))
-        noise = gumbel_noise(energies) if noise is None else noise
-        weights = _one_hot(energies + noise)  # the Gumbel-max trick draws from softmax(e)
+        weights = _one_hot(energies + gumbel_noise(energies))  # the Gumbel-max trick draws from softmax(e)
         log_pi = energies.log_softmax(-1).masked_fill(energies.isneginf(), 0)
         log_prob = (weights * log_pi).sum((1, 3))  # [b t]
         entropy = -(energies.softmax(-1) * log_pi).sum((1, 3))  # [b t]

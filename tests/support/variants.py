@@ -13,14 +13,17 @@ import functools
 import itertools
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import build, config
+from seq2seq.attention import normaliser
 from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.model.protocol import DecoderState, Source
 from seq2seq.model.translation import TranslationModel
@@ -121,14 +124,23 @@ def run_attention(
     query, states, lengths, positions = inputs
     memory = attention.prepare(states, states, lengths)
     if not attention.uses_coverage:
-        return [attention(query, memory, positions, noise=_in_window(attention, inputs, noise))]
+        with given_noise(_in_window(attention, inputs, noise)):
+            return [attention(query, memory, positions)]
     coverage, steps = attention.initial_coverage(memory), []
     for t in range(query.size(1)):
         now = (query[:, t : t + 1], states, lengths, positions[:, t : t + 1])
         step_noise = _in_window(attention, now, None if noise is None else noise[:, :, t : t + 1])
-        steps.append(attention(now[0], memory, now[3], coverage=coverage, noise=step_noise))
+        with given_noise(step_noise):
+            steps.append(attention(now[0], memory, now[3], coverage=coverage))
         coverage = steps[-1].coverage
     return steps
+
+
+@contextmanager
+def given_noise(noise: Tensor | None) -> Iterator[None]:
+    """Let normalisers draw this noise inside the block; None: what they draw themselves."""
+    with nullcontext() if noise is None else mock.patch.object(normaliser, "gumbel_noise", return_value=noise):
+        yield
 
 
 def _in_window(attention: Attention, inputs: tuple[Tensor, ...], noise: Tensor | None) -> Tensor | None:

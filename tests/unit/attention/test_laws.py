@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from support.variants import Row, attention_inputs, build_attention, gradients, numbers
+from support.variants import Row, attention_inputs, build_attention, given_noise, gradients, numbers
 from torch import Tensor
 
 from seq2seq.attention.attention import Attention, AttentionOutput
@@ -248,7 +248,8 @@ def test_straight_through_has_the_gradient_of_softmax(masked: bool) -> None:
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_gumbel_has_the_gradient_of_its_softmax(temperature: float) -> None:
     energies, noise = numbers(1, 1, 3, 5).requires_grad_(), numbers(1, 1, 3, 5, offset=2.0)
-    weights = Gumbel(temperature).train()(energies, noise).weights
+    with given_noise(noise):
+        weights = Gumbel(temperature).train()(energies).weights
     assert torch.equal(weights.argmax(-1), (energies + noise).argmax(-1))
     factors = numbers(1, 1, 3, 5, offset=1.0)
     soft = ((energies + noise) / temperature).softmax(-1)
@@ -329,7 +330,8 @@ def test_entmax_gradient_away_from_its_kinks() -> None:
 
 def drawn(*energies: float, noise: tuple[float, ...]) -> tuple[Normalised, Tensor]:
     given = energies_of(*energies).requires_grad_()
-    return Reinforce().train()(given, energies_of(*noise)), given
+    with given_noise(energies_of(*noise)):
+        return Reinforce().train()(given), given
 
 
 def test_reinforce_tells_what_it_drew() -> None:
@@ -355,8 +357,12 @@ def test_reinforce_learns_through_the_loss_alone() -> None:
 def test_reinforce_sums_over_heads() -> None:
     energies = numbers(2, 3, 4, 5)
     noise = numbers(2, 3, 4, 5, offset=1.0)
-    whole = Reinforce().train()(energies, noise)
-    apart = [Reinforce().train()(energies[:, j : j + 1], noise[:, j : j + 1]) for j in range(3)]
+    with given_noise(noise):
+        whole = Reinforce().train()(energies)
+    apart = []
+    for j in range(3):
+        with given_noise(noise[:, j : j + 1]):
+            apart.append(Reinforce().train()(energies[:, j : j + 1]))
     close(whole.log_prob, sum(seen.log_prob for seen in apart))
     close(whole.entropy, sum(seen.entropy for seen in apart))
 
