@@ -182,6 +182,7 @@ def finish(config: TrainConfig, run_dir: Path, device: torch.device, validation:
             if test is not None:
                 _score(config, run_dir, translator, test)
             if unmeasured:
+                logger.info("comparing precisions of decoding on the validation set, for decoding.precision=auto ...")
                 measured = validation.measure_precision(translator)
                 measured.save(directory)
                 logger.info("decoding.precision=auto: %s", measured)

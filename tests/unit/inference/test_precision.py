@@ -1,8 +1,11 @@
 """What decoding.precision=auto means: fp32, unless training has found another precision to be as good and faster."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -57,6 +60,26 @@ def test_training_measures_it_for_its_best_checkpoint(run: Path) -> None:
         texts = [best.text for best, *_ in translator.translate_lines(lines, options)]
         assert validation.metrics.score(texts, references, "13a").bleu == bleu
     assert "decoding.precision=auto: fp32 (int8 has BLEU" in (run / "train.log").read_text()
+
+
+@pytest.mark.parametrize(("slower", "sentences"), [("int8", 4), ("fp32", 10)])
+def test_a_precision_that_is_slower_has_no_second_turn(
+    slower: str, sentences: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def texts(of: validation.Validation, translator: Translator, rows: Sequence[int]) -> list[tuple[str, bool]]:
+        clock[0] += 2.0 if of.decoding.precision == slower else 1.0
+        return [("a b c d", False)] * len(rows)
+
+    monkeypatch.setattr(validation.Validation, "texts", texts)
+    monkeypatch.setattr(validation, "_IN_TURN", 4)
+    monkeypatch.setattr(validation.time, "perf_counter", lambda: clock[0])
+    held_out: Any = [None, ["line"] * 10, ["a b c d"] * 10, Decoding(), "13a", 100, None]
+    translator: Any = SimpleNamespace(device=torch.device("cpu"))
+    measured = validation.Validation(*held_out).measure_precision(translator)
+    assert (measured.sentences, measured.speedup) == (sentences, 0.5 if slower == "int8" else 2.0)
+    assert (measured.bleu, measured.bleu_fp32) == (pytest.approx(100), pytest.approx(100))
 
 
 def test_it_is_measured_in_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
