@@ -153,7 +153,9 @@ def read_run(path: Path) -> tuple[TrainConfig, list[str]]:
     try:
         values = read_json(within(path, "config.json"))
         if "format" in values:
-            raise DataError(f"runs: {path}: a checkpoint; expected a run directory. Give {path.parent}")
+            is_in_run = (path.parent / "config.json").exists()
+            advice = f"Give {path.parent}" if is_in_run else "Score it with `evaluate`, several with `bleu`"
+            raise DataError(f"runs: {path}: a checkpoint; expected a run directory. {advice}")
         stored = {**values, "data": stored_data(values["data"])}
         config: TrainConfig = parse("train", upgrade(stored))
     except OSError as error:

@@ -147,7 +147,7 @@ def read_pairs(source: str, target: str, translator: Translator, layout: RowLayo
         pairs = list(layout.pairs(source, target))
     sources, targets = [left for left, _ in pairs], [right for _, right in pairs]
     if is_jsonl(sources):
-        rows = [_expect_record(line, f"{source}:{number}") for number, line in enumerate(sources, 1)]
+        rows = [expect_record(line, f"{source}:{number}") for number, line in enumerate(sources, 1)]
         sources = [str(record.get("plain_source", record["source"])) for record in rows]
     size = translator.context
     begins = layout.beginnings(source, target) if size and not any(records) else None
@@ -160,7 +160,7 @@ def read_pairs(source: str, target: str, translator: Translator, layout: RowLayo
 
 
 def _pair_of_record(request: Request, line: str, place: str, translator: Translator) -> SentencePair:
-    source, known, record = request.line, translator.piece_numbers, _expect_record(line, place)
+    source, known, record = request.line, translator.piece_numbers, expect_record(line, place)
     tokens = record["tokens"]
     if strange := [token for token in tokens if token not in known]:
         raise DataError(
@@ -193,7 +193,7 @@ def read_record(line: str) -> dict[str, Any] | None:
     return value if all(isinstance(token, str) for token in value["tokens"]) else None
 
 
-def _expect_record(line: str, place: str) -> dict[str, Any]:
+def expect_record(line: str, place: str) -> dict[str, Any]:
     if (record := read_record(line)) is None:
         raise DataError(
             f"{place}: expected an object with `source` and `tokens`, as "

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from seq2seq.cli.reading import SOURCE, TARGET, RowLayout
+from seq2seq.cli.reading import SOURCE, TARGET, RowLayout, expect_record, is_jsonl
 from seq2seq.config import several
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.metrics import Reference
@@ -36,6 +36,8 @@ def read_references(
         raise DataError("both inputs are stdin (-); give a file for one")
     texts = [list(layout.lines(name, TARGET)) for name in alternatives]
     files = [list(layout.lines(name, side)) for name in names]
+    if side == TARGET:
+        files = [_translations(name, lines) for name, lines in zip(names, files, strict=True)]
     for name, lines in zip([*names, *alternatives], [*files, *texts], strict=True):
         if len(lines) != len(texts[0]):
             raise DataError(
@@ -44,3 +46,11 @@ def read_references(
         if not lines:
             raise DataError(f"{name}: no lines to score")
     return files, [*(texts[0] if len(texts) == 1 else zip(*texts, strict=True))]
+
+
+def _translations(name: str, lines: list[str]) -> list[str]:
+    """Return the translations if these are lines of `translate output_format=jsonl`, or else the lines."""
+    if not is_jsonl(lines):
+        return lines
+    records = [expect_record(line, f"{name}:{number}") for number, line in enumerate(lines, 1)]
+    return [str(record.get("translation", "")) for record in records]

@@ -85,16 +85,17 @@ def plan(config: TranslateConfig) -> list[Job]:
             if (file := existing(name)) and (key := written.get(os.path.realpath(file))):
                 raise ConfigError(f"{key}={outputs[key]}: {name} would be replaced. Give another file.")
         return [Job(name, config.output) for name in names]
-    directory = make_directory(config.output)
     inputs: dict[str, str] = {}
     for name in names:
-        output = str(directory / Path(name).name)
+        output = str(Path(config.output) / Path(name).name)
         if output in inputs:
             raise ConfigError(f"input=[{inputs[output]},{name}]: both would be written to {output}. Rename one.")
         if os.path.realpath(output) == os.path.realpath(existing(name) or name):
             raise ConfigError(f"output={config.output}: {name} would be replaced. Give another directory.")
-        check_output(output)
         inputs[output] = name
+    make_directory(config.output)
+    for output in inputs:
+        check_output(output)
     return [Job(name, output) for output, name in inputs.items()]
 
 
@@ -247,7 +248,9 @@ class Work:
         rows = islice(whole_lines(path, packed=job.output.endswith(".gz")), 0, None, self.config.decoding.n_best)
         for request, row in zip(chain.from_iterable(self.requests(job.input)), rows, strict=False):
             line = request.line if request.markup is None else request.markup.line
-            if (read_record(row) or {}).get("source") != line:
+            if (record := read_record(row)) is None:
+                raise DataError(f"{path}: has no rows of output_format=jsonl. {advice}")
+            if record["source"] != line:
                 raise DataError(f"{path}: line {request.number + 1} of {job.input} has another source. {advice}")
 
 

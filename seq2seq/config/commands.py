@@ -117,11 +117,13 @@ class TranslateConfig(ReadingConfig):
         """Yield an error for each option that several inputs, sentences or standard output rule out."""
         several = isinstance(self.input, list)
         if self.input == [] or (several and "-" in self.input):
-            yield f"input={self.input}: expected names of files in a list."
-        if several and (self.prefix, self.alignments) != (None, None):
+            yield f"input=[{','.join(self.input)}]: expected names of files in a list."
+        if several and self.prefix is not None:
+            yield f"prefix={self.prefix}: belongs to a single input. Translate one file at a time."
+        if several and self.alignments is not None:
             yield (
-                f"prefix={self.prefix} and alignments={self.alignments} are files for a single input. Translate one "
-                "file at a time, or use output_format=jsonl, which has the alignments."
+                f"alignments={self.alignments}: belongs to a single input. Translate one file at a time, or use "
+                "output_format=jsonl, which has the alignments."
             )
         if self.split != "none" and self.decoding.n_best > 1:
             yield (
@@ -397,11 +399,11 @@ class AverageConfig:
 
     def problems(self) -> Iterator[str]:
         """Yield an error unless exactly one of the two inputs is given."""
-        if len(self.checkpoint) == 1 or bool(self.checkpoint) == (self.run_dir is not None):
-            yield (
-                f"checkpoint={self.checkpoint} and run_dir={self.run_dir}: expected two checkpoints or more, [a,b], or "
-                "a run_dir instead of them."
-            )
+        given = f"checkpoint=[{','.join(self.checkpoint)}]"
+        if self.run_dir is not None and self.checkpoint:
+            yield f"{given} and run_dir={self.run_dir}: give one of them."
+        elif self.run_dir is None and len(self.checkpoint) < 2:
+            yield f"{given}: expected two checkpoints or more, [a,b], or a run_dir instead of them."
         if self.run_dir is None and self.choose != "best":
             yield f"choose={self.choose} without run_dir: there is nothing to choose from. Give run_dir, or leave it."
 

@@ -144,17 +144,20 @@ def compare(
             scores = [tokenised_bleu(run.translations, references, moses) for run in runs]
             values["tok_lc"] = Spread.of([bleu for bleu, *_ in scores])
             signatures[TOKENISED["tok_lc"]] = scores[0][1]
-        p_values = {
-            metric: {test: max(result.p_values[metric][test] for result in tested[label]) for test in TESTS}
-            for metric in TITLES
-            if label in tested
-        }
+        p_values = {metric: _over_seeds(tested[label], metric) for metric in TITLES if label in tested}
         rows.append(Row(label, [run.seed for run in runs], values, p_values, (published or {}).get(label, "")))
     for first, *_ in list(tested.values())[:1]:
         for metric, by_test in first.signatures.items():
             signatures |= {f"{TITLES[metric]}, {TESTS[test]}": text for test, text in by_test.items()}
     conditions = [f"{len(references)} sentences, {decoding}", *dict.fromkeys(cell.machine for cell in cells)]
     return Comparison(baseline, conditions, rows, list(failed), signatures)
+
+
+def _over_seeds(results: Sequence[Significance], metric: str) -> dict[str, float]:
+    """Return the largest p of each test; 1 where one seed is better than the baseline and another one is worse."""
+    differences = [result.differences[metric] for result in results]
+    disagree = min(differences) < 0 < max(differences)
+    return {test: 1.0 if disagree else max(result.p_values[metric][test] for result in results) for test in TESTS}
 
 
 def _test(

@@ -208,10 +208,14 @@ def bleu_by_length(
     tokenizer: str,
     bootstrap: bool = False,
 ) -> list[LengthBin]:
-    """Compute BLEU by the source's number of words (Bahdanau 2015, figure 2), in bins of 10 without the empty ones."""
+    """Compute BLEU by the source's number of words (Bahdanau 2015, figure 2), in bins of 10 without the empty ones.
+
+    Blank sources, which separate documents, are in none.
+    """
     bins: dict[int, list[int]] = {}
     for row, length in enumerate(lengths):
-        bins.setdefault(max(length - 1, 0) // 10, []).append(row)
+        if length:
+            bins.setdefault((length - 1) // 10, []).append(row)
     table = []
     for number, rows in sorted(bins.items()):
         metric = BLEU(tokenize=tokenizer, references=_by_alternative([references[row] for row in rows]))

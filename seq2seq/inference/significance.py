@@ -18,6 +18,8 @@ class Significance:
 
     p_values: dict[str, dict[str, float]]
     """For `bleu`, `chrf` and `ter`, by test: how often chance alone makes a difference as large"""
+    differences: dict[str, float]
+    """By metric: the system's score minus the baseline's"""
     signatures: dict[str, dict[str, str]]
 
     def as_dict(self) -> dict[str, float | str]:
@@ -38,7 +40,7 @@ def against_baseline(
     Random numbers follow SACREBLEU_SEED (12345).
     """
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
-    results = [Significance({}, {}) for _ in systems]
+    results = [Significance({}, {}, {}) for _ in systems]
     if not systems:
         return results
     ties = [_ties(baseline, system) for system in systems]
@@ -50,7 +52,9 @@ def against_baseline(
         for metric, column in zip(metrics, columns, strict=True):
             first, *others = table[column]
             for significance, result, uncounted in zip(results, others, ties, strict=True):
-                p = 1.0 if result.score == first.score else float(result.p_value)  # type: ignore[union-attr, arg-type]
+                difference = result.score - first.score  # type: ignore[union-attr]
+                significance.differences[metric] = difference
+                p = float(result.p_value) if difference else 1.0  # type: ignore[union-attr, arg-type]
                 if test == "ar":
                     p = min(1.0, p + uncounted)
                 significance.p_values.setdefault(metric, {})[test] = p

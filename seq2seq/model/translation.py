@@ -124,7 +124,7 @@ class TranslationModel(nn.Module):
         if not 1 <= layer <= layers:
             raise ConfigError(
                 f"layer={layer}: number of decoder layers that attend to the source: {layers}. Use a number "
-                f"from 1 to {layers}, or null."
+                f"from 1 to {layers}."
             )
 
     def with_own_decoder(self) -> Self:

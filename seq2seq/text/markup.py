@@ -85,9 +85,10 @@ def _xml_events(line: str) -> list[_Event]:
         parser.Parse(_ROOT + raw + b"</_>", True)
     except expat.ExpatError as error:
         place = len(raw[: max(parser.ErrorByteIndex - len(_ROOT), 0)].decode(errors="ignore"))
+        where = f"character {place + 1}, {line[place : place + 30]!r}" if place < len(line) else "the end of the line"
         raise _MalformedError(
-            f"{expat.ErrorString(error.code)} at character {place + 1}, {line[place : place + 30]!r}; expected XML "
-            "elements, each <tag> closed by </tag> or written <tag/>, and no DOCTYPE"
+            f"{expat.ErrorString(error.code)} at {where}; expected XML elements, each <tag> closed by </tag> or "
+            "written <tag/>, and no DOCTYPE"
         ) from error
     tags = (raw[begin:end].decode() for begin, end in pairwise([place for _, _, place in found[1:]]))
     return [_Event(kind, value, tag) for (kind, value, _), tag in zip(found[1:-1], tags, strict=True)]

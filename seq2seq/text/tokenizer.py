@@ -335,7 +335,8 @@ def _frequent_characters(lines: Iterable[str], room: int | None, normalization: 
         lines = map(sentencepiece.SentencePieceNormalizer(rule_name=normalization).normalize, lines)
     for line in lines:
         counts.update(line)
-    most = None if room is None else max(room // 2, min(room - 1, _ALPHABET), 0)
+    # Without any room, sentencepiece names how many characters there are.
+    most = None if room is None or room < 1 else max(room // 2, min(room - 1, _ALPHABET))
     required, left = "", counts.total()
     for character, count in counts.most_common(most):
         if count <= _RARE and left <= (1 - _COVERAGE) * counts.total():

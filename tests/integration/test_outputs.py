@@ -235,6 +235,8 @@ def test_each_of_several_inputs_has_an_output(
     Path("same/in.txt").write_text("a\n")
     says = r"input=\[in.txt,same/in.txt\]: both would be written to new/in.txt"
     refused(says, input=["in.txt", "same/in.txt"], output="new")
+    refused("both would be written", input=["in.txt", "same/in.txt"], output="fresh")
+    assert not Path("fresh").exists()
     refused(r"output=\.: in.txt would be replaced", input=["in.txt"], output=".")
 
 
@@ -242,9 +244,9 @@ def test_each_of_several_inputs_has_an_output(
     ("options", "says"),
     [
         ({"input": []}, r"input=\[\]"),
-        ({"input": ["a", "-"]}, r"input=\['a', '-'\]"),
-        ({"input": ["a"], "prefix": "b"}, "are files for a single input"),
-        ({"input": ["a"], "alignments": "b"}, "are files for a single input"),
+        ({"input": ["a", "-"]}, r"input=\[a,-\]"),
+        ({"input": ["a"], "prefix": "b"}, "prefix=b: belongs to a single input"),
+        ({"input": ["a"], "alignments": "b"}, "alignments=b: belongs to a single input"),
         ({"split": "sentences", "decoding": {"n_best": 2}}, "split=sentences and decoding.n_best=2"),
         ({"split": "sentences", "prefix": "a"}, "split=sentences and prefix=a"),
         ({"resume": True}, "resume=true and output=-"),
@@ -322,6 +324,8 @@ def test_a_complete_output_of_another_input_is_refused(refused: Callable[..., No
     run(output_format="jsonl")
     Path("in.txt").write_text("another line\n" * len(LINES))
     refused(r"out: line 1 of in.txt has another source", output_format="jsonl", resume=True)
+    run(output="plain")
+    refused(r"plain: has no rows of output_format=jsonl", output="plain", output_format="jsonl", resume=True)
 
 
 def test_tabbed_text_is_a_table_as_in_training_or_said_to_be_none(caplog: pytest.LogCaptureFixture) -> None:

@@ -209,7 +209,7 @@ def test_a_font_that_is_missing_is_named_once(
         (["input=bad", "output_format=html"], "bad:2: not UTF-8"),
         (["target=short", "output_format=html"], "short:2: the file ends here"),
         (["layer=2"], "layer=2: number of decoder layers that attend to the source: 1"),
-        (["checkpoint=layers", "layer=4"], "Use a number from 1 to 3, or null"),
+        (["checkpoint=layers", "layer=4"], "Use a number from 1 to 3."),
         (["units=word"], "Did you mean 'words'?"),
         (["output_format=jpg"], "png, svg, pdf, html, text"),
     ],

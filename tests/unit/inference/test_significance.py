@@ -9,6 +9,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 
 from seq2seq.cli.main import main
+from seq2seq.inference import comparison
 from seq2seq.inference.significance import TESTS, against_baseline
 
 
@@ -79,7 +80,9 @@ def test_bleu_tests_every_system_against_the_first(files: Path, capfd: pytest.Ca
     assert captured.out.startswith("a (baseline)\nBLEU")
     assert "p = " in captured.out.partition("\nb\n")[2]
     assert "Computing" not in captured.err
-    for one in ("hypothesis=b", "hypothesis=[b]"):
+    rows = [json.dumps({"source": "a", "tokens": [], "translation": line}) for line in damaged(0.6)]
+    Path("rows").write_text("".join(f"{row}\n" for row in rows))  # as `translate output_format=jsonl` writes them
+    for one in ("hypothesis=b", "hypothesis=[b]", "hypothesis=rows"):
         assert main(["bleu", one, "reference=ref", "output_format=json"]) == 0
         alone = json.loads(capfd.readouterr().out)
         assert alone["bleu"] == second["bleu"]
@@ -102,3 +105,13 @@ def test_mistakes_are_named(
     captured = capfd.readouterr()
     assert complaint in captured.err
     assert captured.out == ""
+
+
+def test_seeds_that_disagree_on_what_is_better_show_nothing() -> None:
+    better, worse = (
+        against_baseline(first, [second], REFERENCES, "13a")[0]
+        for first, second in ((damaged(0.6), damaged(0.1)), (damaged(0.1), damaged(0.6)))
+    )
+    assert better.differences["bleu"] > 0 > worse.differences["bleu"]
+    assert comparison._over_seeds([better, better], "bleu")["bs"] == better.p_values["bleu"]["bs"] < 0.01
+    assert comparison._over_seeds([better, worse], "bleu") == {"bs": 1.0, "ar": 1.0}

@@ -244,7 +244,7 @@ REFUSED = [
     ("xml", "<a>ö <b></a>", "mismatched tag at character 11"),
     ("xml", "a</_><_>", "junk after document element at character 6"),
     ("xml", "<!DOCTYPE x>", "no DOCTYPE"),
-    ("xml", "<a>x", "at character 5, ''"),
+    ("xml", "<a>x", "at the end of the line; expected"),
     ("html", "<a>x", "<a> has no end; expected </a> on the same line"),
     ("html", "a</b>", "</b> at character 2; expected <b> before it"),
     ("html", "<a>ö<b></a>", "</a> at character 8; expected </b> before it"),

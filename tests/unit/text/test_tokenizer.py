@@ -1,6 +1,7 @@
 """A sentencepiece model of one's own instead of one that is learned."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from support.trainers import settings, write_corpus
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.corpora import prepare_data
 from seq2seq.training.setup import make_trainer
 
@@ -66,3 +68,14 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     config = settings([*write_corpus(tmp_path), f"data.tokenizer_model={tmp_path}/own.model"])
     with pytest.raises(DataError, match=r"own\.model: not a sentencepiece model"):
         prepare_data(config)
+
+
+def test_too_few_pieces_are_answered_with_a_number_that_gives_each_character_its_own() -> None:
+    lines = [f"{word} {''.join(map(chr, range(0x3B1, 0x3C9)))}" for word in ("ab", "cd", "ef", "gh")] * 5
+    options = {"kind": "bpe", "byte_fallback": None, "character_coverage": None, "normalization": "identity"}
+    with pytest.raises(DataError, match="fewer than the characters") as refused:
+        Tokenizer.train(lines, vocab_size=100, **options)
+    least = re.search(r"data\.vocab_size=(\d+) or more", str(refused.value))
+    assert least is not None
+    learned = Tokenizer.train(lines, vocab_size=int(least[1]), **options)
+    assert not [piece for piece in learned.pieces(learned.encode(lines[:4])[0]) if piece.startswith("<0x")]

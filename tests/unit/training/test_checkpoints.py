@@ -262,9 +262,9 @@ def test_one_checkpoint_twice_is_itself(runs: Path) -> None:
         (["checkpoint=[run,run,lower]"], "checkpoint=[run,lower]: their models differ. From the first to the second:\n"
          "  source.model: another tokenizer\n  target.model: another tokenizer\n"),
         (["checkpoint=[run,back]"], "second:\n  data.reverse_source: was False, now True\n"),
-        (["checkpoint=[run]"], "expected two checkpoints or more"),
-        (["checkpoint=[run]", "run_dir=run"], "expected two checkpoints or more"),
-        ([], "expected two checkpoints or more"),
+        (["checkpoint=[run]"], "checkpoint=[run]: expected two checkpoints or more"),
+        (["checkpoint=[run]", "run_dir=run"], "checkpoint=[run] and run_dir=run: give one of them"),
+        ([], "checkpoint=[]: expected two checkpoints or more"),
         (["checkpoint=[run,run]", "choose=last"], "choose=last without run_dir"),
         (["run_dir=other"], "run_dir=other: has 0 checkpoints best-UPDATE"),
         (["run_dir=other", "choose=last"], "0 checkpoints last-UPDATE; expected at least two. Train with "
