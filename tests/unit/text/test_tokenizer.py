@@ -2,6 +2,7 @@
 
 import io
 import re
+import string
 from pathlib import Path
 
 import pytest
@@ -71,11 +72,12 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_too_few_pieces_are_answered_with_a_number_that_gives_each_character_its_own() -> None:
-    lines = [f"{word} {''.join(map(chr, range(0x3B1, 0x3C9)))}" for word in ("ab", "cd", "ef", "gh")] * 5
+    lines = [f"{' '.join(string.ascii_letters)} äöüß"] * 40
+    lines += [f"some other words are here to be learned {number}" for number in range(100)]
     options = {"kind": "bpe", "byte_fallback": None, "character_coverage": None, "normalization": "identity"}
     with pytest.raises(DataError, match="fewer than the characters") as refused:
         Tokenizer.train(lines, vocab_size=100, **options)
     least = re.search(r"data\.vocab_size=(\d+) or more", str(refused.value))
     assert least is not None
     learned = Tokenizer.train(lines, vocab_size=int(least[1]), **options)
-    assert not [piece for piece in learned.pieces(learned.encode(lines[:4])[0]) if piece.startswith("<0x")]
+    assert not [piece for row in learned.encode(lines) for piece in learned.pieces(row) if piece.startswith("<0x")]
