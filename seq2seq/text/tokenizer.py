@@ -338,8 +338,8 @@ def _frequent_characters(lines: Iterable[str], room: int | None, normalization: 
     # Without any room, sentencepiece names how many characters there are.
     most = None if room is None or room < 1 else max(room // 2, min(room - 1, _ALPHABET))
     required, left = "", counts.total()
-    for character, count in counts.most_common(most):
-        if count <= _RARE and left <= (1 - _COVERAGE) * counts.total():
+    for character, count in counts.most_common():
+        if len(required) == most or (count <= _RARE and left <= (1 - _COVERAGE) * counts.total()):
             break
         left -= count
         required += "" if character.isspace() or character in _RESERVED else character
