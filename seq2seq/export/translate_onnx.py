@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-PAD, BOS, EOS = 0, 2, 3
+PAD, UNK, BOS, EOS = range(4)
 GRAPHS = ("encoder", "step", "output")
 _FILES = ("config.json", *(f"{name}.onnx" for name in GRAPHS), "source.model", "target.model")
 _SORTED_BATCHES = 16
 """Batches of sentences that are sorted by length together."""
+_WORDS = re.compile("\u2581?[^\u2581]+|\u2581")
 _SYMBOL = re.compile("⟦([0-9])⟧\n")
 """A piece that stands for a text to keep."""
 _SYMBOLS = [f"⟦{number}⟧\n" for number in range(10)]
@@ -64,6 +65,8 @@ class Text:
             sentencepiece.SentencePieceProcessor(model_file=str(directory / f"{side}.model"))
             for side in ("source", "target")
         )
+        names = map(self._source.IdToPiece, range(EOS + 1, self._source.GetPieceSize()))
+        self._whole_words = all(name.startswith("\u2581") for name in names)
         self._raw = config["raw"]
         self._visible, self._unusual = re.compile(config["visible"]), re.compile(config["unusual"])
         self._protect = re.compile(config["protect"]) if config["protect"] else None
@@ -87,8 +90,16 @@ class Text:
             kept = [Change(match.start(), match.end(), symbols[match[0]]) for match in matches]
             free = (change for change in changes if not any(one.begin <= change.begin < one.end for one in kept))
             changes = sorted([*kept, *free])
-        tokens: list[int] = self._source.encode(_replace(line, changes), out_type=int, add_eos=True)
-        return tokens
+        text = _replace(line, changes)
+        tokens: list[int] = self._source.encode(text, out_type=int, add_eos=True)
+        if not self._whole_words or UNK not in tokens:
+            return tokens
+        # One token for each unknown word: sentencepiece joins neighbours.
+        pieces = [*self._source.encode(text, out_type=str), ""]
+        counts = [
+            len(_WORDS.findall(piece)) if token == UNK else 1 for token, piece in zip(tokens, pieces, strict=True)
+        ]
+        return [token for token, count in zip(tokens, counts, strict=True) for _ in range(count)]
 
     def _find_unusual(self, line: str) -> list["Change"]:
         """Find white space and format characters to make usual; a line on which nothing is visible becomes empty."""

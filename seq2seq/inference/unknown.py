@@ -42,8 +42,7 @@ def replace_unknown(
 ) -> str:
     """Decode tokens, putting the most attended source word, or its entry in the dictionary, for each unknown word.
 
-    Neighbouring unknown words of the source are one token, and are copied together. Where attention [h t s] meets no
-    word, the mark of the unknown word stays.
+    Where attention [h t s] meets no word, the mark of the unknown word stays.
     """
     words = source.line(line)
     weights = attention.mean(0).cpu().numpy()  # [t s]

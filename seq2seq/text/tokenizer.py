@@ -170,7 +170,7 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """A name of the pieces and of how lines are read: tokenizers that share it encode every line alike."""
         digest = hashlib.sha256(self.model).hexdigest()
-        reading = [self.raw_text, *self._protection.patterns]
+        reading = [self.raw_text, *self._protection.patterns, *(["words"] if self.whole_words else [])]
         return digest if reading == [True] else f"{digest}-{json.dumps(reading)}"
 
     def clean(self, line: str) -> str:
@@ -193,7 +193,19 @@ class Tokenizer:
         tables = map(self.protected, lines) if protected is None else protected
         read = [replace(line, self._changes(line, texts)) for line, texts in zip(lines, tables, strict=True)]
         encoded: list[list[int]] = self._processor.encode(read, out_type=int, add_eos=True)
+        if self.whole_words:
+            for row, line in enumerate(read):
+                if UNK in encoded[row]:
+                    encoded[row] = [*(token for token, _ in self._words_apart(line)), EOS]
         return encoded
+
+    def _words_apart(self, text: str) -> Iterator[tuple[int, Span]]:
+        """Yield the tokens of a text with their spans, one for each unknown word: sentencepiece joins neighbours."""
+        found = self._processor.encode(text, return_type="offset_mapping")
+        for token, piece, (begin, end) in zip(found["ids"], found["pieces"], found["offsets"], strict=True):
+            count = len(_WORDS.findall(piece)) if token == UNK else 1
+            words = [(begin + word.start(), begin + word.end()) for word in re.finditer(r"\s*\S+", text[begin:end])]
+            yield from ((token, span) for span in (words if len(words) == count else [(begin, end)] * count))
 
     def _changes(self, line: str, protected: Sequence[str]) -> list[Replacement]:
         unusual = [] if self.raw_text else find_unusual(line)
@@ -281,10 +293,13 @@ class Tokenizer:
         """
         changes = self._changes(line, self.protected(line) if protected is None else protected)
         text = replace(line, changes)
-        spans: list[Span] = self._processor.encode(text, return_type="offset_mapping")["offsets"]
+        if self.whole_words:
+            spans = [span for _, span in self._words_apart(text)]
+        else:
+            spans = self._processor.encode(text, return_type="offset_mapping")["offsets"]
         return spans_before(line, changes, spans) if changes else spans
 
-    @property
+    @cached_property
     def whole_words(self) -> bool:
         """Whether every piece is a word, so that other words are unknown."""
         return all(name.startswith("\u2581") for name in self._names[EOS + 1 :])

@@ -41,8 +41,23 @@ def test_the_word_attended_most_is_copied_or_looked_up() -> None:
     assert replaced("Zebra, the", "the ? dog", 1, 0, 1, 2) == "the Zebra, dog"
 
 
-def test_unknown_neighbours_are_one_token_and_copied_together() -> None:
-    assert replaced("the New  York dog", "? ? the", 1, 2, 0, 3, dictionary={"York": "Yorck"}) == "New Yorck dog the"
+def test_each_of_unknown_neighbours_is_copied() -> None:
+    assert replaced("the New  York dog", "? the ?", 2, 0, 1, 4, dictionary={"York": "Yorck"}) == "Yorck the New"
+
+
+@given(
+    st.lists(st.sampled_from(["the", "dog", "New", "York", "ß", "Zebra,"]), max_size=6), st.sampled_from(" \t\u3000")
+)
+def test_each_word_is_a_token_of_its_own(words: list[str], between: str) -> None:
+    line = between.join(words)
+    (tokens,) = WORDS.encode([line])
+    assert [WORDS.pieces([token])[0].strip("\u2581") for token in tokens] == [
+        *(word if word in ("the", "dog") else "<unk>" for word in words),
+        "</s>",
+    ]
+    read = READER.line(line)
+    assert read.words == words
+    assert read.owners == [*(range(place, place + 1) for place in range(len(words))), range(0)]
 
 
 def test_what_points_at_no_word_stays_unknown() -> None:
