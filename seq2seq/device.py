@@ -138,6 +138,17 @@ def check_precision(precision: str, device: torch.device) -> None:
         )
 
 
+@functools.cache
+def warn_of_slow_int8() -> None:
+    """Warn once if this CPU has no instructions for int8: products then take 2 to 30 times as long as in fp32."""
+    known = _capabilities()
+    if known.get("architecture") == "x86_64" and not (known.get("avx512_f") or known.get("avx_vnni")):
+        logger.warning(
+            "decoding.precision=int8: this CPU has neither AVX-512 nor AVX-VNNI, so int8 is many times slower than "
+            "fp32. Use decoding.precision=fp32."
+        )
+
+
 def keep_freed_memory() -> None:
     """Tell glibc not to return large freed blocks to the kernel: page faults are a good part of training time."""
     if not sys.platform.startswith("linux"):

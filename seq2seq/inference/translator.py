@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from seq2seq.config import Decoding, parse, to_plain
+from seq2seq.device import warn_of_slow_int8
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment, no_attention
 from seq2seq.inference.forced_scores import ScoredPair, pairs_in_documents, score_pairs
@@ -139,6 +140,8 @@ class Translator(TrainedModels):
 
     def settled(self, decoding: Decoding) -> Decoding:
         """Replace `precision=auto` by what it means for these models; exported graphs were not measured: fp32."""
+        if decoding.precision == "int8" and decoding.engine == "torch":
+            warn_of_slow_int8()
         if decoding.precision != "auto":
             return decoding
         return replace(decoding, precision="fp32" if decoding.engine == "onnx" else self.automatic_precision)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -29,7 +30,9 @@ _AT_A_TIME = 16
 _TIMED = 1000
 """Least number of sentences to compare precisions by, if there are as many."""
 _IN_TURN = 250
-"""Sentences that one precision translates before it is the other's turn."""
+"""Sentences that one precision translates before it is the other's turn; a batch in the first turn."""
+_HOPELESS = 1.5
+"""Multiple of fp32's time from which another precision is given up."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ class Validation:
     def measure_precision(self, translator: Translator) -> MeasuredPrecision:
         """Compare the device's faster precision with fp32, by the default search.
 
-        The two translate a few batches in turn, so that other work on the machine slows both. A precision that is
-        slower than fp32 in the first turn has no second: on CPUs without its instructions it would take minutes.
+        The two translate a few batches in turn, so that other work on the machine slows both. On CPUs without
+        instructions for int8, where it takes ten times as long as fp32, the first turn is the last.
         """
         kind = translator.device.type
         rows = range(0, len(self.requests), max(len(self.requests) // _TIMED, 1))
@@ -97,13 +100,14 @@ class Validation:
         searches = [replace(self, decoding=Decoding(precision=precision)) for precision in texts]
         for search in searches:
             search.texts(translator, rows[: search.decoding.batch_size])  # the first time is slower
-        for start in range(0, len(rows), _IN_TURN):
+        first = searches[0].decoding.batch_size
+        for start, end in pairwise([0, *range(first, len(rows), _IN_TURN), len(rows)]):
             for search in searches:
                 precision, begin = search.decoding.precision, time.perf_counter()
-                found = search.texts(translator, rows[start : start + _IN_TURN])
+                found = search.texts(translator, rows[start:end])
                 texts[precision] += [text for text, _ in found]
                 seconds[precision] += time.perf_counter() - begin
-            if seconds[FASTER[kind]] > seconds["fp32"]:
+            if seconds[FASTER[kind]] > _HOPELESS * seconds["fp32"]:
                 break
         references = [self.references[row] for row in rows[: len(texts["fp32"])]]
         bleu, fp32 = (

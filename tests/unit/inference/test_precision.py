@@ -62,8 +62,8 @@ def test_training_measures_it_for_its_best_checkpoint(run: Path) -> None:
     assert "decoding.precision=auto: fp32 (int8 has BLEU" in (run / "train.log").read_text()
 
 
-@pytest.mark.parametrize(("slower", "sentences"), [("int8", 4), ("fp32", 10)])
-def test_a_precision_that_is_slower_has_no_second_turn(
+@pytest.mark.parametrize(("slower", "sentences"), [("int8", 64), ("fp32", 100)])
+def test_a_precision_that_is_much_slower_has_no_second_turn(
     slower: str, sentences: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
@@ -73,9 +73,9 @@ def test_a_precision_that_is_slower_has_no_second_turn(
         return [("a b c d", False)] * len(rows)
 
     monkeypatch.setattr(validation.Validation, "texts", texts)
-    monkeypatch.setattr(validation, "_IN_TURN", 4)
+    monkeypatch.setattr(validation, "_IN_TURN", 20)
     monkeypatch.setattr(validation.time, "perf_counter", lambda: clock[0])
-    held_out: Any = [None, ["line"] * 10, ["a b c d"] * 10, Decoding(), "13a", 100, None]
+    held_out: Any = [None, ["line"] * 100, ["a b c d"] * 100, Decoding(), "13a", 100, None]
     translator: Any = SimpleNamespace(device=torch.device("cpu"))
     measured = validation.Validation(*held_out).measure_precision(translator)
     assert (measured.sentences, measured.speedup) == (sentences, 0.5 if slower == "int8" else 2.0)

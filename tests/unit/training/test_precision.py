@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -221,3 +222,24 @@ def test_an_lstm_trains_in_bf16_where_no_fused_one_is_in_bf16(monkeypatch: pytes
     torch.testing.assert_close(output, exact, rtol=0, atol=0.02)
     output.sum().backward()
     assert all(parameter.grad is not None for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "slow"),
+    [
+        ({"architecture": "x86_64", "avx2": True}, True),
+        ({"architecture": "x86_64", "avx512_f": True}, False),
+        ({"architecture": "x86_64", "avx_vnni": True}, False),
+        ({"architecture": "aarch64"}, False),
+        ({}, False),
+    ],
+)
+def test_int8_that_is_slow_is_told_once(
+    capabilities: dict[str, Any], slow: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    device.warn_of_slow_int8.cache_clear()
+    for _ in range(2):
+        device.warn_of_slow_int8()
+    device.warn_of_slow_int8.cache_clear()
+    assert [message[:24] for message in caplog.messages] == ["decoding.precision=int8:"] * slow
