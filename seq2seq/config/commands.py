@@ -537,8 +537,8 @@ class ServeConfig:
     max_waiting: int = number(1000, ge=1, le=1_000_000)
     """Maximum number of sentences that may wait; requests beyond it get status 503."""
     requests_per_minute: float | None = number(None, gt=0)
-    """Maximum requests per minute from one client (by API key, else by address); more get status 429. null: any
-    number."""
+    """Maximum requests per minute from one client; more get status 429. A client is an API key with `api_keys`, else an
+    address. null: any number."""
     timeout: float = number(60.0, gt=0, le=86_400)
     """Seconds that a translation may take; then the request gets status 504."""
     device: str = choice("auto", "cpu", "cuda", "mps")
