@@ -21,7 +21,7 @@ _BLOCKS = frozenset(_BLOCK_NAMES.split())
 _TAG = re.compile(
     r"<(?:svg|math)(?=[\s/])[^<>]*/>|<!--.*?(?:-->|$)|<[!?][^>]*(?:>|$)"
     # What is not translated
-    r"|<(script|style|textarea|code|pre|svg|math)(?=[\s/>])[^>]*>.*?(?:</\1\s*>|$)"
+    r"|<(script|style|textarea|code|pre|svg|math)(?=[\s/>])(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>.*?(?:</\1\s*>|$)"
     r"|</?([a-z][a-z0-9-]*)(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>",
     re.IGNORECASE | re.DOTALL,
 )

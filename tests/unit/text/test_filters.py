@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from support.pieces import tokenizer
 from support.sentences import write_pairs
 
 from seq2seq.benchmark.corpora import word_tokenizer
@@ -99,8 +100,9 @@ def test_a_cache_entry_belongs_to_its_filters(tmp_path: Path) -> None:
     for one in [*chosen, *chosen]:
         assert encoded(tmp_path, one).counts.keys() - {"kept"} == one.reasons().keys()
     assert len(list((tmp_path / "cache").iterdir())) == len(chosen)
-    text, sides = text_of(tmp_path, PAIRS), [hashlib.sha256(WORDS.model).hexdigest()] * 2
-    raw = Tokenizer(WORDS.model, "the same", raw_text=True)
+    pieces = tokenizer("bpe").model
+    text, sides = text_of(tmp_path, PAIRS), [hashlib.sha256(pieces).hexdigest()] * 2
+    raw = Tokenizer(pieces, "raw", raw_text=True)
     encode_corpus(text, raw, raw, filters=Filters(8), cache_dir=tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == len(chosen) + 1
     assert (tmp_path / "cache" / f"tokens-{cache.digest(text.content_hash(), 2, *sides, 8)}").is_dir()  # as ever
