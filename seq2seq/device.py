@@ -144,8 +144,8 @@ def warn_of_slow_int8() -> None:
     known = _capabilities()
     if known.get("architecture") == "x86_64" and not (known.get("avx512_f") or known.get("avx_vnni")):
         logger.warning(
-            "decoding.precision=int8: this CPU has neither AVX-512 nor AVX-VNNI, so int8 is many times slower than "
-            "fp32. Use decoding.precision=fp32."
+            "decoding.precision=int8: this CPU has neither AVX-512 nor AVX-VNNI, so products in int8 take many times "
+            "as long as in fp32. Use decoding.precision=fp32."
         )
 
 
