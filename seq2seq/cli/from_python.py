@@ -17,8 +17,8 @@ from seq2seq.errors import ConfigError
 def train(*overrides: str, callback: Callback = lambda row: None, **values: Any) -> Path:
     """Train as `seq2seq train OVERRIDES` does, and return the run directory.
 
-    Keyword arguments are further overrides, with values of Python: `train("experiment=demo", seed=2)`. Keys with dots
-    come from a mapping: `train("experiment=demo", **{"training.max_updates": 10})`. `callback` is called with each line
+    Keyword arguments are further overrides, with values of Python: `train("experiment=demo", seed=2)`. Groups of
+    keys are mappings: `train("experiment=demo", training={"max_updates": 10})`. `callback` is called with each line
     of metrics.jsonl as a dictionary. Raises ConfigError or DataError for mistakes, and SystemExit if the training is
     stopped by a signal or loses a process.
     """

@@ -194,6 +194,7 @@ def read_record(line: str) -> dict[str, Any] | None:
 
 
 def expect_record(line: str, place: str) -> dict[str, Any]:
+    """Parse a line of `translate output_format=jsonl`. Raises DataError, naming the place, if it is not one."""
     if (record := read_record(line)) is None:
         raise DataError(
             f"{place}: expected an object with `source` and `tokens`, as "
