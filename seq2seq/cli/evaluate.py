@@ -70,7 +70,8 @@ def _requests(
 ) -> list[Request]:
     """Return the sources with the context that was asked for. Raises ConfigError if the model reads none."""
     check_context(config.context, translator, config.checkpoint)
-    begins = columns.beginnings(config.source, config.reference) if translator.context else None
+    corpus = config.reference in (None, config.source)
+    begins = columns.beginnings(config.source, corpus=corpus) if translator.context else None
     requests = list(in_documents(sources, translator.context, begins))
     contexts = choose_contexts([request.context for request in requests], config.context)
     return [replace(request, context=context) for request, context in zip(requests, contexts, strict=True)]

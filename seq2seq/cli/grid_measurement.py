@@ -56,7 +56,7 @@ def read_task(config: CompareConfig, cells: Sequence[Cell]) -> Task:
         layout = layout_of(data)
         sources, alternatives = read_test_set(config.source, config.reference, layout)
         references = [str(text) for text in alternatives]  # `reference` is a single file
-        begins = layout.beginnings(config.source, config.reference)
+        begins = layout.beginnings(config.source, corpus=config.reference == config.source)
     else:
         sources, references, begins = _read_shared_test(cells, reader)
     named = {cell.training.data.documents: cell.label for cell in cells if cell.training.data.context}

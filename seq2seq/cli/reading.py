@@ -52,17 +52,18 @@ class RowLayout:
         """
         if name == "-" and self.columns is not None and self.kinds is None:
             raise DataError(f"columns=[{','.join(self.columns)}] and -: stdin is plain text. Give a file")
-        kind = table_kind(name)
-        if not kind and self._is_tabbed(name):
-            if self._columns(".tsv") is None:
-                _warn_of_tabs(name)
-            else:
-                kind = ".tsv"
-        return self._column(name, kind, side) if kind else input_lines(name)
+        if kind := self._kind(name):
+            table = Table.open(find_file(name), kind, self.languages, self._columns(kind), [side])
+            return (cell for (cell,) in table.rows())
+        if self._is_tabbed(name):
+            _warn_of_tabs(name)
+        return input_lines(name)
 
-    def _column(self, name: str, kind: str, side: int) -> Iterator[str]:
-        table = Table.open(find_file(name), kind, self.languages, self._columns(kind), [side])
-        return (cell for (cell,) in table.rows())
+    def _kind(self, name: str, *, corpus: bool = False) -> str:
+        """The kind of table that a file is; empty if it is read line by line. A `corpus` needs no columns to be one."""
+        if (kind := table_kind(name)) or not self._is_tabbed(name):
+            return kind
+        return ".tsv" if corpus or self._columns(".tsv") is not None else ""
 
     def pairs(self, source: str, target: str | None) -> Iterator[tuple[str, str]]:
         """Return both sides; without a target, `source` is a corpus as in training.
@@ -75,19 +76,18 @@ class RowLayout:
         columns = self._columns(table_kind(source) or ".tsv")
         return ParallelText.find(source, source_lang or "", target_lang or "", columns, "source").pairs()
 
-    def beginnings(self, source: str, target: object = None) -> Iterator[bool] | None:
+    def beginnings(self, source: str, *, corpus: bool = False) -> Iterator[bool] | None:
         """Whether a document begins at each line; None: no column or file names documents, so blank lines tell.
 
-        The file stands beside `source`: NAME.doc beside NAME.en, or beside NAME, a corpus as in training, if there is
-        no target.
+        The file stands beside `source`: NAME.doc beside NAME.en, or beside NAME, a `corpus` as in training.
         """
-        if kind := table_kind(source):
+        if kind := self._kind(source, corpus=corpus):
             table = Table.open(find_file(source), kind, self.languages, self._columns(kind), [SOURCE])
             column = table.find_column(self.documents if self.tables else None, "document")
             return None if column is None else changes(table.column(column))
         if self.documents is None:
             return None
-        text = existing(source if target is not None or existing(source) else f"{source}.{self.languages[SOURCE]}")
+        text = existing(source if not corpus or existing(source) else f"{source}.{self.languages[SOURCE]}")
         if text is None:
             return None
         stem = Path(str(text).removesuffix(".gz")).with_suffix("")
@@ -146,17 +146,32 @@ def read_pairs(source: str, target: str, translator: Translator, layout: RowLayo
     else:
         pairs = list(layout.pairs(source, target))
     sources, targets = [left for left, _ in pairs], [right for _, right in pairs]
-    if is_jsonl(sources):
-        rows = [expect_record(line, f"{source}:{number}") for number, line in enumerate(sources, 1)]
-        sources = [str(record.get("plain_source", record["source"])) for record in rows]
     size = translator.context
-    begins = layout.beginnings(source, target) if size and not any(records) else None
+    begins = layout.beginnings(source, corpus=target == source) if size and not records[SOURCE] else None
+    if not (is_jsonl(sources) or is_jsonl(targets)):
+        return list(pairs_in_documents(pairs, size, begins))
+    if is_jsonl(sources):
+        requests = [_request_of_record(line, f"{source}:{n}", n - 1, size) for n, line in enumerate(sources, 1)]
+    else:
+        requests = list(in_documents(sources, size, begins))
     if not is_jsonl(targets):
-        return list(pairs_in_documents(zip(sources, targets, strict=True), size, begins))
+        return [SentencePair(r.line, text, context=r.context) for r, text in zip(requests, targets, strict=True)]
     return [
         _pair_of_record(request, line, f"{target}:{request.number + 1}", translator)
-        for request, line in zip(in_documents(sources, size, begins), targets, strict=True)
+        for request, line in zip(requests, targets, strict=True)
     ]
+
+
+def _request_of_record(line: str, place: str, number: int, size: int) -> Request:
+    record = expect_record(line, place)
+    try:
+        before = [str(sentence["source"]) for sentence in record.get("context") or []]
+    except (TypeError, KeyError) as error:
+        raise DataError(
+            f"{place}: `context` is no list of objects with `source`, as translate output_format=jsonl writes it"
+        ) from error
+    text = str(record.get("plain_source", record["source"]))
+    return Request(text, number, context=tuple(before[-size:]) if size else ())
 
 
 def _pair_of_record(request: Request, line: str, place: str, translator: Translator) -> SentencePair:

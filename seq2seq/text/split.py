@@ -106,7 +106,7 @@ def _bounds(texts: Sequence[ParallelText], sizes: Sizes) -> tuple[int, int]:
     bounds = [0]
     for share in (sizes.valid, sizes.test):  # a frequent source may make a part larger than asked
         size = ceil(share * total) if share < 1 else int(share)
-        taken = int(up_to[bounds[-1] - 1]) if bounds[-1] else 0
+        taken = int(up_to[min(bounds[-1], len(up_to)) - 1]) if bounds[-1] else 0
         bounds.append(int(up_to.searchsorted(taken + size)) + 1 if size else bounds[-1])
     _, valid, test = bounds
     if test > len(up_to) or (test and int(up_to[test - 1]) >= total):

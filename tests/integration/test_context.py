@@ -252,7 +252,15 @@ def test_a_file_names_documents_in_every_command(corpus: Path, capsys: pytest.Ca
     assert train(*named, "run_dir=run", "training.max_updates=1") == 0
     rows = translated(capsys, "input=named.en")
     assert [len(row.get("context", [])) for row in rows] == [0, 1, 0, 1, 2, 0]
+    Path("out.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    for source in ("named.en", "out.jsonl"):
+        forced = [float(x) for x in scores(capsys, "run", f"source={source}", "target=out.jsonl")]
+        torch.testing.assert_close(forced, [row["score"] for row in rows], rtol=1e-4, atol=1e-5)
     whole = scores(capsys, "run", "source=named.en", "target=named.de")
+    assert scores(capsys, "run", "source=out.jsonl", "target=named.de") == whole
+    Path("strange.jsonl").write_text(json.dumps({**rows[0], "context": [1]}) + "\n")
+    assert main(["score", "checkpoint=run", "source=strange.jsonl", "target=strange.jsonl"]) == 2
+    assert "strange.jsonl:1: `context` is no list of objects with `source`" in capsys.readouterr().err
     apart = "".join(f"{source}\n" + "\n" * (number in (1, 4)) for number, (source, _) in enumerate(pairs))
     Path("apart.en").write_text(apart)
     Path("apart.de").write_text("".join(f"{target}\n" + "\n" * (n in (1, 4)) for n, (_, target) in enumerate(pairs)))

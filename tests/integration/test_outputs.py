@@ -507,9 +507,20 @@ def test_documents_are_named_beside_a_file_or_in_a_table() -> None:
         Path(name).write_text("a\nb\n")
     Path("table.tsv").write_text("a\tb\n")
     files = RowLayout(("en", "de"), documents="doc")
-    assert list(files.beginnings("data.v2/source", "a target") or ()) == [True, True]
+    assert list(files.beginnings("data.v2/source") or ()) == [True, True]
     Path("data.v2/source.doc").unlink()
-    assert files.beginnings("data.v2/source", "a target") is None
+    assert files.beginnings("data.v2/source") is None
     assert files.beginnings("table.tsv") is None
     with pytest.raises(DataError, match=r"no column 'doc' \(data.documents\)"):
         dataclasses.replace(files, tables=True).beginnings("table.tsv")
+
+
+def test_a_table_with_another_ending_names_its_documents() -> None:
+    for name in ("table.tsv", "table.txt"):
+        Path(name).write_text("a\tb\t1\na\tb\t1\nc\td\t2\n")
+    for columns in (["1", "2"], None):
+        trained = RowLayout(("en", "de"), columns, frozenset({".tsv"}), "3", tables=True)
+        found = [trained.beginnings(name, corpus=True) for name in ("table.tsv", "table.txt")]
+        assert [list(begins or ()) for begins in found] == [[True, False, True]] * 2
+        lines = trained.beginnings("table.txt")
+        assert (None if lines is None else list(lines)) == (None if columns is None else [True, False, True])
