@@ -6,7 +6,7 @@ Both `train` and `benchmark` hold these sections and ask for the rules that conc
 from collections.abc import Iterator
 
 from seq2seq.config.architectures import NoContext
-from seq2seq.config.attention import After, Entmax, NoAttention, Reinforce, Softmax, Sparsemax
+from seq2seq.config.attention import After, Entmax, LocalP, NoAttention, Reinforce, Softmax, Sparsemax
 from seq2seq.config.data import Data
 from seq2seq.config.decoding import Decoding
 from seq2seq.config.model import Model
@@ -114,17 +114,23 @@ def loss_problems(model: Model, training: Training) -> Iterator[str]:
     if training.loss == "marginal":
         alone = isinstance(attention.placement, After) and not attention.placement.input_feeding
         summed = attention.heads == 1 and isinstance(attention.normaliser, Softmax | Sparsemax | Entmax)
+        summed = summed and not isinstance(attention.window, LocalP)  # its weights don't add up to 1
         if not (alone and summed) or getattr(attention.score, "coverage", False):
             yield (
                 "training.loss=marginal: it sums over the positions that a step may read alone, which needs a decoder "
-                "whose steps don't read what others read, one head, and soft weights without coverage. Use "
-                "model/attention=luong2015_unfed, or training.loss=cross_entropy."
+                "whose steps don't read what others read, one head, no coverage, and soft weights that add up to 1, as "
+                "those of window=local_p don't. Use model/attention=luong2015_unfed, or training.loss=cross_entropy."
             )
     recurrent = [getattr(side, "recurrent_dropout", 0) for side in (model.encoder, model.decoder)]
     if training.r_drop and not (model.dropout or model.word_dropout or any(recurrent)):
         yield (
             f"training.r_drop={training.r_drop} and model.dropout=0: both passes would be the same. "
             "Give model.dropout a probability, or use training.r_drop=0."
+        )
+    if training.r_drop and isinstance(model.attention.normaliser, Reinforce):
+        yield (
+            f"model/attention/normaliser=reinforce and training.r_drop={training.r_drop}: the positions that one pass "
+            "samples would be rewarded for the other's words. Use training.r_drop=0, or another normaliser."
         )
     if training.loss == "minimum_risk" and isinstance(model.attention.normaliser, Reinforce):
         yield (

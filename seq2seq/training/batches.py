@@ -40,8 +40,11 @@ class TrainingBatches:
             return make_batch(self.corpus, rows)
         return self.sampling.batch(self.corpus, rows, (self.seed, epoch, number))
 
-    def largest(self) -> Batch:
-        """Make the batch with the most padded tokens."""
+    def largest(self) -> list[Batch]:
+        """Make the batches with the most padded tokens, and with the most pairs of a source and a target position."""
         source, target = self.corpus.source.lengths, self.corpus.target.lengths
-        rows = max(self.plan(None), key=lambda rows: len(rows) * int(source[rows].max()) * int(target[rows].max()))
-        return make_batch(self.corpus, rows)
+        plan = self.plan(None)
+        sizes = [(len(rows), int(source[rows].max()), int(target[rows].max())) for rows in plan]
+        tokens = [rows * (s + t) for rows, s, t in sizes]
+        pairs = [rows * s * t for rows, s, t in sizes]
+        return [make_batch(self.corpus, plan[n]) for n in {tokens.index(max(tokens)), pairs.index(max(pairs))}]

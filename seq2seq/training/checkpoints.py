@@ -72,10 +72,9 @@ class CheckpointKeeper:
             return
         if retained_before or progress.retained_checkpoints:
             keep_only(self.run_dir, "best", progress.retained_checkpoints)
-        if self.keep_last > 1:
-            newest = directory_name("last", progress.update)  # a crashed run may have gone further
-            names = [path.name for path in directories(self.run_dir, "last")]
-            keep_only(self.run_dir, "last", names[: names.index(newest) + 1][-self.keep_last :])
+        known = directories(self.run_dir, "last")
+        names = [path.name for path in known if _update(path) <= progress.update]  # a crashed run may have gone further
+        keep_only(self.run_dir, "last", names[-self.keep_last :] if self.keep_last > 1 else [])
 
     def write(
         self, name: str, update: int, epochs: float, scores: Mapping[str, float], state: TrainingState | None = None
@@ -119,7 +118,11 @@ def directory_name(kind: str, update: int) -> str:
 def directories(run_dir: Path, kind: str) -> list[Path]:
     """Return the checkpoints of this kind, ordered by update."""
     paths = [path for path in run_dir.glob(f"{kind}-*") if re.fullmatch(rf"{kind}-\d{{6,}}", path.name)]
-    return sorted(paths, key=lambda path: int(path.name.removeprefix(f"{kind}-")))
+    return sorted(paths, key=_update)
+
+
+def _update(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])
 
 
 def _sort_key(score: float, loss: float, metric: str) -> tuple[float, float]:

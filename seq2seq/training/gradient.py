@@ -125,7 +125,7 @@ class GradientStep:
 
     def _in_parts(self, work: _Work, number: int, batch: Batch, parts: int) -> Loss:
         # Dropout and sampled attention depend on the update alone, so a resumed run draws the same numbers.
-        self._seed_generators(self.seed * 1_000_003 + work.update + number * _BETWEEN_SHARES)
+        self._seed_generators((self.seed * 1_000_003 + work.update + number * _BETWEEN_SHARES) % (1 << 63))
         self.model.train()
         self.model.zero_grad()
         losses = []

@@ -118,8 +118,7 @@ def show(texts: Texts, data: Data) -> None:
             logger.info("  %s", "  |  ".join(f"{code}: {side[:_WIDTH]}" for code, side in sides))
     for text in (*trains, *(text for _, text in held_out)):
         _check_scripts(text, data)
-    for key, text in held_out:
-        _check_overlap(text, texts.train, key)
+    _check_overlap(held_out, texts.train)
 
 
 def _check_scripts(text: ParallelText, data: Data) -> None:
@@ -143,25 +142,28 @@ def _check_scripts(text: ParallelText, data: Data) -> None:
         logger.warning("%s: in its first %d pairs %s. %s", text.name, len(pairs), " and ".join(foreign), way_out)
 
 
-def _check_overlap(text: ParallelText, trains: Sequence[ParallelText], key: str) -> None:
-    """Report the pairs and sources of a held-out set that are also in the training data; warn if they are many."""
-    pairs = Counter((_plain(source), _plain(target)) for source, target in text.pairs())
-    known = {source for source, _ in pairs}
+def _check_overlap(held_out: Sequence[tuple[str, ParallelText]], trains: Sequence[ParallelText]) -> None:
+    """Report the pairs and sources of held-out sets that are also in the training data; warn if they are many."""
+    if not held_out:
+        return
+    sets = [Counter((_plain(source), _plain(target)) for source, target in text.pairs()) for _, text in held_out]
+    known = {source for pairs in sets for source, _ in pairs}
     trained = {
         (s, _plain(target)) for text in trains for source, target in text.pairs() if (s := _plain(source)) in known
     }
     sources = {source for source, _ in trained}
-    shared = sum(count for pair, count in pairs.items() if pair in trained)
-    shared_sources = sum(count for (source, _), count in pairs.items() if source in sources)
-    counts = f"{shared} of its {pairs.total()} pairs are also in data.train, and the source of {shared_sources} of them"
-    if shared_sources >= _MANY_SHARED * max(pairs.total(), 1):
-        logger.warning(
-            "%s=%s: %s. Its scores say little about new text. Use %s=1000 instead to hold out pairs whose source is in "
-            "no other part.",
-            *(key, text.name, counts, key.replace("data.", "data.split.")),
-        )
-    elif shared_sources:
-        logger.info("%s=%s: %s", key, text.name, counts)
+    for (key, text), pairs in zip(held_out, sets, strict=True):
+        total, shared = pairs.total(), sum(count for pair, count in pairs.items() if pair in trained)
+        shared_sources = sum(count for (source, _), count in pairs.items() if source in sources)
+        counts = f"{shared} of its {total} pairs are also in data.train, and the source of {shared_sources} of them"
+        if shared_sources >= _MANY_SHARED * max(total, 1):
+            logger.warning(
+                "%s=%s: %s. Its scores say little about new text. Use %s=1000 instead to hold out pairs whose source "
+                "is in no other part.",
+                *(key, text.name, counts, key.replace("data.", "data.split.")),
+            )
+        elif shared_sources:
+            logger.info("%s=%s: %s", key, text.name, counts)
 
 
 def _plain(text: str) -> str:

@@ -210,6 +210,9 @@ class Trainer:
                     raise StoppedBySignal(stop)
                 if self.reason_to_stop():
                     break
+            (number,) = self.group.all_reduce([signals[0] if signals else 0], "MAX")
+            if number:  # it came in the last validation
+                raise StoppedBySignal(int(number))
 
     def _display(self) -> Progress:
         progress, per_epoch = self.progress, self.data.per_epoch
@@ -237,16 +240,20 @@ class Trainer:
             self.report.write(progress.update, self.schedule.total_updates, progress.hours, self.reason_to_stop())
 
     def try_largest_batch(self) -> None:
-        """Dry-run one update on the largest batch, increasing the number of micro-batches until it fits into memory.
+        """Dry-run an update on the largest batches, increasing the number of micro-batches until they fit into memory.
 
         Their number is part of the run's state, since it affects which dropout masks an update draws.
         """
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         per_parameter = 0 if self.optimizer.state else MOMENTS[self.options.optimizer]
         moments = [torch.empty_like(parameter) for parameter in trained for _ in range(per_parameter)]
-        batch = self.data.largest().to(self.gradient.batch_device)
-        self.gradient.find_micro_batches(batch)
+        before = self.gradient.micro_batches
+        for batch in self.data.largest():
+            self.gradient.find_micro_batches(batch.to(self.gradient.batch_device))
         del moments  # leaves their memory to the optimizer
+        if self.progress.update and self.gradient.micro_batches > before:
+            record, now = self.keeper.checkpoint.origin["machine"], self.gradient.micro_batches
+            self._record_history(record, {**record, "micro_batches": before}, {"micro_batches": now})
 
     def batches(self) -> Iterator[Batch]:
         """Yield batches, epoch after epoch, from the current position on."""

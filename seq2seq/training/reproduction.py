@@ -132,7 +132,7 @@ class Reproduction:
             yield replace(part, way_out="give device=... to train on another one, with other bits" * not_here)
         yield Requirement("precision", origin["training"].get("precision"), config.training.precision)
         if changes := origin.get("machine", {}).get("changed"):
-            yield Requirement("changed in mid-run", changes, "no change")
+            yield Requirement("changed mid-run", changes, "no change")
 
     def _tokenizers(self, learnable: bool) -> Iterator[Requirement]:
         way_out = (
@@ -216,7 +216,7 @@ def _refusal(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         return "has no record of its training (`origin` in config.json). Train it with this version to have one."
     if changed := settings.get("changed"):
         return (
-            f"settings were changed in mid-run ({changed}), and a reproduction has the same ones throughout. Train "
+            f"settings were changed mid-run ({changed}), and a reproduction has the same ones throughout. Train "
             "with seq2seq train, and stop and resume it with other settings at the same updates."
         )
     if settings.get("ranks", 1) != 1:

@@ -1,6 +1,8 @@
 """What ends a training, and that it goes on when the limit is raised."""
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 from support import trainers
 
 from seq2seq.cli.main import main
+from seq2seq.training.checkpoints import CheckpointKeeper
 
 
 @pytest.fixture
@@ -47,6 +50,26 @@ def test_hours_are_counted_over_resumes(
     assert train("run", "training.max_updates=100", f"training.max_hours={hours + 0.25}") == 0
     assert "nothing to do, training.max_hours" in capfd.readouterr().err
     assert state("run")["position"]["update"] == position["update"]
+
+
+def test_a_signal_in_the_last_validation_ends_it_too(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = CheckpointKeeper.record_if_best
+
+    def stopped(self: CheckpointKeeper, *arguments: Any) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(CheckpointKeeper, "record_if_best", stopped)
+    assert train("run", "training.max_updates=2", "data.test=valid") == 130
+    assert state("run")["position"]["update"] == 2
+    assert not Path("run/test.json").exists()
+    monkeypatch.setattr(CheckpointKeeper, "record_if_best", original)
+    assert train("run", "training.max_updates=2", "data.test=valid") == 0
+    assert Path("run/test.json").exists()
+
+
+def test_a_seed_may_be_a_date_and_a_time(train: Any) -> None:
+    assert train("run", "training.max_updates=1", "seed=20240101123456") == 0
 
 
 def test_a_cosine_ends_with_the_time(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from support import trainers
 from support.searches import SOURCES
+from support.sentences import write_pairs
 from support.variants import DEFAULT, build_model
 from torch import Tensor
 
@@ -195,6 +196,33 @@ def test_before_the_first_update_the_parts_are_found_and_training_is_that_of_as_
     assert json.loads((found.run_dir / "last/state.json").read_text())["parts"] == 4
     again = make(tmp_path, "found", more)
     assert again.gradient.micro_batches == 4
+
+
+def test_a_resumed_run_records_that_its_parts_are_smaller(tmp_path: Path) -> None:
+    make(tmp_path, "run", "training.max_updates=2").run()
+    Small.memory = 1000
+    again = make(tmp_path, "run", "training.max_updates=4")
+    again.run()
+    assert again.gradient.micro_batches > 1
+    for _ in range(2):
+        machine = json.loads((again.run_dir / "last/config.json").read_text())["origin"]["machine"]
+        assert machine["changed"] == f"micro_batches 1 until update 2, then {again.gradient.micro_batches}"
+        again = make(tmp_path, "run", "training.max_updates=6")
+        again.run()
+
+
+def test_the_largest_batches_have_most_tokens_and_most_pairs_of_positions(tmp_path: Path) -> None:
+    """A long source beside short targets, as in pairs that don't belong together, makes long rows of many pairs."""
+    lengths = [(30, 30)] * 2 + [(3, 2)] * 30 + [(25, 2)]
+    pairs = [(" ".join(["a"] * s), " ".join(["b"] * t)) for s, t in lengths]
+    write_pairs(tmp_path / "train", pairs)
+    data = make(tmp_path, "run", "data.vocab_size=300").data
+    found = [batch.source.shape + batch.targets.shape[1:] for batch in data.largest()]
+    plan = [make_batch(data.corpus, rows) for rows in data.plan(None)]
+    sizes = [batch.source.shape + batch.targets.shape[1:] for batch in plan]
+    assert len(found) == 2
+    assert max(b * (s + t) for b, s, t in sizes) == max(b * (s + t) for b, s, t in found)
+    assert max(b * s * t for b, s, t in sizes) == max(b * s * t for b, s, t in found)
 
 
 def test_a_later_batch_is_split_alone_and_none_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -86,6 +86,9 @@ def test_the_last_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]
         newest, last = (weights(run_dir / name) for name in (f"last-00000{updates}", "last"))
         assert all(tensor.equal(last[name]) for name, tensor in newest.items())
     assert not directories(run_dir, "best")
+    scores += [9]
+    trainers.make(tmp_path, *options, "training.keep_last=1", "training.max_updates=5").run()
+    assert not directories(run_dir, "last")
 
 
 def test_what_a_crashed_run_kept_later_does_not_count(tmp_path: Path, scores: list[float]) -> None:

@@ -92,6 +92,8 @@ def test_a_split_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
     corpus(tmp_path)
     with pytest.raises(DataError, match=r"data\.split\.valid=400 .*data\.train has 400 pairs .* Hold out fewer"):
         find_texts(options(tmp_path, split={"valid": 400}))
+    with pytest.raises(DataError, match=r"data\.split\.valid=1000 and data\.split\.test=0: data\.train has 400 pairs"):
+        find_texts(options(tmp_path, split={"valid": 1000}))
     assert not list((tmp_path / "cache").iterdir())
 
 

@@ -214,6 +214,7 @@ def test_gradients_reach_the_weights_under_autocast(dtype: torch.dtype) -> None:
     [
         ({"risk_samples": 5}, {}, "training.risk_samples=5 and training.loss=cross_entropy"),
         ({"loss": "minimum_risk"}, {"name": "reinforce"}, "normaliser=reinforce and training.loss=minimum_risk"),
+        ({"r_drop": 1.0}, {"name": "reinforce"}, "normaliser=reinforce and training.r_drop=1.0"),
         ({"r_drop": 1.0}, {}, "r_drop=1.0 and model.dropout=0: both passes would be the same"),
         ({"loss": "minimum_risk", "r_drop": 1.0}, {}, "r_drop=1.0 and training.loss=minimum_risk"),
         ({"loss": "minimum_risk", "guided_alignment": 0.2}, {}, "guided_alignment=0.2 and training.loss=minimum_risk"),
