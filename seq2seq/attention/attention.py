@@ -37,8 +37,6 @@ class Memory:
     """[b]: number of real positions."""
     causal: bool = False
     """True: a step sees the positions up to its own. False: it sees all."""
-    first: int = 0
-    """Absolute position of the first key."""
 
     @property
     def size(self) -> int:
@@ -46,8 +44,7 @@ class Memory:
         return self.values.size(2)
 
     def append(self, new: "Memory") -> "Memory":
-        """Add the positions that follow; `new` is prepared with `first` at the end of this memory."""
-        assert new.first == self.first + self.size
+        """Add the positions that follow; `new` is prepared with this memory's size as `first`."""
         keys, values = torch.cat([self.keys, new.keys], 2), torch.cat([self.values, new.values], 2)
         return replace(self, keys=keys, values=values, lengths=self.lengths + new.lengths)
 
@@ -58,7 +55,7 @@ class Memory:
     def extent(self, positions: Tensor) -> Tensor:
         """How many of the first positions each step sees: absolute positions of the steps [b t] -> [b t]."""
         lengths = self.lengths[:, None].expand_as(positions)
-        return torch.minimum(lengths, positions + 1 - self.first) if self.causal else lengths
+        return torch.minimum(lengths, positions + 1) if self.causal else lengths
 
 
 @dataclass(frozen=True)
@@ -205,13 +202,13 @@ class Attention(nn.Module):
         return getattr(self.score, "coverage", None) is not None
 
     def prepare(self, keys: Tensor, values: Tensor, lengths: Tensor, *, causal: bool = False, first: int = 0) -> Memory:
-        """Project what is attended to, once: keys [b s k], values [b s v], lengths [b]."""
+        """Project what is attended to, once: keys [b s k] from position `first` on, values [b s v], lengths [b]."""
         keys, values = self.heads.split_memory(keys, values)  # [b h s k], [b h s v]
         if self.rotary is not None:
             keys = self.rotary(keys, torch.arange(first, first + keys.size(2), device=keys.device))
         if self._fusable:
-            return Memory(self.score.project(keys), values, lengths, causal, first)
-        return Memory(self.score.prepare(keys, first), full_precision(values), lengths, causal, first)
+            return Memory(self.score.project(keys), values, lengths, causal)
+        return Memory(self.score.prepare(keys, first), full_precision(values), lengths, causal)
 
     def initial_coverage(self, memory: Memory) -> Tensor | None:
         """The coverage before the first step [b h s]; None for scores that don't use it."""
@@ -231,8 +228,7 @@ class Attention(nn.Module):
         Coverage [b h s] is that before the step, so t is 1 where it is used. How the context is computed is decided
         here alone: only callers that need weights rely on their being computed at all.
         """
-        places = positions - memory.first if memory.first else positions
-        view: WindowView = self.window(query, places, memory.extent(positions), memory.size)
+        view: WindowView = self.window(query, positions, memory.extent(positions), memory.size)
         queries = self.heads.split_query(query)  # [b h t q]
         if self.rotary is not None:
             queries = self.rotary(queries, positions[:, None])

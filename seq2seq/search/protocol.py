@@ -121,8 +121,12 @@ class Limits:
 
     def longest(self, source: Sequence[int], prefix: Sequence[int]) -> int:
         """Most tokens for this source, whatever else is in its batch; always enough for the prefix and EOS."""
-        return max(len(prefix) + 1, min(self.max_length, int(self.max_length_ratio * len(source)) + MARGIN))
+        return max(len(prefix) + 1, min(self.max_length, int(_times(self.max_length_ratio, source)) + MARGIN))
 
     def shortest(self, source: Sequence[int]) -> int:
         """Fewest tokens for this source."""
-        return math.ceil(self.min_length_ratio * len(source))
+        return math.ceil(_times(self.min_length_ratio, source))
+
+
+def _times(ratio: float, source: Sequence[int]) -> float:
+    return round(ratio * len(source), 6)  # 100 x 1.1 is 110.00000000000001

@@ -90,7 +90,7 @@ class DecoderLayer(nn.Module):
         """x [n t d], earlier positions, positions [n t] -> [n t d], what was attended to, all positions."""
         y = self.self_attention_residual.enter(x)
         lengths = torch.full((y.size(0),), y.size(1), device=y.device)
-        first = 0 if past is None else past.first + past.size
+        first = 0 if past is None else past.size
         now = self.self_attention.prepare(y, y, lengths, causal=True, first=first)
         memory = now if past is None else past.append(now)
         seen = self.self_attention(y, memory, positions, need_weights=False)

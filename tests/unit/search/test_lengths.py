@@ -20,6 +20,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.loading import load_translator
 from seq2seq.inference.translator import Translator
 from seq2seq.search.lengths import Lengths
+from seq2seq.search.protocol import MARGIN, Limits
 from seq2seq.text.tokenizer import EOS
 from seq2seq.training.process_group import ProcessGroup
 from seq2seq.training.risk import MinimumRisk
@@ -52,6 +53,12 @@ def test_numbers_read_aloud_fit() -> None:
     targets = random.integers(5, 10 * sources)
     assert fitting(Lengths(), sources, targets) < 0.8
     assert fitting(Lengths.of(sources, targets), sources, targets) == 1
+
+
+def test_ratios_are_exact() -> None:
+    """In floating point, 100 x 1.1 is above 110, and 100 x 1.15 below 115."""
+    limits = Limits([], 1000, 1.15, min_length_ratio=1.1)
+    assert (limits.shortest([0] * 100), limits.longest([0] * 100, [])) == (110, 115 + MARGIN)
 
 
 def test_sentences_of_like_lengths_have_the_limits_they_always_had() -> None:
