@@ -33,7 +33,7 @@ def run(config: AlignConfig) -> int:
     """Print the alignments, and their agreement with gold ones."""
     if config.output_format == "json" and config.gold is None:
         raise ConfigError("output_format=json prints the agreement with gold=FILE: give gold, or use jsonl or text")
-    check_output(config.output)
+    check_output(config.output, [config.source, config.target, config.gold])
     for names in (config.checkpoint, config.reverse) if config.tune else ():
         find_to_extend(Path(several(names)[0]))
     translator = load_translator(config.checkpoint, config.device)

@@ -19,7 +19,7 @@ def run(config: BleuConfig) -> int:
     names = several(config.hypothesis)
     if not names:
         raise ConfigError("hypothesis=[]: expected a file, or several, [a,b]; the first is the baseline")
-    check_output(config.output)
+    check_output(config.output, [*names, *several(config.reference)])
     layout = RowLayout((None, config.target_lang), config.columns)
     systems, references = read_references(names, config.reference, layout, TARGET)
     tokenizer = config.bleu_tokenizer or metrics.bleu_tokenizer(config.target_lang)

@@ -30,7 +30,7 @@ class Item:
 
 def run(config: ContrastConfig) -> int:
     """Print the share of items whose right translation has the highest log-probability, in all and by group."""
-    check_output(config.output)
+    check_output(config.output, [config.input])
     items = list(read_items(config.input, config.by))
     if not items:
         raise DataError(f"{config.input}: no items to score")

@@ -13,7 +13,7 @@ from seq2seq.cli.files import check_directory, check_output, make_directory, out
 from seq2seq.cli.reading import RowLayout, check_context, layout
 from seq2seq.cli.references import read_test_set
 from seq2seq.cli.rows import result_row
-from seq2seq.config import EvaluateConfig, to_plain
+from seq2seq.config import EvaluateConfig, several, to_plain
 from seq2seq.inference import metrics
 from seq2seq.inference.alignment import Aligner
 from seq2seq.inference.context_view import view_context
@@ -36,7 +36,7 @@ _PLOT = "bleu_by_length.svg"
 
 def run(config: EvaluateConfig) -> int:
     """Print BLEU, chrF and TER with signatures, and BLEU by source length; with `report` write a report as well."""
-    check_output(config.output)
+    check_output(config.output, [config.source, *several(config.reference)])
     if config.report is not None:
         check_directory(config.report)
     columns = layout(config.checkpoint, config.columns)
@@ -50,7 +50,7 @@ def run(config: EvaluateConfig) -> int:
     with progress(len(sources)) as advance:
         translations = translate(config, translator, requests, advance)
         if config.report is not None:
-            conditions = {key: getattr(config, key) for key in ("checkpoint", "source", "reference")}
+            conditions = {key: getattr(config, key) for key in ("checkpoint", "source", "reference", "context")}
             conditions |= {"decoding": to_plain(config.decoding), "version": __version__}
             report = Report(conditions, translator, config.decoding, tokenizer, moses)
             write_report(config.report, report, translations, references)

@@ -7,7 +7,7 @@ import select
 import sys
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count, islice
 from pathlib import Path
@@ -19,8 +19,17 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from seq2seq.cli.main import standard_output
 from seq2seq.errors import DataError
-from seq2seq.text.corpus import MOST_BYTES, decode_lines, find_file, in_groups, open_binary, raw_lines, read_lines
-from seq2seq.text.storage import rename_file, replace_file, writing
+from seq2seq.text.corpus import (
+    MOST_BYTES,
+    decode_lines,
+    existing,
+    find_file,
+    in_groups,
+    open_binary,
+    raw_lines,
+    read_lines,
+)
+from seq2seq.text.storage import rename_file, replace_file, unfinished_path, writing
 
 _PATIENCE = 0.02
 """Seconds without input after which the lines read so far are translated."""
@@ -166,11 +175,15 @@ def _is_special(path: Path) -> bool:
     return str(path.parent) in _DEVICES or (os.path.exists(path) and not os.path.isfile(path))
 
 
-def check_output(name: str) -> None:
-    """Raise DataError if an output file can't be written; call it before doing the work."""
+def check_output(name: str, inputs: Iterable[str | None] = (), key: str = "output") -> None:
+    """Raise DataError if an output file can't be written, or would replace an input; call it before doing the work."""
     if name == "-":
         return
     final = _follow(name)
+    written = {os.path.realpath(path) for path in (final, partial_path(name)) if path is not None}
+    for given in inputs:
+        if given is not None and (file := existing(given)) and os.path.realpath(file) in written:
+            raise DataError(f"{key}={name}: {given} would be replaced. Give another name.")
     with writing(name):
         if os.path.isdir(final):
             raise DataError(f"{name}: is a directory, expected a file. Give another name.")
@@ -223,7 +236,7 @@ def resumable_stream(name: str, kept: int = 0) -> Iterator[tuple[TextIO, Callabl
         with output_stream(name) as file:
             yield file, file.flush
         return
-    begun, packed = partial.with_suffix(".tmp"), name.endswith(".gz")
+    begun, packed = unfinished_path(partial), name.endswith(".gz")
     with writing(name):
         begun.unlink(missing_ok=True)  # never write through a link
         try:

@@ -10,7 +10,7 @@ from seq2seq.inference.loading import load_translator
 
 def run(config: ScoreConfig) -> int:
     """Print the log-probability of each target, or all details as JSON."""
-    check_output(config.output)
+    check_output(config.output, [config.source, config.target])
     translator = load_translator(config.checkpoint, config.device)
     aligner = Aligner.of(translator)
     pairs = read_pairs(config.source, config.target, translator, layout(config.checkpoint, config.columns))

@@ -18,15 +18,16 @@ def run(config: SymmetriseConfig) -> int:
     """Print the combined alignments, and their agreement with gold ones."""
     if config.forward == config.reverse == "-":
         raise DataError("both directions are stdin (-); give a file for one")
-    check_output(config.output)
-    found = list(combined(config))
-    with output_stream(config.output) as output:
-        for links in found:
-            print(" ".join(f"{i}-{j}" for i, j in links), file=output)
+    check_output(config.output, [config.forward, config.reverse, config.gold])
+    found, golds = list(combined(config)), []
     if config.gold is not None:
         names = (config.gold, config.forward)
         lines = [line for line, _ in zip_lines(names, (input_lines(config.gold), map(str, found)))]
         golds = [read_gold(line, config.gold_base, f"{config.gold}:{n}") for n, line in enumerate(lines, 1)]
+    with output_stream(config.output) as output:
+        for links in found:
+            print(" ".join(f"{i}-{j}" for i, j in links), file=output)
+    if config.gold is not None:
         logger.info("%s", agreement(found, golds))
     return 0
 

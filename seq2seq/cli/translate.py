@@ -37,7 +37,6 @@ from seq2seq.inference.translation import CutCount, Request, Translation
 from seq2seq.inference.translator import Translator
 from seq2seq.text.cleaning import is_blank
 from seq2seq.text.context import Past
-from seq2seq.text.corpus import existing
 from seq2seq.text.markup import Markup
 from seq2seq.text.tag_placement import place_tags
 
@@ -72,30 +71,24 @@ def plan(config: TranslateConfig) -> list[Job]:
 
     Raises ConfigError or DataError if an output can't be written, or would replace an input or another output.
     """
+    names = several(config.input)
+    read = [*names, *several(config.prefix)]
     if config.alignments is not None:
         if os.path.realpath(config.alignments) == os.path.realpath(config.output):
             raise ConfigError(f"alignments={config.alignments} and output={config.output}: take two different files.")
-        check_output(config.alignments)
-    names = several(config.input)
+        check_output(config.alignments, read, "alignments")
     if isinstance(config.input, str) or config.output == "-":
-        check_output(config.output)
-        outputs = {"output": config.output, "alignments": config.alignments}
-        written = {os.path.realpath(name): key for key, name in outputs.items() if name not in (None, "-")}
-        for name in (*names, *several(config.prefix)):
-            if (file := existing(name)) and (key := written.get(os.path.realpath(file))):
-                raise ConfigError(f"{key}={outputs[key]}: {name} would be replaced. Give another file.")
+        check_output(config.output, read)
         return [Job(name, config.output) for name in names]
     inputs: dict[str, str] = {}
     for name in names:
         output = str(Path(config.output) / Path(name).name)
         if output in inputs:
             raise ConfigError(f"input=[{inputs[output]},{name}]: both would be written to {output}. Rename one.")
-        if os.path.realpath(output) == os.path.realpath(existing(name) or name):
-            raise ConfigError(f"output={config.output}: {name} would be replaced. Give another directory.")
         inputs[output] = name
     make_directory(config.output)
     for output in inputs:
-        check_output(output)
+        check_output(output, read)
     return [Job(name, output) for output, name in inputs.items()]
 
 

@@ -91,7 +91,7 @@ def replace_file(final: Path) -> Iterator[Path]:
 
     Raises OSError if the file can't be written.
     """
-    unfinished = final.with_name(f"{final.name}.tmp")
+    unfinished = unfinished_path(final)
     unfinished.unlink(missing_ok=True)  # writing would follow a link to elsewhere
     try:
         unfinished.touch(exist_ok=False)
@@ -102,6 +102,11 @@ def replace_file(final: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it would hide an earlier error
             unfinished.unlink(missing_ok=True)
+
+
+def unfinished_path(final: Path) -> Path:
+    """The path of a file while it is written: a hidden one, which no file of the user has."""
+    return final.with_name(f".{final.name}.tmp")
 
 
 def rename_file(unfinished: Path, final: Path) -> None:

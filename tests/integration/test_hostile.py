@@ -42,6 +42,7 @@ from seq2seq.text.cache import encode_corpus
 from seq2seq.text.corpus import MOST_BYTES, read_lines
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
+from seq2seq.text.storage import unfinished_path
 from seq2seq.text.tokenizer import Tokenizer
 from seq2seq.training.progress import Effort, Progress, effort
 from seq2seq.training.run_directory import RunLock, claim_run_dir
@@ -314,9 +315,9 @@ def baits(place: Place) -> None:
         place.cases[f"bait-{command}"] = Case([command, where, *more], 0)
     # What is written beside a stranger's weights does not follow links either.
     directory = place.checkpoint("trap")
-    (directory / "shortlist.safetensors.tmp").symlink_to(place.outside / "train.en")
+    (directory / ".shortlist.safetensors.tmp").symlink_to(place.outside / "train.en")
     place.cases["trap-shortlist"] = Case(["shortlist", f"checkpoint={directory}", *sides], 0)
-    (root / "trap.out.tmp").symlink_to(place.outside / "train.en")
+    (root / ".trap.out.tmp").symlink_to(place.outside / "train.en")
     place.translate("trap", "", code=0)
 
 
@@ -354,7 +355,7 @@ def test_each_ends_with_a_clear_message(place: Place, results: dict[str, dict[st
             assert len(result["errors"]) < 4000, name
             outputs = [word.partition("=")[2] for word in case.arguments if word.startswith("output=")]
             assert not any(os.path.exists(output) for output in outputs), name
-            assert not any(os.path.exists(f"{output}.tmp") for output in outputs), name
+            assert not any(unfinished_path(Path(output)).exists() for output in outputs), name
 
 
 def test_nothing_is_executed(place: Place, results: dict[str, dict[str, Any]]) -> None:
@@ -504,7 +505,7 @@ def test_a_run_directory_leads_nowhere(tmp_path: Path) -> None:
         Progress(run, 1, device, epoch=1, validate_every=1)
     with pytest.raises(DataError, match="a link that leads out of"):
         effort(run)
-    (run / "config.json.tmp").symlink_to(outside)
+    (run / ".config.json.tmp").symlink_to(outside)
     (run / ".lock").symlink_to(outside)
     options = parse("train", json.loads((MODEL / "config.json").read_text(), object_hook=_of_run))
     with pytest.raises(DataError, match="a link that leads out of"), claim_run_dir(RunLock(run), options):
@@ -514,7 +515,7 @@ def test_a_run_directory_leads_nowhere(tmp_path: Path) -> None:
         pass
     assert outside.read_text() == "{}\n"
     assert json.loads((run / "config.json").read_text())["seed"] == 1
-    (tmp_path / "text.tmp").symlink_to(outside)
+    (tmp_path / ".text.tmp").symlink_to(outside)
     with output_stream(str(tmp_path / "text")) as file:
         file.write("said\n")
     assert outside.read_text() == "{}\n"

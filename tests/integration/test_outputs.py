@@ -237,7 +237,7 @@ def test_each_of_several_inputs_has_an_output(
     refused(says, input=["in.txt", "same/in.txt"], output="new")
     refused("both would be written", input=["in.txt", "same/in.txt"], output="fresh")
     assert not Path("fresh").exists()
-    refused(r"output=\.: in.txt would be replaced", input=["in.txt"], output=".")
+    refused("output=in.txt: in.txt would be replaced", input=["in.txt"], output=".")
 
 
 @pytest.mark.parametrize(
@@ -318,6 +318,31 @@ def test_an_input_is_never_replaced(refused: Callable[..., None]) -> None:
         file.write("a\n")
     refused(r"output=packed.txt.gz: packed.txt would be replaced", input="packed.txt", output="packed.txt.gz")
     refused("take two different files", alignments="./out")
+    Path("out.partial").write_text("a\n")
+    refused("output=out: out.partial would be replaced", input="out.partial")
+    Path("out.tmp").write_text("a\n")
+    run(input="out.tmp")
+    assert Path("out.tmp").read_text() == "a\n"
+
+
+def test_no_command_replaces_its_input(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("links").write_text("0-0 1-1\n")
+    Path("in.txt").write_text("a\n")
+    sides = [f"checkpoint={MODEL}", "source=in.txt", "target=other"]
+    commands = {
+        "symmetrise": ["forward=links", "reverse=links", "gold=in.txt"],
+        "score": sides,
+        "align": sides,
+        "evaluate": [f"checkpoint={MODEL}", "source=in.txt", "reference=other"],
+        "bleu": ["hypothesis=other", "reference=[other,in.txt]"],
+        "contrast": [f"checkpoint={MODEL}", "input=in.txt"],
+    }
+    for command, words in commands.items():
+        assert main([command, *words, "output=./in.txt"]) == 2
+        assert "output=./in.txt: in.txt would be replaced. Give another name." in capsys.readouterr().err
+    assert main(["symmetrise", "forward=links", "reverse=links", "gold=in.txt", "output=out"]) == 2  # no links in it
+    assert not Path("out").exists()
+    assert Path("in.txt").read_text() == "a\n"
 
 
 def test_a_complete_output_of_another_input_is_refused(refused: Callable[..., None]) -> None:
