@@ -25,6 +25,8 @@ _FIXED = ("run.dir", "sweep.subdir", "output_subdir", "job.chdir", "job_logging"
 _REFUSED = {
     "config_path": "Use --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
     "config_name": "Use --config-dir=DIR with yours: DIR/experiment/NAME.yaml is then experiment=NAME.",
+    "hydra_help": "Use seq2seq COMMAND --help.",
+    "version": "Use seq2seq --version.",
     "shell_completion": "Use seq2seq -sc install=bash, without a command.",
     "experimental_rerun": "It would load a pickle, which can run any code.",
 }
@@ -112,12 +114,12 @@ def settable(command: str, word: str, multirun: bool = False) -> str:
 
 def quoted(text: str) -> str:
     """Quote any text for Hydra's grammar, where a backslash is literal unless it stands before a quote."""
-    doubled = re.sub(r'(\\+)("|$)', r"\1\1\2", text)
+    doubled = re.sub(r'(\\+)("|\Z)', r"\1\1\2", text)
     return '"' + doubled.replace('"', '\\"') + '"'
 
 
-_SYNTAX = re.compile(r"""["'].*|null|.*(\\|\$\{).*""", re.DOTALL | re.IGNORECASE)
-"""Text that Hydra interprets where it can: quotes, null, escaped letters, interpolations."""
+_SYNTAX = re.compile(r"""["'].*|null|.*(\\[ ,]|\$\{).*""", re.DOTALL | re.IGNORECASE)
+"""Text that Hydra interprets where it can: quotes, null, escaped commas and spaces, interpolations."""
 
 
 def _readable(command: str, key: str, text: str, multirun: bool) -> str:

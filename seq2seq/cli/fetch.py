@@ -109,6 +109,6 @@ def _described(corpus: Corpus) -> str:
             f"licence: {corpus.licence}",
             f"source: {corpus.home}",
             corpus.parts,
-            f"files: {len(files)}{size}; {known} with a known hash, the others are kept to their first download",
+            f"files: {len(files)}{size}; {known} with a known SHA-256, the others must equal their first download",
         ]
     )

@@ -103,7 +103,7 @@ def _read_keys(path: str | None) -> list[str]:
     if path is None:
         return []
     try:
-        keys = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        keys = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"api_keys={path}: can't be read ({error})") from error
     keys = [key for key in keys if key]

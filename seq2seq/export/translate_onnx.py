@@ -66,7 +66,7 @@ class Text:
             for side in ("source", "target")
         )
         names = map(self._source.IdToPiece, range(EOS + 1, self._source.GetPieceSize()))
-        self._whole_words = all(name.startswith("\u2581") for name in names)
+        self._whole_words = all(name.startswith("\u2581") for name in names if name not in _SYMBOLS)
         self._raw = config["raw"]
         self._visible, self._unusual = re.compile(config["visible"]), re.compile(config["unusual"])
         self._protect = re.compile(config["protect"]) if config["protect"] else None
@@ -263,7 +263,7 @@ class Translator:
 
     def _longest(self, source: Sequence[int]) -> int:
         """Return the most pieces of a translation, EOS included."""
-        limit = int(self._search["max_length_ratio"] * len(source)) + self._search["margin"]
+        limit = int(round(self._search["max_length_ratio"] * len(source), 6)) + self._search["margin"]
         return max(1, min(self._search["max_length"], limit))
 
     def _penalty(self, length: int) -> float:

@@ -22,7 +22,7 @@ _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 _OF_CHARACTERS = ("zh", "ja-mecab", "char")
 _LONGEST_NGRAM = 4
 """Tokens. BLEU of a corpus without any n-gram of this length is 0."""
-_SAMPLES = 1000
+SAMPLES = 1000
 """Bootstrap samples, sacrebleu's own number"""
 _DRAWN = 10_000_000
 """Sentences in all samples together, which sacrebleu holds in memory: huge test sets get fewer samples."""
@@ -156,13 +156,18 @@ def _scored(metric: Metric, hypotheses: Sequence[str], bootstrap: bool) -> tuple
     if not bootstrap or len(hypotheses) < 2:
         return float(metric.corpus_score(list(hypotheses), None).score), None
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
-    samples = max(min(_SAMPLES, _DRAWN // len(hypotheses)), _SAMPLES // 10)
+    samples = bootstrap_samples(len(hypotheses))
     # A test of one system: corpus_score(n_bootstrap=...) draws the same samples, but fails where one of them scores 0.
     test = PairedTest([("system", list(hypotheses))], {"metric": metric}, None, test_type="bs", n_samples=samples)
     signatures, results = test()
     ((name, signature),) = signatures.items()
     result: Any = results[name][0]
     return float(result.score), Interval(float(result.mean), float(result.ci), str(signature))
+
+
+def bootstrap_samples(sentences: int) -> int:
+    """Return how many samples of so many sentences are drawn."""
+    return max(min(SAMPLES, _DRAWN // max(sentences, 1)), SAMPLES // 10)
 
 
 def corpus_metrics(references: Sequence[Reference], tokenizer: str) -> dict[str, Metric]:

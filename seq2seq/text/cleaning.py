@@ -5,6 +5,7 @@ A replacement is a piece of a line and the text that takes its place; replacemen
 
 import re
 import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -132,6 +133,7 @@ def _after(replacements: Sequence[Replacement], place: int) -> int:
 
 
 def overlay(over: Sequence[Replacement], under: Sequence[Replacement]) -> list[Replacement]:
-    """All of `over`, and those of `under` that lie in none of them, in order."""
-    free = (lower for lower in under if not any(upper.begin <= lower.begin < upper.end for upper in over))
-    return sorted([*over, *free])
+    """All of `over`, which are in order and apart, and those of `under` that lie in none of them, in order."""
+    begins = [upper.begin for upper in over]
+    before = ((lower, bisect_right(begins, lower.begin) - 1) for lower in under)
+    return sorted([*over, *(lower for lower, at in before if at < 0 or over[at].end <= lower.begin)])

@@ -144,11 +144,7 @@ class _HtmlReader(HTMLParser):
     def handle_comment(self, data: str) -> None:
         self._note("empty", "")
 
-    def handle_pi(self, data: str) -> None:
-        self._note("empty", "")
-
-    def unknown_decl(self, data: str) -> None:
-        self._note("empty", "")
+    handle_pi = unknown_decl = handle_comment
 
     def handle_decl(self, decl: str) -> None:
         self._refuse(f"<!{decl}>", "inline elements and no DOCTYPE")

@@ -27,8 +27,9 @@ _TAG = re.compile(
 )
 _TIMES = re.compile(r"\ufeff?\s*\d+:\d\d:\d\d[,.]\d+\s+-->\s+\d+:\d\d:\d\d[,.]\d+.*")
 _LINES = re.compile(r"(?<=\n)")
-_MARKS = re.compile(r"(?:<[^<>]*>|\{[^{}]*\})++")
-"""Marks of style in subtitles"""
+_BRACES = r"\{(?=\\|/?[A-Za-z](?:\}|:))[^{}]*\}"
+_MARKS = re.compile(rf"(?:</?[A-Za-z][^<>]*>|{_BRACES})++")
+"""Marks of style in subtitles: <i>, </font>, {\an8}, {b}, {y:i}"""
 _NAMES = re.compile(r"<(/?\w*)")
 """Names of the tags among them"""
 
@@ -157,7 +158,7 @@ def _around(text: str) -> tuple[int, int]:
     closed = [f"/{name}" for name in reversed(opened)]
     inside = [name for run in runs[1:-1] for name in _NAMES.findall(run[0])]
     if opened and (last.end() < len(text) or _NAMES.findall(last[0]) != closed or {*closed} & {*inside}):
-        braces = re.match(r"(?:\{[^{}]*\})*", text)
+        braces = re.match(f"(?:{_BRACES})*", text)
         return braces.end() if braces else 0, len(text)
     return runs[0].end(), last.start() if opened else len(text)
 

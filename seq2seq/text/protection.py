@@ -8,7 +8,7 @@ from seq2seq.text.cleaning import Replacement
 
 _NAMED = {
     "placeholders": r"\$?\{\w*\}|%(?:\(\w+\))?[0-9]*\$?[-+0#]?[0-9]*(?:\.[0-9]+)?[diouxXeEfFgGcrsa@](?!\w)",
-    "urls": r"(?:https?://|ftp://|www\.)[^\s<>\"]*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+    "urls": r"(?:https?://|ftp://|www\.)[^\s<>\"]*[\w/]|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
     "markup": r"</?[A-Za-z][^<>]*>|&(?:\w+|#\w+);",
 }
 """Patterns with names. Checkpoints hold only the name, so the pattern behind it may not change."""

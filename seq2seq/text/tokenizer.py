@@ -301,8 +301,8 @@ class Tokenizer:
 
     @cached_property
     def whole_words(self) -> bool:
-        """Whether every piece is a word, so that other words are unknown."""
-        return all(name.startswith("\u2581") for name in self._names[EOS + 1 :])
+        """Whether every piece is a word, so that other words are unknown; those for protected text don't count."""
+        return all(name.startswith("\u2581") for name in self._vocabulary[EOS + 1 :] if not name.endswith(_HIDDEN))
 
     def decode_spans(self, pieces: Sequence[str], protected: Sequence[str] = ()) -> tuple[str, list[Span | None]]:
         """Decode pieces given by name, and find the span of each in the text; None for those that vanish."""

@@ -55,6 +55,11 @@ def test_regular_expressions_in_a_list_stay_as_they_are(text: str, items: list[s
     assert read("train", "data.protect", text) == items
 
 
+@pytest.mark.parametrize("text", [r"\(\d+\)", r"\[\d+\]", r"\{\{.*?\}\}", r"\w+\\x"])
+def test_a_single_regular_expression_stays_as_it_is(text: str) -> None:
+    assert read("train", "data.protect", text) == text
+
+
 def test_they_come_through_hydra() -> None:
     for text in ("日本 (1)", 'it\'s, "so"\\', "1_000"):
         (config,) = composed("translate", "checkpoint=c", f"output={text}")

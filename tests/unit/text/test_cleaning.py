@@ -23,7 +23,7 @@ from seq2seq.inference.models import EnsembleMember
 from seq2seq.inference.translation import Request
 from seq2seq.inference.translator import Translator
 from seq2seq.text.cache import encode_corpus
-from seq2seq.text.cleaning import clean, find_unusual, spans_before
+from seq2seq.text.cleaning import Replacement, clean, find_unusual, overlay, spans_before
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
 from seq2seq.text.tokenizer import EOS, Tokenizer
@@ -97,6 +97,13 @@ def test_each_white_space_is_a_space_and_no_format_character_is_seen_between_let
         assert clean(f"a{character}b") == "a b", ascii(character)
     for character in FORMATS:
         assert clean(f"a{character}b") == "ab", ascii(character)
+
+
+def test_replacements_over_others_hide_them() -> None:
+    over = [Replacement(2, 4, "x"), Replacement(6, 9, "y")]
+    under = [Replacement(n, n + 1, "") for n in (0, 1, 2, 3, 4, 6, 8, 9)]
+    assert overlay(over, under) == [*under[:2], over[0], under[4], over[1], under[7]]
+    assert overlay([], under) == under
 
 
 def test_nothing_else_changes() -> None:

@@ -145,6 +145,12 @@ def test_marks_stay_if_they_are_around_all_of_a_subtitle(said: str, expected: st
     assert parts.fill(["X"] * len(parts.segments)) == f"{time}{expected}\n"
 
 
+def test_signs_are_no_marks() -> None:
+    said = "2 < 3 and 4 > 1, I have {3} cats, <i>a</i> {b}c{/b}"
+    (segment,) = read_subtitles(f"1\n00:00:05,000 --> 00:00:06,000\n{said}\n").segments
+    assert segment.text == "2 < 3 and 4 > 1, I have {3} cats, a c"
+
+
 def test_subtitles_keep_how_their_lines_end() -> None:
     text = SUBTITLES.replace("horse\nhas", "horse has").replace("\n", "\r\n")
     parts = read_subtitles(text)

@@ -1,6 +1,7 @@
 """What is protected is kept to the letter: in the tokens, in the translation, in alignments."""
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from seq2seq.search.protocol import Hypothesis
 from seq2seq.text.cache import encode_corpus
 from seq2seq.text.filters import Filters
 from seq2seq.text.parallel import ParallelText
+from seq2seq.text.protection import Protection
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 from seq2seq.text.word_alignments import WordLinks
 from seq2seq.text.words import WordSegmenter
@@ -213,3 +215,20 @@ def test_members_that_protect_something_else_read_the_same_numbers_when_they_sco
     (best, *_) = next(both.translate_lines(["the <b>old</b> house http://a.b/c"], Decoding(max_length=6)))
     (scored,) = score_pairs(both, [SentencePair(best.source, best.text, best.tokens)], 1)
     assert scored.token_scores == pytest.approx(best.token_scores, abs=1e-4)
+
+
+def test_addresses_are_found_in_long_words_and_in_linear_time() -> None:
+    protection = Protection(["urls"])
+    begin = time.process_time()
+    assert protection.find("a" * 200_000) == []
+    assert time.process_time() - begin < 5  # each place of the word was tried anew: minutes
+    assert protection.find("Write to a.b+c@d-e.org, x@y or z@w.net.") == ["a.b+c@d-e.org", "z@w.net"]
+
+
+def test_words_with_protection_are_words() -> None:
+    """Each unknown one is a token, and the numbered pieces count as no words."""
+    tokenizer = pieces("word")
+    assert tokenizer.whole_words
+    tokens = tokenizer.encode(["zork flumb http://a.de/b"])[0]
+    assert tokens[:2] == [UNK, UNK]
+    assert len(tokens) == 4
