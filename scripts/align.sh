@@ -5,7 +5,8 @@
 #   bash scripts/align.sh TEXT SOURCE TARGET OUTPUT [SETTINGS]
 #
 #   TEXT      the text: TEXT.SOURCE and TEXT.TARGET, a sentence per line
-#   SOURCE    its languages, such as en and de
+#   SOURCE    the language of its one side, such as en
+#   TARGET    the language of its other side, such as de
 #   OUTPUT    directory for links.align and the models; run the command again to resume
 #   SETTINGS  of the four trainings, such as training.max_epochs=20; configs/experiment/align.yaml has the others
 set -euo pipefail
