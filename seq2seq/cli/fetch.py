@@ -29,6 +29,8 @@ def run(config: FetchConfig) -> int:
         )
     files = _files(corpus, config.languages, config.parts)
     if not files:
+        if config.parts == []:
+            raise ConfigError("parts=[]: expected one or more, such as [train,val], or parts=null for all")
         raise ConfigError(
             f"languages=[{','.join(config.languages or ())}]: {corpus.name} has no file of these alone. Name another "
             f"language too: {', '.join(corpus.languages)}."

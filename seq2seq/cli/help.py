@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from seq2seq.cli.names import CONFIGS, find_keys, group_kind, groups, meant, names, options
-from seq2seq.config import COMMANDS, Option
+from seq2seq.config import COMMANDS, Option, options_around
 from seq2seq.errors import ConfigError
 
 _WIDTH = 100
@@ -70,7 +70,8 @@ def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> It
         if name in groups(command):
             default = re.search(rf"^  - {name}: (\w+)", (CONFIGS / f"{command}.yaml").read_text(), re.MULTILINE)
             shown = f"{name}={default[1]}" if default else name
-            text = explanation(group_kind(command, name)) or "A file with any settings."
+            of_files = f"A file of settings, configs/{name}/NAME.yaml or one of --config-dir."
+            text = explanation(group_kind(command, name)) or of_files
             yield from _wrapped(f"{shown}   ({' | '.join(options(name, user_configs))})", 2, 6)
         else:
             (key, *_) = find_keys(command, name)
@@ -82,10 +83,12 @@ def _listed(command: str, listed: Iterable[str], user_configs: str | None) -> It
 def _head(command: str, key: Option) -> str:
     """Show a key with its default and choices, and the options that have it if not all do."""
     choices = " | ".join(key.field.metadata.get("choices", ()))
-    having = dict.fromkeys(other.option for other in find_keys(command, key.name) if other.option)
-    rows = groups(command).get(key.name.rpartition(".")[0].replace(".", "/"), ())
+    same = find_keys(command, key.name)
+    having = dict.fromkeys(other.option for other in same if other.option)
+    rows = options_around(key.name, groups(command))
     limited = f"   [{', '.join(having)}]" if len(having) < len(rows) else ""
-    return f"{key.name}={shown_default(key)}" + (f"   ({choices})" if choices else "") + limited
+    default = " or ".join(dict.fromkeys(map(shown_default, same)))
+    return f"{key.name}={default}" + (f"   ({choices})" if choices else "") + limited
 
 
 def shown_default(key: Option) -> str:
@@ -109,7 +112,7 @@ def _of_option(command: str, group: str, option: str, user_configs: str | None) 
     files = [folder / group / f"{option}.yaml" for folder in folders]
     file = next(file for file in files if file.is_file())
     comments = re.match(r"(#.*\n)*", file.read_text())
-    return " ".join(re.findall(r"^# ?(?!@)(.+)", comments[0], re.MULTILINE)) if comments else ""
+    return " ".join(re.findall(r"^#(?! ?@) ?(.+)", comments[0], re.MULTILINE)) if comments else ""
 
 
 def _wrapped(text: str, indent: int, further: int | None = None) -> list[str]:

@@ -59,7 +59,7 @@ class BenchmarkConfig:
     device: str = choice("auto", "cpu", "cuda", "mps")
     """Device to measure."""
     threads: int = number(1, ge=1)
-    """CPU threads."""
+    """Cores to use: processes in training, threads in decoding."""
     cpu: int | list[int] | None = None
     """CPU cores to run on. null: any."""
     seconds: float = number(10.0, gt=0)

@@ -161,7 +161,7 @@ class EvaluateConfig(ReadingConfig):
     """
 
     source: str = REQUIRED
-    """Source text."""
+    """Source text; without `reference`, a corpus with both sides."""
     reference: str | list[str] | None = None
     """Reference translations; several files, [a,b], are alternatives for each line and are used together. null:
     `source` is a corpus with both sides, as in training."""
@@ -174,7 +174,7 @@ class EvaluateConfig(ReadingConfig):
     bleu_tokenizer: str | None = None
     """Sacrebleu's tokenizer. null: the same as in training."""
     also: str = choice("none", "tok_lc")
-    """Another score. tok_lc: BLEU of lower-cased Moses tokens, by sacremoses, which papers report that do not use
+    """A score to add. tok_lc: BLEU of lower-cased Moses tokens, by sacremoses, which papers report that do not use
     sacrebleu, such as those about Multi30k."""
     context: str = choice("own", "shuffled", "none")
     """Preceding sentences that a context-aware model reads: those of the document, of another sentence, or none. What
@@ -199,7 +199,7 @@ class BleuConfig:
     bleu_tokenizer: str | None = None
     """Sacrebleu's tokenizer. null: selected by target_lang."""
     also: str = choice("none", "tok_lc")
-    """Another score, as in `evaluate`."""
+    """A score to add; tok_lc: BLEU of lower-cased Moses tokens, as in `evaluate`."""
     output: str = "-"
     """File of scores; - is standard output."""
     output_format: str = choice("text", "json")
@@ -230,8 +230,7 @@ class PlotConfig(ReadingConfig):
     units: str = choice("pieces", "words")
     """Rows and columns of the matrix: sub-words, or whole words as in `align`."""
     output: str = "attention"
-    """Directory for one picture per sentence (0001.png and so on) or for the page index.html. For a page, it may also
-    be a .html file."""
+    """Directory for one picture per sentence (0001.png and so on) or for the page index.html, or a .html file."""
     output_format: str = choice("png", "svg", "pdf", "html", "text")
     """Format of the pictures. `html` is one page for all sentences; `text` draws in the terminal."""
     decoding: Decoding = field(default_factory=Decoding)
@@ -473,7 +472,7 @@ class CompareConfig:
     published: dict[str, str] = field(default_factory=dict)
     """Label -> what a paper reports for the variant, printed beside what is measured."""
     also: str = choice("none", "tok_lc")
-    """Another score, as in `evaluate`."""
+    """A score to add; tok_lc: BLEU of lower-cased Moses tokens, as in `evaluate`."""
     source: str | None = None
     """Source text of the test set. null: the `data.test` that all cells share."""
     reference: str | None = None
@@ -531,7 +530,7 @@ class ServeConfig:
     api_keys: str | None = None
     """File with an API key on each line; requests then need one. null: none do."""
     max_characters: int = number(5000, ge=1, le=10_000_000)
-    """Maximum characters in a request; longer ones are refused with status 413."""
+    """Maximum characters in a request; longer requests are refused with status 413."""
     max_texts: int = number(100, ge=1, le=100_000)
     """Maximum number of texts in a request."""
     max_waiting: int = number(1000, ge=1, le=1_000_000)

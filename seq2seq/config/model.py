@@ -33,7 +33,7 @@ from seq2seq.config.schema import Groups, by_name, choice, number
 
 @dataclass
 class Model:
-    """The encoder-decoder. A preset is a paper's model."""
+    """Encoder, decoder, attention and sizes. A preset is a paper's whole model."""
 
     encoder: Encoder
     decoder: Decoder

@@ -138,6 +138,15 @@ def entries(
             yield Option(name, kinds, entry, default, kind, option)
 
 
+def options_around(name: str, groups: Mapping[str, Mapping[str, type]]) -> Mapping[str, type]:
+    """Return the options of the innermost group around a key, by paths of groups; empty without one."""
+    path = name.replace(".", "/")
+    while path := path.rpartition("/")[0]:
+        if table := groups.get(path):
+            return table
+    return {}
+
+
 @functools.cache
 def _attribute_docstrings(module: str) -> dict[tuple[str, str], str]:
     """Map (class, field) to the string after the field, for all classes of a module."""
@@ -241,7 +250,7 @@ class SchemaReader:
 
         def having(name: str) -> str:
             some = dict.fromkeys(key.option for key in options if key.name == name and key.option)
-            table = paths.get(name.rpartition(".")[0].replace(".", "/"), ())
+            table = options_around(name, paths)
             return ", ".join(some) if len(some) < len(table) else ""
 
         if others := having(prefix + given):

@@ -53,10 +53,10 @@ class Training:
     halve_every: float = number(1.0, ge=0.001)
     """Epochs between two halvings; may be fractional."""
     loss: str = choice("cross_entropy", "marginal", "minimum_risk")
-    """Loss. `marginal` sums out which source position each token comes from (Wu 2018): attention aligns better, and an
-    update takes longer; it needs an attention such as luong2015_unfed, and label_smoothing=0. `minimum_risk` is the
-    expected cost of the model's own samples (Shen 2016), for a model that can already translate. It processes up to
-    risk_samples + 1 candidates per pair, without label smoothing."""
+    """What training minimises. `marginal` sums out which source position each token comes from (Wu 2018): attention
+    aligns better, and an update takes longer; it needs an attention such as luong2015_unfed, and label_smoothing=0.
+    `minimum_risk` is the expected cost of the model's own samples (Shen 2016), for a model that can already translate.
+    It processes up to risk_samples + 1 candidates per pair, without label smoothing."""
     label_smoothing: float = number(0.1, ge=0, lt=1)
     """Share of the target probability that is spread over the whole vocabulary."""
     r_drop: float = number(0.0, ge=0)

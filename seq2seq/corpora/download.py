@@ -157,7 +157,7 @@ def _record(path: Path, found: str) -> None:
     known = _recorded(path.parent)
     if path.name in known:
         return
-    logger.info("%s: SHA-256 %s, kept for later downloads", path.name, found)
+    logger.info("%s: SHA-256 %s, recorded in %s", path.name, found, HASHES)
     known[path.name] = found
     with replace_file(path.parent / HASHES) as unfinished:
         unfinished.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(known.items())))

@@ -31,7 +31,7 @@ def test_the_table_has_every_corpus_with_its_licence(capsys: pytest.CaptureFixtu
     for corpus in CORPORA.values():
         assert f"{corpus.name}: {', '.join(corpus.languages)}\n    licence: {corpus.licence}\n" in table
     assert "multi30k: en, de, fr, cs" in table
-    assert "18; 6 with a known hash" in table
+    assert "18; 6 with a known SHA-256" in table
 
 
 def test_a_table_that_can_not_be_printed_is_told(

@@ -162,6 +162,11 @@ def test_a_key_that_the_chosen_score_lacks() -> None:
         composed("train", "model/attention/score=dot", "model.attention.score.coverage=true")
 
 
+def test_a_key_in_a_section_that_the_chosen_encoder_lacks() -> None:
+    with pytest.raises(ConfigError, match=r"heads: no such key\. These options have it: transformer, convolutional\."):
+        composed("train", "model.encoder.attention.heads=2")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_name_completes_itself(command: str) -> None:
     found = completions(f"seq2seq {command[:-1]}")

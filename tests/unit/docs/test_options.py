@@ -46,6 +46,8 @@ def test_old_words_sections_and_mistakes(capsys: pytest.CaptureFixture[str]) -> 
     assert all(of_name("train", old) for old in RENAMED)
     assert "training.max_epochs=50" in of_name("train", "training")
     assert "model/attention/score=additive" in of_name("train", "model.attention.score")
+    assert "heads=8 or 1   [transformer, convolutional]" in of_name("train", "model.encoder.attention.heads")
+    assert "@package" not in of_name("train", "experiment")
     with pytest.raises(ConfigError, match=r"model.hiden_size: no such key. Did you mean 'model.hidden_size'\?"):
         of_name("train", "model.hiden_size")
     assert main(["train", "--help", "training.schedule"]) == 0
