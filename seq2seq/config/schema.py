@@ -285,7 +285,9 @@ class SchemaReader:
         if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(value)  # a directory called 2024 arrives as a number
         if type(value) is not hint:
-            self.errors.append(f"{path}: expected {_TYPE_NAMES[hint]}, got {shown(value)}.")
+            word = hint is str and isinstance(value, bool)  # YAML's no, off, yes and on
+            way_out = ' Put a word such as no into quotes, "no".' if word else ""
+            self.errors.append(f"{path}: expected {_TYPE_NAMES[hint]}, got {shown(value)}.{way_out}")
             return None
         if isinstance(value, str) and "${" in value:
             self.errors.append(f"{path}: interpolations are not allowed here, got {shown(value)}.")
