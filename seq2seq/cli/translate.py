@@ -87,8 +87,8 @@ def plan(config: TranslateConfig) -> list[Job]:
             raise ConfigError(f"input=[{inputs[output]},{name}]: both would be written to {output}. Rename one.")
         inputs[output] = name
     make_directory(config.output)
-    for output in inputs:
-        check_output(output, read)
+    for output, name in inputs.items():
+        check_output(output, [name, *several(config.prefix)])
     return [Job(name, output) for output, name in inputs.items()]
 
 
