@@ -195,6 +195,7 @@ def page(report: Report, plot: str | None) -> str:
     checkpoint, reference = conditions["checkpoint"], conditions["reference"] or conditions["source"]
     changed = {key: value for key, value in conditions["decoding"].items() if value != getattr(Decoding(), key)}
     search = {key: conditions["decoding"][key] for key in ("search", "beam_size")} | changed
+    search |= {} if conditions["context"] == "own" else {"context": conditions["context"]}
     template = templates().get_template("report.html")
     return template.render(
         report=report,

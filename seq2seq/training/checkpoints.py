@@ -41,6 +41,7 @@ class CheckpointKeeper:
     def __post_init__(self) -> None:
         self.lock = RunLock(self.run_dir)
         self.run_dir_was_removed = False
+        self.kept_several = False  # whether `keep_last` was more than one before the run was resumed
 
     def record_if_best(self, progress: TrainingProgress, scores: Mapping[str, float]) -> bool:
         """Record the scores of a validation if they are the best so far; return whether they are."""
@@ -72,9 +73,10 @@ class CheckpointKeeper:
             return
         if retained_before or progress.retained_checkpoints:
             keep_only(self.run_dir, "best", progress.retained_checkpoints)
-        known = directories(self.run_dir, "last")
-        names = [path.name for path in known if _update(path) <= progress.update]  # a crashed run may have gone further
-        keep_only(self.run_dir, "last", names[-self.keep_last :] if self.keep_last > 1 else [])
+        if self.keep_last > 1 or self.kept_several:
+            known = directories(self.run_dir, "last")
+            names = [path.name for path in known if _update(path) <= progress.update]  # a crashed run went further
+            keep_only(self.run_dir, "last", names[-self.keep_last :] if self.keep_last > 1 else [])
 
     def write(
         self, name: str, update: int, epochs: float, scores: Mapping[str, float], state: TrainingState | None = None

@@ -146,6 +146,7 @@ class Trainer:
         """Add what has changed to the checkpoint's origin. A new learning rate starts without a plateau's factor."""
         progress, now, mine = self.progress, vars(self.options), self.keeper.checkpoint.origin
         before = upgrade({"training": origin.get("training", {})})["training"]
+        self.keeper.kept_several = before.get("keep_last", 1) > 1
         keys = [*CHANGEABLE, *(_LIMITS if self.options.schedule == "cosine" else ())]
         changed = [key for key in keys if before.get(key, now[key]) != now[key]]
         if "learning_rate" in changed:

@@ -174,6 +174,9 @@ def test_other_contexts_change_the_scores_of_a_test_set(capsys: pytest.CaptureFi
     assert len({evaluated(context) for context in ("own", "shuffled", "none")}) == 3
     pages = [Path(f"{context}/attention.html").read_text() for context in ("own", "none")]
     assert ['"part":"context"' in page for page in pages] == [True, False]
+    pages = [Path(f"{context}/report.html").read_text() for context in ("own", "shuffled", "none")]
+    assert ["context=shuffled" in page for page in pages] == [False, True, False]
+    assert ["context=none" in page for page in pages] == [False, False, True]
     assert train("run_dir=alone", "training.max_updates=1") == 0
     assert main(["evaluate", "checkpoint=alone", "source=train.en", "reference=train.de", "context=none"]) == 2
     assert "reads no context. Use context=own" in capsys.readouterr().err

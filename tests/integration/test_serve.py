@@ -228,7 +228,7 @@ def test_concurrent_answers_are_those_of_translate(client: Client, translator: s
 
 
 def test_keys_and_rates(models: Path, work: Path) -> None:
-    (work / "keys").write_text("first\n\n second \n")
+    (work / "keys").write_text("\ufefffirst\n\n second \n")
     settings = f"checkpoint={models}/additive", f"api_keys={work}/keys", "requests_per_minute=2"
     with serving(work, *settings) as (client, _):
         assert client.ask("/translate", q="a", target="de")[0] == 403

@@ -9,7 +9,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 
 from seq2seq.cli.main import main
-from seq2seq.inference import comparison
+from seq2seq.inference import comparison, metrics
 from seq2seq.inference.significance import TESTS, against_baseline
 
 
@@ -27,6 +27,13 @@ def damaged(share: float) -> list[str]:
     """The references with so much of their words left out."""
     generator = random.Random(7)
     return [" ".join(w for w in line.split() if generator.random() > share) for line in REFERENCES]
+
+
+def test_huge_test_sets_have_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_DRAWN", 200 * len(REFERENCES))
+    (found,) = against_baseline(damaged(0.1), [damaged(0.6)], REFERENCES, "13a")
+    assert "bs:200" in found.signatures["bleu"]["bs"]
+    assert "ar:2000" in found.signatures["bleu"]["ar"]
 
 
 def test_a_system_that_is_much_worse_differs_and_one_that_is_the_same_does_not() -> None:

@@ -71,9 +71,11 @@ def test_one_is_kept_by_default(tmp_path: Path, scores: list[float]) -> None:
 def test_a_run_that_keeps_one_deletes_no_other(tmp_path: Path, scores: list[float]) -> None:
     """Such as a copy that somebody has put there."""
     scores += [5, 4]
-    (tmp_path / "run/best-000500").mkdir(parents=True)
+    copies = [tmp_path / f"run/{kind}-000001" for kind in ("best", "last")]
+    for copy in copies:
+        copy.mkdir(parents=True)
     trainers.make(tmp_path, "training.validate_every=1", "training.max_updates=2").run()
-    assert (tmp_path / "run/best-000500").is_dir()
+    assert all(copy.is_dir() for copy in copies)
 
 
 def test_the_last_few_are_kept_over_a_resume(tmp_path: Path, scores: list[float]) -> None:
