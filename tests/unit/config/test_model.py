@@ -196,13 +196,18 @@ def test_unknown_choice() -> None:
         ("dropout", True, "a number"),
         ("variational_dropout", 1, "true or false"),
         ("variational_dropout", "yes", "true or false"),
-        ("tied_embeddings", False, "text"),
         ("tied_embeddings", ["all"], "text"),
         ("hidden_size", [3], "a whole number"),
     ],
 )
 def test_wrong_type(key: str, value: Any, expected: str) -> None:
     assert error("model", model(**{key: value})) == f"model.{key}: expected {expected}, got {value!r}."
+
+
+def test_a_word_that_yaml_reads_as_true_or_false() -> None:
+    """Such as the code of Norwegian."""
+    says = 'model.tied_embeddings: expected text, got False. Put a word such as no into quotes, "no".'
+    assert error("model", model(tied_embeddings=False)) == says
 
 
 def test_whole_numbers_are_numbers_and_numbers_are_text() -> None:
