@@ -113,9 +113,9 @@ def loss_problems(model: Model, training: Training) -> Iterator[str]:
     attention = model.attention
     if training.loss == "marginal":
         alone = isinstance(attention.placement, After) and not attention.placement.input_feeding
-        summed = attention.heads == 1 and isinstance(attention.normaliser, Softmax | Sparsemax | Entmax)
-        summed = summed and not isinstance(attention.window, LocalP)  # its weights don't add up to 1
-        if not (alone and summed) or getattr(attention.score, "coverage", False):
+        soft = isinstance(attention.normaliser, Softmax | Sparsemax | Entmax)
+        summed = soft and not isinstance(attention.window, LocalP)  # whose weights don't add up to 1
+        if not (alone and summed and attention.heads == 1) or getattr(attention.score, "coverage", False):
             yield (
                 "training.loss=marginal: it sums over the positions that a step may read alone, which needs a decoder "
                 "whose steps don't read what others read, one head, no coverage, and soft weights that add up to 1, as "

@@ -46,12 +46,12 @@ def against_baseline(
         return results
     ties = [_ties(baseline, system) for system in systems]
     named = [("baseline", baseline), *((str(number), system) for number, system in enumerate(systems))]
-    most = bootstrap_samples(len(baseline))
-    fewer = 0 if most == SAMPLES else most  # 0: sacrebleu's own numbers
+    drawn = bootstrap_samples(len(baseline))
+    numbers = {} if drawn == SAMPLES else {"bs": drawn, "ar": 10 * drawn}  # sacrebleu's own, or fewer
     for test in TESTS:
         metrics = corpus_metrics(references, tokenizer)
-        samples = fewer and fewer * (10 if test == "ar" else 1)
-        signatures, table = PairedTest(named, metrics, None, test_type=test, n_samples=samples, n_jobs=1)()
+        number = numbers.get(test, 0)
+        signatures, table = PairedTest(named, metrics, None, test_type=test, n_samples=number, n_jobs=1)()
         columns = [column for column in table if column != "System"]  # BLEU, chrF2, TER
         for metric, column in zip(metrics, columns, strict=True):
             first, *others = table[column]
