@@ -90,6 +90,7 @@ def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
     """Run like Hydra's command line: multiruns, the user's configuration directories, --cfg and --info."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here instead of being printed
     failures: list[Exception] = []
+    outputs: set[str] = set()
     begun = [True] if line.multirun else []  # its jobs may run elsewhere
     if "info" in line.flags:
         logging.getLogger().handlers.clear()  # Hydra prints it by a handler of its own
@@ -102,6 +103,14 @@ def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
         try:
             with _mistakes(command, line):
                 values = _settled(command, line, config)
+                output = values.get("output")
+                if output in outputs:
+                    raise ConfigError(
+                        f"output={output}: another job of this multirun has written it. Put what varies into the name: "
+                        f"'output={output}-${{{next(iter(swept()), 'KEY')}}}'."
+                    )
+                if output not in (None, "-"):
+                    outputs.add(output)
             return job(values)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:

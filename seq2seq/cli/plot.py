@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from seq2seq.cli.files import check_directory, make_directory, output_file, output_stream
+from seq2seq.cli.files import check_directory, check_output, make_directory, output_file, output_stream
 from seq2seq.cli.reading import SOURCE, find_aligner, layout, read_pairs, score_all
 from seq2seq.config import Decoding, PlotConfig, several
 from seq2seq.errors import ConfigError
@@ -31,19 +31,22 @@ _NAMED = 10
 
 def run(config: PlotConfig) -> int:
     """Draw the attention matrix of each line, numbered like the lines; skip blank lines."""
-    _check_output(config)
+    output = config.output or ("-" if config.output_format == "text" else "attention")
+    if config.output_format == "html" and output != "-" and not output.endswith(".html"):
+        output = str(Path(output) / "index.html")
+    _check_output(config, output)
     translator = load_translator(config.checkpoint, config.device)
     config = replace(config, decoding=translator.settled(config.decoding))
     aligner = find_aligner(translator, config.checkpoint, "to draw", config.layer)
     heatmaps = _heatmaps(config, translator, aligner)
     if config.output_format == "text":
-        with output_stream("-") as output:
+        with output_stream(output) as file:
             for _, heatmap in heatmaps:
-                print(f"{heatmap.source}\n{heatmap.target}\n{heatmap}\n", file=output)
+                print(f"{heatmap.source}\n{heatmap.target}\n{heatmap}\n", file=file)
     elif config.output_format == "html":
-        _write_page(config, translator, heatmaps)
+        _write_page(config, output, translator, heatmaps)
     else:
-        _write_pictures(config, translator, heatmaps)
+        _write_pictures(output, config.output_format, translator, heatmaps)
     return 0
 
 
@@ -89,50 +92,49 @@ def _in_posterior(translator: Translator, bests: Iterator[Translation], decoding
         yield from with_posterior(translator, group, decoding.batch_size, decoding.precision)
 
 
-def _page(output: str) -> str:
-    return output if output == "-" or output.endswith(".html") else str(Path(output) / "index.html")
-
-
-def _check_output(config: PlotConfig) -> None:
+def _check_output(config: PlotConfig, output: str) -> None:
     """Raise DataError if the output can't be written, ConfigError if it can't be drawn."""
+    directory = Path(output).parent
     if config.output_format == "html":
-        check_directory(str(Path(_page(config.output)).parent))
-    elif config.output_format != "text":
-        if config.output == "-":
-            raise ConfigError("output=-: pictures are separate files. Give a directory, output=pictures.")
-        try:
-            import seq2seq.inference.picture  # noqa: F401
-        except ImportError as error:
-            raise ConfigError(
-                f"output_format={config.output_format}: pictures need matplotlib. Use output_format=html or text, or "
-                f"install it: {install_command('plots')}"
-            ) from error
-        check_directory(config.output)
+        check_directory(str(directory))
+    if config.output_format in ("html", "text"):
+        if config.output_format == "text" or directory.exists():
+            check_output(output, [config.input, config.target])
+        return
+    if output == "-":
+        raise ConfigError("output=-: pictures are separate files. Give a directory, output=pictures.")
+    try:
+        import seq2seq.inference.picture  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"output_format={config.output_format}: pictures need matplotlib. Use output_format=html or text, or "
+            f"install it: {install_command('plots')}"
+        ) from error
+    check_directory(output)
 
 
-def _write_page(config: PlotConfig, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
-    name = _page(config.output)
-    make_directory(Path(name).parent)
-    with output_stream(name) as file:
+def _write_page(config: PlotConfig, output: str, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
+    make_directory(Path(output).parent)
+    with output_stream(output) as file:
         layer = "" if config.layer is None else f", layer {config.layer}"
         title = f"Attention of {', '.join(several(config.checkpoint))}{layer}"
         write_heatmaps(file, title, (translator.source_lang, translator.target_lang), heatmaps)
-    if name != "-":
-        print(name)
+    if output != "-":
+        print(output)
 
 
-def _write_pictures(config: PlotConfig, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
+def _write_pictures(output: str, kind: str, translator: Translator, heatmaps: Iterable[Numbered]) -> None:
     from seq2seq.inference.picture import Painter
 
     painter = Painter(translator.source_lang, translator.target_lang)
-    directory = make_directory(config.output)
+    directory = make_directory(output)
     for number, heatmap in heatmaps:
         name = f"{number:04}-{heatmap.part}" if heatmap.part else f"{number:04}"
-        path = directory / f"{name}.{config.output_format}"
+        path = directory / f"{name}.{kind}"
         with output_file(str(path)) as unfinished:
-            unfinished.write_bytes(painter.draw(heatmap, config.output_format))
+            unfinished.write_bytes(painter.draw(heatmap, kind))
         print(path)
-    if painter.missing and config.output_format != "svg":
+    if painter.missing and kind != "svg":
         missing = sorted(painter.missing)
         logger.warning(
             "%d characters have no font here and became boxes: %s%s. Install a font that has them, for Chinese, "

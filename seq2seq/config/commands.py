@@ -229,10 +229,11 @@ class PlotConfig(ReadingConfig):
     """Draw a matrix for each head, or one of their mean. `text` always draws the mean."""
     units: str = choice("pieces", "words")
     """Rows and columns of the matrix: sub-words, or whole words as in `align`."""
-    output: str = "attention"
-    """Directory for one picture per sentence (0001.png and so on) or for the page index.html, or a .html file."""
+    output: str | None = None
+    """Directory for one picture per sentence (0001.png and so on) or for the page index.html, or a .html file; a file
+    for `text`. null: the directory attention, and standard output for `text`."""
     output_format: str = choice("png", "svg", "pdf", "html", "text")
-    """Format of the pictures. `html` is one page for all sentences; `text` draws in the terminal."""
+    """Format of the pictures. `html` is one page for all sentences; `text` is for the terminal."""
     decoding: Decoding = field(default_factory=Decoding)
 
 

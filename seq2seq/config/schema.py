@@ -20,6 +20,9 @@ REQUIRED = "???"
 """Mark of a value that the user has to give; OmegaConf uses the same."""
 
 
+_type_hints = functools.cache(typing.get_type_hints)
+
+
 def choice(default: str, *others: str) -> Any:
     """Declare a choice between words; the first is the default."""
     return field(default=default, metadata={"choices": (default, *others)})
@@ -121,7 +124,7 @@ def entries(
     `option` names the option of a group that the dataclass belongs to, `section` is the default of the field that
     holds it, where they have one.
     """
-    hints = typing.get_type_hints(kind)
+    hints = _type_hints(kind)
     for entry in dataclasses.fields(kind):
         kinds = _members(hints[entry.name])
         inner, name = typing.cast(type, kinds[0]), prefix + entry.name
@@ -221,7 +224,7 @@ class SchemaReader:
         prefix = f"{path}." if path else ""
         known = {option.name: option for option in dataclasses.fields(kind)}
         self.errors += [self._unknown(prefix, key, values[key], list(known)) for key in values if key not in known]
-        hints = typing.get_type_hints(kind)
+        hints = _type_hints(kind)
         read: dict[str, Any] = {}
         for key, option in known.items():
             default = default_of(option)

@@ -222,6 +222,18 @@ def test_any_key_makes_several_runs_in_directories_of_their_own(
     assert {path.name for path in Path("runs").iterdir() if (path / "best").is_dir()} == runs
 
 
+def test_no_job_replaces_the_output_of_another(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train("run_dir=run", "training.max_updates=1") == 0
+    sweep = ["translate", "-m", "checkpoint=run", "input=valid.en", "decoding.max_length=1,3"]
+    capfd.readouterr()
+    assert main([*sweep, "output=translations"]) == 2
+    assert "'output=translations-${decoding.max_length}'" in capfd.readouterr().err
+    first = Path("translations").read_text()
+    assert main([*sweep, "output=translations-${decoding.max_length}"]) == 0
+    assert Path("translations-1").read_text() == first != Path("translations-3").read_text()
+    assert main([*sweep, "output=-"]) == 0
+
+
 def test_the_beam_of_validations_is_told_and_not_that_of_other_commands(
     corpus: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -178,6 +178,17 @@ def test_the_terminal_gets_text(work: Path, capfd: pytest.CaptureFixture[str]) -
     assert printed.count("</s> |") == len(FILLED)
 
 
+def test_text_goes_into_the_file_that_is_named(work: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert plot("output_format=text", "target=target.txt") == 0
+    printed = capfd.readouterr().out
+    assert plot("output_format=text", "target=target.txt", "output=maps.txt") == 0
+    assert capfd.readouterr().out == ""
+    assert Path("maps.txt").read_text() == printed
+    for output in ("source.txt", "target.txt"):
+        assert plot("output_format=text", "target=target.txt", f"output={output}") == 2
+        assert f"output={output}" in capfd.readouterr().err
+
+
 def test_a_font_that_is_missing_is_named_once(
     work: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
