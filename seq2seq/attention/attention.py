@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from seq2seq.attention.normaliser import Normalised, Softmax
 from seq2seq.attention.positions import Rotary
 from seq2seq.attention.score import ProductScore, Score, full_precision
-from seq2seq.attention.window import WindowView, reachable
+from seq2seq.attention.window import LocalM, LocalP, WindowView, nearest, reachable
 from seq2seq.nn.products import StepLinear, linear, without_autocast
 from seq2seq.nn.rows import select
 
@@ -273,11 +273,12 @@ class Attention(nn.Module):
 
     def spans(self, output: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
         """Where the local windows of these steps stood in sentences of these lengths [b]; None for a global window."""
-        if output.index is None or output.centre is None:
+        if output.centre is None:
             return None
-        # The index is clamped to the longest sentence of the batch; what is before position 0 became 0, which is seen.
+        assert isinstance(self.window, LocalM | LocalP)
+        middle, half_width = nearest(output.centre), self.window.half_width
         end = reachable(lengths, self.score.max_position)[:, None] - 1
-        return LocalSpans(output.index.amin(-1), torch.minimum(output.index.amax(-1), end), output.centre)
+        return LocalSpans((middle - half_width).clamp(min=0), torch.minimum(middle + half_width, end), output.centre)
 
 
 class FixedVector(nn.Module):

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from seq2seq.nn.products import StepLinear
 
+WIDTHS = 3
+"""A memory of at most so many windows' widths is seen in order: on a CPU, gathering pays from three or four on."""
+
 
 @dataclass(frozen=True)
 class WindowView:
@@ -73,10 +76,15 @@ class LocalP(nn.Module):
         limit = reachable(extent, self.max_position)
         # bf16 can't count to 300: positions stay in the precision of the weights.
         p = torch.minimum((extent - 1) * portion.to(self.v.weight.dtype), limit - 1)
-        view = _around((p + 0.5).floor().long(), self.half_width, limit, size)
+        view = _around(nearest(p), self.half_width, limit, size)
+        index = torch.arange(size, device=p.device) if view.index is None else view.index
         sigma = self.half_width / 2
-        assert view.index is not None
-        return replace(view, log_gain=-((view.index - p[..., None]) ** 2) / (2 * sigma**2), centre=p)
+        return replace(view, log_gain=-((index - p[..., None]) ** 2) / (2 * sigma**2), centre=p)
+
+
+def nearest(centre: Tensor) -> Tensor:
+    """The position in the middle of the window around each centre."""
+    return centre if centre.dtype == torch.long else (centre + 0.5).floor().long()
 
 
 def reachable(extent: Tensor, max_position: int | None) -> Tensor:
@@ -85,7 +93,14 @@ def reachable(extent: Tensor, max_position: int | None) -> Tensor:
 
 
 def _around(centre: Tensor, half_width: int, extent: Tensor, size: int) -> WindowView:
-    """Positions within `half_width` of centre [b t]; those beyond the extent [b t] are there, but invisible."""
+    """Positions within `half_width` of centre [b t]; those beyond the extent [b t] are there, but invisible.
+
+    A short memory is seen in order, without gathering. An exported graph has one way for memories of all sizes.
+    """
+    if size <= WIDTHS * (2 * half_width + 1) and not torch.compiler.is_exporting():
+        index = torch.arange(size, device=centre.device)  # [s]
+        near = (index - centre[..., None]).abs() <= half_width
+        return WindowView(near & (index < extent[..., None]), centre=centre)
     index = centre[..., None] + torch.arange(-half_width, half_width + 1, device=centre.device)  # [b t w]
     visible = (index >= 0) & (index < extent[..., None])
     return WindowView(visible, index.clamp(0, size - 1), centre=centre)

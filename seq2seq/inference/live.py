@@ -158,6 +158,8 @@ class _Watched:
             if attended.index is not None:
                 outside = energies.new_full((len(energies), source.size), -torch.inf)
                 energies = outside.scatter_(1, attended.index[0].expand_as(energies), energies)
+            if window is not None:
+                energies[:, : window.first] = energies[:, window.last + 1 :] = -torch.inf
         return log_probs, replace(new, source=source), energies, window
 
 

@@ -71,10 +71,10 @@ def _outside(
     extent, size = memory.extent(positions), memory.size
     reach = reachable(extent, attention.score.max_position)  # [b t]
     view = attention.window(query, positions, extent, size)
-    assert view.index is not None
     energies = attention.score(attention.heads.split_query(query), memory.keys, coverage)  # [b h t s]
     real = torch.arange(size, device=reach.device) < reach[..., None]  # [b t s]
     weights = attention.normaliser(energies.masked_fill(~real[:, None], -math.inf)).weights
-    index = view.index[:, None].expand(-1, weights.size(1), -1, -1)  # [b h t w]
-    inside = (weights.gather(-1, index) * view.visible[:, None]).sum(-1)
+    if view.index is not None:
+        weights = weights.gather(-1, view.index[:, None].expand(-1, weights.size(1), -1, -1))  # [b h t w]
+    inside = (weights * view.visible[:, None]).sum(-1)
     return OutsideWindow(1 - inside, 1 - view.visible.sum(-1) / reach)

@@ -16,6 +16,7 @@ from support.variants import (
 )
 from torch import Tensor
 
+from seq2seq.attention import window
 from seq2seq.attention.attention import Attention, AttentionOutput, Heads
 from seq2seq.attention.positions import Rotary
 
@@ -136,6 +137,27 @@ def test_gradients_are_finite(row: Row, training: bool) -> None:
     for b, length in enumerate(lengths.tolist()):
         assert (found["input 1"][b, length:] == 0).all(), "nothing flows into padding"
     assert found["input 1"].any()
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row["window"].startswith("local")], ids=label)
+def test_a_window_gathers_what_it_sees_or_hides_the_rest(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for widths in (0, 2):
+        monkeypatch.setattr(window, "WIDTHS", widths)
+        attention = build_attention(row)
+        inputs = attention_inputs()
+        inputs[1].requires_grad_()
+        seen = AttentionOutput.concatenate(run_attention(attention, inputs))
+        assert (seen.index is None) == (widths == 2)
+        spans = attention.spans(seen, inputs[2])
+        assert spans is not None
+        dense = seen.to_dense(inputs[1].size(1))
+        assert dense is not None
+        found.append(
+            [seen.context, dense, *spans, *gradients(seen.context.square().sum(), attention, inputs[1]).values()]
+        )
+    for gathered, in_order in zip(*found, strict=True):
+        same(in_order, gathered)
 
 
 @every_attention
