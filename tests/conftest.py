@@ -14,7 +14,7 @@ from seq2seq.model import quantised
 
 torch.set_num_threads(1)
 quantised.LEAST_BYTES = 1  # the models of the tests are small, and int8 would leave them as they are
-window.WIDTHS = 1  # the sources of the tests are shorter than two windows, and both ways of seeing them are tested
+window.WIDTHS = window.WIDTHS_AT_ONCE = 1  # the sources of the tests are short, and meet both ways of seeing them
 
 for _logger in logging.root.manager.loggerDict.values():
     if isinstance(_logger, logging.Logger):

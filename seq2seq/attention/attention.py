@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from seq2seq.attention.normaliser import Normalised, Softmax
 from seq2seq.attention.positions import Rotary
 from seq2seq.attention.score import ProductScore, Score, full_precision
-from seq2seq.attention.window import LocalM, LocalP, WindowView, nearest, reachable
+from seq2seq.attention.window import LocalP, WindowView, nearest, reachable
 from seq2seq.nn.products import StepLinear, linear, without_autocast
 from seq2seq.nn.rows import select
 
@@ -115,7 +115,8 @@ class LocalSpans(NamedTuple):
 class WindowPart(Protocol):
     """What Attention asks of a window."""
 
-    local: bool
+    half_width: int | None
+    """D of a local window, which sees 2D+1 positions at most; None: the window is global."""
 
     def __call__(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView: ...
 
@@ -193,7 +194,9 @@ class Attention(nn.Module):
         self.window = window
         self.normaliser = normaliser
         self.rotary = rotary
-        weighted_sum = not window.local and isinstance(normaliser, Softmax) and isinstance(score, ProductScore)
+        weighted_sum = (
+            not isinstance(window, LocalP) and isinstance(normaliser, Softmax) and isinstance(score, ProductScore)
+        )
         self._fusable = parallel and weighted_sum
 
     @property
@@ -232,7 +235,7 @@ class Attention(nn.Module):
         queries = self.heads.split_query(query)  # [b h t q]
         if self.rotary is not None:
             queries = self.rotary(queries, positions[:, None])
-        if self._fusable and not need_weights and query.size(1) > 1:
+        if self._fusable and not need_weights and query.size(1) > 1 and view.index is None:
             assert isinstance(self.score, ProductScore)
             factor, mask = self.score.map_query(queries), view.visible[:, None]
             return AttentionOutput(self.heads.merge(_fused(factor, memory.keys, memory.values, mask)))
@@ -273,10 +276,10 @@ class Attention(nn.Module):
 
     def spans(self, output: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
         """Where the local windows of these steps stood in sentences of these lengths [b]; None for a global window."""
-        if output.centre is None:
+        half_width = self.window.half_width
+        if output.centre is None or half_width is None:
             return None
-        assert isinstance(self.window, LocalM | LocalP)
-        middle, half_width = nearest(output.centre), self.window.half_width
+        middle = nearest(output.centre)
         end = reachable(lengths, self.score.max_position)[:, None] - 1
         return LocalSpans((middle - half_width).clamp(min=0), torch.minimum(middle + half_width, end), output.centre)
 

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from seq2seq.nn.products import StepLinear
 
 WIDTHS = 3
-"""A memory of at most so many windows' widths is seen in order: on a CPU, gathering pays from three or four on."""
+"""One step sees a memory of at most so many windows' widths in order: on a CPU, gathering pays in longer ones."""
+WIDTHS_AT_ONCE = 32
+"""The same for several steps at once, which share their products with the memory if it is in order."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class WindowView:
 class Global(nn.Module):
     """All positions within the extent."""
 
-    local = False
+    half_width = None
 
     def forward(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView:
         """query [b t q], positions of the steps [b t], extent [b t], size of the memory -> what each step sees."""
@@ -43,8 +45,6 @@ class Global(nn.Module):
 
 class LocalM(nn.Module):
     """|i − p_t| ≤ D around p_t = min(t, S−1) (Luong 2015, local-m), S the extent."""
-
-    local = True
 
     def __init__(self, half_width: int, max_position: int | None = None) -> None:
         super().__init__()
@@ -61,8 +61,6 @@ class LocalP(nn.Module):
 
     Luong 2015, eq. 9 and 10 (local-p), with positions counted from 0; S is the extent.
     """
-
-    local = True
 
     def __init__(self, query_size: int, half_width: int, max_position: int | None = None) -> None:
         super().__init__()
@@ -84,7 +82,7 @@ class LocalP(nn.Module):
 
 def nearest(centre: Tensor) -> Tensor:
     """The position in the middle of the window around each centre."""
-    return centre if centre.dtype == torch.long else (centre + 0.5).floor().long()
+    return (centre + 0.5).floor().long()
 
 
 def reachable(extent: Tensor, max_position: int | None) -> Tensor:
@@ -95,9 +93,10 @@ def reachable(extent: Tensor, max_position: int | None) -> Tensor:
 def _around(centre: Tensor, half_width: int, extent: Tensor, size: int) -> WindowView:
     """Positions within `half_width` of centre [b t]; those beyond the extent [b t] are there, but invisible.
 
-    A short memory is seen in order, without gathering. An exported graph has one way for memories of all sizes.
+    A short memory is seen in order, without gathering. An exported graph, which has one way for all sizes, sees any so.
     """
-    if size <= WIDTHS * (2 * half_width + 1) and not torch.compiler.is_exporting():
+    widths = WIDTHS if centre.size(1) == 1 else WIDTHS_AT_ONCE
+    if torch.compiler.is_exporting() or size <= widths * (2 * half_width + 1):
         index = torch.arange(size, device=centre.device)  # [s]
         near = (index - centre[..., None]).abs() <= half_width
         return WindowView(near & (index < extent[..., None]), centre=centre)

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -105,9 +106,10 @@ def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
                 values = _settled(command, line, config)
                 output = values.get("output")
                 if output in outputs:
+                    numbered = Path(output).with_stem(f"{Path(output).stem}-${{hydra:job.num}}")
                     raise ConfigError(
-                        f"output={output}: another job of this multirun has written it. Put what varies into the name: "
-                        f"'output={output}-${{{next(iter(swept()), 'KEY')}}}'."
+                        f"output={output}: another job of this multirun has written it. Put the job's number into the "
+                        f"name: 'output={numbered}'."
                     )
                 if output not in (None, "-"):
                     outputs.add(output)

@@ -104,7 +104,7 @@ class TranslationModel(nn.Module):
     @property
     def has_windows(self) -> bool:
         """Whether the attention looks through local windows."""
-        return self.attention is not None and self.attention.window.local
+        return self.attention is not None and self.attention.window.half_width is not None
 
     def windows(self, attended: AttentionOutput, lengths: Tensor) -> LocalSpans | None:
         """Where the local windows stood in sentences of these lengths [b]; None where windows are not local."""

@@ -226,11 +226,11 @@ def test_no_job_replaces_the_output_of_another(corpus: Path, capfd: pytest.Captu
     assert train("run_dir=run", "training.max_updates=1") == 0
     sweep = ["translate", "-m", "checkpoint=run", "input=valid.en", "decoding.max_length=1,3"]
     capfd.readouterr()
-    assert main([*sweep, "output=translations"]) == 2
-    assert "'output=translations-${decoding.max_length}'" in capfd.readouterr().err
-    first = Path("translations").read_text()
-    assert main([*sweep, "output=translations-${decoding.max_length}"]) == 0
-    assert Path("translations-1").read_text() == first != Path("translations-3").read_text()
+    assert main([*sweep, "output=translations.de"]) == 2
+    assert "'output=translations-${hydra:job.num}.de'" in capfd.readouterr().err
+    first = Path("translations.de").read_text()
+    assert main([*sweep, "output=translations-${hydra:job.num}.de"]) == 0
+    assert Path("translations-0.de").read_text() == first != Path("translations-1.de").read_text()
     assert main([*sweep, "output=-"]) == 0
 
 

@@ -144,6 +144,7 @@ def test_a_window_gathers_what_it_sees_or_hides_the_rest(row: Row, monkeypatch: 
     found = []
     for widths in (0, 2):
         monkeypatch.setattr(window, "WIDTHS", widths)
+        monkeypatch.setattr(window, "WIDTHS_AT_ONCE", widths)
         attention = build_attention(row)
         inputs = attention_inputs()
         inputs[1].requires_grad_()

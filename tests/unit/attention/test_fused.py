@@ -12,6 +12,7 @@ from support.variants import SMALL, assert_same, fill, gradients, mixed, numbers
 from torch import Tensor
 
 from seq2seq import build, config
+from seq2seq.attention import window
 from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.attention.positions import Rotary
 from seq2seq.attention.score import ProductScore
@@ -23,7 +24,7 @@ PRODUCTS = ("dot", "scaled_dot", "general", "cosine", "cosine-learned_scale=Fals
 
 def make(
     score: str,
-    window: str = "global",
+    view: str = "global",
     normaliser: str = "softmax",
     heads: int = 1,
     *,
@@ -35,7 +36,7 @@ def make(
     values: dict[str, Any] = {
         "attention": {
             "score": SCORES[score],
-            "window": {"name": window, **SMALL.get(window, {})},
+            "window": {"name": view, **SMALL.get(view, {})},
             "normaliser": {"name": normaliser},
             "heads": heads,
             "placement": {"name": "before"},
@@ -109,6 +110,23 @@ def test_rotary_attention_knows_only_distances(score: str, need_weights: bool) -
     assert not torch.allclose(unturned, contexts[0], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_local_window_is_fused_unless_it_gathers(
+    heads: int, causal: bool, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention = make("scaled_dot", "local_m", heads=heads)
+    attention.window.half_width = 1
+    found = []
+    for widths in (0, 2):
+        monkeypatch.setattr(window, "WIDTHS_AT_ONCE", widths)
+        query, states = numbers(3, 5, SIZE, offset=1.0).requires_grad_(), numbers(3, 5, SIZE).requires_grad_()
+        context = run(attention, query, states, need_weights=False, causal=causal).context
+        found.append({"context": context, **gradients(mixed([context]), attention, query, states)})
+    assert calls == [5]
+    assert_same(*found)
+
+
 @pytest.mark.parametrize("score", PRODUCTS)
 def test_queries_of_another_size(score: str, calls: list[int]) -> None:
     """The keys are projected to the query's size, and the values keep theirs."""
@@ -122,13 +140,13 @@ def test_queries_of_another_size(score: str, calls: list[int]) -> None:
 
 
 @pytest.mark.parametrize("normaliser", variants(config.Normaliser))
-@pytest.mark.parametrize("window", variants(config.Window))
+@pytest.mark.parametrize("view", variants(config.Window))
 @pytest.mark.parametrize("score", SCORES)
-def test_fused_exactly_where_it_is_the_same(score: str, window: str, normaliser: str, calls: list[int]) -> None:
-    """Products under a softmax over all positions; of several steps, in parallel layers, and no weights wanted."""
-    legal = score in PRODUCTS and (window, normaliser) == ("global", "softmax")
+def test_fused_exactly_where_it_is_the_same(score: str, view: str, normaliser: str, calls: list[int]) -> None:
+    """Products under a softmax without gains; of several steps, in parallel layers, and no weights wanted."""
+    legal = score in PRODUCTS and view != "local_p" and normaliser == "softmax"
     for heads, parallel, weights, steps in itertools.product((1, 2), (False, True), (False, True), (1, 5)):
-        attention = make(score, window, normaliser, heads, parallel=parallel)
+        attention = make(score, view, normaliser, heads, parallel=parallel)
         query, states = numbers(3, steps, SIZE, offset=1.0), numbers(3, 5, SIZE)
         calls.clear()
         seen = run(attention, query, states, causal=False, need_weights=weights)
