@@ -206,9 +206,8 @@ def _recurrent_decoder(
     parts = _placement(options, decoder), attention(options.attention, options.hidden_size, options.memory_size)
     lexical = LexicalModel(options.embedding_size) if decoder.lexical_model else None
     output = make_output(options.hidden_size + (options.embedding_size if lexical else 0))
-    first, dropout, words = _bridge(options, decoder.cell), _dropout(options), options.word_dropout
-    made = RecurrentDecoder(embedding, *parts, first, lexical, dropout=dropout, word_dropout=words)
-    return made, output
+    first = _bridge(options, decoder.cell)
+    return RecurrentDecoder(embedding, *parts, first, lexical, dropout=_dropout(options)), output
 
 
 # --- Transformer -----------------------------------------------------------------------------------------------------
@@ -279,7 +278,7 @@ def _layered_decoder(
     )
     aligning = decoder.alignment_layer or max(options.decoder_layers - 1, 1)
     parts = inputs, layers, last, vector
-    return LayeredDecoder(embedding, *parts, alignment_layer=aligning - 1, word_dropout=options.word_dropout)
+    return LayeredDecoder(embedding, *parts, alignment_layer=aligning - 1)
 
 
 def _xavier(module: Module) -> Module:
@@ -382,5 +381,5 @@ def translation_model(
     make_output = partial(Output, vocab_size=target_vocab, tied=tied)
     decoder, output = DECODERS[type(options.decoder)](options, options.decoder, target_embedding, make_output)
     parts = source_embedding, encoder, decoder, output
-    context, words = CONTEXTS[type(options.context)](options.context, options.memory_size), options.word_dropout
-    return TranslationModel(*parts, context=context, word_dropout=words, reverse_source=reverse_source)
+    context = CONTEXTS[type(options.context)](options.context, options.memory_size)
+    return TranslationModel(*parts, context=context, reverse_source=reverse_source)

@@ -57,9 +57,6 @@ class Model:
     variational_dropout: bool = False
     """Use one dropout mask for all steps of a sentence, also on the vector of input feeding (Gal & Ghahramani 2016). In
     short trainings it brought no gain."""
-    word_dropout: float = number(0.0, ge=0, lt=1)
-    """Probability of zeroing a word's embedding wherever it occurs in a sentence (Gal & Ghahramani 2016, section 4.2).
-    In short trainings it lost a little."""
 
     @property
     def memory_size(self) -> int:

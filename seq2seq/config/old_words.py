@@ -18,12 +18,13 @@ RENAMED: dict[str, tuple[str, ...]] = {
 """Old key -> the keys that say the same today."""
 
 REMOVED = (
-    "training.cuda_graphs", "training.ema", "training.sampled_inputs_half", "training.sampled_inputs_most",
-    "training.scheduled_sampling", "training.scheduled_sampling_half", "training.scheduled_sampling_max",
+    "model.word_dropout", "training.cuda_graphs", "training.ema", "training.sampled_inputs_half",
+    "training.sampled_inputs_most", "training.scheduled_sampling", "training.scheduled_sampling_half",
+    "training.scheduled_sampling_max",
 )  # fmt: skip
 """Keys that are accepted and no longer do anything."""
 
-_LOST = {"training.ema": None, "training.scheduled_sampling": "none"}
+_LOST = {"model.word_dropout": 0, "training.ema": None, "training.scheduled_sampling": "none"}
 """Removed keys that shaped a training, and the value with which they did not."""
 
 _IMPLIED = {

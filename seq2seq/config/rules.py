@@ -122,7 +122,7 @@ def loss_problems(model: Model, training: Training) -> Iterator[str]:
                 "those of window=local_p don't. Use model/attention=luong2015_unfed, or training.loss=cross_entropy."
             )
     recurrent = [getattr(side, "recurrent_dropout", 0) for side in (model.encoder, model.decoder)]
-    if training.r_drop and not (model.dropout or model.word_dropout or any(recurrent)):
+    if training.r_drop and not (model.dropout or any(recurrent)):
         yield (
             f"training.r_drop={training.r_drop} and model.dropout=0: both passes would be the same. "
             "Give model.dropout a probability, or use training.r_drop=0."

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention, AttentionOutput, FixedVector
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Source
-from seq2seq.nn.dropout import Dropout, WordDropout
+from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.module_list import ModuleList
 
 Attend = Callable[[Attention, Tensor], AttentionOutput]
@@ -90,7 +90,6 @@ class LayeredDecoder(Decoder):
         bridge: SourceVector | None,
         *,
         alignment_layer: int,
-        word_dropout: float = 0.0,
     ) -> None:
         """`last` maps the top layer's output to the features. `bridge` is for layers without attention.
 
@@ -103,7 +102,6 @@ class LayeredDecoder(Decoder):
         self.layers: ModuleList[Any] = ModuleList(layers)
         self.last = last
         self.alignment_layer = alignment_layer
-        self.word_dropout = WordDropout(word_dropout)
 
     @property
     def aligning_attention(self) -> Attention | None:
@@ -126,7 +124,7 @@ class LayeredDecoder(Decoder):
     def forward(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
         assert isinstance(state, LayeredState)
         positions = state.position[:, None] + torch.arange(tokens.size(1), device=tokens.device)  # [n t]
-        x = inputs = self.inputs(self.word_dropout(self.embedding(tokens), tokens), positions)  # [n t d]
+        x = inputs = self.inputs(self.embedding(tokens), positions)  # [n t d]
         aligned = AttentionOutput(x)
         if self.bridge is not None:
             aligned = source.attend(FixedVector(), x, positions)

@@ -18,7 +18,6 @@ from seq2seq.attention.positions import Learned
 from seq2seq.attention.score import full_precision
 from seq2seq.errors import ConfigError
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Encoder, Source
-from seq2seq.nn.dropout import WordDropout
 from seq2seq.nn.rows import reversal
 from seq2seq.text.context import Context
 from seq2seq.text.tokenizer import PAD
@@ -67,7 +66,6 @@ class TranslationModel(nn.Module):
         output: Output,
         *,
         context: HierarchicalAttention | None = None,
-        word_dropout: float = 0.0,
         reverse_source: bool = False,
     ) -> None:
         super().__init__()
@@ -77,7 +75,6 @@ class TranslationModel(nn.Module):
         self.decoder = decoder
         self.output = output
         self.context = context
-        self.word_dropout = WordDropout(word_dropout)
         self.reverse_source = reverse_source
 
     @property
@@ -163,7 +160,7 @@ class TranslationModel(nn.Module):
     def _encode(self, source: Tensor, lengths: Tensor) -> Encoded:
         order = reversal(lengths - 1, source.size(1)) if self.reverse_source else None  # [b s], EOS where it was
         source = source if order is None else source.gather(1, order)
-        embedded = self.word_dropout(self.source_embedding(source), source)  # [b s e]
+        embedded = self.source_embedding(source)  # [b s e]
         encoded: Encoded = replace(self.encoder(embedded, lengths), embedded=embedded)
         return encoded if order is None else encoded.reorder(order)
 

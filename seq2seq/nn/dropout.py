@@ -40,25 +40,6 @@ class Dropout(nn.Module):
         return f"p={self.p}" + (", variational" if self.variational else "")
 
 
-class WordDropout(nn.Module):
-    """Zero a word's embedding at all its places in a sentence with probability p, and divide the rest by 1 − p.
-
-    This drops rows of the embedding (Gal & Ghahramani 2016, section 4.2; also in Sennrich 2016).
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.dropout = Dropout(p)
-
-    def forward(self, embedded: Tensor, tokens: Tensor) -> Tensor:
-        """embedded [b t e], tokens [b t] -> [b t e]."""
-        mask = self.dropout.mask(embedded, *tokens.shape)
-        if mask is None:
-            return embedded
-        first = (tokens[:, :, None] == tokens[:, None]).to(torch.uint8).argmax(-1)  # [b t]: where the word first occurs
-        return embedded * mask.gather(1, first)[..., None]
-
-
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
     """Multiply x with the mask, if there is one."""
     return x if mask is None else x * mask

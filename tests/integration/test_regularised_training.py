@@ -12,7 +12,7 @@ from seq2seq.cli.main import main
 
 TINY = [*SMALL, "data.train=train", "data.valid=train", "training.validate_every=5", "decoding.max_length=5"]
 DRAWN = [
-    "model.dropout=0.2", "model.variational_dropout=true", "model.recurrent_dropout=0.2", "model.word_dropout=0.1",
+    "model.dropout=0.2", "model.variational_dropout=true", "model.recurrent_dropout=0.2",
     "data.subword_sampling=0.3",
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from seq2seq.attention.attention import Attention, AttentionOutput, FixedVector
 from seq2seq.model.protocol import Decoded, Decoder, DecoderState, Encoded, Pointed, Source
 from seq2seq.model.recurrent.lexical import LexicalModel
 from seq2seq.model.recurrent.placement import After, Placement, RecurrentState, Step, StepMasks
-from seq2seq.nn.dropout import Dropout, WordDropout
+from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.products import shared_gradients
 
 Read = Callable[..., AttentionOutput]
@@ -35,7 +35,6 @@ class RecurrentDecoder(Decoder):
         lexical: LexicalModel | None = None,
         *,
         dropout: Dropout,
-        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.bridge: nn.Module = bridge
@@ -44,7 +43,6 @@ class RecurrentDecoder(Decoder):
         self.attention = attention
         self.lexical = lexical
         self.dropout = dropout
-        self.word_dropout = WordDropout(word_dropout)
 
     @property
     def aligning_attention(self) -> Attention | None:
@@ -70,7 +68,7 @@ class RecurrentDecoder(Decoder):
     def forward(self, tokens: Tensor, source: Source, state: DecoderState, *, need_weights: bool = True) -> Decoded:
         assert isinstance(state, RecurrentState)
         read = partial(self._attend, source, need_weights=need_weights)
-        embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))  # [n t e]
+        embedded = self.dropout(self.embedding(tokens))  # [n t e]
         inputs = self.placement.project_inputs(embedded)
         run = self._at_once if self._parallel else self._step_by_step
         outputs, attended, state = run(inputs, state, read)
@@ -81,7 +79,7 @@ class RecurrentDecoder(Decoder):
         assert isinstance(state, RecurrentState)
         if not (isinstance(self.placement, After) and isinstance(self.attention, Attention) and self._parallel):
             return super().point(tokens, source, state, least)
-        embedded = self.dropout(self.word_dropout(self.embedding(tokens), tokens))
+        embedded = self.dropout(self.embedding(tokens))
         inputs = self.placement.project_inputs(embedded)
         attend = partial(self._attend, source, positions=_positions(inputs, state))
         outputs, attended = self.placement.before_reading(inputs, state.layers, attend)

@@ -1,4 +1,4 @@
-"""Dropout that is one for a whole sequence: of inputs, of recurrent states, of words."""
+"""Dropout that is one for a whole sequence: of inputs and of recurrent states."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ from seq2seq import build, config
 from seq2seq.errors import ConfigError
 from seq2seq.model.recurrent.layers import CELLS, GRU, Stack, run_together
 from seq2seq.model.translation import TranslationModel
-from seq2seq.nn.dropout import Dropout, WordDropout
+from seq2seq.nn.dropout import Dropout
 from seq2seq.training.run_directory import default_run_dir
 
 STEPPED = ["before", "before-bottom", "after", "between"]
@@ -114,49 +114,12 @@ def test_a_decoder_with_masks_is_one_with_masked_matrices(placement: str, cell: 
     assert_translated(model, logits, alone)
 
 
-def test_a_word_is_dropped_wherever_it_stands_in_its_sentence() -> None:
-    dropout = WordDropout(0.25)
-    tokens = (torch.arange(2000)[:, None] + torch.tensor([0, 1, 0, 2, 1, 0])) % 9
-    kept = dropout(torch.ones(2000, 6, 3), tokens)
-    assert set(kept.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
-    assert torch.equal(kept, kept[..., :1].expand_as(kept))
-    words = kept[:, [0, 1, 3], 0]
-    assert torch.equal(kept[..., 0], words[:, [0, 1, 0, 2, 1, 0]])
-    assert (words == 0).float().mean(0).tolist() == pytest.approx([0.25] * 3, abs=0.04)
-    both = ((words[:, 0] == 0) & (words[:, 1] == 0)).float().mean().item()  # words of a sentence are independent
-    assert both == pytest.approx(0.0625, abs=0.02)
-    assert torch.equal(dropout.eval()(kept, tokens), kept)
-
-
-@pytest.mark.parametrize("placement", [*STEPPED, "after-unfed", "none"])
-def test_dropped_words_are_words_without_an_embedding(placement: str) -> None:
-    row = {**DEFAULT, "placement": placement}
-    model, plain = model_of(row, word_dropout=0.5).train(), model_of(row)
-    source, lengths, inputs, _ = batch()
-    torch.manual_seed(8)
-    actual = features(model)
-    torch.manual_seed(8)
-    kept = [model.word_dropout(torch.ones(*x.shape, 1).double(), x) for x in (source, inputs)]  # [b t 1]
-    for b in range(len(source)):
-        for name, tokens, scale in zip(("source_embedding", "decoder.embedding"), (source, inputs), kept, strict=True):
-            weight = model.get_parameter(f"{name}.weight").detach().clone()
-            weight[tokens[b]] *= scale[b]
-            plain.get_parameter(f"{name}.weight").data.copy_(weight)
-        one = slice(b, b + 1)
-        expected = plain(source[one], lengths[one], inputs[one]).features[0]
-        torch.testing.assert_close(actual[b], expected, rtol=1e-12, atol=1e-12)
-
-
 def features(model: TranslationModel) -> Tensor:
     source, lengths, inputs, _ = batch()
     return model(source, lengths, inputs).features
 
 
-REGULARISED: list[dict[str, object]] = [
-    {"recurrent_dropout": 0.5},
-    {"dropout": 0.5, "variational_dropout": True},
-    {"word_dropout": 0.5},
-]
+REGULARISED: list[dict[str, object]] = [{"recurrent_dropout": 0.5}, {"dropout": 0.5, "variational_dropout": True}]
 
 
 CASES = [
@@ -200,7 +163,6 @@ def test_the_same_mask_of_nothing_is_refused() -> None:
     [
         ("model", {"variational_dropout": True}),
         ("model", {"recurrent_dropout": 0.2}),
-        ("model", {"word_dropout": 0.1}),
         ("model", {"layer_norm": True}),
         ("data", {"subword_sampling": 0.1}),
     ],
