@@ -118,7 +118,9 @@ class WindowPart(Protocol):
     half_width: int | None
     """D of a local window, which sees 2D+1 positions at most; None: the window is global."""
 
-    def __call__(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView: ...
+    def __call__(
+        self, query: Tensor, positions: Tensor, extent: Tensor, size: int, *, at_once: bool = False
+    ) -> WindowView: ...
 
 
 class NormaliserPart(Protocol):
@@ -231,11 +233,12 @@ class Attention(nn.Module):
         Coverage [b h s] is that before the step, so t is 1 where it is used. How the context is computed is decided
         here alone: only callers that need weights rely on their being computed at all.
         """
-        view: WindowView = self.window(query, positions, memory.extent(positions), memory.size)
+        at_once = query.size(1) > 1 and isinstance(self.score, ProductScore)
+        view: WindowView = self.window(query, positions, memory.extent(positions), memory.size, at_once=at_once)
         queries = self.heads.split_query(query)  # [b h t q]
         if self.rotary is not None:
             queries = self.rotary(queries, positions[:, None])
-        if self._fusable and not need_weights and query.size(1) > 1 and view.index is None:
+        if self._fusable and at_once and not need_weights and view.index is None:
             assert isinstance(self.score, ProductScore)
             factor, mask = self.score.map_query(queries), view.visible[:, None]
             return AttentionOutput(self.heads.merge(_fused(factor, memory.keys, memory.values, mask)))

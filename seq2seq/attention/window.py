@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from seq2seq.nn.products import StepLinear
 
 WIDTHS = 3
-"""One step sees a memory of at most so many windows' widths in order: on a CPU, gathering pays in longer ones."""
+"""A memory of at most so many windows' widths is seen in order: on a CPU, gathering pays in longer ones."""
 WIDTHS_AT_ONCE = 32
-"""The same for several steps at once, which share their products with the memory if it is in order."""
+"""The same where several steps share their product with the memory in order."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,13 @@ class Global(nn.Module):
 
     half_width = None
 
-    def forward(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView:
-        """query [b t q], positions of the steps [b t], extent [b t], size of the memory -> what each step sees."""
+    def forward(
+        self, query: Tensor, positions: Tensor, extent: Tensor, size: int, *, at_once: bool = False
+    ) -> WindowView:
+        """query [b t q], positions of the steps [b t], extent [b t], size of the memory -> what each step sees.
+
+        `at_once`: the energies of all steps are one product with the memory, so that gathering seldom pays.
+        """
         return WindowView(torch.arange(size, device=extent.device) < extent[..., None])
 
 
@@ -50,10 +55,12 @@ class LocalM(nn.Module):
         super().__init__()
         self.half_width, self.max_position = half_width, max_position
 
-    def forward(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView:
+    def forward(
+        self, query: Tensor, positions: Tensor, extent: Tensor, size: int, *, at_once: bool = False
+    ) -> WindowView:
         """As `Global.forward`."""
         extent = reachable(extent, self.max_position)
-        return _around(torch.minimum(positions, extent - 1), self.half_width, extent, size)
+        return _around(torch.minimum(positions, extent - 1), self.half_width, extent, size, at_once)
 
 
 class LocalP(nn.Module):
@@ -68,13 +75,15 @@ class LocalP(nn.Module):
         self.hidden = StepLinear(query_size, query_size, bias=False)
         self.v = StepLinear(query_size, 1, bias=False)
 
-    def forward(self, query: Tensor, positions: Tensor, extent: Tensor, size: int) -> WindowView:
+    def forward(
+        self, query: Tensor, positions: Tensor, extent: Tensor, size: int, *, at_once: bool = False
+    ) -> WindowView:
         """As `Global.forward`."""
         portion = torch.sigmoid(self.v(torch.tanh(self.hidden(query)))).squeeze(-1)  # [b t]
         limit = reachable(extent, self.max_position)
         # bf16 can't count to 300: positions stay in the precision of the weights.
         p = torch.minimum((extent - 1) * portion.to(self.v.weight.dtype), limit - 1)
-        view = _around(nearest(p), self.half_width, limit, size)
+        view = _around(nearest(p), self.half_width, limit, size, at_once)
         index = torch.arange(size, device=p.device) if view.index is None else view.index
         sigma = self.half_width / 2
         return replace(view, log_gain=-((index - p[..., None]) ** 2) / (2 * sigma**2), centre=p)
@@ -90,12 +99,12 @@ def reachable(extent: Tensor, max_position: int | None) -> Tensor:
     return extent if max_position is None else extent.clamp(max=max_position)
 
 
-def _around(centre: Tensor, half_width: int, extent: Tensor, size: int) -> WindowView:
+def _around(centre: Tensor, half_width: int, extent: Tensor, size: int, at_once: bool) -> WindowView:
     """Positions within `half_width` of centre [b t]; those beyond the extent [b t] are there, but invisible.
 
     A short memory is seen in order, without gathering. An exported graph, which has one way for all sizes, sees any so.
     """
-    widths = WIDTHS if centre.size(1) == 1 else WIDTHS_AT_ONCE
+    widths = WIDTHS_AT_ONCE if at_once else WIDTHS
     if torch.compiler.is_exporting() or size <= widths * (2 * half_width + 1):
         index = torch.arange(size, device=centre.device)  # [s]
         near = (index - centre[..., None]).abs() <= half_width

@@ -127,6 +127,17 @@ def test_a_local_window_is_fused_unless_it_gathers(
     assert_same(*found)
 
 
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("score", SCORES)
+def test_a_window_of_many_steps_gathers_later_if_they_share_a_product(
+    score: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "WIDTHS", 0)
+    attention, (query, states) = make(score, "local_m"), (numbers(3, steps, SIZE), numbers(3, 5, SIZE))
+    seen = run(attention, query, states, need_weights=True, causal=False)
+    assert (seen.index is None) == (score in PRODUCTS and steps == 5)
+
+
 @pytest.mark.parametrize("score", PRODUCTS)
 def test_queries_of_another_size(score: str, calls: list[int]) -> None:
     """The keys are projected to the query's size, and the values keep theirs."""
