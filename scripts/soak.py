@@ -4,7 +4,7 @@
     python scripts/soak.py --kills 20 training.processes=2 model/attention=luong2015_local_p
 
 A small model is trained on short sentences of the embedded corpus with everything that has randomness or state:
-dropout, sub-word sampling, averaged weights, gradient accumulation, a plateau schedule, the best checkpoints. One run
+dropout, sub-word sampling, gradient accumulation, a plateau schedule, the best checkpoints. One run
 is left alone. The other gets SIGKILL as often as --kills says: a quarter of the kills come before the first update of
 a process, the rest anywhere in an update, a validation or a save. Both runs must end with the same tensors, state and
 metrics. Any further settings apply to both runs. Where processes can be forked, each starts with all modules

@@ -89,7 +89,7 @@ def save(path: Path, checkpoint: Checkpoint, card: str, state: TrainingState | N
             (unfinished / "state.json").write_text(json.dumps(state.values))
         sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(unfinished.iterdir())]
         (unfinished / _SUMS).write_text("".join(sums))
-        (unfinished / _CARD).write_text(card)  # not in the sums: people may edit it
+        (unfinished / _CARD).write_text(card, encoding="utf-8")  # not in the sums: people may edit it
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -84,8 +84,8 @@ def restrict(threads: int, cores: list[int] | None) -> Iterator[None]:
             raise ConfigError(f"cpu={cores}: this system cannot pin a process to cores. Leave cpu=null.")
         try:
             os.sched_setaffinity(0, cores)
-        except OSError as error:
-            raise ConfigError(f"cpu={cores}: no such cores ({error.strerror}). Choose from {cores_before}.") from error
+        except (OSError, ValueError, OverflowError) as error:
+            raise ConfigError(f"cpu={cores}: no such cores. Choose from {cores_before}.") from error
     try:
         with using_threads(threads):
             yield

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 Job = Callable[[dict[str, Any]], float | None]
 """Takes plain values; its result is what a sweeper optimises."""
 
+_WRITTEN = ("output", "report", "alignments")
+"""Keys that name what a command writes"""
 _QUIET = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
@@ -104,15 +106,17 @@ def _run_by_hydra(command: str, line: CommandLine, job: Job) -> None:
         try:
             with _mistakes(command, line):
                 values = _settled(command, line, config)
-                output = values.get("output")
-                if output in outputs:
-                    numbered = Path(output).with_stem(f"{Path(output).stem}-${{hydra:job.num}}")
-                    raise ConfigError(
-                        f"output={output}: another job of this multirun has written it. Put the job's number into the "
-                        f"name: 'output={numbered}'."
-                    )
-                if output not in (None, "-"):
-                    outputs.add(output)
+                for key in _WRITTEN:
+                    output = values.get(key)
+                    if output in outputs:
+                        path = Path(output)
+                        numbered = path.parent / f"{path.stem}-${{hydra:job.num}}{path.suffix}"
+                        raise ConfigError(
+                            f"{key}={output}: another job of this multirun writes it. Put the job's number into the "
+                            f"name: '{key}={numbered}'."
+                        )
+                    if output not in (None, "-"):
+                        outputs.add(output)
             return job(values)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:

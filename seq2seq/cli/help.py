@@ -111,7 +111,7 @@ def _of_option(command: str, group: str, option: str, user_configs: str | None) 
     folders = [*([Path(user_configs)] if user_configs else []), CONFIGS]
     files = [folder / group / f"{option}.yaml" for folder in folders]
     file = next(file for file in files if file.is_file())
-    comments = re.match(r"(#.*\n)*", file.read_text())
+    comments = re.match(r"(#.*\n)*", file.read_text(encoding="utf-8"))
     return " ".join(re.findall(r"^#(?! ?@) ?(.+)", comments[0], re.MULTILINE)) if comments else ""
 
 

@@ -40,7 +40,7 @@ class Keyboard:
             is_libedit = "libedit" in (self._readline.__doc__ or "")
             self._readline.parse_and_bind("bind ^I rl_complete" if is_libedit else "tab: complete")
             self._readline.clear_history()
-            if (path := history_file()).is_file():
+            if os.path.isfile(path := history_file()):
                 with suppress(OSError):  # it can't be read
                     self._readline.read_history_file(path)
 

@@ -90,7 +90,8 @@ def _help(command: str, words: list[str]) -> str:
     user_configs = None
     if any(word.startswith("-") for word in words):  # else spare the import of Hydra, which knows its flags
         flags, words = importlib.import_module("seq2seq.cli.command_line").flags_and_words(words)
-        user_configs = flags.get("config_dir")
+        if user_configs := flags.get("config_dir"):
+            importlib.import_module("seq2seq.cli.user_configs").check_user_configs(user_configs)
     keys = [word for word in words if "=" not in word]
     texts = [usage.of_name(command, key, user_configs) for key in keys] or [usage.of_command(command, user_configs)]
     return "\n\n".join(texts)

@@ -1,5 +1,6 @@
 """`seq2seq serve`: offers models on a web page and over REST."""
 
+import errno
 import logging
 import math
 import os
@@ -120,8 +121,10 @@ def _listening(config: ServeConfig) -> socket.socket:
         listener.bind((config.host, config.port))
     except OSError as error:
         listener.close()
+        elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise ConfigError(
-            f"host={config.host} and port={config.port}: can't listen there ({error.strerror}). Choose another port."
+            f"host={config.host} and port={config.port}: can't listen there ({error.strerror}). "
+            f"{'Give an address of this machine as host' if elsewhere else 'Choose another port'}."
         ) from error
     listener.listen(2048)
     return listener

@@ -127,6 +127,11 @@ class BenchmarkConfig:
             yield f"peers_updates={self.peers_updates}: must be a multiple of 10."
 
     def _data_problems(self, data: Data) -> Iterator[str]:
+        if data.context or data.documents is not None:
+            yield (
+                f"data.context={data.context} and data.documents={data.documents}: sentences are measured one by one, "
+                "without others before them. Leave both out."
+            )
         yield from tying_problems(self.model, data)
         yield from guidance_problems(self.model, data, self.training)
         if self.checkpoint is None:

@@ -11,6 +11,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from http.client import HTTPException, HTTPResponse
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 HASHES = "SHA256SUMS"
 """File beside the downloads: the hashes of what was downloaded first, which later downloads have to have"""
 _CHUNK = 1 << 16
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError, UnicodeDecodeError)
+"""What reading a damaged archive raises"""
 _TIMEOUT = 60.0
 """Seconds without any data until a server is given up"""
 
@@ -56,12 +59,21 @@ def fetch(file: Download, directory: Path, mirror: Path | None, progress: Progre
     if file.convert is not None:
         with writing(directory):
             try:
+                if path.suffix == ".tgz":
+                    _read_to_the_end(path)
                 file.convert(path, directory)
-            except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, KeyError) as error:
+            except _DAMAGED as error:
                 raise DataError(f"{path}: not the archive that it should be ({error}). {_reject(path)}") from error
     with writing(directory / HASHES):
         _record(path, found)
     return path
+
+
+def _read_to_the_end(path: Path) -> None:
+    """Let gzip compare its checksum, which stands at the end; tarfile stops before it."""
+    with gzip.open(path) as archive:
+        while archive.read(_CHUNK):
+            pass
 
 
 def file_name(file: Download) -> str:

@@ -235,7 +235,7 @@ def _refusal(origin: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 def _update_of_card(path: Path) -> int | None:
     """Read the update from the model card, where older checkpoints have it."""
     try:
-        found = re.search(r" for ([\d,]+) updates \(", within(path, "README.md").read_text())
+        found = re.search(r" for ([\d,]+) updates \(", within(path, "README.md").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return int(found[1].replace(",", "")) if found else None

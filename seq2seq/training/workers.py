@@ -136,6 +136,11 @@ class Workers(ProcessGroup):
             made.update(zip(range(share, len(items), self.shares), results, strict=True))
         return [made[place] for place in range(len(items))]
 
+    def kill(self) -> None:
+        """Let the processes leave their work as it is."""
+        for process, _ in self._workers:
+            process.kill()
+
     def close(self) -> None:
         """End the processes."""
         for process, connection in self._workers:
@@ -230,6 +235,9 @@ def working(
         workers = Workers(model, optimizer, answer, processes - 1, tasks)
         try:
             yield workers
+        except BaseException:  # also a repeated signal, which is to stop at once
+            workers.kill()
+            raise
         finally:
             workers.close()
 

@@ -232,6 +232,9 @@ def test_no_job_replaces_the_output_of_another(corpus: Path, capfd: pytest.Captu
     assert main([*sweep, "output=translations-${hydra:job.num}.de"]) == 0
     assert Path("translations-0.de").read_text() == first != Path("translations-1.de").read_text()
     assert main([*sweep, "output=-"]) == 0
+    capfd.readouterr()
+    assert main([*sweep, "output=-", "alignments=."]) == 2
+    assert "'alignments=-${hydra:job.num}'" in capfd.readouterr().err
 
 
 def test_the_beam_of_validations_is_told_and_not_that_of_other_commands(

@@ -85,6 +85,9 @@ def test_configurations_of_ones_own(folder: Path, capfd: pytest.CaptureFixture[s
     helped = capfd.readouterr().out
     assert "mine" in helped
     assert "ours" in helped
+    Path("own/experiment/latin.yaml").write_bytes("# Größe\nseed: 1\n".encode("latin-1"))
+    assert main(["train", "--config-dir", "own", "--help", "experiment"]) == 2
+    assert "latin.yaml: can't be read as a configuration" in capfd.readouterr().err
 
 
 class Halving(Sweeper):

@@ -302,7 +302,8 @@ def test_mistakes_at_the_start(
     (tmp_path / "empty").touch()
     for settings, message in (
         (["checkpoint=[]"], "expected a model to serve"),
-        ([good, f"port={taken.getsockname()[1]}"], "can't listen there"),
+        ([good, f"port={taken.getsockname()[1]}"], "can't listen there (Address already in use). Choose another port."),
+        ([good, "port=0", "host=192.0.2.1"], "Give an address of this machine as host."),
         ([good, "port=0", "device=auto", "workers=2"], "only processes on a CPU"),
         ([good, "port=0", f"api_keys={tmp_path}/none"], "can't be read"),
         ([good, "port=0", f"api_keys={tmp_path}/empty"], "has no key"),

@@ -266,8 +266,9 @@ def test_threads_and_cores_are_kept_to_and_given_back() -> None:
     with machine.restrict(before + 1, None):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
-    with pytest.raises(ConfigError, match=r"cpu=\[4095\]"), machine.restrict(1, [4095]):
-        pass
+    for core in (4095, -1, 1 << 40):
+        with pytest.raises(ConfigError, match=rf"cpu=\[{core}\]: no such cores"), machine.restrict(1, [core]):
+            pytest.fail("a core that is not there")
     assert machine.describe(CPU, 1, None, "highest")["torch"] == torch.__version__
 
 
@@ -450,6 +451,8 @@ def test_impossible_pairs_are_refused(config: BenchmarkConfig) -> None:
     text = {"train": "t", "valid": "v", "source_lang": "a", "target_lang": "b"}
     assert changed(config, data=text).data is not None
     assert "Leave data out" in refused(data=text, peers="p", peers_work="w")
+    for more in ({"context": 3}, {"documents": "ids"}):
+        assert "sentences are measured one by one" in refused(data=text | more)
     assert "two vocabularies" in refused(data={**text, "joint": False}, model={"tied_embeddings": "all"})
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -115,6 +116,21 @@ def test_the_first_download_is_kept_to(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"first download, recorded in .*SHA256SUMS"):
         get(file(server), tmp_path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("damaged", [-8, 1000], ids=["checksum", "middle"])
+def test_a_damaged_archive_is_rejected(server: Server, tmp_path: Path, damaged: int) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as opened:
+        entry = tarfile.TarInfo("text")
+        entry.size = len(CONTENT)
+        opened.addfile(entry, io.BytesIO(CONTENT))
+    content = bytearray(archive.getvalue())
+    content[damaged] ^= 255
+    server.content = bytes(content)
+    wanted = replace(file(server, "text.tgz"), convert=lambda path, directory: tarfile.open(path).close())
+    with pytest.raises(DataError, match=r"not the archive .* now text\.tgz\.rejected"):
+        get(wanted, tmp_path)
 
 
 def test_what_is_no_archive_is_rejected_and_not_kept_to(server: Server, tmp_path: Path) -> None:

@@ -196,6 +196,19 @@ def test_a_worker_that_is_killed_is_noticed() -> None:
     workers.close()
 
 
+def test_what_ends_the_block_does_not_wait_for_the_others() -> None:
+    """As a repeated Ctrl-C does; the worker here would never be done."""
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters())
+    waits, _writes = os.pipe()
+    with pytest.raises(KeyboardInterrupt), working(model, optimizer, lambda _: os.read(waits, 1), 2) as workers:
+        workers.gradient(model, [batch()] * 2, interrupted, lambda number: 0)
+
+
+def interrupted(number: int) -> Loss:
+    raise KeyboardInterrupt
+
+
 def test_the_number_of_processes_follows_the_batch() -> None:
     assert default_processes(torch.device("cpu"), 255) == 1
     assert default_processes(torch.device("cpu"), 1 << 20) == torch.get_num_threads()
