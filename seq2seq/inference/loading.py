@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from seq2seq.checkpoint import find, load
-from seq2seq.device import choose_device
+from seq2seq.device import choose_device, keep_freed_memory
 from seq2seq.errors import ConfigError
 from seq2seq.inference.link_rules import LinkRules
 from seq2seq.inference.models import EnsembleMember
@@ -24,6 +24,7 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
     language.
     """
     place = choose_device(device)
+    keep_freed_memory()
     paths = [path] if isinstance(path, (str, Path)) else path
     if not paths:
         raise ConfigError("checkpoint=[]: expected a checkpoint, or several, [a,b]")

@@ -66,8 +66,8 @@ class Int8Product(nn.Module):
         rounded = torch.div(weight, largest / most).round_().to(torch.int8)
         self.most, self.middle = weight.new_tensor(127), weight.new_tensor(_ZERO + 0.5)
         self.weight = _by_columns(rounded)
-        self.packed = _pack(rounded) if _can_pack() else None
         self.scale = largest.squeeze(1) / (most * 127)
+        self.packed = _pack(rounded, self.scale) if _can_pack() else None
         self.bias = largest.new_zeros(len(weight)) if bias is None else bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,9 +80,11 @@ class Int8Product(nn.Module):
         )
         if self.packed is None:
             sums = torch._int_mm(bytes_.bitwise_xor_(_ZERO).view(torch.int8), self.weight)  # [n o]
+            scaled = sums.to(x.dtype).mul_(self.scale)
         else:
-            sums = self.packed(bytes_)
-        return torch.addcmul(self.bias, sums.to(x.dtype).mul_(largest), self.scale).view(*x.shape[:-1], -1)
+            scaled = self.packed(bytes_)
+        # In place: for the whole vocabulary, a second matrix of this size would not fit into the cache.
+        return scaled.mul_(largest).add_(self.bias).view(*x.shape[:-1], -1)
 
     def restricted_to(self, outputs: Tensor) -> "Int8Product":
         """The product for these outputs [u] alone, for too short a time to pack their weights."""
@@ -102,12 +104,11 @@ def _by_columns(weight: Tensor) -> Tensor:
     return weight.T if weight.size(1) > 1 else weight.view(1, -1)
 
 
-def _pack(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return Σ_i (X_ni − 128) W_oi, in fp32, of unsigned bytes X [n i] and this weight W [o i], in oneDNN's order."""
-    packed = torch.ops.onednn.qlinear_prepack(weight, None)
-    scales, zeros = torch.ones(len(weight)), torch.zeros(len(weight), dtype=torch.int32)
+def _pack(weight: Tensor, scale: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return c_o Σ_i (X_ni − 128) W_oi in fp32: of bytes X [n i], with W [o i], packed for oneDNN, and c [o]."""
+    packed, zeros = torch.ops.onednn.qlinear_prepack(weight, None), torch.zeros(len(weight), dtype=torch.int32)
     product = torch.ops.onednn.qlinear_pointwise.default
-    return lambda x: product(x, 1.0, _ZERO, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+    return lambda x: product(x, 1.0, _ZERO, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], "")
 
 
 @functools.cache
@@ -115,7 +116,8 @@ def _can_pack() -> bool:
     """Whether torch has oneDNN's products of bytes here, and they are exact."""
     x, weight = torch.arange(64, dtype=torch.uint8).repeat(3, 1) * 4, torch.full((5, 64), largest_weight()).char()
     try:
-        return torch.equal(_pack(weight)(x), (x.float() - _ZERO) @ weight.float().T)
+        scale = torch.full((len(weight),), 0.1)
+        return torch.equal(_pack(weight, scale)(x), (x.float() - _ZERO) @ weight.float().T * scale)
     except (AttributeError, RuntimeError):
         return False
 
