@@ -24,6 +24,9 @@ from seq2seq.attention.window import LocalP, WindowView, nearest, reachable
 from seq2seq.nn.products import StepLinear, linear, without_autocast
 from seq2seq.nn.rows import select
 
+_SHORT = 600
+"""Source positions up to which separate products of oneDNN are faster than torch's fused call of them."""
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -238,7 +241,7 @@ class Attention(nn.Module):
         queries = self.heads.split_query(query)  # [b h t q]
         if self.rotary is not None:
             queries = self.rotary(queries, positions[:, None])
-        if self._fusable and at_once and not need_weights and view.index is None:
+        if self._fusable and at_once and not need_weights and view.index is None and _worth_fusing(memory.keys):
             assert isinstance(self.score, ProductScore)
             factor, mask = self.score.map_query(queries), view.visible[:, None]
             return AttentionOutput(self.heads.merge(_fused(factor, memory.keys, memory.values, mask)))
@@ -303,6 +306,15 @@ class FixedVector(nn.Module):
     def forward(self, query: Tensor, memory: Memory, positions: Tensor, **options: object) -> AttentionOutput:
         """query [b t q] -> the vector at each step [b t m]."""
         return AttentionOutput(memory.values[:, 0].expand(-1, query.size(1), -1))
+
+
+def _worth_fusing(keys: Tensor) -> bool:
+    """Whether `_fused` is faster: keys [b h s k]. Under oneDNN's fp32 products on CPUs, it is for long sources alone.
+
+    There (`seq2seq.device.fastest_fp32_products`), torch's call prepares each of its small products anew.
+    """
+    slow = keys.device.type == "cpu" and torch.get_float32_matmul_precision() != "highest"
+    return not slow or keys.size(-2) > _SHORT
 
 
 def _fused(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:

@@ -41,4 +41,6 @@ def run(config: ExportConfig) -> int:
     logger.info("%s: %.1f MB, opset %d, %s", output, size / 1e6, onnx.OPSET, config.precision)
     logger.info("log-probabilities and attention differ from the model's by %.1e at most", difference)
     logger.info("use: python %s %s < FILE", output / onnx.PROGRAM, output)
+    if config.output is None:
+        logger.info("or: seq2seq translate checkpoint=%s decoding.engine=onnx", config.checkpoint)
     return 0

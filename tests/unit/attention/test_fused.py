@@ -16,6 +16,7 @@ from seq2seq.attention import window
 from seq2seq.attention.attention import Attention, AttentionOutput
 from seq2seq.attention.positions import Rotary
 from seq2seq.attention.score import ProductScore
+from seq2seq.device import fp32_products
 
 SIZE = 4
 SCORES = {label: values for label, values in variants(config.Score).items() if not values.get("coverage")}
@@ -73,6 +74,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
     return seen
+
+
+@pytest.mark.parametrize(
+    ("products", "short", "expected"), [("highest", 5, [5]), ("medium", 5, []), ("medium", 4, [5])]
+)
+def test_with_onednns_products_long_sources_alone_are_fused(
+    products: str, short: int, expected: list[int], calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.attention.attention._SHORT", short)
+    with fp32_products(products):
+        run(make("scaled_dot"), numbers(3, 5, SIZE), numbers(3, 5, SIZE), need_weights=False, causal=False)
+    assert calls == expected
 
 
 @pytest.mark.parametrize("rotary", [False, True])
