@@ -67,7 +67,7 @@ class Int8Product(nn.Module):
         self.most, self.middle = weight.new_tensor(127), weight.new_tensor(_ZERO + 0.5)
         self.weight = _by_columns(rounded)
         self.scale = largest.squeeze(1) / (most * 127)
-        self.packed = _pack(rounded, self.scale) if _can_pack() else None
+        self.packed = _pack(rounded, self.scale.float()) if _can_pack() else None
         self.bias = largest.new_zeros(len(weight)) if bias is None else bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Int8Product(nn.Module):
             sums = torch._int_mm(bytes_.bitwise_xor_(_ZERO).view(torch.int8), self.weight)  # [n o]
             scaled = sums.to(x.dtype).mul_(self.scale)
         else:
-            scaled = self.packed(bytes_)
+            scaled = self.packed(bytes_).to(x.dtype)
         # In place: for the whole vocabulary, a second matrix of this size would not fit into the cache.
         return scaled.mul_(largest).add_(self.bias).view(*x.shape[:-1], -1)
 
