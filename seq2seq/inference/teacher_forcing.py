@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.attention.score import full_precision
+from seq2seq.device import fastest_fp32_products, fp32_products
 from seq2seq.inference.out_of_memory import batches_that_fit, in_halves_that_fit
 from seq2seq.model.protocol import Decoded
 from seq2seq.model.translation import Output, TranslationModel
@@ -65,12 +66,13 @@ def forced_batches(
     one that does not fit into memory in parts, whose results are joined.
     """
     model.eval()
+    products = fastest_fp32_products(model.output.bias.device)
 
     def work(rows: Sequence[int]) -> list[Result]:
         chosen = [targets[row] for row in rows]
         read_sources = [sources[row] for row in rows]
         lengths = torch.tensor([len(tokens) for tokens in chosen])
-        with torch.inference_mode():
+        with torch.inference_mode(), fp32_products(products):
             return read(PairBatch(**vars(pad_pairs(read_sources, chosen)), rows=rows, target_lengths=lengths))
 
     def size(rows: Sequence[int]) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from seq2seq.config import Decoding, parse, to_plain
-from seq2seq.device import warn_of_slow_int8
+from seq2seq.device import fastest_fp32_products, fp32_products, warn_of_slow_int8
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference.alignment import Aligner, WordAlignment, no_attention
 from seq2seq.inference.forced_scores import ScoredPair, pairs_in_documents, score_pairs
@@ -251,12 +251,22 @@ class Translator(TrainedModels):
         model = self.combined(steppers, readings)
         limits = self.limits(options)
         ranking = Ranking(options.length_normalisation, options.length_penalty, options.coverage_penalty)
-        if options.search == "sample":
-            sampling = Sampling(options.temperature, options.top_k, options.top_p)
-            return sample(model, sources, limits, ranking, sampling, options.n_best, seeds, prefixes)
-        if options.beam_size == 1:
-            return greedy(model, sources, limits, ranking, prefixes)
-        return beam(model, sources, limits, ranking, options.beam_size, options.n_best, prefixes)
+        with fp32_products(self._fp32_products(options)):
+            if options.search == "sample":
+                sampling = Sampling(options.temperature, options.top_k, options.top_p)
+                return sample(model, sources, limits, ranking, sampling, options.n_best, seeds, prefixes)
+            if options.beam_size == 1:
+                return greedy(model, sources, limits, ranking, prefixes)
+            return beam(model, sources, limits, ranking, options.beam_size, options.n_best, prefixes)
+
+    def _fp32_products(self, options: Decoding) -> str:
+        """The setting of `fp32_products`: the default for single rows, and for what other precisions leave in fp32."""
+        single = options.batch_size * options.beam_size == 1
+        return "highest" if single or options.precision != "fp32" else self._fastest_products
+
+    @cached_property
+    def _fastest_products(self) -> str:
+        return fastest_fp32_products(self.device)
 
     def combined(self, steppers: Sequence[Stepper[Any]], readings: Sequence[Tokens]) -> Stepper[Any]:
         """Return the stepper of a single model, or an ensemble whose members read the sources in their own pieces."""

@@ -12,6 +12,7 @@ from seq2seq.config import Decoding
 from seq2seq.errors import ConfigError
 from seq2seq.inference.translation import Request
 from seq2seq.inference.translator import Translator
+from seq2seq.model.translation import TranslationModel
 
 MODEL = FORMAT_1
 LINE = "my friend hears the old house ."
@@ -48,6 +49,35 @@ def test_options_that_were_changed_are_checked_again(translator: Translator) -> 
     with pytest.raises(ConfigError, match="a beam holds no more"):
         translator.translate_group([Request(LINE)], decoding)
     assert translator.translate_group([Request(LINE)], replace(decoding, n_best=1))[0][0].text == ranked[0].text
+
+
+@pytest.mark.parametrize(
+    ("decoding", "expected"),
+    [
+        (Decoding(batch_size=1, beam_size=1, precision="fp32"), "highest"),
+        (Decoding(batch_size=2, beam_size=1, precision="fp32"), "medium"),
+        (Decoding(batch_size=1, beam_size=2, precision="fp32"), "medium"),
+        (Decoding(batch_size=2, search="sample", precision="fp32"), "medium"),
+        (Decoding(batch_size=2, precision="bf16"), "highest"),
+        (None, "medium"),
+    ],
+    ids=["a row", "greedy", "beam", "sampling", "bf16", "score"],
+)
+def test_several_rows_in_fp32_have_the_fastest_products(
+    decoding: Decoding | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("translator", "teacher_forcing"):
+        monkeypatch.setattr(f"seq2seq.inference.{module}.fastest_fp32_products", lambda _: "medium")
+    models, seen, before = seq2seq.load(MODEL), set(), torch.get_float32_matmul_precision()
+    encode = TranslationModel.encode
+
+    def watched(*given: Any) -> Any:
+        seen.add(torch.get_float32_matmul_precision())
+        return encode(*given)
+
+    monkeypatch.setattr(TranslationModel, "encode", watched)
+    list(models.translate_lines([LINE, LINE], decoding)) if decoding else models.score([LINE], [LINE])
+    assert (seen, torch.get_float32_matmul_precision()) == ({expected}, before)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", torch.device("cpu")], ids=str)

@@ -67,7 +67,7 @@ def test_the_library_of_products_follows_from_the_processor(
     assert torch.get_float32_matmul_precision() == before
 
 
-def test_products_are_chosen_for_training_alone(
+def test_products_are_chosen_for_a_training_and_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     seen = []
