@@ -150,7 +150,8 @@ class Suite:
             for row in rows:
                 if sum(done.seconds for done in row.turns) > config.seconds and not self.peers:
                     continue  # slow settings get fewer turns
-                row.measure_products(translator.device)
+                with fp32_products(translator.fp32_setting(row.options)):
+                    row.measure_products(translator.device)
                 texts = row.translate(translator)
                 if references is not None and row.bleu is None:
                     tokenizer = metrics.bleu_tokenizer(translator.target_lang)

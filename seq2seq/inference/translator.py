@@ -251,7 +251,7 @@ class Translator(TrainedModels):
         model = self.combined(steppers, readings)
         limits = self.limits(options)
         ranking = Ranking(options.length_normalisation, options.length_penalty, options.coverage_penalty)
-        with fp32_products(self._fp32_products(options)):
+        with fp32_products(self.fp32_setting(options)):
             if options.search == "sample":
                 sampling = Sampling(options.temperature, options.top_k, options.top_p)
                 return sample(model, sources, limits, ranking, sampling, options.n_best, seeds, prefixes)
@@ -259,7 +259,7 @@ class Translator(TrainedModels):
                 return greedy(model, sources, limits, ranking, prefixes)
             return beam(model, sources, limits, ranking, options.beam_size, options.n_best, prefixes)
 
-    def _fp32_products(self, options: Decoding) -> str:
+    def fp32_setting(self, options: Decoding) -> str:
         """The setting of `fp32_products`: the default for single rows, and for what other precisions leave in fp32."""
         single = options.batch_size * options.beam_size == 1
         return "highest" if single or options.precision != "fp32" else self._fastest_products
