@@ -7,6 +7,7 @@ import logging
 import platform
 import resource
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,11 @@ _FAST_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 _FP32_ERROR = 1e-5
 """Maximum error of an fp32 product relative to its largest element; a larger one means lower precision."""
+
+_setting = threading.Lock()
+"""Held while the process's setting of fp32 products changes"""
+_blocks: dict[object, str] = {}
+"""The settings of the unfinished blocks of `fp32_products`, in the order they began, after that from outside (None)"""
 
 _MEBI = 1 << 20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -77,20 +83,35 @@ def fastest_fp32_products(device: torch.device) -> str:
     generator = torch.Generator().manual_seed(1)
     x, y = (torch.randn(256, 256, generator=generator) for _ in range(2))
     exact = x.double() @ y.double()
-    with fp32_products("medium"):
+    with _setting:  # which no other thread changes meanwhile
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
         error = float((x @ y - exact).abs().max() / exact.abs().max())
+        torch.set_float32_matmul_precision(before)
     return "medium" if error < _FP32_ERROR else "highest"
 
 
 @contextmanager
 def fp32_products(name: str) -> Iterator[None]:
-    """Apply `torch.set_float32_matmul_precision` inside the block."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(name)
+    """Apply `torch.set_float32_matmul_precision` inside the block.
+
+    The setting is the process's. Where blocks of several threads overlap, the last to begin decides, and the last to
+    end restores what was set before all of them.
+    """
+    block = object()
+    with _setting:
+        if not _blocks:
+            _blocks[None] = torch.get_float32_matmul_precision()
+        _blocks[block] = name
+        torch.set_float32_matmul_precision(name)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        with _setting:
+            del _blocks[block]
+            torch.set_float32_matmul_precision(next(reversed(_blocks.values())))
+            if len(_blocks) == 1:
+                _blocks.clear()
 
 
 def _capabilities() -> Mapping[str, Any]:

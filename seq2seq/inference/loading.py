@@ -20,8 +20,8 @@ def load_translator(path: str | Path | Sequence[str | Path], device: str | torch
     """Load a checkpoint, or the best one of a run directory; several make an ensemble.
 
     `hf://USER/NAME[@REVISION]` is a checkpoint on the Hugging Face Hub. `device` is `auto`, or a device of torch or its
-    name. Raises ConfigError if it is not available here, or if the checkpoints differ in target vocabulary or source
-    language.
+    name. On Linux, the process then keeps freed memory. Raises ConfigError if the device is not available here, or if
+    the checkpoints differ in target vocabulary or source language.
     """
     place = choose_device(device)
     keep_freed_memory()

@@ -67,6 +67,21 @@ def test_the_library_of_products_follows_from_the_processor(
     assert torch.get_float32_matmul_precision() == before
 
 
+def test_blocks_of_threads_that_overlap_leave_what_was_before_all() -> None:
+    setting, before = torch.get_float32_matmul_precision, torch.get_float32_matmul_precision()
+    one, other, third = (device.fp32_products(name) for name in ("medium", "high", "medium"))
+    one.__enter__()
+    other.__enter__()
+    assert setting() == "high"
+    one.__exit__(None, None, None)  # as another thread may, before the one that began later
+    assert setting() == "high"
+    third.__enter__()
+    other.__exit__(None, None, None)
+    assert setting() == "medium"
+    third.__exit__(None, None, None)
+    assert setting() == before
+
+
 def test_products_are_chosen_for_a_training_and_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
